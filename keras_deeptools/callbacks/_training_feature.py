@@ -1,0 +1,88 @@
+"""What every callback that acts inside the train step has in common."""
+
+import inspect
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine import Attachment, Feature, Leaf, attach
+
+
+class TrainingFeature(Feature, keras.callbacks.Callback):
+    """A callback that takes part in the compiled updates for the length of a `fit`.
+
+    A subclass stores every constructor argument under its own name, creates its
+    per-optimizer state in `begin` and overrides the stages of `Feature` that it
+    needs. The object can be used again, also with another model, copied and pickled.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import TrainingFeature
+    >>> class HalveGradients(TrainingFeature):
+    ...     def transform_gradients(self, state, leaf, gradients):
+    ...         return [g * 0.5 for g in gradients]
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> x, y = np.ones((8, 2)), np.ones((8, 1))
+    >>> history = model.fit(x, y, callbacks=[HalveGradients()], verbose=0)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._attachment: Attachment | None = None
+        self._live: list[tuple[Leaf, Any]] = []
+
+    def begin(self, leaf: Leaf) -> Any:
+        """Checks the optimizer and creates the state for it; see `Feature.prepare`."""
+        return None
+
+    def finish(self, state: Any, leaf: Leaf) -> None:
+        """Reads what is still in the state before it is taken away."""
+
+    def prepare(self, leaf: Leaf) -> Any:
+        """Starts on one optimizer, once at a time."""
+        for live, _ in self._live:
+            if live.root is not leaf.root or live.optimizer is leaf.optimizer:
+                raise ValueError(
+                    f"{type(self).__name__}: one object can be attached to one "
+                    "optimizer at a time. Received: an object that is attached to "
+                    f"{live.root.name!r}. Detach it, or make a second object."
+                )
+        state = self.begin(leaf)
+        self._live.append((leaf, state))
+        return state
+
+    def release(self, state: Any, leaf: Leaf) -> None:
+        """Ends on one optimizer."""
+        self._live = [item for item in self._live if item[0] is not leaf]
+        self.finish(state, leaf)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches, after taking off what a broken-off `fit` may have left."""
+        self._detach()
+        self._attachment = attach(self.model, self)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Detaches."""
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._attachment is not None:
+            self._attachment.detach()
+            self._attachment = None
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "TrainingFeature":
+        """The reverse of `get_config`."""
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the model and the optimizer: a copy belongs to neither."""
+        state = self.__dict__ | {"_attachment": None, "_live": [], "_model": None}
+        return state | {"params": None}

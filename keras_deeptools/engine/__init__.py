@@ -1,0 +1,12 @@
+"""The engine: features that take part in an optimizer's compiled update.
+
+The only room that knows Keras' internals and the backends.
+"""
+
+from keras_deeptools.engine._attachment import Attachment, attach
+from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._tensors import tensors
+
+__all__ = ["Attachment", "Feature", "Leaf", "Recorder", "attach", "tensors"]

@@ -1,0 +1,248 @@
+"""Attaching features to an optimizer, and taking them off again."""
+
+import functools
+from types import TracebackType
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._site import SEAMS, SITE, Site
+from keras_deeptools.engine._tensors import tensors
+
+GUARDED = ("fit", "compile", "train_on_batch")
+
+
+class Attachment:
+    """Features at work on an optimizer, until `detach` is called.
+
+    Made by `attach`. As a context manager it detaches at the end of the block, also
+    after an exception.
+
+    Attributes:
+        features: The attached features, in order.
+        leaves: One `Leaf` for every optimizer that updates variables itself.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools import attach
+    >>> from keras_deeptools.callbacks import GradientClipper
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> attachment = attach(model, GradientClipper(global_norm=1.0))
+    >>> attachment.active
+    True
+    >>> attachment.detach()
+    >>> attachment.active
+    False
+    """
+
+    def __init__(self, site: Site, features: tuple[Feature, ...], in_fit: bool) -> None:
+        self.features = features
+        self.leaves = site.leaves
+        self._site = site
+        self._in_fit = in_fit
+        self._sessions: list[Any] = []
+        try:
+            for feature in features:
+                self._sessions += site.add(feature)
+        except BaseException:
+            site.remove(self._sessions)
+            raise
+        site.attachments.append(self)
+        _trace_again(site.model)
+
+    @property
+    def active(self) -> bool:
+        """Whether the features still take part in updates."""
+        return self in self._site.attachments
+
+    @property
+    def stale(self) -> bool:
+        """Whether this belongs to a `fit` that ended without saying so."""
+        return self._in_fit and not is_fitting(self._site.model)
+
+    def state(self, feature: Feature) -> list[Any]:
+        """What `feature.prepare` returned, for each leaf optimizer."""
+        return [s.state for s in self._sessions if s.feature is feature]
+
+    def detach(self) -> None:
+        """Takes the features off; does nothing when they are off already."""
+        if not self.active:
+            return
+        self._site.attachments.remove(self)
+        try:
+            for session in self._sessions:
+                session.feature.release(session.state, session.leaf)
+        finally:
+            self._site.remove(self._sessions)
+            _forget_trace(self._site.model)
+
+    def __enter__(self) -> "Attachment":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+
+def attach(target: Any, *features: Feature) -> Attachment:
+    """Lets features take part in the compiled updates of an optimizer.
+
+    The callbacks of this package do it for the length of a `fit`. Call it yourself
+    for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
+    that acts on updates is a feature and can be passed. A loop that compiles its own
+    step (`tf.function`, `jax.jit`) must do so after attaching.
+
+    Args:
+        target: A compiled `keras.Model`, or a built optimizer.
+        *features: One or more `Feature` objects. Their stages run in a fixed order
+            (see `Feature`), features of one stage in the order given here.
+
+    Returns:
+        `Attachment`; use it as a context manager or call its `detach`.
+
+    Raises:
+        TypeError: If `target` or a feature is of the wrong type.
+        ValueError: If the model is not compiled or has no trainable variables, the
+            optimizer is not built, or a feature does not fit the optimizer. Nothing
+            has been changed then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools import attach
+    >>> from keras_deeptools.callbacks import GradientClipper, MaxNormEnforcer
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", loss="mse")
+    >>> with attach(model, GradientClipper(value=0.5), MaxNormEnforcer(1.0)):
+    ...     for _ in range(3):
+    ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    """
+    optimizer, model = _resolve(target)
+    if not features:
+        raise ValueError(
+            "attach: at least one feature must be given. Received: features=(). "
+            "Pass for instance `GradientClipper(global_norm=1.0)`."
+        )
+    for feature in features:
+        if not isinstance(feature, Feature):
+            raise TypeError(
+                "attach: every feature must be a `keras_deeptools.engine.Feature`. "
+                f"Received: feature={feature!r}. The callbacks of this package that "
+                "act on updates are features; other callbacks go to `fit`."
+            )
+    site = optimizer.__dict__.get(SITE)
+    if site is not None:
+        site.detach_stale()
+        site = optimizer.__dict__.get(SITE)
+    if site is not None and site.optimizer is not optimizer:
+        raise ValueError(
+            "attach: an optimizer inside another one must be attached through the "
+            f"outer one. Received: target={optimizer.name!r}, which is part of "
+            f"{site.optimizer.name!r}. Pass the outer optimizer or the model."
+        )
+    if site is None:
+        site = _new_site(optimizer, model)
+    return Attachment(site, features, in_fit=is_fitting(site.model))
+
+
+def _new_site(optimizer: Any, model: Any) -> Site:
+    _check_seams(optimizer)
+    for leaf in leaf_optimizers(optimizer):
+        tensors.check_supported(leaf, model)
+    _build(optimizer, model)
+    return _GuardedSite(optimizer, model)
+
+
+class _GuardedSite(Site):
+    """A site that notices when the `fit` it served has been broken off."""
+
+    def detach_stale(self) -> None:
+        for attachment in list(self.attachments):
+            if attachment.stale:
+                attachment.detach()
+
+    def _install(self) -> None:
+        super()._install()
+        if self.model is None:
+            return
+        for name in GUARDED:
+            self._replace(self.model, self._guarded(getattr(self.model, name)), name)
+
+    def _guarded(self, method: Any) -> Any:
+        @functools.wraps(method)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self.detach_stale()
+            return method(*args, **kwargs)
+
+        return guarded
+
+
+def _resolve(target: Any) -> tuple[Any, Any]:
+    if isinstance(target, keras.Model):
+        if getattr(target, "optimizer", None) is None:
+            raise ValueError(
+                "attach: the model must be compiled with an optimizer. Received: "
+                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
+            )
+        return target.optimizer, target
+    if isinstance(target, keras.optimizers.Optimizer):
+        if not target.built:
+            raise ValueError(
+                "attach: the optimizer must be built. Received: "
+                f"optimizer={target.name!r}, which is not. Call "
+                "`optimizer.build(model.trainable_variables)` first."
+            )
+        return target, None
+    raise TypeError(
+        "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
+        f"Received: target={target!r} of type {type(target).__name__}."
+    )
+
+
+def _build(optimizer: Any, model: Any) -> None:
+    if model is None:
+        return
+    if not model.built:
+        raise ValueError(
+            "attach: the model must be built, so that its variables exist. Received: "
+            f"model={model.name!r}, which is not. Call it on a batch of data first."
+        )
+    if not model.trainable_variables:
+        raise ValueError(
+            "attach: the model must have trainable variables. Received: "
+            f"model={model.name!r}, where all layers are frozen or have no weights. "
+            "Set `layer.trainable = True` where it should train, and compile again."
+        )
+    if not optimizer.built:
+        with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
+            optimizer.build(model.trainable_variables)
+
+
+def _check_seams(optimizer: Any) -> None:
+    for leaf in leaf_optimizers(optimizer):
+        missing = [name for name in SEAMS if not hasattr(leaf, name)]
+        if missing:
+            raise RuntimeError(
+                "attach: this version of Keras is not supported. Received: "
+                f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
+                f"{', '.join(missing)}. Install keras>=3.15,<3.16."
+            )
+
+
+def _trace_again(model: Any) -> None:
+    if model is not None and getattr(model, "train_function", None) is not None:
+        tensors.fresh_step_function(model)
+
+
+def _forget_trace(model: Any) -> None:
+    if model is not None and getattr(model, "train_function", None) is not None:
+        model.train_function = None

@@ -1,0 +1,86 @@
+"""What a feature may ask of the engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_deeptools.engine._leaf import Leaf
+
+
+class Feature:
+    """One thing that takes part in the optimizer's compiled update.
+
+    A subclass overrides the stages that it needs; `attach` calls them for every
+    update, on every backend, in this order:
+
+    1. `hyperparameters`: values that are functions of the step,
+    2. `observe_gradients`: unscaled, unclipped (mean of the accumulated) gradients,
+    3. `transform_gradients`: what the optimizer will see (Keras' own clipping and
+       weight decay come after it),
+    4. `observe_updates`: how far the optimizer's update moved each weight,
+    5. `project_weights`: corrections of the weights, before the moving average.
+
+    All features pass one stage before the next begins; within a stage they run in
+    the order in which they were attached. The code of a stage is traced once on
+    TensorFlow and JAX, so it uses `keras.ops` and may not branch on values. What it
+    must remember from step to step lives in variables that `prepare` creates.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> class HalveGradients(Feature):
+    ...     def transform_gradients(self, state, leaf, gradients):
+    ...         return [g * 0.5 for g in gradients]
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    >>> with attach(model, HalveGradients()):
+    ...     logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    """
+
+    def prepare(self, leaf: Leaf) -> Any:
+        """Checks the optimizer and creates state; called once per leaf optimizer.
+
+        Args:
+            leaf: `Leaf`, the optimizer that is attached to.
+
+        Returns:
+            Whatever the other stages want to receive as `state`.
+        """
+        return None
+
+    def hyperparameters(self, state: Any, leaf: Leaf) -> dict[str, Callable]:
+        """Hyperparameters to set in the graph.
+
+        Returns:
+            Dict from attribute name (`"learning_rate"`, `"momentum"`, ...) to a
+            function of `step` (int tensor, number of updates the optimizer has
+            made) that returns a scalar tensor.
+        """
+        return {}
+
+    def observe_gradients(self, state: Any, leaf: Leaf, gradients: list) -> None:
+        """Sees the gradients of `leaf.active` as training computed them."""
+
+    def transform_gradients(self, state: Any, leaf: Leaf, gradients: list) -> list:
+        """Returns the gradients that the optimizer will use instead."""
+        return gradients
+
+    def wants_updates(self, state: Any, leaf: Leaf) -> bool:
+        """Whether `observe_updates` is to be called after this update."""
+        return False
+
+    def observe_updates(self, state: Any, leaf: Leaf, change_norms: Any) -> None:
+        """Sees what the optimizer did to `leaf.active`, without weight decay.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`; the variables have their new values.
+            change_norms: Float32 tensor `(len(leaf.active),)`, L2 norm of each
+                variable's change.
+        """
+
+    def project_weights(self, state: Any, leaf: Leaf) -> None:
+        """Corrects the values of `leaf.active` after the update."""
+
+    def release(self, state: Any, leaf: Leaf) -> None:
+        """Called once before the state is taken away; the last chance to read it."""

@@ -1,0 +1,183 @@
+"""Hyperparameters that the compiled step computes for itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_deeptools.engine._leaf import Leaf
+
+
+class PositiveVariable(keras.Variable):
+    """A scalar variable in the place of a Python float that is known to be in use.
+
+    Optimizers ask `if self.momentum != 0`, which a traced value cannot answer.
+    """
+
+    def __ne__(self, other: object) -> Any:
+        return True if _is_zero(other) else super().__ne__(other)
+
+    def __gt__(self, other: object) -> Any:
+        return True if _is_zero(other) else super().__gt__(other)
+
+    def __bool__(self) -> bool:
+        return True
+
+    __hash__ = keras.Variable.__hash__
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, (int, float)) and value == 0
+
+
+def _positive_variable(leaf: Leaf, name: str, value: float) -> PositiveVariable:
+    return leaf.adopt(
+        lambda: PositiveVariable(value, dtype="float32", trainable=False, name=name)
+    )
+
+
+class ScheduledAttribute:
+    """A float attribute of an optimizer, replaced by a variable inside the step.
+
+    Between steps the attribute is the plain float that it was, so `get_config`,
+    `build` and user code see nothing of it.
+    """
+
+    def __init__(self, leaf: Leaf, name: str, function: Callable) -> None:
+        self.name = name
+        self._leaf = leaf
+        self._function = function
+        self._base = getattr(leaf.optimizer, name)
+        self.variable = _positive_variable(leaf, name, self._base)
+
+    def enter(self) -> None:
+        """Computes the value and shows it to the optimizer."""
+        self.variable.assign(ops.cast(self._function(self._leaf.step), "float32"))
+        self._base = self._leaf.optimizer.__dict__[self.name]
+        self._leaf.optimizer.__dict__[self.name] = self.variable
+
+    def exit(self) -> None:
+        """Shows the plain float again."""
+        self._leaf.optimizer.__dict__[self.name] = self._base
+
+    def hide(self) -> None:
+        """Nothing to hide: the attribute is a plain float between steps."""
+
+    def show(self, reloaded: bool) -> None:
+        """Nothing was hidden."""
+
+    def detach(self) -> None:
+        """Nothing to restore: the attribute is a plain float between steps."""
+
+
+class ScheduledLearningRate:
+    """The optimizer's own learning-rate variable, written inside the step.
+
+    What others assign to it between steps (ReduceLROnPlateau) multiplies the values
+    that the schedule gives from then on.
+    """
+
+    name = "learning_rate"
+
+    def __init__(self, leaf: Leaf, function: Callable) -> None:
+        self._leaf = leaf
+        self._function = function
+        self.variable = leaf.optimizer._learning_rate
+        self._base = float(leaf.read(self.variable))
+        self._written = leaf.add_state("learning_rate_written", initial=self._base)
+        self._factor = leaf.add_state("learning_rate_factor", initial=1.0)
+
+    def enter(self) -> None:
+        """Computes the value and writes it to the variable."""
+        current = ops.convert_to_tensor(self.variable)
+        written = ops.convert_to_tensor(self._written)
+        untouched = ops.logical_or(ops.equal(current, written), written <= 0)
+        change = current / ops.where(untouched, ops.ones_like(written), written)
+        factor = ops.convert_to_tensor(self._factor)
+        factor = ops.where(untouched, factor, factor * change)
+        value = ops.cast(self._function(self._leaf.step), "float32") * factor
+        self._factor.assign(factor)
+        self.variable.assign(value)
+        self._written.assign(value)
+
+    def exit(self) -> None:
+        """Nothing to undo: the variable keeps the value in effect."""
+
+    def hide(self) -> None:
+        """Shows the rate that was set before attaching, as files should have it."""
+        self._in_effect = self._leaf.read(self.variable)
+        self.variable.assign(self._original())
+
+    def show(self, reloaded: bool) -> None:
+        """Undoes `hide`; a rate that was loaded meanwhile becomes the original."""
+        if reloaded:
+            self._base = float(self._leaf.read(self.variable))
+            self._factor.assign(1.0)
+            self._written.assign(self._base)
+        else:
+            self.variable.assign(self._in_effect)
+
+    def detach(self) -> None:
+        """Puts the original rate back."""
+        self.variable.assign(self._original())
+
+    def _original(self) -> float:
+        written = float(self._leaf.read(self._written))
+        current = float(self._leaf.read(self.variable))
+        factor = float(self._leaf.read(self._factor))
+        if current != written and written > 0:
+            factor *= current / written
+        return self._base if factor == 1.0 else self._base * factor
+
+
+class OverriddenSchedule(ScheduledAttribute):
+    """A learning rate that was built as a schedule, replaced while attached."""
+
+    def __init__(self, leaf: Leaf, function: Callable) -> None:
+        self.name = "learning_rate"
+        self._leaf = leaf
+        self._function = function
+        rate = float(ops.convert_to_numpy(leaf.optimizer.learning_rate))
+        self.variable = _positive_variable(leaf, self.name, rate)
+        leaf.optimizer.__dict__["_get_current_learning_rate"] = lambda: self.variable
+
+    def enter(self) -> None:
+        """Computes the value in effect."""
+        self.variable.assign(ops.cast(self._function(self._leaf.step), "float32"))
+
+    def exit(self) -> None:
+        """Nothing to undo: the variable keeps the value in effect."""
+
+    def detach(self) -> None:
+        """Lets the optimizer's own schedule speak again."""
+        del self._leaf.optimizer.__dict__["_get_current_learning_rate"]
+
+
+def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
+    """Makes the hyperparameter `name` of an optimizer a function of the step."""
+    if name == "learning_rate":
+        if isinstance(leaf.optimizer._learning_rate, keras.Variable):
+            return ScheduledLearningRate(leaf, function)
+        return OverriddenSchedule(leaf, function)
+    value = getattr(leaf.optimizer, name, None)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        floats = sorted(
+            key
+            for key, item in vars(leaf.optimizer).items()
+            if isinstance(item, float) and not key.startswith("_")
+        )
+        raise ValueError(
+            f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
+            f"Received: {name!r}, which is {value!r} on "
+            f"{type(leaf.optimizer).__name__}. Set it to a number in the optimizer's "
+            f"constructor, or schedule one of {['learning_rate', *floats]}."
+        )
+    if name == "momentum" and value == 0:
+        raise ValueError(
+            f"{owner}: `momentum` must be above 0 on the optimizer to be scheduled, "
+            "since an optimizer built without momentum keeps no velocities. Received: "
+            f"momentum=0 on {type(leaf.optimizer).__name__}. Construct it with "
+            "`momentum=0.9`."
+        )
+    return ScheduledAttribute(leaf, name, function)

@@ -1,0 +1,144 @@
+"""One optimizer that updates variables itself, as the engine's features see it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._tensors import tensors
+
+
+class Leaf:
+    """An optimizer that updates variables itself, not through another optimizer.
+
+    `LossScaleOptimizer` and `MultiOptimizer` hold one and several of them. Features
+    receive it in every stage.
+
+    Attributes:
+        optimizer: The Keras optimizer.
+        model: The model that it trains, or None.
+        root: The outermost optimizer, the one that the model was compiled with.
+        variables: Trainable variables that the optimizer was built for.
+        paths: Their paths, such as `"sequential/dense/kernel"`.
+        active: Inside a stage, the variables that have a gradient in this step.
+        positions: Inside a stage, the indices of `active` in `variables`.
+        skipped: Int variable that counts the updates a LossScaleOptimizer skipped
+            because of non-finite gradients since attaching; else None.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> class Describe(Feature):
+    ...     def prepare(self, leaf):
+    ...         print(len(leaf.variables), leaf.optimizer.name)
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1, name="descent"), loss="mse")
+    >>> with attach(model, Describe()):
+    ...     pass
+    2 descent
+    """
+
+    def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
+        self.optimizer = optimizer
+        self.root = optimizer if root is None else root
+        self.model = model
+        self.variables = list(optimizer._trainable_variables)
+        self.paths = [variable.path for variable in self.variables]
+        self.active: list[Any] = []
+        self.positions: list[int] = []
+        self.state: list[Any] = []
+        self.skipped: Any = None
+        self.snapshot: list[Any] | None = None
+
+    @property
+    def step(self) -> Any:
+        """Int tensor: number of updates that the optimizer has made so far.
+
+        Counts updates, not micro-batches, under gradient accumulation.
+        """
+        return self.optimizer.iterations
+
+    @property
+    def num_updates(self) -> int:
+        """`step` as a Python integer; on the host, between steps."""
+        return int(self.read(self.optimizer._iterations)) // self.accumulation_steps
+
+    @property
+    def accumulation_steps(self) -> int:
+        """Number of batches per update."""
+        return self.optimizer.gradient_accumulation_steps or 1
+
+    def enter(self, variables: list[Any]) -> None:
+        """Notes which variables have gradients in the step being traced."""
+        self.active = list(variables)
+        self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
+
+    def add_state(
+        self,
+        name: str,
+        shape: tuple[int, ...] = (),
+        dtype: str = "float32",
+        initial: float = 0.0,
+    ) -> Any:
+        """Creates a variable that rides with the optimizer through the step.
+
+        Args:
+            name: Str. For debugging.
+            shape: Tuple of ints.
+            dtype: Str.
+            initial: Float. Value of every element.
+
+        Returns:
+            `keras.Variable`. It is no part of saved files, and gone after detaching.
+        """
+        return self.adopt(
+            lambda: keras.Variable(
+                keras.initializers.Constant(initial),
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                aggregation="only_first_replica",
+                name=name,
+            )
+        )
+
+    def adopt(self, create: Callable[[], Any]) -> Any:
+        """Lets a variable made by `create` ride with the optimizer."""
+        optimizer = self.optimizer
+        with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
+            variable = create()
+        tensors.track(optimizer, variable)
+        self.state.append(variable)
+        return variable
+
+    def drop_state(self, variables: list[Any]) -> None:
+        """Takes variables made by `add_state` out of the optimizer."""
+        for variable in variables:
+            tensors.untrack(self.optimizer, variable)
+        dropped = {id(variable) for variable in variables}
+        self.state = [v for v in self.state if id(v) not in dropped]
+
+    def read(self, variable: Any) -> np.ndarray:
+        """The value of a variable on the host, also during `fit`."""
+        self._synchronize()
+        return np.array(keras.ops.convert_to_numpy(variable.value))
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Sets a variable from the host, also during `fit`."""
+        self._synchronize()
+        variable.assign(value)
+
+    def _synchronize(self) -> None:
+        if self.model is not None:
+            tensors.synchronize(self.model)
+
+
+def leaf_optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers that update variables themselves, wrappers taken off."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return leaf_optimizers(optimizer.inner_optimizer)
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return [leaf for o in optimizer.optimizers for leaf in leaf_optimizers(o)]
+    return [optimizer]

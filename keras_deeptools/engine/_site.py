@@ -1,0 +1,243 @@
+"""Where the engine joins an optimizer: the methods it wraps on the instance."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._hyperparameter import scheduled
+from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._tensors import tensors
+
+SITE = "_keras_deeptools_site"
+SEAMS = ("_backend_apply_gradients", "_clip_gradients", "_backend_update_step")
+
+
+@dataclass(eq=False)
+class Session:
+    """One feature at work on one leaf optimizer."""
+
+    feature: Any
+    leaf: Leaf
+    state: Any = None
+    hyperparameters: list[Any] = field(default_factory=list)
+    variables: list[Any] = field(default_factory=list)
+
+
+class Site:
+    """All sessions on one optimizer, and the wrapped methods that serve them."""
+
+    def __init__(self, optimizer: Any, model: Any) -> None:
+        self.optimizer = optimizer
+        self.model = model
+        built = [o for o in leaf_optimizers(optimizer) if o.built]
+        self.leaves = [Leaf(o, model, root=optimizer) for o in built]
+        self.sessions: list[Session] = []
+        self.attachments: list[Any] = []
+        self._hidden = False
+        self._replaced: list[tuple[Any, str, Any]] = []
+
+    def add(self, feature: Any) -> list[Session]:
+        """Starts a feature on every leaf optimizer, or leaves no trace of it."""
+        if not self.sessions:
+            self._install()
+        started: list[Session] = []
+        try:
+            for leaf in self.leaves:
+                session = Session(feature, leaf)
+                started.append(session)
+                self._start(session)
+        except BaseException:
+            self.remove(started)
+            raise
+        return started
+
+    def _start(self, session: Session) -> None:
+        leaf = session.leaf
+        known = len(leaf.state)
+        owner = type(session.feature).__name__
+        self.sessions.append(session)
+        try:
+            session.state = session.feature.prepare(leaf)
+            functions = session.feature.hyperparameters(session.state, leaf)
+            for name, function in functions.items():
+                self._check_free(leaf, name, owner)
+                session.hyperparameters.append(scheduled(leaf, name, function, owner))
+        finally:
+            session.variables = leaf.state[known:]
+
+    def _check_free(self, leaf: Leaf, name: str, owner: str) -> None:
+        for session in self.sessions:
+            names = [item.name for item in session.hyperparameters]
+            if session.leaf is leaf and name in names:
+                raise ValueError(
+                    f"{owner}: a hyperparameter can have one schedule. Received: "
+                    f"{name!r}, which {type(session.feature).__name__} schedules "
+                    "already. Use one of the two."
+                )
+
+    def remove(self, sessions: list[Session]) -> None:
+        """Ends sessions; the last one out restores the optimizer."""
+        for session in reversed(sessions):
+            if session not in self.sessions:
+                continue
+            for item in reversed(session.hyperparameters):
+                # After a step that failed on JAX the variables' memory is gone, for
+                # Keras too; the methods must be given back all the same.
+                with contextlib.suppress(RuntimeError, TypeError):
+                    item.detach()
+            session.leaf.drop_state(session.variables)
+            self.sessions.remove(session)
+        if not self.sessions:
+            self._uninstall()
+
+    # The compiled step
+
+    def _of(self, leaf: Leaf) -> list[Session]:
+        return [session for session in self.sessions if session.leaf is leaf]
+
+    def _wrap_leaf(self, leaf: Leaf) -> None:
+        optimizer = leaf.optimizer
+        apply_gradients = optimizer._backend_apply_gradients
+        clip_gradients = optimizer._clip_gradients
+        update_step = optimizer._backend_update_step
+
+        def _backend_apply_gradients(grads: Any, trainable_variables: Any) -> None:
+            leaf.enter(trainable_variables)
+            entered: list[Any] = []
+            try:
+                for session in self._of(leaf):
+                    for item in session.hyperparameters:
+                        item.enter()
+                        entered.append(item)
+                apply_gradients(grads, trainable_variables)
+            finally:
+                for item in reversed(entered):
+                    item.exit()
+
+        def _clip_gradients(grads: Any) -> Any:
+            grads = list(grads)
+            for s in self._of(leaf):
+                s.feature.observe_gradients(s.state, leaf, grads)
+            for s in self._of(leaf):
+                grads = s.feature.transform_gradients(s.state, leaf, grads)
+            return clip_gradients(grads)
+
+        def _backend_update_step(
+            grads: Any, trainable_variables: Any, learning_rate: Any
+        ) -> None:
+            wanting = [
+                s for s in self._of(leaf) if s.feature.wants_updates(s.state, leaf)
+            ]
+            if wanting:
+                leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot)
+            update_step(grads, trainable_variables, learning_rate)
+            if wanting:
+                change_norms = tensors.change_norms(leaf.active, leaf.snapshot)
+                for s in wanting:
+                    s.feature.observe_updates(s.state, leaf, change_norms)
+            for s in self._of(leaf):
+                s.feature.project_weights(s.state, leaf)
+
+        self._replace(optimizer, _backend_apply_gradients)
+        self._replace(optimizer, _clip_gradients)
+        self._replace(optimizer, _backend_update_step)
+
+    # Files and configurations
+
+    @contextlib.contextmanager
+    def hidden(self, loading: bool = False) -> Iterator[None]:
+        """Shows the optimizer as it is without what is attached."""
+        if self._hidden:
+            yield
+            return
+        items = [item for s in self.sessions for item in s.hyperparameters]
+        for item in items:
+            item.hide()
+        complete = [(leaf, list(leaf.optimizer._variables)) for leaf in self.leaves]
+        for leaf, variables in complete:
+            ours = {id(variable) for variable in leaf.state}
+            if ours & {id(variable) for variable in variables}:
+                leaf.optimizer._variables[:] = [
+                    variable for variable in variables if id(variable) not in ours
+                ]
+        self._hidden = True
+        try:
+            yield
+        finally:
+            self._hidden = False
+            for leaf, variables in complete:
+                if len(leaf.optimizer._variables) != len(variables):
+                    leaf.optimizer._variables[:] = variables
+            for item in items:
+                item.show(reloaded=loading)
+
+    def _wrap_files(self, optimizer: Any) -> None:
+        originals = {
+            name: getattr(optimizer, name)
+            for name in ("get_config", "save_own_variables", "load_own_variables")
+        }
+
+        def get_config() -> dict[str, Any]:
+            with self._settled().hidden():
+                return originals["get_config"]()
+
+        def save_own_variables(store: Any) -> None:
+            with self._settled().hidden():
+                originals["save_own_variables"](store)
+
+        def load_own_variables(store: Any) -> None:
+            with self._settled().hidden(loading=True):
+                originals["load_own_variables"](store)
+
+        self._replace(optimizer, get_config)
+        self._replace(optimizer, save_own_variables)
+        self._replace(optimizer, load_own_variables)
+
+    def _settled(self) -> "Site":
+        """Detaches first what an interrupted `fit` left behind."""
+        self.detach_stale()
+        return self
+
+    def detach_stale(self) -> None:
+        """Ends what belongs to a `fit` that no longer runs."""
+
+    # Wrapping and unwrapping
+
+    def _install(self) -> None:
+        for leaf in self.leaves:
+            self._wrap_leaf(leaf)
+            leaf.optimizer.__dict__[SITE] = self
+        holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
+        holders[id(self.optimizer)] = self.optimizer
+        for optimizer in holders.values():
+            self._wrap_files(optimizer)
+        self.optimizer.__dict__[SITE] = self
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            leaf = self.leaves[0]
+            leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
+            methods = tensors.count_skipped(self.optimizer, leaf.skipped)
+            for name, method in methods.items():
+                self._replace(self.optimizer, method, name)
+
+    def _uninstall(self) -> None:
+        for holder, name, previous in reversed(self._replaced):
+            if previous is None:
+                holder.__dict__.pop(name, None)
+            else:
+                holder.__dict__[name] = previous
+        self._replaced.clear()
+        for leaf in self.leaves:
+            if leaf.skipped is not None:
+                leaf.drop_state([leaf.skipped])
+                leaf.skipped = None
+            leaf.snapshot = None
+            leaf.optimizer.__dict__.pop(SITE, None)
+        self.optimizer.__dict__.pop(SITE, None)
+
+    def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
+        name = name or method.__name__
+        self._replaced.append((holder, name, holder.__dict__.get(name)))
+        holder.__dict__[name] = method

@@ -1,0 +1,193 @@
+"""Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
+
+from typing import Any
+
+import tensorflow as tf
+
+TINY = 1e-36
+"""Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+
+
+def check_supported(optimizer: Any, model: Any) -> None:
+    """Raises under a strategy with several replicas, whose gradients are partial."""
+    strategy = optimizer._distribution_strategy
+    replicas = strategy.num_replicas_in_sync
+    if replicas > 1 or "ParameterServer" in type(strategy).__name__:
+        raise ValueError(
+            "attach: the tf.distribute strategy must have one replica, because Keras "
+            "reduces gradients only after the point where they are observed and "
+            f"clipped. Received: strategy={type(strategy).__name__} with "
+            f"num_replicas_in_sync={replicas}. Use the JAX backend with "
+            "`keras.distribution.DataParallel`, whose gradients are global, or train "
+            "on one replica."
+        )
+
+
+def variable_scope(optimizer: Any) -> Any:
+    """A context in which the optimizer's variables may be created."""
+    return optimizer._distribution_strategy.scope()
+
+
+def sum_squares(tensors: list[Any]) -> Any:
+    """Sum of squares of each tensor, float32 vector."""
+    return tf.stack([tf.reduce_sum(tf.square(_float(t))) for t in tensors])
+
+
+def max_abs(tensors: list[Any]) -> Any:
+    """Largest magnitude of each tensor, float32 vector."""
+    return tf.stack([_largest(_float(t)) for t in tensors])
+
+
+def zero_fraction(tensors: list[Any]) -> Any:
+    """Fraction of elements that are exactly zero, float32 vector."""
+    return tf.stack([_zero_fraction(t) for t in tensors])
+
+
+def norms(tensors: list[Any]) -> tuple[Any, Any]:
+    """L2 norm and number of non-finite elements of each tensor.
+
+    One read of each tensor in the normal case; where a sum of squares overflows,
+    underflows or is not a number, a second, scaled pass makes the norm exact and
+    counts the elements to blame.
+    """
+    values = [_float(t) for t in tensors]
+    squares = sum_squares(values)
+    usual = tf.reduce_all((squares > TINY) & tf.math.is_finite(squares))
+    return tf.cond(
+        usual,
+        lambda: (tf.sqrt(squares), tf.zeros_like(squares)),
+        lambda: _careful_norms(values),
+    )
+
+
+def _careful_norms(values: list[Any]) -> tuple[Any, Any]:
+    result, counts = [], []
+    for value in values:
+        largest = _largest(value)
+        usable = (largest > 0) & tf.math.is_finite(largest)
+        scale = tf.where(usable, largest, tf.ones_like(largest))
+        result.append(scale * tf.sqrt(tf.reduce_sum(tf.square(value / scale))))
+        bad = tf.logical_not(tf.math.is_finite(value))
+        counts.append(tf.reduce_sum(tf.cast(bad, tf.float32)))
+    return tf.stack(result), tf.stack(counts)
+
+
+def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
+    """The variables' values, unaffected by later assignments."""
+    return [tf.identity(variable.value) for variable in variables]
+
+
+def change_norms(variables: list[Any], before: list[Any]) -> Any:
+    """L2 norm of the difference between the variables and their snapshot."""
+    differences = [
+        _float(tf.convert_to_tensor(v.value)) - _float(b)
+        for v, b in zip(variables, before, strict=True)
+    ]
+    return tf.sqrt(sum_squares(differences))
+
+
+def scaled(tensors: list[Any], factors: Any) -> list[Any]:
+    """Each tensor times its own factor."""
+    return [_map_rows(t, factors[i], tf.multiply) for i, t in enumerate(tensors)]
+
+
+def clipped(tensors: list[Any], limit: Any) -> list[Any]:
+    """Each tensor with its elements limited to [-limit, limit]."""
+    return [
+        _map_rows(_merged(t), limit, lambda a, b: tf.clip_by_value(a, -b, b))
+        for t in tensors
+    ]
+
+
+def write_row(buffer: Any, index: Any, row: Any) -> None:
+    """Writes `row` at `index` of a two-dimensional variable, in place."""
+    index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
+    buffer.value.scatter_nd_update(index, row[None])
+
+
+def choose(due: Any, compute: Any, otherwise: Any) -> Any:
+    """`compute()` where `due`, else `otherwise()`; both without side effects."""
+    return tf.cond(due, compute, otherwise)
+
+
+def possibly(due: Any) -> bool:
+    """Whether `due` may be true in the step being run or traced."""
+    return True
+
+
+def is_sparse(tensor: Any) -> bool:
+    """Whether the gradient is stored as rows of a larger array."""
+    return isinstance(tensor, tf.IndexedSlices)
+
+
+def fresh_step_function(model: Any) -> None:
+    """Makes the model trace its train step again at the next call."""
+    model.make_train_function(force=True)
+
+
+def track(optimizer: Any, variable: Any) -> None:
+    """Nothing to do: the step reads and writes variables wherever they are."""
+
+
+def untrack(optimizer: Any, variable: Any) -> None:
+    """Nothing to undo."""
+
+
+def synchronize(model: Any) -> None:
+    """Nothing to do: variables are always up to date on this backend."""
+
+
+def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
+    """Methods for a LossScaleOptimizer that count its skipped updates."""
+    handle = optimizer._stateful_handle_non_finite_grads
+
+    def handle_and_count() -> None:
+        handle()
+        counter.assign_add(1)
+
+    return {"_stateful_handle_non_finite_grads": handle_and_count}
+
+
+def _float(tensor: Any) -> Any:
+    if is_sparse(tensor):
+        tensor = _merged(tensor).values
+    return tf.cast(tensor, tf.float32)
+
+
+def _largest(value: Any) -> Any:
+    return tf.reduce_max(tf.abs(value)) if value.shape.rank else tf.abs(value)
+
+
+def _zero_fraction(tensor: Any) -> Any:
+    zero = tf.reduce_sum(tf.cast(tf.equal(_float(tensor), 0.0), tf.float32))
+    if not is_sparse(tensor):
+        return zero / max(tensor.shape.num_elements(), 1)
+    stored = tf.cast(tf.size(tensor.values), tf.float32)
+    total = tf.reduce_prod(tf.cast(tensor.dense_shape, tf.float32))
+    return 1.0 - (stored - zero) / total
+
+
+def _merged(tensor: Any) -> Any:
+    """Adds up rows that occur several times; freed rows become zeros.
+
+    Shapes stay static (sorting instead of `tf.unique`), so XLA compiles it.
+    """
+    if not is_sparse(tensor):
+        return tensor
+    order = tf.argsort(tensor.indices)
+    indices = tf.gather(tensor.indices, order)
+    first = tf.concat([[True], tf.not_equal(indices[1:], indices[:-1])], axis=0)
+    segments = tf.cumsum(tf.cast(first, tf.int32)) - 1
+    count = tf.size(indices)
+    rows = tf.gather(tensor.values, order)
+    values = tf.math.unsorted_segment_sum(rows, segments, count)
+    unique = tf.math.unsorted_segment_max(indices, segments, count)
+    unique = tf.where(tf.range(count) <= segments[-1], unique, indices[0])
+    return tf.IndexedSlices(values, unique, tensor.dense_shape)
+
+
+def _map_rows(tensor: Any, operand: Any, function: Any) -> Any:
+    if not is_sparse(tensor):
+        return function(tensor, tf.cast(operand, tensor.dtype))
+    values = function(tensor.values, tf.cast(operand, tensor.values.dtype))
+    return tf.IndexedSlices(values, tensor.indices, tensor.dense_shape)
