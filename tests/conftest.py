@@ -1,0 +1,20 @@
+"""Every test starts from the same seed, in an empty folder, without a screen."""
+
+from pathlib import Path
+
+import keras
+import pytest
+
+
+def pytest_report_header() -> str:
+    return f"keras {keras.version()} on {keras.backend.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def same_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test writes, draws or leaves in Keras' session reaches no other test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(0)

@@ -1,0 +1,113 @@
+"""Only the engine names a backend or touches what is private in Keras.
+
+import-linter sees imports; these tests see names, attributes and strings too.
+"""
+
+import ast
+from collections.abc import Iterator
+
+import keras
+import pytest
+
+import public_api
+
+BACKENDS = ("tensorflow", "jax", "torch")
+# The command line offers the backends by name for the user to choose from.
+OUTSIDE = ("engine", "__main__.py", "_demo", "_demo.py")
+
+features = pytest.mark.parametrize(
+    "tree",
+    [
+        pytest.param(tree, id=path.relative_to(public_api.PACKAGE).as_posix())
+        for path, tree in public_api.modules()
+        if path.relative_to(public_api.PACKAGE).parts[0] not in OUTSIDE
+    ],
+)
+
+
+def words(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every name and string in the code, docstrings apart."""
+    prose = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        match node:
+            case ast.Name(id=text) | ast.Attribute(attr=text) | ast.arg(arg=text):
+                yield line, text
+            case ast.Constant(value=str(text)) if id(node) not in prose:
+                yield line, text
+            case ast.Import(names=names):
+                yield from ((line, alias.name) for alias in names)
+            case ast.ImportFrom(module=module, names=names):
+                yield from ((line, f"{module}.{alias.name}") for alias in names)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def private_uses(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and name of private attributes read, also through `getattr`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name, ctx=ast.Load()) if is_private(name):
+                yield node.lineno, name
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+            ) if is_private(name):
+                yield node.lineno, name
+
+
+def private_definitions(tree: ast.Module) -> set[str]:
+    """Private names that the file itself assigns or defines."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+    return {name for name in found if is_private(name)}
+
+
+@features
+def test_a_feature_module_names_no_backend(tree: ast.Module) -> None:
+    named = [
+        (line, text)
+        for line, text in words(tree)
+        if any(backend in text.lower() for backend in BACKENDS)
+    ]
+    assert not named
+
+
+@features
+def test_a_feature_module_reads_only_its_own_private_names(tree: ast.Module) -> None:
+    own = private_definitions(tree)
+    assert not [(line, name) for line, name in private_uses(tree) if name not in own]
+
+
+@features
+def test_a_feature_module_imports_nothing_private_of_keras(tree: ast.Module) -> None:
+    assert not [
+        (line, text) for line, text in words(tree) if text.startswith("keras.src")
+    ]
+
+
+@features
+def test_a_feature_module_redefines_nothing_private_of_keras(tree: ast.Module) -> None:
+    theirs = {
+        name
+        for base in (
+            keras.callbacks.Callback(),
+            keras.optimizers.schedules.LearningRateSchedule(),
+        )
+        for name in dir(base)
+        if is_private(name)
+    }
+    assert not private_definitions(tree) & theirs

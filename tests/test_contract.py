@@ -1,0 +1,355 @@
+"""What every public object owes its users, checked by reflection over `__all__`."""
+
+import copy
+import enum
+import inspect
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+import pytest
+
+import public_api
+from contract_examples import EXAMPLES, HANDLES, INPUTS, TARGETS, small_model
+
+SELF = ("self", "cls")
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def each(objects: dict[str, object], name: str) -> pytest.MarkDecorator:
+    """Parametrize `name` by the values of `objects`, with their public paths as ids."""
+    return pytest.mark.parametrize(name, objects.values(), ids=objects.keys())
+
+
+def needs_no_example(cls: type) -> bool:
+    """True for what nobody instantiates: errors, enumerations, interfaces."""
+    is_interface = inspect.isabstract(cls) or getattr(cls, "_is_protocol", False)
+    return is_interface or issubclass(cls, (BaseException, enum.Enum))
+
+
+PUBLIC = public_api.public_objects()
+CLASSES = public_api.public_classes()
+MAKE = {path: EXAMPLES[path] for path in CLASSES if path in EXAMPLES}
+SERIALIZABLE = {
+    path: make for path, make in MAKE.items() if hasattr(CLASSES[path], "get_config")
+}
+# Keras' own callback does nothing: it shows that the checks themselves are fair.
+CALLBACKS = {"keras.callbacks.Callback": keras.callbacks.Callback} | {
+    path: make
+    for path, make in MAKE.items()
+    if issubclass(CLASSES[path], keras.callbacks.Callback)
+}
+
+
+# --- Every name ----------------------------------------------------------------------
+
+
+@each({room.__name__: room for room in public_api.rooms()}, "room")
+def test_a_room_lists_its_names_once_and_sorted_for_the_reader(
+    room: ModuleType,
+) -> None:
+    assert room.__all__ == sorted(set(room.__all__))
+
+
+@each({room.__name__: room for room in public_api.rooms()}, "room")
+def test_a_room_has_every_name_that_it_lists_and_lists_every_name_it_has(
+    room: ModuleType,
+) -> None:
+    visible = {name for name in vars(room) if not name.startswith("_")}
+    if room is not public_api.keras_deeptools:
+        assert visible - set(room.__all__) == set()
+    assert set(room.__all__) - {"__version__"} <= visible
+
+
+@each({room.__name__: room for room in public_api.rooms()}, "room")
+def test_a_room_says_what_it_is_for(room: ModuleType) -> None:
+    assert inspect.getdoc(room)
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_a_public_object_is_a_class_or_a_function(path: str) -> None:
+    assert inspect.isclass(PUBLIC[path]) or inspect.isfunction(PUBLIC[path])
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_a_public_object_lives_in_a_private_file_of_its_room(path: str) -> None:
+    home = PUBLIC[path].__module__
+    assert home.startswith("keras_deeptools.") and not public_api.is_public(home)
+
+
+# --- Documented and typed ------------------------------------------------------------
+
+
+def signature_of(thing: object) -> inspect.Signature:
+    """The signature that a caller sees, less `self`."""
+    if inspect.isclass(thing):
+        if thing.__init__ is object.__init__:
+            return inspect.Signature()
+        if issubclass(thing, (BaseException, enum.Enum)):
+            return inspect.Signature()
+        thing = thing.__init__
+    signature = inspect.signature(thing)
+    kept = [p for p in signature.parameters.values() if p.name not in SELF]
+    return signature.replace(parameters=kept)
+
+
+def own_members(cls: type) -> dict[str, object]:
+    """Public members that the package adds to what Keras or Python defines."""
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("keras_deep")]
+    theirs = {name for base in cls.__mro__ if base not in ours for name in vars(base)}
+    members = {
+        name: value for base in reversed(ours) for name, value in vars(base).items()
+    }
+    return {
+        name: getattr(member, "__func__", member)
+        for name, member in members.items()
+        if not name.startswith("_") and name not in theirs
+    }
+
+
+MEMBERS = {
+    f"{path}.{name}": member
+    for path, cls in CLASSES.items()
+    for name, member in own_members(cls).items()
+}
+METHODS = {path: it for path, it in MEMBERS.items() if inspect.isfunction(it)}
+PROPERTIES = {path: it for path, it in MEMBERS.items() if isinstance(it, property)}
+
+
+@each(PUBLIC | METHODS | PROPERTIES, "thing")
+def test_a_public_object_is_documented_with_one_line_first(thing: object) -> None:
+    lines = (inspect.getdoc(thing) or "").splitlines()
+    assert lines and lines[0].endswith(".")
+    assert len(lines) == 1 or lines[1] == ""
+
+
+@each(PUBLIC, "thing")
+def test_a_public_object_shows_an_example(thing: object) -> None:
+    assert ">>> " in (inspect.getdoc(thing) or "")
+
+
+@each(PUBLIC, "thing")
+def test_a_public_object_documents_every_parameter_under_args(thing: object) -> None:
+    text = inspect.getdoc(thing) or ""
+    if inspect.isclass(thing) and re.search(r"\b[Mm]ade by `", text):
+        return  # not called by users: its `Attributes:` are what they read
+    _, _, arguments = text.partition("Args:\n")
+    named = set(re.findall(r"^ {4}\*{0,2}(\w+)(?: \(.*\))?:", arguments, re.MULTILINE))
+    missing = [
+        name
+        for name, parameter in signature_of(thing).parameters.items()
+        if parameter.kind not in VARIADIC and name not in named
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_public_method_or_its_class_mentions_every_parameter(path: str) -> None:
+    owner = CLASSES[path.rpartition(".")[0]]
+    text = f"{inspect.getdoc(METHODS[path])} {inspect.getdoc(owner)}"
+    names = [
+        name
+        for name, parameter in signature_of(METHODS[path]).parameters.items()
+        if parameter.kind not in VARIADIC
+    ]
+    assert not [name for name in names if not re.search(rf"\b{name}\b", text)]
+
+
+@each(PUBLIC | METHODS, "thing")
+def test_a_public_signature_is_typed(thing: object) -> None:
+    signature = signature_of(thing)
+    bare = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is parameter.empty
+    ]
+    assert not bare
+    if not inspect.isclass(thing):
+        assert signature.return_annotation is not signature.empty
+
+
+# --- Made, kept and copied -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", CLASSES)
+def test_a_public_class_has_a_contract_example(path: str) -> None:
+    assert path in EXAMPLES or path in HANDLES or needs_no_example(CLASSES[path])
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_a_contract_example_makes_the_public_class_it_is_listed_under(
+    path: str,
+) -> None:
+    assert type(EXAMPLES[path]()) is CLASSES[path]
+
+
+@each(SERIALIZABLE, "make")
+def test_a_class_with_a_config_is_registered_under_the_package(
+    make: Callable[[], object],
+) -> None:
+    cls = type(make())
+    assert keras.saving.get_registered_name(cls) == f"keras_deeptools>{cls.__name__}"
+
+
+@each(SERIALIZABLE, "make")
+def test_a_class_with_a_config_comes_back_from_json_the_same(
+    make: Callable[[], object],
+) -> None:
+    thing = make()
+    text = json.dumps(keras.saving.serialize_keras_object(thing))
+    again = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(again) is type(thing)
+    assert again.get_config() == thing.get_config()
+
+
+def public_state(thing: object) -> dict[str, str]:
+    """What an object shows: its config where it has one, else its plain fields."""
+    if hasattr(thing, "get_config"):
+        return thing.get_config()
+    plain = (bool, int, float, str, tuple, type(None))
+    fields = getattr(thing, "__dict__", {})
+    return {name: value for name, value in fields.items() if isinstance(value, plain)}
+
+
+@each(MAKE, "make")
+def test_a_deep_copy_is_another_object_in_the_same_state(
+    make: Callable[[], object],
+) -> None:
+    thing = make()
+    again = copy.deepcopy(thing)
+    assert type(again) is type(thing) and again is not thing
+    assert public_state(again) == public_state(thing)
+
+
+@each(MAKE, "make")
+def test_an_object_survives_pickling(make: Callable[[], object]) -> None:
+    thing = make()
+    again = pickle.loads(pickle.dumps(thing))
+    assert public_state(again) == public_state(thing)
+
+
+# --- Every callback ------------------------------------------------------------------
+
+
+class Breaker(keras.callbacks.Callback):
+    """Raises `error` after the third batch."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if batch == 2:
+            raise self.error("broken on purpose")
+
+
+def fit(model: keras.Model, *callbacks: keras.callbacks.Callback) -> list[float]:
+    """Train two epochs of four batches; the losses of the epochs."""
+    history = model.fit(
+        INPUTS,
+        TARGETS,
+        batch_size=8,
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return history.history["loss"]
+
+
+def values_of(variables: list[keras.Variable]) -> list[np.ndarray]:
+    """Copies of the values, never views of buffers that the next step reuses."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assert_equal_values(these: list[np.ndarray], those: list[np.ndarray]) -> None:
+    assert len(these) == len(those)
+    for this, that in zip(these, those, strict=True):
+        np.testing.assert_array_equal(this, that)
+
+
+def broken_model(
+    make: Callable[[], keras.callbacks.Callback], error: type[BaseException]
+) -> keras.Model:
+    """A model whose training with the callback was cut off by `error`."""
+    model = small_model()
+    with pytest.raises(error):
+        fit(model, make(), Breaker(error))
+    return model
+
+
+interruptions = pytest.mark.parametrize(
+    "error",
+    [RuntimeError, KeyboardInterrupt],
+    ids=["exception", "Ctrl-C"],
+)
+
+
+@each(CALLBACKS, "make")
+def test_a_callback_trains_the_same_model_twice(make: Callable) -> None:
+    model, callback = small_model(), make()
+    assert np.isfinite(fit(model, callback) + fit(model, callback)).all()
+
+
+@each(CALLBACKS, "make")
+def test_a_callback_object_trains_a_second_model(make: Callable) -> None:
+    callback = make()
+    assert np.isfinite(fit(small_model(), callback)).all()
+    second = small_model()
+    before = values_of(second.trainable_variables)
+    assert np.isfinite(fit(second, callback)).all()
+    after = values_of(second.trainable_variables)
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+@each(CALLBACKS, "make")
+def test_a_callback_leaves_the_optimizer_config_of_a_plain_optimizer(
+    make: Callable,
+) -> None:
+    model = small_model()
+    fit(model, make())
+    assert model.optimizer.get_config() == small_model().optimizer.get_config()
+
+
+@interruptions
+@each(CALLBACKS, "make")
+def test_a_cut_off_fit_leaves_the_optimizer_config_of_a_plain_optimizer(
+    make: Callable, error: type[BaseException]
+) -> None:
+    model = broken_model(make, error)
+    assert model.optimizer.get_config() == small_model().optimizer.get_config()
+
+
+@interruptions
+@each(CALLBACKS, "make")
+def test_a_model_saved_after_a_cut_off_fit_loads_with_its_optimizer_state(
+    make: Callable, error: type[BaseException], tmp_path: Path
+) -> None:
+    model = broken_model(make, error)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    plain = small_model()
+    plain.optimizer.build(plain.trainable_variables)
+    assert len(loaded.optimizer.variables) == len(plain.optimizer.variables)
+    assert_equal_values(
+        values_of(loaded.optimizer.variables), values_of(model.optimizer.variables)
+    )
+
+
+@interruptions
+@each(CALLBACKS, "make")
+def test_a_cut_off_model_trains_on_as_a_model_that_never_met_the_callback(
+    make: Callable, error: type[BaseException]
+) -> None:
+    model = broken_model(make, error)
+    model.save("model.keras")
+    twin = small_model()
+    twin.optimizer.build(twin.trainable_variables)
+    twin.load_weights("model.keras")
+    assert fit(model) == fit(twin)
+    assert_equal_values(values_of(model.variables), values_of(twin.variables))
