@@ -1,5 +1,9 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
+from keras_deeptools.callbacks._hyperparameter_scheduler import (
+    HyperparameterScheduler,
+)
+from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 
-__all__ = ["TrainingFeature"]
+__all__ = ["HyperparameterScheduler", "OneCycleScheduler", "TrainingFeature"]

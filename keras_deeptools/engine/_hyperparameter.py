@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._tensors import tensors
 
 
 class PositiveVariable(keras.Variable):
@@ -71,6 +72,32 @@ class ScheduledAttribute:
         """Nothing to restore: the attribute is a plain float between steps."""
 
 
+class AddedMomentum(ScheduledAttribute):
+    """Momentum for an SGD that was built without: its velocities come and go."""
+
+    def __init__(self, leaf: Leaf, name: str, function: Callable) -> None:
+        super().__init__(leaf, name, function)
+        self._without = leaf.optimizer.__dict__["momentums"]
+        leaf.optimizer.__dict__["momentums"] = [
+            self._velocity(variable) for variable in leaf.variables
+        ]
+
+    def _velocity(self, variable: Any) -> Any:
+        return self._leaf.adopt(
+            lambda: keras.Variable(
+                keras.initializers.Zeros(),
+                shape=variable.shape,
+                dtype=variable.dtype,
+                trainable=False,
+                name="velocity",
+            )
+        )
+
+    def detach(self) -> None:
+        """Takes the velocities away."""
+        self._leaf.optimizer.__dict__["momentums"] = self._without
+
+
 class ScheduledLearningRate:
     """The optimizer's own learning-rate variable, written inside the step.
 
@@ -90,11 +117,11 @@ class ScheduledLearningRate:
 
     def enter(self) -> None:
         """Computes the value and writes it to the variable."""
-        current = ops.convert_to_tensor(self.variable)
-        written = ops.convert_to_tensor(self._written)
+        current = tensors.current(self.variable)
+        written = tensors.current(self._written)
         untouched = ops.logical_or(ops.equal(current, written), written <= 0)
         change = current / ops.where(untouched, ops.ones_like(written), written)
-        factor = ops.convert_to_tensor(self._factor)
+        factor = tensors.current(self._factor)
         factor = ops.where(untouched, factor, factor * change)
         value = ops.cast(self._function(self._leaf.step), "float32") * factor
         self._factor.assign(factor)
@@ -174,10 +201,12 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
             f"constructor, or schedule one of {['learning_rate', *floats]}."
         )
     if name == "momentum" and value == 0:
-        raise ValueError(
-            f"{owner}: `momentum` must be above 0 on the optimizer to be scheduled, "
-            "since an optimizer built without momentum keeps no velocities. Received: "
-            f"momentum=0 on {type(leaf.optimizer).__name__}. Construct it with "
-            "`momentum=0.9`."
-        )
+        if not isinstance(leaf.optimizer, keras.optimizers.SGD):
+            raise ValueError(
+                f"{owner}: `momentum` must be above 0 on the optimizer to be "
+                "scheduled, since it keeps no velocities otherwise. Received: "
+                f"momentum=0 on {type(leaf.optimizer).__name__}. Construct it with "
+                "`momentum=0.9`."
+            )
+        return AddedMomentum(leaf, name, function)
     return ScheduledAttribute(leaf, name, function)

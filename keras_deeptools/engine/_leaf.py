@@ -49,6 +49,7 @@ class Leaf:
         self.active: list[Any] = []
         self.positions: list[int] = []
         self.state: list[Any] = []
+        self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
         self.snapshot: list[Any] | None = None
 
@@ -69,6 +70,14 @@ class Leaf:
     def accumulation_steps(self) -> int:
         """Number of batches per update."""
         return self.optimizer.gradient_accumulation_steps or 1
+
+    def value_of(self, name: str) -> Any:
+        """Scalar tensor: the value in effect of a scheduled hyperparameter.
+
+        Args:
+            name: Str. A key that some attached feature's `hyperparameters` returned.
+        """
+        return tensors.current(self.scheduled[name].variable)
 
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""

@@ -86,14 +86,14 @@ class Recorder:
             values = ops.cast(compute(), "float32")
             return ops.concatenate([ops.cast(split, "float32"), values])
 
-        count = ops.convert_to_tensor(self._count)
+        count = tensors.current(self._count)
         index = count % self.capacity
         if self.every == 1:
             tensors.write_row(self._rows, index, row())
             self._count.assign(count + 1)
         elif self.may_be_due:
             due = self.due
-            old = ops.convert_to_tensor(self._rows)[index]
+            old = tensors.current(self._rows)[index]
             tensors.write_row(
                 self._rows, index, tensors.choose(due, row, lambda: old)
             )

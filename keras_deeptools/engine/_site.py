@@ -64,19 +64,18 @@ class Site:
             functions = session.feature.hyperparameters(session.state, leaf)
             for name, function in functions.items():
                 self._check_free(leaf, name, owner)
-                session.hyperparameters.append(scheduled(leaf, name, function, owner))
+                item = scheduled(leaf, name, function, owner)
+                session.hyperparameters.append(item)
+                leaf.scheduled[name] = item
         finally:
             session.variables = leaf.state[known:]
 
     def _check_free(self, leaf: Leaf, name: str, owner: str) -> None:
-        for session in self.sessions:
-            names = [item.name for item in session.hyperparameters]
-            if session.leaf is leaf and name in names:
-                raise ValueError(
-                    f"{owner}: a hyperparameter can have one schedule. Received: "
-                    f"{name!r}, which {type(session.feature).__name__} schedules "
-                    "already. Use one of the two."
-                )
+        if name in leaf.scheduled:
+            raise ValueError(
+                f"{owner}: a hyperparameter can have one schedule. Received: {name!r}, "
+                "which another attached feature schedules already. Use one of the two."
+            )
 
     def remove(self, sessions: list[Session]) -> None:
         """Ends sessions; the last one out restores the optimizer."""
@@ -86,6 +85,7 @@ class Site:
             for item in reversed(session.hyperparameters):
                 # After a step that failed on JAX the variables' memory is gone, for
                 # Keras too; the methods must be given back all the same.
+                session.leaf.scheduled.pop(item.name, None)
                 with contextlib.suppress(RuntimeError, TypeError):
                     item.detach()
             session.leaf.drop_state(session.variables)

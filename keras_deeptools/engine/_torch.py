@@ -107,6 +107,58 @@ def clipped(tensors: list[Any], limit: Any) -> list[Any]:
     return [torch.clamp(t, -limit.to(t.dtype), limit.to(t.dtype)) for t in tensors]
 
 
+def current(variable: Any) -> Any:
+    """The variable's value now, as a tensor that later assignments leave alone."""
+    return variable.value.detach().clone()
+
+
+@torch.no_grad()
+def limit_norms(
+    variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
+) -> Any:
+    """Scales down, in place, the slices of each variable whose L2 norm is over `limit`.
+
+    Args:
+        variables: Keras variables.
+        axes: For each variable the axes that one norm sums over.
+        limit: Scalar tensor > 0.
+        shrink: For each variable, the fraction of `limit` that scaling leads to: a
+            hair under 1, so that rounding does not lead out of the ball.
+
+    Returns:
+        Float32 vector, the fraction of slices of each variable that were scaled.
+        Slices within the limit, and those with non-finite elements, keep every bit.
+    """
+    fractions = []
+    for variable, dims, hair in zip(variables, axes, shrink, strict=True):
+        value = variable.value
+        norm = _slice_norms(value, dims)
+        over = norm > limit
+        fractions.append(over.float().mean())
+        if value.device.type == "cpu":
+            if not bool(over.any()):
+                continue
+            if bool(torch.isinf(norm).any()):
+                norm = _slice_norms(value.double(), dims)
+        over = over & torch.isfinite(norm)
+        fractions[-1] = over.float().mean()
+        value.mul_(torch.where(over, limit * hair / norm, torch.ones_like(norm)))
+    return torch.stack(fractions)
+
+
+def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
+    if not dims:
+        return value.float().abs()
+    if value.device.type == "cuda":
+        # Wide sums cannot overflow, which spares a look that would stall the queue.
+        return torch.linalg.vector_norm(value, dim=dims, keepdim=True, dtype=torch.float64)
+    value = value if value.dtype == torch.float64 else value.float()
+    if dims == (value.ndim - 1,):
+        return torch.linalg.vector_norm(value, dim=dims, keepdim=True)
+    # Reducing leading axes is several times faster this way.
+    return value.square().sum(dim=dims, keepdim=True).sqrt()
+
+
 @torch.no_grad()
 def write_row(buffer: Any, index: Any, row: Any) -> None:
     """Writes `row` at `index` of a two-dimensional variable, in place."""

@@ -1,0 +1,217 @@
+"""Schedules for any hyperparameter of the optimizer, followed inside the step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools.callbacks._run_position import first_update
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.engine import Leaf, Recorder
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class HyperparameterScheduler(TrainingFeature):
+    """Makes hyperparameters of the optimizer functions of the update, in the graph.
+
+    Setting `optimizer.momentum` or `beta_1` from a callback has no effect on
+    TensorFlow and JAX, and a rate set per batch costs a host round trip. Here the
+    compiled step computes the values itself, at every update, also with
+    `steps_per_execution` and gradient accumulation.
+
+    Every `fit` follows the schedules from their beginning; one that is resumed
+    (`initial_epoch`, `BackupAndRestore`) goes on where it was. The values in effect
+    go to the logs of every epoch, under their names. What another callback assigns to
+    `optimizer.learning_rate` (Keras' `ReduceLROnPlateau`) multiplies the schedule's
+    values from then on. After training, the optimizer has its own values again.
+
+    Args:
+        schedules: Dict from the name of a number on the optimizer (`"learning_rate"`,
+            `"momentum"`, `"beta_1"`, `"weight_decay"`, ...) to a schedule of
+            `keras_deeptools.schedules` or `keras.optimizers.schedules`, or a function
+            of the step (int tensor, updates since the beginning) made of `keras.ops`.
+
+    Raises:
+        TypeError: If `schedules` is not a dict of callables.
+        ValueError: If it is empty, or, at the start of training, if the optimizer has
+            no such number.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import HyperparameterScheduler
+    >>> from keras_deeptools.schedules import LinearRamp
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.AdamW(weight_decay=0.01), loss="mse")
+    >>> scheduler = HyperparameterScheduler(
+    ...     {"weight_decay": LinearRamp(0.0, 0.1, num_steps=4)}
+    ... )
+    >>> x, y = np.ones((8, 2)), np.ones((8, 1))
+    >>> history = model.fit(x, y, batch_size=2, callbacks=[scheduler], verbose=0)
+    >>> scheduler.history["weight_decay"].round(3).tolist()
+    [0.0, 0.025, 0.05, 0.075]
+    """
+
+    def __init__(self, schedules: dict[str, Callable]) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if not isinstance(schedules, dict) or not schedules:
+            error = ValueError if schedules == {} else TypeError
+            raise error(
+                f"{owner}: `schedules` must be a dict with at least one schedule. "
+                f"Received: schedules={schedules!r}. Pass for instance "
+                '`{"learning_rate": OneCycle(0.1, total_steps=1000)}`.'
+            )
+        for name, schedule in schedules.items():
+            if not isinstance(name, str) or not callable(schedule):
+                raise TypeError(
+                    f"{owner}: `schedules` must map names to callables. Received: "
+                    f"{name!r} -> {schedule!r}. Use a schedule, or a function of the "
+                    "step; for a constant use `Constant(value)`."
+                )
+        self.schedules = dict(schedules)
+        self._steps: list[np.ndarray] = []
+        self._rows: list[np.ndarray] = []
+        self._names: list[str] = []
+        self._positioned = False
+        self._last_read = 0
+
+    # In the graph
+
+    def schedules_for(self, leaf: Leaf) -> dict[str, Callable]:
+        """The schedules that one optimizer follows."""
+        return self.schedules
+
+    def begin(self, leaf: Leaf) -> dict[str, Any]:
+        """Creates the step offset and the record of values."""
+        schedules = self.schedules_for(leaf)
+        self._names = list(schedules)
+        if not self._live:
+            self._steps, self._rows = [], []
+        return {
+            "schedules": schedules,
+            "offset": leaf.add_state(
+                "schedule_offset", dtype="int32", initial=leaf.num_updates
+            ),
+            "recorder": Recorder(leaf, width=len(schedules)),
+        }
+
+    def hyperparameters(self, state: dict, leaf: Leaf) -> dict[str, Callable]:
+        """Each schedule as a function of the optimizer's own count of updates."""
+        state["values"] = {}
+
+        def follow(name: str) -> Callable:
+            def value(step: Any) -> Any:
+                position = ops.cast(step, "int32") - state["offset"]
+                return state["schedules"][name](position)
+
+            return value
+
+        return {name: follow(name) for name in state["schedules"]}
+
+    def observe_gradients(self, state: dict, leaf: Leaf, gradients: list) -> None:
+        """Records the values in effect."""
+        state["recorder"].write(
+            lambda: ops.stack([leaf.value_of(name) for name in state["schedules"]])
+        )
+
+    # On the host
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; the position in the run is settled when its first epoch begins."""
+        super().on_train_begin(logs)
+        self._positioned = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Settles the position, now that every callback has restored what it does."""
+        self._last_read = 0
+        if self._positioned:
+            return
+        self._positioned = True
+        for leaf, state in self._live:
+            leaf.assign(state["offset"], first_update(leaf, self.params, epoch))
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Reads the record before it overflows, in epochs of very many steps."""
+        if not self._live:
+            return
+        capacity = self._live[0][1]["recorder"].capacity
+        if batch - self._last_read + self.model.steps_per_execution > capacity:
+            self._last_read = batch
+            self._read()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds the values in effect to the logs."""
+        self._read()
+        if logs is not None and self._rows:
+            last = self._rows[-1][-1]
+            logs.update(zip(self._names, map(float, last), strict=True))
+
+    def finish(self, state: dict, leaf: Leaf) -> None:
+        """Reads the rest of the record."""
+        self._collect(state)
+
+    def _read(self) -> None:
+        if self._live:
+            self._collect(self._live[0][1])
+
+    def _collect(self, state: dict) -> None:
+        if self._live and self._live[0][1] is not state:
+            return
+        steps, rows = state["recorder"].read()
+        if len(steps):
+            self._steps.append(steps)
+            self._rows.append(rows)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Int64 array `(n,)`: the optimizer's count of updates before each update."""
+        self._read()
+        return np.concatenate([np.zeros(0, "int64"), *self._steps])
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Dict from name to a float32 array `(n,)`: the value in effect per update.
+
+        Covers the latest `fit`. With a `MultiOptimizer`, of its first optimizer.
+        """
+        self._read()
+        rows = np.concatenate([np.zeros((0, len(self._names)), "f4"), *self._rows])
+        return {name: rows[:, i] for i, name in enumerate(self._names)}
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the recorded values over the updates, one curve per hyperparameter.
+
+        Args:
+            ax: Matplotlib axes for the first; the others get a scale of their own.
+                Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        if ax is None:
+            ax = _new_axes(type(self).__name__)
+        ax.set_xlabel("step (optimizer update)")
+        for i, (name, values) in enumerate(self.history.items()):
+            axes = ax if i == 0 else ax.twinx()
+            if i > 1:
+                axes.spines["right"].set_position(("axes", 1 + 0.15 * (i - 1)))
+            axes.plot(self.steps, values, color=f"C{i}")
+            axes.set_ylabel(name.replace("_", " "), color=f"C{i}")
+        return ax
+
+
+def _new_axes(owner: str) -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{owner}.plot: matplotlib is not installed. "
+            'Install it with `pip install "keras-deeptools[plot]"`.'
+        ) from error
+    return plt.subplots()[1]

@@ -1,0 +1,168 @@
+"""The 1cycle policy as a callback."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, SupportsFloat
+
+import keras
+
+from keras_deeptools.callbacks._hyperparameter_scheduler import (
+    HyperparameterScheduler,
+)
+from keras_deeptools.callbacks._run_position import updates_in_run
+from keras_deeptools.engine import Leaf
+from keras_deeptools.schedules import OneCycle, OneCycleMomentum
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class OneCycleScheduler(HyperparameterScheduler):
+    """Trains with the 1cycle policy: the rate up and down, momentum down and up.
+
+    A large rate in the middle of training is what makes it fast (super-convergence);
+    a small momentum keeps it stable there. Both are computed in the compiled step, at
+    every update, and are equal to `torch.optim.lr_scheduler.OneCycleLR`.
+
+    Momentum is SGD's or RMSprop's `momentum` or the Adam family's `beta_1`. SGD that
+    was built with momentum 0 gets velocities for the length of the training; they are
+    no part of saved files, so a run that is resumed starts them at zero. Optimizers
+    that have no momentum (Adagrad, Adadelta, Adafactor, Ftrl, Lion, RMSprop with
+    momentum 0) cycle the rate alone, and a warning says so.
+
+    Args:
+        max_learning_rate: Float > 0, or the result of `find_learning_rate`. The peak.
+        total_steps: Int >= 1 or None. Updates in the cycle. None: epochs times batches
+            per epoch, over `gradient_accumulation_steps`. Must be given for data of
+            unknown length. After the cycle its last values are held.
+        warmup_fraction: Float in [0, 1]. Part of the cycle in which the rate rises; at
+            most 0.5 with `three_phase`.
+        initial_divisor: Float >= 1. The rate starts at the peak over it.
+        final_divisor: Float > 0. The rate ends at its first value over it.
+        momentum_range: Pair of floats, 0 <= low <= high < 1. Momentum starts and ends
+            at `high`, and is `low` at the peak.
+        cycle_momentum: Bool. Whether to cycle momentum too.
+        shape: `"cosine"` or `"linear"`.
+        three_phase: Bool. Whether the rate falls as slowly as it rose, and then on to
+            its last value, as in the paper.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range, or, at the start of training,
+            if `total_steps` is None and the number of batches is unknown.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import OneCycleScheduler
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
+    >>> one_cycle = OneCycleScheduler(max_learning_rate=0.1)
+    >>> x, y = np.ones((20, 2)), np.ones((20, 1))
+    >>> history = model.fit(x, y, batch_size=2, callbacks=[one_cycle], verbose=0)
+    >>> one_cycle.history["learning_rate"].round(4).tolist()[:4]
+    [0.004, 0.052, 0.1, 0.095]
+    >>> one_cycle.history["momentum"].round(3).tolist()[:3]
+    [0.95, 0.9, 0.85]
+
+    Reference:
+        Smith, 2018, section 4. https://arxiv.org/abs/1803.09820. Smith and Topin,
+        2017. https://arxiv.org/abs/1708.07120. The defaults (cosine, two phases) are
+        fastai's and PyTorch's.
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: SupportsFloat,
+        total_steps: int | None = None,
+        warmup_fraction: float = 0.3,
+        initial_divisor: float = 25.0,
+        final_divisor: float = 1e4,
+        momentum_range: tuple[float, float] = (0.85, 0.95),
+        cycle_momentum: bool = True,
+        shape: str = "cosine",
+        three_phase: bool = False,
+    ) -> None:
+        if not isinstance(max_learning_rate, str) and hasattr(
+            max_learning_rate, "__float__"
+        ):
+            max_learning_rate = float(max_learning_rate)
+        self.max_learning_rate = max_learning_rate
+        self.total_steps = total_steps
+        self.warmup_fraction = warmup_fraction
+        self.initial_divisor = initial_divisor
+        self.final_divisor = final_divisor
+        self.momentum_range = momentum_range
+        self.cycle_momentum = cycle_momentum
+        self.shape = shape
+        self.three_phase = three_phase
+        steps = 1000 if total_steps is None else total_steps
+        super().__init__(
+            {"learning_rate": self._rate(steps), "momentum": self._momentum(steps)}
+        )
+
+    def schedules_for(self, leaf: Leaf) -> dict[str, Callable]:
+        """The two halves of the policy, under the names that the optimizer uses."""
+        total_steps = self.total_steps
+        if total_steps is None:
+            total_steps = updates_in_run(leaf, self.params)
+        if total_steps is None:
+            raise ValueError(
+                "OneCycleScheduler: `total_steps` must be given where the number of "
+                "batches per epoch is unknown. Received: total_steps=None. Pass the "
+                "number of updates, or `steps_per_epoch` to `fit`."
+            )
+        schedules: dict[str, Callable] = {"learning_rate": self._rate(total_steps)}
+        name = self._momentum_name(leaf) if self.cycle_momentum else None
+        if name is not None:
+            schedules[name] = self._momentum(total_steps)
+        self.schedules = schedules
+        return schedules
+
+    def _rate(self, total_steps: int) -> OneCycle:
+        return OneCycle(
+            self.max_learning_rate,
+            total_steps,
+            warmup_fraction=self.warmup_fraction,
+            initial_divisor=self.initial_divisor,
+            final_divisor=self.final_divisor,
+            shape=self.shape,
+            three_phase=self.three_phase,
+        )
+
+    def _momentum(self, total_steps: int) -> OneCycleMomentum:
+        return OneCycleMomentum(
+            momentum_range=self.momentum_range,
+            total_steps=total_steps,
+            warmup_fraction=self.warmup_fraction,
+            shape=self.shape,
+            three_phase=self.three_phase,
+        )
+
+    def _momentum_name(self, leaf: Leaf) -> str | None:
+        optimizer = leaf.optimizer
+        if isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW):
+            warnings.warn(
+                "OneCycleScheduler: ScheduleFreeAdamW does without schedules; its "
+                "averaging and a falling rate work against each other. Train without "
+                "this callback, or with AdamW.",
+                stacklevel=2,
+            )
+            return None
+        momentum = getattr(optimizer, "momentum", None)
+        if isinstance(optimizer, keras.optimizers.SGD) or momentum:
+            return "momentum"
+        beta_1 = getattr(optimizer, "beta_1", None)
+        if isinstance(beta_1, float) and not isinstance(
+            optimizer, keras.optimizers.Lion
+        ):
+            return "beta_1"
+        warnings.warn(
+            f"OneCycleScheduler: {type(optimizer).__name__} has no momentum to cycle; "
+            "the learning rate alone is cycled. `cycle_momentum=False` says the same "
+            "without this warning.",
+            stacklevel=2,
+        )
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"momentum_range": list(self.momentum_range)}
