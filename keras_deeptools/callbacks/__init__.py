@@ -3,7 +3,13 @@
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
+from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 
-__all__ = ["HyperparameterScheduler", "OneCycleScheduler", "TrainingFeature"]
+__all__ = [
+    "HyperparameterScheduler",
+    "MaxNormEnforcer",
+    "OneCycleScheduler",
+    "TrainingFeature",
+]

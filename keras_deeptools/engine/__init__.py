@@ -5,8 +5,23 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._layers import (
+    layers_of,
+    moving_averages,
+    trained_variables,
+)
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._tensors import tensors
 
-__all__ = ["Attachment", "Feature", "Leaf", "Recorder", "attach", "tensors"]
+__all__ = [
+    "Attachment",
+    "Feature",
+    "Leaf",
+    "Recorder",
+    "attach",
+    "layers_of",
+    "moving_averages",
+    "tensors",
+    "trained_variables",
+]

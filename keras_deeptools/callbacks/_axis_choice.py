@@ -1,0 +1,116 @@
+"""The axes of each weight array, known by the kind of layer or told by the user."""
+
+from keras_deeptools.callbacks._layer_selection import Held, LayerSelection
+from keras_deeptools.engine import Leaf
+from keras_deeptools.statistics import incoming_axes
+
+Axis = int | tuple[int, ...]
+Axes = tuple[int, ...]
+
+
+class AxisChoice:
+    """Finds the axes that hold the incoming weights of one unit.
+
+    Args:
+        axis: None to go by the kind of layer; axes for all weights; or a dict from
+            names and patterns to axes (None leaves the weights alone).
+        owner: Str. Who is named in errors.
+
+    Raises:
+        TypeError: If `axis` is none of these.
+        ValueError: If axes are given twice, or a dict or tuple is empty.
+    """
+
+    def __init__(self, axis: object, owner: str) -> None:
+        self.owner = owner
+        self._by_pattern: dict[str, Axes | None] = {}
+        self._for_all: Axes | None = None
+        if isinstance(axis, dict):
+            if not axis or not all(isinstance(name, str) for name in axis):
+                raise TypeError(self._rule(axis))
+            for name, item in axis.items():
+                self._by_pattern[name] = None if item is None else self._tuple(item)
+        elif axis is not None:
+            self._for_all = self._tuple(axis)
+
+    def of(self, held: list[Held], leaf: Leaf) -> list[tuple[Held, Axes]]:
+        """The variables that have incoming weights, with their axes.
+
+        Args:
+            held: List of `Held`.
+            leaf: `Leaf` they belong to.
+
+        Returns:
+            List of tuples of a `Held` and its axes.
+
+        Raises:
+            ValueError: If axes are not known, do not exist, or a pattern matches
+                nothing.
+        """
+        told = self._told(leaf)
+        found = []
+        for item in held:
+            axes = self._of_one(item, told)
+            if axes is not None:
+                found.append((item, axes))
+        return found
+
+    def _of_one(self, held: Held, told: dict[int, Axes | None]) -> Axes | None:
+        is_told = self._for_all is not None or id(held.variable) in told
+        try:
+            usual = incoming_axes(held.layer, held.role, len(held.variable.shape))
+        except ValueError as error:
+            if not is_told:
+                raise ValueError(self._unknown(held)) from error
+        else:
+            if usual is None or not is_told:
+                return usual
+        axes = told.get(id(held.variable), self._for_all)
+        return None if axes is None else self._within(axes, held)
+
+    def _told(self, leaf: Leaf) -> dict[int, Axes | None]:
+        told: dict[int, Axes | None] = {}
+        for pattern, axes in self._by_pattern.items():
+            selection = LayerSelection(pattern, self.owner, "axis")
+            for item in selection.everywhere(leaf):
+                told.setdefault(id(item.variable), axes)
+        return told
+
+    def _within(self, axes: Axes, held: Held) -> Axes:
+        rank = len(held.variable.shape)
+        inside = tuple(sorted({a % rank for a in axes if -rank <= a < rank}))
+        if len(inside) != len(axes):
+            raise ValueError(
+                f"{self.owner}: `axis` must hold different axes of the weights. "
+                f"Received: axis={axes} for {held.variable.path!r} of shape "
+                f"{tuple(held.variable.shape)}."
+            )
+        return inside
+
+    def _tuple(self, axis: object) -> Axes:
+        axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+        if not axes or any(isinstance(a, bool) or not isinstance(a, int) for a in axes):
+            raise TypeError(self._rule(axis))
+        return tuple(axes)
+
+    def _rule(self, axis: object) -> str:
+        return (
+            f"{self.owner}: `axis` must be an int, a tuple of ints, or a dict from "
+            f"names or patterns to them. Received: axis={axis!r}. Leave it out to go "
+            "by the kind of layer."
+        )
+
+    def _unknown(self, held: Held) -> str:
+        where = "unknown" if held.layer is None else type(held.layer).__name__
+        remedy = (
+            "Attach to the compiled model, which knows its layers."
+            if held.layer is None
+            else f"Say which axes hold a unit's incoming weights: axis={{"
+            f"{'*/' + held.role!r}: 0}}, or None in place of 0 to leave them alone."
+        )
+        return (
+            f"{self.owner}: `axis` must tell the axes of weights whose kind is not "
+            f"known. Received: {held.variable.path!r} of shape "
+            f"{tuple(held.variable.shape)}, {held.role!r} of a layer of type {where}. "
+            f"{remedy}"
+        )

@@ -1,0 +1,205 @@
+"""Choosing the variables of an optimizer by the layers that hold them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine import Leaf, layers_of, trained_variables
+
+Choice = str | keras.Layer | Callable[[keras.Layer], bool]
+Layers = Choice | Sequence[Choice] | None
+Walk = list[tuple[keras.Layer, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A variable that is trained, and the layer that made it."""
+
+    variable: Any
+    position: int
+    layer: keras.Layer | None
+    role: str
+
+    @property
+    def group(self) -> str:
+        """Path of the layer, or where there is none, of the variable's parent."""
+        return self.variable.path.rpartition("/")[0]
+
+
+class LayerSelection:
+    """The trained variables of the layers that a user has chosen.
+
+    A choice is one of these, or a sequence of them:
+
+    - a name, or a pattern with `*`, `?` and `[...]` as in file names (`fnmatch`, case
+      counts), compared with the names of layers: `"dense_1"`, `"block3_*"`; one with
+      a `/` in it is compared with the ends of the paths of layers and variables:
+      `"encoder/dense_1"`, `"lstm*/recurrent_kernel"`, `"*/kernel"`,
+    - a layer of the model,
+    - a function of a layer that returns whether it is chosen.
+
+    Choosing a layer that contains layers (a nested model, a wrapper, an LSTM with its
+    cell, MultiHeadAttention) chooses all that is in it. The model itself is not asked
+    about, unless it holds weights of its own.
+
+    Args:
+        layers: None for all layers, or a choice as above.
+        owner: Str. Who is named in errors.
+        argument: Str. Which argument is named in errors.
+
+    Raises:
+        TypeError: If `layers` is none of these.
+        ValueError: If `layers` is empty.
+    """
+
+    def __init__(self, layers: Layers, owner: str, argument: str = "layers") -> None:
+        one = isinstance(layers, (str, keras.Layer)) or callable(layers)
+        if layers is not None and not one and not isinstance(layers, (list, tuple)):
+            raise TypeError(self._rule(owner, layers))
+        self.owner = owner
+        self.argument = argument
+        self.choices: list[Any] | None = None
+        if layers is not None:
+            self.choices = [layers] if one else list(layers)
+            if not self.choices:
+                raise ValueError(self._rule(owner, layers))
+            if not all(isinstance(c, str) or callable(c) for c in self.choices):
+                raise TypeError(self._rule(owner, layers))
+
+    @staticmethod
+    def _rule(owner: str, layers: object) -> str:
+        return (
+            f"{owner}: `layers` must be None, or one or more names, patterns, layers "
+            f"or functions of a layer. Received: layers={layers!r}. Leave it out to "
+            "choose all layers."
+        )
+
+    def of(self, leaf: Leaf) -> list[Held]:
+        """The chosen ones of `leaf.variables`.
+
+        Args:
+            leaf: `Leaf`.
+
+        Returns:
+            List of `Held`, in the order of `leaf.variables`; empty if all the chosen
+            are trained by another part of a MultiOptimizer.
+
+        Raises:
+            ValueError: If a choice matches nothing, or nothing that is trained.
+        """
+        chosen = {id(held.variable) for held in self.everywhere(leaf)}
+        every = held_by(leaf.model, leaf.variables)
+        return [held for held in every if id(held.variable) in chosen]
+
+    def everywhere(self, leaf: Leaf) -> list[Held]:
+        """As `of`, among all variables that the outermost optimizer trains."""
+        every = held_by(leaf.model, trained_variables(leaf))
+        if self.choices is None:
+            return every
+        walk = [] if leaf.model is None else layers_of(leaf.model)
+        chosen: set[int] = set()
+        for choice in self.choices:
+            found = self._matching(choice, walk, every, leaf.model)
+            if not found:
+                raise ValueError(self._unmatched(choice, walk, every))
+            chosen |= found
+        selected = [held for held in every if id(held.variable) in chosen]
+        if not selected:
+            raise ValueError(
+                f"{self.owner}: `{self.argument}` must choose layers with weights that are "
+                f"trained. Received: layers={self.choices!r}, whose weights are all "
+                f"frozen. {_available(every)}"
+            )
+        return selected
+
+    def _matching(
+        self, choice: Any, walk: Walk, every: list[Held], model: Any
+    ) -> set[int]:
+        """Identities of the variables under a choice, frozen ones included."""
+        if isinstance(choice, keras.Layer):
+            known = {id(held.variable) for held in every}
+            known |= {id(v) for _, held in walk for v in held.values()}
+            return known & _below(choice)
+        if isinstance(choice, str):
+            inner = [layer for layer, _ in walk if layer is not model]
+            named = [_below(layer) for layer in inner if _fits(layer, choice)]
+            variables = [v for _, held in walk for v in held.values()]
+            variables += [held.variable for held in every]
+            fitting = {id(v) for v in variables if _path_fits(v.path, choice)}
+            if not walk:
+                fitting |= {id(v) for v in variables if _parent_fits(v.path, choice)}
+            return fitting.union(*named)
+        if not walk:
+            raise ValueError(
+                f"{self.owner}: `layers` must be names or layers where the model is "
+                f"not known. Received: layers={choice!r}, attached to an optimizer. "
+                "Attach to the compiled model instead."
+            )
+        own = {id(v) for v in walk[0][1].values()} if choice(model) else set()
+        return own.union(*(_below(layer) for layer, _ in walk[1:] if choice(layer)))
+
+    def _unmatched(self, choice: Any, walk: Walk, every: list[Held]) -> str:
+        received = choice.name if isinstance(choice, keras.Layer) else choice
+        return (
+            f"{self.owner}: `{self.argument}` must match layers of the model with weights. "
+            f"Received: {received!r}, which matches none. "
+            f"{_available(every, [layer for layer, held in walk if held])}"
+        )
+
+
+def names_of(layers: Layers) -> Any:
+    """The choice with names in place of layers, as a config can hold it."""
+    if isinstance(layers, (list, tuple)):
+        return [names_of(choice) for choice in layers]
+    return layers.name if isinstance(layers, keras.Layer) else layers
+
+
+def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
+    """Each variable with the layer that made it, and what it is to that layer.
+
+    Args:
+        model: `keras.Model`, or None when it is not known.
+        variables: `keras.Variable` objects.
+
+    Returns:
+        List of `Held`. Of several layers that hold a variable (a wrapper, a tied
+        weight) it is the one under whose path the variable was made.
+    """
+    makers: dict[int, tuple[keras.Layer, str]] = {}
+    for layer, held in [] if model is None else layers_of(model):
+        for role, variable in held.items():
+            made = variable.path == f"{layer.path}/{variable.name}"
+            if made or id(variable) not in makers:
+                makers[id(variable)] = (layer, role)
+    return [
+        Held(variable, position, *makers.get(id(variable), (None, variable.name)))
+        for position, variable in enumerate(variables)
+    ]
+
+
+def _fits(layer: keras.Layer, pattern: str) -> bool:
+    """Whether the layer's name, or its path where the pattern has a `/`, fits."""
+    if "/" in pattern:
+        return _path_fits(layer.path or layer.name, pattern)
+    return fnmatchcase(layer.name, pattern)
+
+
+def _path_fits(path: str, pattern: str) -> bool:
+    whole = fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}")
+    return "/" in pattern and whole
+
+
+def _parent_fits(path: str, pattern: str) -> bool:
+    return any(fnmatchcase(parent, pattern) for parent in path.split("/")[:-1])
+
+
+def _below(layer: keras.Layer) -> set[int]:
+    return {id(v) for _, held in layers_of(layer) for v in held.values()}
+
+
+def _available(every: list[Held], layers: Sequence[keras.Layer] = ()) -> str:
+    names = [layer.name for layer in layers] or [held.group for held in every]
+    return f"Available: {', '.join(dict.fromkeys(names))}."

@@ -1,0 +1,231 @@
+"""Keeping the incoming weights of every unit inside a ball."""
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
+from keras_deeptools.callbacks._layer_selection import (
+    Held,
+    Layers,
+    LayerSelection,
+    names_of,
+)
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.engine import Leaf, moving_averages, tensors
+
+OWNER = "MaxNormEnforcer"
+SMALLEST = 1e-12
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+@dataclass
+class _Ball:
+    """What one optimizer's updates need and count."""
+
+    leaf: Leaf
+    held: list[Held]
+    axes: list[tuple[int, ...]]
+    shrink: list[float]
+    averages: list[Any]
+    limit: Any
+    activity: Any
+    num_updates: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MaxNormEnforcer(TrainingFeature):
+    """Keeps the L2 norm of each unit's incoming weights at or under a limit.
+
+    Bounds what a unit can do to its output however large the learning rate, which
+    goes well with dropout and high rates, for models that were built without
+    constraints. After every update, inside the compiled step and before the
+    optimizer's moving average, weights of a unit outside the ball are scaled back to
+    its surface: `w * min(1, max_norm / norm(w))`, so signs and directions stay, and
+    weights inside keep every bit. Weights that start outside are inside from the
+    first update on. Unlike `keras.constraints.MaxNorm`, nothing shrinks inside the
+    ball, the axes are right for each kind of layer, and averages stay inside too.
+
+    A unit is one output coordinate; `keras_deeptools.statistics.incoming_axes` lists
+    the axes of each kind of layer. Biases, gains of normalization layers and other
+    weights with one dimension are left alone. A unit with a weight that is not finite
+    is left as it is. In half precision the surface lies one rounding further inside.
+
+    Args:
+        max_norm: Float >= 1e-12. Largest L2 norm of a unit's incoming weights; 2 to 4
+            is common. Can be set during training, and acts from the next update on.
+        layers: Names, patterns such as `"block3_*"` or `"*/recurrent_kernel"`, layers,
+            or a function of a layer that returns a bool; one or a list of them. A
+            chosen layer brings all layers in it. None chooses all layers.
+        axis: Int or tuple of ints: the axes to sum over, for all chosen weights of
+            two or more dimensions except biases and normalization gains. Or a dict
+            from names and patterns, as in `layers`, to axes, for weights whose axes
+            are not known or shall be others; None in it leaves weights alone, and
+            the first that matches counts.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If `max_norm` is out of range. When training starts: if `layers`
+            or `axis` match nothing, or the axes of a weight are not known.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import MaxNormEnforcer
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    >>> model.compile(keras.optimizers.SGD(1.0), loss="mse")
+    >>> enforcer = MaxNormEnforcer(0.5)
+    >>> x, y = np.ones((8, 3)), np.full((8, 4), 9.0)
+    >>> history = model.fit(x, y, epochs=3, callbacks=[enforcer], verbose=0)
+    >>> norms = np.linalg.norm(keras.ops.convert_to_numpy(model.weights[0]), axis=0)
+    >>> bool((norms <= 0.5).all())
+    True
+    >>> list(enforcer.activity.values())
+    [1.0]
+
+    Reference:
+        Srivastava et al., 2014, section 5.1. https://jmlr.org/papers/v15/srivastava14a
+    """
+
+    def __init__(
+        self,
+        max_norm: float = 2.0,
+        layers: Layers = None,
+        axis: Axis | dict[str, Axis | None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._balls: list[_Ball] = []
+        self._table: dict[str, tuple[str, float]] = {}
+        self._max_norm = _checked_norm(max_norm)
+        LayerSelection(layers, OWNER)
+        AxisChoice(axis, OWNER)
+        self.layers = layers
+        self.axis = axis
+
+    @property
+    def max_norm(self) -> float:
+        """Largest L2 norm of a unit's incoming weights; settable during training."""
+        return self._max_norm
+
+    @max_norm.setter
+    def max_norm(self, value: float) -> None:
+        self._max_norm = _checked_norm(value)
+        for ball in self._balls:
+            ball.leaf.assign(ball.limit, self._max_norm)
+
+    @property
+    def activity(self) -> dict[str, float]:
+        """Fraction of units scaled back per update, for each weight's path.
+
+        The mean over the updates since training started, of this `fit` or the last.
+        Reading it during `fit` brings one small array from the device.
+        """
+        self._read()
+        return {path: fraction for path, (_, fraction) in self._table.items()}
+
+    def summary(self) -> str:
+        """A table of the weights kept inside the ball, and how often it took force."""
+        self._read()
+        width = max([len(path) for path in self._table] + [len("weights")])
+        lines = [f"{'weights':<{width}}  {'shape, axes':<28}  units scaled back"]
+        lines += [
+            f"{path:<{width}}  {what:<28}  {100 * fraction:.1f}%"
+            for path, (what, fraction) in self._table.items()
+        ]
+        return "\n".join(lines)
+
+    def begin(self, leaf: Leaf) -> _Ball | None:
+        """Finds the weights and their axes before anything is changed."""
+        self._balls = [ball for ball in self._balls if ball.leaf.root is leaf.root]
+        if not self._balls:
+            self._table = {}
+        chosen = self._chosen(leaf)
+        if not chosen:
+            return None
+        held = [item for item, _ in chosen]
+        averages = moving_averages(leaf)
+        ball = _Ball(
+            leaf,
+            held,
+            [axes for _, axes in chosen],
+            [_hair_under_one(item.variable) for item in held],
+            [averages[item.position] for item in held] if averages else [],
+            leaf.add_state("max_norm", initial=self._max_norm),
+            leaf.add_state("max_norm_activity", (len(held),)),
+            leaf.add_state("max_norm_updates", dtype="int32"),
+        )
+        self._balls.append(ball)
+        return ball
+
+    def project_weights(self, state: _Ball | None, leaf: Leaf) -> None:
+        """Scales back what is outside, whether or not it had a gradient."""
+        if state is None:
+            return
+        limit = ops.convert_to_tensor(state.limit)
+        variables = [item.variable for item in state.held]
+        scaled = tensors.limit_norms(variables, state.axes, limit, state.shrink)
+        if state.averages:
+            # An average of weights inside is inside, once it starts there.
+            tensors.limit_norms(state.averages, state.axes, limit, state.shrink)
+        count = ops.convert_to_tensor(state.num_updates) + 1
+        mean = ops.convert_to_tensor(state.activity)
+        state.num_updates.assign(count)
+        state.activity.assign(mean + (scaled - mean) / ops.cast(count, "float32"))
+
+    def finish(self, state: _Ball | None, leaf: Leaf) -> None:
+        """Keeps the counts; a step that failed may have taken them along."""
+        with contextlib.suppress(RuntimeError):
+            self._read()
+        self._balls = [ball for ball in self._balls if ball is not state]
+
+    def _read(self) -> None:
+        for ball in self._balls:
+            fractions = ball.leaf.read(ball.activity).tolist()
+            for item, axes, part in zip(ball.held, ball.axes, fractions, strict=True):
+                what = f"{tuple(item.variable.shape)}, {axes}"
+                self._table[item.variable.path] = (what, part)
+
+    def _chosen(self, leaf: Leaf) -> list[tuple[Held, tuple[int, ...]]]:
+        selection = LayerSelection(self.layers, OWNER)
+        axes = AxisChoice(self.axis, OWNER)
+        if not axes.of(selection.everywhere(leaf), leaf):
+            raise ValueError(
+                f"{OWNER}: `layers` must choose weights of two or more dimensions. "
+                f"Received: layers={self.layers!r}, which have only biases, gains and "
+                "the like. Choose layers with kernels or embeddings."
+            )
+        return axes.of(selection.of(leaf), leaf)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, layers as their names."""
+        return super().get_config() | {"layers": names_of(self.layers)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running `fit`."""
+        return super().__getstate__() | {"_balls": []}
+
+
+def _checked_norm(value: float) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number:
+        raise TypeError(_norm_rule(value))
+    if math.isnan(value) or value < SMALLEST:
+        raise ValueError(_norm_rule(value))
+    return float(value)
+
+
+def _norm_rule(value: object) -> str:
+    return (
+        f"{OWNER}: `max_norm` must be a number >= {SMALLEST}. Received: "
+        f"max_norm={value!r}. Values from 2 to 4 are common."
+    )
+
+
+def _hair_under_one(variable: Any) -> float:
+    """Where scaling leads to, as a fraction of the limit, so that rounding stays in."""
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return 1.0 - 1e-6 - UNIT_ROUNDOFF.get(dtype, 0.0)

@@ -1,0 +1,103 @@
+"""Which layer holds a variable, and as what."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+
+
+def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
+    """The layers inside a model or layer, itself first, with the variables they hold.
+
+    Walks into nested models, wrappers, recurrent cells and lists of layers; a layer
+    that is used several times is listed once.
+
+    Args:
+        layer: `keras.Layer`, for instance a model.
+
+    Returns:
+        List of tuples of a layer and a dict from role to variable, for variables
+        that the layer holds itself. The role is the name of the attribute, such as
+        `"kernel"`, else the name of the variable.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import layers_of
+    >>> model = keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(4)])
+    >>> for layer, variables in layers_of(model):
+    ...     print(type(layer).__name__, sorted(variables))
+    Sequential []
+    InputLayer []
+    LSTM []
+    LSTMCell ['bias', 'kernel', 'recurrent_kernel']
+    """
+    return [(inner, _held_by(inner)) for inner in layer._flatten_layers()]
+
+
+def _held_by(layer: keras.Layer) -> dict[str, Any]:
+    names = {
+        id(value): name.lstrip("_")
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.Variable)
+    }
+    held: dict[str, Any] = {}
+    for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+        role = names.get(id(variable), variable.name)
+        held[role if role not in held else f"{role}_{len(held)}"] = variable
+    return held
+
+
+def trained_variables(leaf: Leaf) -> list[Any]:
+    """The variables that the outermost optimizer trains, through any of its parts.
+
+    Args:
+        leaf: `Leaf`, one of those parts, or all there is.
+
+    Returns:
+        List of `keras.Variable`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach, trained_variables
+    >>> class Compare(Feature):
+    ...     def prepare(self, leaf):
+    ...         print(len(leaf.variables), "of", len(trained_variables(leaf)))
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with attach(model, Compare()):
+    ...     pass
+    2 of 2
+    """
+    parts = [part for part in leaf_optimizers(leaf.root) if part.built]
+    return [variable for part in parts for variable in part._trainable_variables]
+
+
+def moving_averages(leaf: Leaf) -> list[Any]:
+    """The moving averages that the optimizer keeps of its variables (`use_ema`).
+
+    Args:
+        leaf: `Leaf`.
+
+    Returns:
+        List of `keras.Variable`, one for each of `leaf.variables`; empty where the
+        optimizer keeps no averages.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach, moving_averages
+    >>> class Count(Feature):
+    ...     def prepare(self, leaf):
+    ...         print(len(moving_averages(leaf)))
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1, use_ema=True), loss="mse")
+    >>> with attach(model, Count()):
+    ...     pass
+    2
+    """
+    if not leaf.optimizer.use_ema:
+        return []
+    return list(leaf.optimizer._model_variables_moving_average)
