@@ -1,5 +1,6 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
+from keras_deeptools.callbacks._gradient_clipper import GradientClipper
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
@@ -8,6 +9,7 @@ from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 
 __all__ = [
+    "GradientClipper",
     "HyperparameterScheduler",
     "MaxNormEnforcer",
     "OneCycleScheduler",

@@ -9,7 +9,9 @@ import keras
 
 from keras_deeptools.engine import Leaf, layers_of, trained_variables
 
-Choice = str | keras.Layer | Callable[[keras.Layer], bool]
+Choice = str | Callable[[Any], Any]
+"""A name, a pattern, a layer (which can be called too) or a function of a layer."""
+
 Layers = Choice | Sequence[Choice] | None
 Walk = list[tuple[keras.Layer, dict[str, Any]]]
 
@@ -56,18 +58,19 @@ class LayerSelection:
     """
 
     def __init__(self, layers: Layers, owner: str, argument: str = "layers") -> None:
-        one = isinstance(layers, (str, keras.Layer)) or callable(layers)
-        if layers is not None and not one and not isinstance(layers, (list, tuple)):
+        choices: Any = (
+            [layers] if isinstance(layers, str) or callable(layers) else layers
+        )
+        if layers is not None and not (
+            isinstance(choices, (list, tuple))
+            and all(isinstance(c, str) or callable(c) for c in choices)
+        ):
             raise TypeError(self._rule(owner, layers))
+        if layers is not None and not choices:
+            raise ValueError(self._rule(owner, layers))
         self.owner = owner
         self.argument = argument
-        self.choices: list[Any] | None = None
-        if layers is not None:
-            self.choices = [layers] if one else list(layers)
-            if not self.choices:
-                raise ValueError(self._rule(owner, layers))
-            if not all(isinstance(c, str) or callable(c) for c in self.choices):
-                raise TypeError(self._rule(owner, layers))
+        self.choices: list[Any] | None = None if layers is None else list(choices)
 
     @staticmethod
     def _rule(owner: str, layers: object) -> str:
@@ -109,9 +112,9 @@ class LayerSelection:
         selected = [held for held in every if id(held.variable) in chosen]
         if not selected:
             raise ValueError(
-                f"{self.owner}: `{self.argument}` must choose layers with weights that are "
-                f"trained. Received: layers={self.choices!r}, whose weights are all "
-                f"frozen. {_available(every)}"
+                f"{self.owner}: `{self.argument}` must choose layers that are trained. "
+                f"Received: layers={self.choices!r}, whose weights are all frozen. "
+                f"{_available(every)}"
             )
         return selected
 
@@ -144,7 +147,7 @@ class LayerSelection:
     def _unmatched(self, choice: Any, walk: Walk, every: list[Held]) -> str:
         received = choice.name if isinstance(choice, keras.Layer) else choice
         return (
-            f"{self.owner}: `{self.argument}` must match layers of the model with weights. "
+            f"{self.owner}: `{self.argument}` must match layers that have weights. "
             f"Received: {received!r}, which matches none. "
             f"{_available(every, [layer for layer, held in walk if held])}"
         )

@@ -140,7 +140,11 @@ class MaxNormEnforcer(TrainingFeature):
 
     def begin(self, leaf: Leaf) -> _Ball | None:
         """Finds the weights and their axes before anything is changed."""
-        self._balls = [ball for ball in self._balls if ball.leaf.root is leaf.root]
+        self._balls = [
+            ball
+            for ball in self._balls
+            if ball.leaf.root is leaf.root and ball.leaf.optimizer is not leaf.optimizer
+        ]
         if not self._balls:
             self._table = {}
         chosen = self._chosen(leaf)

@@ -151,7 +151,8 @@ def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
         return value.float().abs()
     if value.device.type == "cuda":
         # Wide sums cannot overflow, which spares a look that would stall the queue.
-        return torch.linalg.vector_norm(value, dim=dims, keepdim=True, dtype=torch.float64)
+        wide = torch.float64
+        return torch.linalg.vector_norm(value, dim=dims, keepdim=True, dtype=wide)
     value = value if value.dtype == torch.float64 else value.float()
     if dims == (value.ndim - 1,):
         return torch.linalg.vector_norm(value, dim=dims, keepdim=True)

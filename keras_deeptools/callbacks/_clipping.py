@@ -1,0 +1,110 @@
+"""How the gradients of one optimizer are brought within their limits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+from keras_deeptools.engine import Leaf, tensors
+
+
+def joint_norms(norms: Any, groups: list[int], num_groups: int) -> Any:
+    """L2 norms of groups of tensors, from the norms of the tensors.
+
+    Scaled by the largest of each group, so squares neither overflow nor vanish.
+
+    Args:
+        norms: Float tensor `(n,)`.
+        groups: List of `n` ints in [0, num_groups), the group of each tensor.
+        num_groups: Int > 0.
+
+    Returns:
+        Float tensor `(num_groups,)`; 0 for a group without tensors.
+    """
+    if groups == list(range(num_groups)):
+        return norms
+    ids = ops.convert_to_tensor(groups, dtype="int32")
+    largest = ops.segment_max(norms, ids, num_segments=num_groups)
+    usable = ops.logical_and(largest > 0, ops.isfinite(largest))
+    scale = ops.where(usable, largest, ops.ones_like(largest))
+    parts = ops.square(norms / ops.take(scale, ids))
+    return scale * ops.sqrt(ops.segment_sum(parts, ids, num_segments=num_groups))
+
+
+def factors_within(norms: Any, limit: Any) -> tuple[Any, Any]:
+    """What to multiply with so that norms come to `limit` at most.
+
+    Args:
+        norms: Float tensor `(n,)`.
+        limit: Scalar tensor > 0; infinity for no limit.
+
+    Returns:
+        Tuple of factors, float tensor `(n,)`, exactly 1 where a norm is within the
+        limit or not finite, and of a bool tensor `(n,)`, true elsewhere.
+    """
+    over = ops.logical_and(norms > limit, ops.isfinite(norms))
+    safe = ops.where(over, norms, ops.ones_like(norms))
+    return ops.where(over, limit / safe, ops.ones_like(norms)), over
+
+
+@dataclass
+class Clipping:
+    """The limits and counters of one optimizer, as variables of the step.
+
+    Attributes:
+        leaf: `Leaf`.
+        groups: Dict from the position of each chosen variable to its group.
+        names: List of the groups' names.
+        limits: Dict from `"value"`, `"norm"`, `"global_norm"` to scalar variables.
+        counters: Dict of int variables; `"layers"` counts for each group.
+    """
+
+    leaf: Leaf
+    groups: dict[int, int]
+    names: list[str]
+    limits: dict[str, Any]
+    counters: dict[str, Any]
+
+    def clipped(self, gradients: list) -> list:
+        """The gradients of `leaf.active`, the chosen ones within their limits."""
+        where = enumerate(self.leaf.positions)
+        chosen = [(i, self.groups[p]) for i, p in where if p in self.groups]
+        if not chosen:
+            return gradients
+        picked = [gradients[i] for i, _ in chosen]
+        if "value" in self.limits:
+            limit = ops.convert_to_tensor(self.limits["value"])
+            self._count("value", ops.any(tensors.max_abs(picked) > limit))
+            picked = tensors.clipped(picked, limit)
+        if "non_finite" in self.counters:
+            factors = self._factors(picked, [group for _, group in chosen])
+            picked = tensors.scaled(picked, factors)
+        self._count("updates", True)
+        result = list(gradients)
+        for (i, _), gradient in zip(chosen, picked, strict=True):
+            result[i] = gradient
+        return result
+
+    def _factors(self, gradients: list, groups: list[int]) -> Any:
+        norms, _ = tensors.norms(gradients)
+        factors = ops.ones_like(norms)
+        self._count("non_finite", ops.logical_not(ops.all(ops.isfinite(norms))))
+        if "norm" in self.limits:
+            limit = ops.convert_to_tensor(self.limits["norm"])
+            joint = joint_norms(norms, groups, len(self.names))
+            by_group, over = factors_within(joint, limit)
+            self._count("layers", over)
+            self._count("norm", ops.any(over))
+            factors = ops.take(by_group, ops.convert_to_tensor(groups, dtype="int32"))
+            norms = norms * factors
+        if "global_norm" in self.limits:
+            limit = ops.convert_to_tensor(self.limits["global_norm"])
+            joint = joint_norms(norms, [0] * len(groups), 1)
+            overall, over = factors_within(joint, limit)
+            self._count("global_norm", ops.any(over))
+            factors = factors * overall
+        return factors
+
+    def _count(self, name: str, acted: Any) -> None:
+        counter = self.counters[name]
+        counter.assign(ops.convert_to_tensor(counter) + ops.cast(acted, "int32"))

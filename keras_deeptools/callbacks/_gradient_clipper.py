@@ -1,0 +1,257 @@
+"""Clipping gradients in three ways that can change while training."""
+
+import contextlib
+import math
+from typing import Any
+
+import keras
+
+from keras_deeptools.callbacks._clipping import Clipping
+from keras_deeptools.callbacks._layer_selection import (
+    Layers,
+    LayerSelection,
+    names_of,
+)
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.engine import Leaf
+
+OWNER = "GradientClipper"
+KINDS = ("value", "norm", "global_norm")
+
+
+def _limit(kind: str, meaning: str) -> property:
+    def read(clipper: "GradientClipper") -> float | None:
+        return clipper._limits[kind]
+
+    def write(clipper: "GradientClipper", limit: float | None) -> None:
+        clipper._set(kind, limit)
+
+    return property(read, write, doc=meaning)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class GradientClipper(TrainingFeature):
+    """Limits gradients by element, by layer and altogether, before each update.
+
+    Keras' own `clipnorm`, `global_clipnorm` and `clipvalue` allow one kind at a time
+    and are baked into the compiled step; these combine, count how often they acted,
+    and follow `clipper.global_norm = 0.5` in mid-training. Clipping acts on the
+    gradients that the update uses: unscaled under mixed precision, the mean of the
+    accumulated ones under accumulation; Keras' own clipping and weight decay follow.
+
+    The order is fixed: first `value`, then `norm` of what is left, then
+    `global_norm` of what is left. Within its limit a gradient keeps every bit. With
+    `per="layer"` the norm is that of all variables of one layer together (kernel and
+    bias; an LSTM's cell; each projection of an attention layer); Keras' `clipnorm`
+    takes each variable alone, as does `per="variable"`.
+
+    A norm that is not finite scales nothing, so a NaN in one layer does not reach the
+    others through a global norm (`torch.nn.utils.clip_grad_norm_` spreads it); the
+    gradients stay as they are, and such updates are counted as `"non_finite"`.
+    `value` brings infinities to the limit and leaves NaN.
+
+    Args:
+        norm: Float > 0 or None. Largest L2 norm of each layer's gradient.
+        global_norm: Float > 0 or None. Largest L2 norm of all chosen gradients
+            together.
+        value: Float > 0 or None. Largest magnitude of each element. All three can be
+            set during training, and act from the next update on. None switches off;
+            a kind that is None when training starts is not compiled in and cannot be
+            switched on until the next `fit`: start it as `float("inf")`.
+        per: `"layer"` or `"variable"`. What `norm` is taken of.
+        layers: Names, patterns such as `"block3_*"` or `"*/recurrent_kernel"`, layers,
+            or a function of a layer that returns a bool; one or a list of them. A
+            chosen layer brings all layers in it. The gradients of others are neither
+            counted nor changed. None chooses all layers.
+
+    Attributes:
+        history: Dict from `"value"`, `"norm"`, `"global_norm"` and, with a norm,
+            `"non_finite"` to a list with one number per epoch of the last `fit`: the
+            fraction of updates in which it acted (`"norm"`: on any layer).
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a limit is out of range. When training starts: if all limits
+            are None, `layers` matches nothing, or `global_norm` spans several
+            optimizers of a MultiOptimizer.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import GradientClipper
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    >>> clipper = GradientClipper(value=10.0, global_norm=1.0)
+    >>> x, y = np.ones((8, 3)), np.full((8, 1), 90.0)
+    >>> history = model.fit(x, y, epochs=2, callbacks=[clipper], verbose=0)
+    >>> clipper.history
+    {'value': [1.0, 1.0], 'global_norm': [1.0, 1.0], 'non_finite': [0.0, 0.0]}
+
+    Reference:
+        Pascanu et al., 2013, section 3.2. https://arxiv.org/abs/1211.5063
+    """
+
+    def __init__(
+        self,
+        norm: float | None = None,
+        global_norm: float | None = None,
+        value: float | None = None,
+        per: str = "layer",
+        layers: Layers = None,
+    ) -> None:
+        super().__init__()
+        limits = {"value": value, "norm": norm, "global_norm": global_norm}
+        self._limits = {kind: _checked(kind, x) for kind, x in limits.items()}
+        self._require_one()
+        if per not in ("layer", "variable"):
+            raise ValueError(
+                f'{OWNER}: `per` must be "layer" or "variable". Received: per={per!r}.'
+            )
+        LayerSelection(layers, OWNER)
+        self.per = per
+        self.layers = layers
+        self.history: dict[str, list[float]] = {}
+        self._running: list[Clipping] = []
+        self._counts: dict[str, int] = {}
+        self._by_layer: dict[str, float] = {}
+
+    value = _limit("value", "Largest magnitude of each element; settable.")
+    norm = _limit("norm", "Largest L2 norm of each layer's gradient; settable.")
+    global_norm = _limit("global_norm", "Largest L2 norm of all together; settable.")
+
+    def _set(self, kind: str, limit: float | None) -> None:
+        limit = _checked(kind, limit)
+        for running in self._running:
+            if limit is not None and kind not in running.limits:
+                raise ValueError(
+                    f"{OWNER}: `{kind}` must be on when training starts to be set "
+                    f"during training. Received: {kind}={limit!r}, which was None. "
+                    f'Construct with {kind}=float("inf").'
+                )
+        self._limits[kind] = limit
+        for running in self._running:
+            if kind in running.limits:
+                number = math.inf if limit is None else limit
+                running.leaf.assign(running.limits[kind], number)
+
+    @property
+    def activity(self) -> dict[str, float]:
+        """Fraction of updates in which `norm` acted on each layer (or variable).
+
+        Counted since training started, of this `fit` or the last.
+        """
+        self._read()
+        return dict(self._by_layer)
+
+    def begin(self, leaf: Leaf) -> Clipping | None:
+        """Finds the variables and creates the limits and the counters."""
+        self._require_one()
+        self._running = [
+            other
+            for other in self._running
+            if other.leaf.root is leaf.root
+            and other.leaf.optimizer is not leaf.optimizer
+        ]
+        if not self._running:
+            self._counts, self._by_layer, self.history = {}, {}, {}
+        selection = LayerSelection(self.layers, OWNER)
+        held = selection.of(leaf)
+        everywhere = selection.everywhere(leaf)
+        if self._limits["global_norm"] is not None and len(everywhere) > len(held):
+            raise ValueError(
+                f"{OWNER}: `global_norm` must span variables of one optimizer, since "
+                "each sees its own gradients only. Received: a MultiOptimizer that "
+                f"trains {len(held)} of {len(everywhere)} chosen variables with "
+                f"{leaf.optimizer.name!r}. Use `norm`, or choose `layers` of one "
+                "optimizer."
+            )
+        if not held:
+            return None
+        names = [h.group if self.per == "layer" else h.variable.path for h in held]
+        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        groups = {h.position: number[name] for h, name in zip(held, names, strict=True)}
+        limits = {
+            kind: leaf.add_state(f"clip_{kind}", initial=limit)
+            for kind, limit in self._limits.items()
+            if limit is not None
+        }
+        counters = {
+            name: leaf.add_state(f"clipped_{name}", shape, "int32")
+            for name, shape in self._counters(len(number)).items()
+        }
+        state = Clipping(leaf, groups, list(number), limits, counters)
+        self._running.append(state)
+        return state
+
+    def _counters(self, num_groups: int) -> dict[str, tuple[int, ...]]:
+        kinds = [kind for kind in KINDS if self._limits[kind] is not None]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*kinds, "updates"], ())
+        if "norm" in kinds:
+            shapes["layers"] = (num_groups,)
+        if kinds != ["value"]:
+            shapes["non_finite"] = ()
+        return shapes
+
+    def transform_gradients(
+        self, state: Clipping | None, leaf: Leaf, gradients: list
+    ) -> list:
+        """Clips the gradients of the chosen variables."""
+        return gradients if state is None else state.clipped(gradients)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds the epoch's fractions to `history`."""
+        before = self._counts
+        self._read()
+        updates = self._counts["updates"] - before.get("updates", 0)
+        for kind in (*KINDS, "non_finite"):
+            if kind in self._counts:
+                acted = self._counts[kind] - before.get(kind, 0)
+                self.history.setdefault(kind, []).append(acted / max(updates, 1))
+
+    def finish(self, state: Clipping | None, leaf: Leaf) -> None:
+        """Keeps the counts; a step that failed may have taken them along."""
+        with contextlib.suppress(RuntimeError):
+            self._read()
+        self._running = [other for other in self._running if other is not state]
+
+    def _read(self) -> None:
+        counts: dict[str, int] = {}
+        for running in self._running:
+            new = {k: running.leaf.read(v) for k, v in running.counters.items()}
+            if "layers" in new:
+                fractions = new.pop("layers") / max(int(new["updates"]), 1)
+                named = zip(running.names, fractions.tolist(), strict=True)
+                self._by_layer.update(named)
+            for kind, count in new.items():
+                counts[kind] = max(int(count), counts.get(kind, 0))
+        if self._running:
+            self._counts = counts
+
+    def _require_one(self) -> None:
+        if all(limit is None for limit in self._limits.values()):
+            raise ValueError(
+                f"{OWNER}: `norm`, `global_norm` or `value` must be a number. "
+                "Received: None for all three. A common choice is global_norm=1.0."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, layers as their names."""
+        return super().get_config() | {"layers": names_of(self.layers)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running `fit`."""
+        return super().__getstate__() | {"_running": []}
+
+
+def _checked(kind: str, limit: float | None) -> float | None:
+    if limit is None:
+        return None
+    rule = (
+        f"{OWNER}: `{kind}` must be a number > 0 or None. Received: {kind}={limit!r}. "
+        'float("inf") keeps it off but ready to be set.'
+    )
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise TypeError(rule)
+    if not limit > 0:
+        raise ValueError(rule)
+    return float(limit)
