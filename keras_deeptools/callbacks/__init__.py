@@ -1,6 +1,11 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
+from keras_deeptools.callbacks._gradient_alarm import (
+    GradientProblemError,
+    GradientWarning,
+)
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
+from keras_deeptools.callbacks._gradient_monitor import GradientMonitor
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
@@ -10,6 +15,9 @@ from keras_deeptools.callbacks._training_feature import TrainingFeature
 
 __all__ = [
     "GradientClipper",
+    "GradientMonitor",
+    "GradientProblemError",
+    "GradientWarning",
     "HyperparameterScheduler",
     "MaxNormEnforcer",
     "OneCycleScheduler",

@@ -1,0 +1,73 @@
+"""Pictures of gradients over layers and steps."""
+
+from typing import Any
+
+import numpy as np
+
+MOST_COLUMNS = 400
+MOST_NAMES = 40
+
+
+def plot(monitor: Any, path: str | None, ax: Any) -> Any:
+    """Draws the heat map and the gradient flow; returns the figure."""
+    norms = monitor.history.get("norm")
+    if norms is None or not len(norms):
+        raise ValueError(
+            "GradientMonitor.plot: there must be recorded norms. Received: "
+            f"statistics={monitor.statistics!r}, {len(monitor.steps)} updates. Train "
+            'with `statistics` that have "norm" first.'
+        )
+    if ax is None:
+        ax = _new_axes(len(monitor.variables))
+    heat, flow = ax
+    _heat_map(heat, norms, monitor.steps, monitor.variables)
+    _flow(flow, norms, monitor.variables)
+    figure = heat.figure
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _new_axes(num_variables: int) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "GradientMonitor.plot: matplotlib is not installed. "
+            'Install it with `pip install "keras-deeptools[plot]"`.'
+        ) from error
+    height = 2.5 + 0.2 * min(num_variables, MOST_NAMES)
+    return Figure((14, height), layout="constrained").subplots(1, 2)
+
+
+def _heat_map(ax: Any, norms: np.ndarray, steps: np.ndarray, names: list[str]) -> None:
+    thin = -(-len(steps) // MOST_COLUMNS)
+    shown, kept = norms[::thin], steps[::thin]
+    usable = np.where(np.isfinite(shown) & (shown > 0), shown, np.nan)
+    image = np.ma.masked_invalid(np.log10(usable))
+    edges = np.append(kept, 2 * kept[-1] - kept[-2] if len(kept) > 1 else kept[-1] + 1)
+    mesh = ax.pcolormesh(edges, np.arange(len(names) + 1), image.T, cmap="viridis")
+    ax.set_facecolor("lightgray")
+    ax.figure.colorbar(mesh, ax=ax, label="log10 of the gradient's L2 norm")
+    _name(ax, names, 0.5)
+    ax.set_xlabel("step (optimizer update); gray: zero, none or not finite")
+    ax.invert_yaxis()
+
+
+def _flow(ax: Any, norms: np.ndarray, names: list[str]) -> None:
+    positions = np.arange(len(names))
+    usable = np.where(np.isfinite(norms), norms, 0.0)
+    counts = np.maximum(np.isfinite(norms).sum(axis=0), 1)
+    ax.barh(positions, usable.max(axis=0), color="C0", alpha=0.3, label="largest")
+    ax.barh(positions, usable.sum(axis=0) / counts, color="C0", label="mean")
+    if (usable > 0).any():
+        ax.set_xscale("log")
+    _name(ax, names, 0.0)
+    ax.invert_yaxis()
+    ax.set_xlabel("L2 norm of the gradient over the recorded updates")
+    ax.legend()
+
+
+def _name(ax: Any, names: list[str], offset: float) -> None:
+    thin = -(-len(names) // MOST_NAMES)
+    ax.set_yticks(np.arange(len(names))[::thin] + offset, names[::thin], fontsize=7)

@@ -1,0 +1,117 @@
+"""Gradient statistics of one optimizer, from the compiled step to the host."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_deeptools.callbacks._layer_selection import Held
+from keras_deeptools.engine import Leaf, Recorder, tensors
+
+STATISTICS = ("norm", "max_abs", "zero_fraction", "update_ratio")
+
+
+class GradientRecord:
+    """A ring buffer of statistics for the chosen variables of one optimizer.
+
+    A row has a block of one number per variable for each name in `blocks`. The
+    update-to-weight ratio is kept as its two norms, so that layers can be summed up.
+
+    Args:
+        leaf: `Leaf`.
+        held: List of `Held`, the variables to watch.
+        statistics: Names of `STATISTICS`.
+        every: Int > 0. Record the updates that are multiples of it.
+    """
+
+    def __init__(
+        self, leaf: Leaf, held: list[Held], statistics: tuple[str, ...], every: int
+    ) -> None:
+        self.leaf = leaf
+        self.held = held
+        self.blocks = ["norm", "nonfinite"]
+        self.blocks += [name for name in STATISTICS[1:3] if name in statistics]
+        self.with_updates = "update_ratio" in statistics
+        if self.with_updates:
+            self.blocks += ["weight", "change"]
+        self.recorder = Recorder(leaf, len(self.blocks) * len(held), every)
+        self._pending: list[Any] = []
+
+    # In the step
+
+    def observe_gradients(self, gradients: list[Any]) -> None:
+        """Records the row, or the part of it that is known before the update."""
+        chosen = {held.position for held in self.held}
+        places = [i for i, p in enumerate(self.leaf.positions) if p in chosen]
+        if not self.recorder.may_be_due or not places:
+            return
+        watched = [gradients[i] for i in places]
+        variables = [self.leaf.active[i] for i in places]
+
+        def compute() -> Any:
+            return ops.concatenate(self._before(watched, variables))
+
+        if not self.with_updates:
+            self.recorder.write(compute)
+        elif self.recorder.every == 1:
+            self._pending = [compute()]
+        else:
+            width = (len(self.blocks) - 1) * len(self.held)
+            self._pending = [
+                tensors.choose(self.recorder.due, compute, lambda: ops.zeros((width,)))
+            ]
+
+    def observe_updates(self, change_norms: Any) -> None:
+        """Completes the row with the sizes of the updates."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        changes = self._spread(change_norms, self.leaf.positions)
+        self.recorder.write(lambda: ops.concatenate([*pending, changes]))
+
+    def _before(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        chosen = {held.position for held in self.held}
+        positions = [p for p in self.leaf.positions if p in chosen]
+        norms, nonfinite = tensors.norms(gradients)
+        blocks = [norms, nonfinite]
+        if "max_abs" in self.blocks:
+            blocks.append(tensors.max_abs(gradients))
+        if "zero_fraction" in self.blocks:
+            blocks.append(tensors.zero_fraction(gradients))
+        if self.with_updates:
+            weights = [variable.value for variable in variables]
+            blocks.append(ops.sqrt(tensors.sum_squares(weights)))
+        return [self._spread(block, positions) for block in blocks]
+
+    def _spread(self, values: Any, positions: list[int]) -> Any:
+        """Puts values of the variables at `positions` in the order of `held`."""
+        wanted = [held.position for held in self.held]
+        if wanted == positions:
+            return values
+        # What has no gradient takes the NaN that is appended.
+        index = {position: i for i, position in enumerate(positions)}
+        order = [index.get(position, len(positions)) for position in wanted]
+        values = ops.concatenate([values, ops.full((1,), float("nan"), values.dtype)])
+        return ops.take(values, ops.convert_to_tensor(order, "int32"), axis=0)
+
+    # On the host
+
+    def read(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The rows written since the last call: steps, and a table for each block.
+
+        Nothing where a step that failed took the device's memory along.
+        """
+        count = len(self.held)
+        steps, rows = np.zeros(0, "int64"), np.zeros((0, len(self.blocks) * count))
+        with contextlib.suppress(RuntimeError):
+            steps, rows = self.recorder.read()
+        tables = np.split(rows, len(self.blocks), axis=1)
+        return steps, dict(zip(self.blocks, tables, strict=True))
+
+    def read_skipped(self) -> int:
+        """Updates that loss scaling has skipped since attaching."""
+        if self.leaf.skipped is not None:
+            with contextlib.suppress(RuntimeError):
+                return int(self.leaf.read(self.leaf.skipped))
+        return 0

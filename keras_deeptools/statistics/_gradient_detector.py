@@ -1,0 +1,99 @@
+"""Judging gradients piece by piece, as training delivers them."""
+
+import numpy as np
+
+from keras_deeptools.statistics import _gradient_rules as rules
+from keras_deeptools.statistics._gradient_problems import (
+    GradientProblem,
+    GradientThresholds,
+)
+from keras_deeptools.statistics._gradient_rows import GradientRows, median
+
+FIRST = 10
+"""Updates that say how large gradients are at the start."""
+
+
+class GradientDetector:
+    """Finds what is wrong in recorded rows, each thing once.
+
+    The rules are functions of `_gradient_rules`; this keeps what they need to know of
+    the past: the last rows, the size of gradients at the start, the ratios so far.
+
+    Args:
+        thresholds: `GradientThresholds`.
+    """
+
+    def __init__(self, thresholds: GradientThresholds) -> None:
+        self.thresholds = thresholds
+        self.problems: list[GradientProblem] = []
+        self._carried: GradientRows | None = None
+        self._first = np.zeros(0)
+        self._last_norm = 0.0
+        self._ratios: list[np.ndarray] = []
+
+    def update(
+        self, rows: GradientRows, loss: float | None = None
+    ) -> list[GradientProblem]:
+        """Judges rows that follow those of the call before.
+
+        Args:
+            rows: `GradientRows`.
+            loss: Float or None. The mean loss of the epoch, where it is known.
+
+        Returns:
+            List of `GradientProblem`, those that have not been found before.
+        """
+        if not len(rows):
+            return []
+        norms = rows.global_norms
+        self._first = np.concatenate([self._first, norms])[:FIRST]
+        self._last_norm = max(norms[norms > 0][-1:], default=self._last_norm)
+        joined = rows.after(self._carried)
+        found = self._judge(joined, len(rows), loss)
+        self._carried = joined[max(len(joined) - self.thresholds.patience + 1, 0) :]
+        known = {(problem.kind, problem.variable) for problem in self.problems}
+        new = []
+        for problem in found:
+            once = problem.kind == "non-finite" and any(
+                kind == "non-finite" for kind, _ in known
+            )
+            if not once and (problem.kind, problem.variable) not in known:
+                known.add((problem.kind, problem.variable))
+                new.append(problem)
+        self.problems += new
+        return new
+
+    def _judge(
+        self, rows: GradientRows, new: int, loss: float | None
+    ) -> list[GradientProblem]:
+        limits = self.thresholds
+        start = float(median(self._first))
+        found = rules.non_finite(rows[len(rows) - new :])
+        found += rules.exploding_run(rows, start, new, limits)
+        for window in rows.windows(limits.patience):
+            found += rules.exploding_layers(window, limits.exploding_ratio)
+            found += rules.vanishing(window, limits.vanishing_ratio)
+            found += rules.dead(window, self._loss_is_gone(loss))
+            found += rules.large_updates(window, limits.large_update)
+            found += self._small_updates(window)
+        return found
+
+    def _loss_is_gone(self, loss: float | None) -> bool:
+        small = loss is not None and abs(loss) < 1e-3
+        return small or 0 < self._last_norm < 1e-2 * float(median(self._first))
+
+    def _small_updates(self, window: GradientRows) -> list[GradientProblem]:
+        if window.update_ratios is None:
+            return []
+        usual = median(window.update_ratios, axis=0)
+        found: list[GradientProblem] = []
+        if self._ratios:
+            largest, earlier = self._ratios
+            found = rules.small_updates(
+                window, self.thresholds.small_update, largest, earlier
+            )
+            largest = np.fmax(largest, usual)
+        else:
+            largest = usual
+        self._ratios = [largest, usual]
+        return found

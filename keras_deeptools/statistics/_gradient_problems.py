@@ -1,0 +1,108 @@
+"""What can be wrong with gradients, and from which numbers on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+KINDS = (
+    "non-finite",
+    "exploding",
+    "vanishing",
+    "dead",
+    "large updates",
+    "small updates",
+)
+
+
+@dataclass(frozen=True)
+class GradientProblem:
+    """Something wrong with the gradients of one layer, with evidence and a remedy.
+
+    Args:
+        kind: Str. `"non-finite"`, `"exploding"`, `"vanishing"`, `"dead"`,
+            `"large updates"` or `"small updates"`.
+        variable: Str. Path of the variable or layer.
+        step: Int. The optimizer's count of updates where it was first seen.
+        evidence: Str. The numbers that show it.
+        remedy: Str. What to try.
+
+    Example:
+
+    >>> from keras_deeptools.statistics import GradientProblem
+    >>> print(GradientProblem("dead", "dense", 40, "All zero.", "Use HeNormal."))
+    dead: dense at step 40. All zero. Use HeNormal.
+    """
+
+    kind: str
+    variable: str
+    step: int
+    evidence: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.kind}: {self.variable} at step {self.step}. "
+            f"{self.evidence} {self.remedy}"
+        )
+
+
+@dataclass(frozen=True)
+class GradientThresholds:
+    """Where a number becomes a problem.
+
+    The defaults leave healthy networks alone and are orders of magnitude away from
+    them; layers are compared by the root mean square of a kernel's gradient, so that
+    their sizes do not matter.
+
+    Args:
+        vanishing_ratio: Float > 0. The first layers vanish when the gradient of each is
+            less than this part of the largest one above them.
+        exploding_ratio: Float > 0. A layer explodes when its gradient is this many
+            times that of the upper half of the layers.
+        exploding_jump: Float > 1. The global norm explodes when it jumps to this many
+            times its running median, and is ten times what it was at the start.
+        exploding_growth: Float > 1. It explodes, too, when its running median is this
+            many times what it was at the start, and over 100.
+        large_update: Float > 0. Updates are large when the median ratio of their norm
+            to the weights' is over this, or when one of them is over 100 times this.
+        small_update: Float > 0. Updates are small when this ratio stays under this,
+            although it neither rises (a warmup) nor has ever been larger (a rate that
+            was annealed, training that has converged).
+        patience: Int >= 3. Recorded updates that a state must last to be a problem.
+
+    Raises:
+        TypeError: If a threshold is no number.
+        ValueError: If it is out of range.
+
+    Example:
+
+    >>> from keras_deeptools.statistics import GradientThresholds
+    >>> GradientThresholds(patience=50).vanishing_ratio
+    0.0001
+    """
+
+    vanishing_ratio: float = 1e-4
+    exploding_ratio: float = 1e4
+    exploding_jump: float = 100.0
+    exploding_growth: float = 1e3
+    large_update: float = 0.1
+    small_update: float = 1e-6
+    patience: int = 20
+
+    def __post_init__(self) -> None:
+        least = {"patience": 3, "exploding_jump": 1, "exploding_growth": 1}
+        for name, value in asdict(self).items():
+            kind = int if name == "patience" else (int, float)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(self._rule(name, value))
+            if not value > 0 or value < least.get(name, 0):
+                raise ValueError(self._rule(name, value))
+
+    @staticmethod
+    def _rule(name: str, value: Any) -> str:
+        rule = "an int >= 3" if name == "patience" else "a float > 0"
+        if name in ("exploding_jump", "exploding_growth"):
+            rule = "a float > 1"
+        return f"GradientThresholds: `{name}` must be {rule}. Received: {name}={value!r}."
+
+

@@ -1,0 +1,129 @@
+"""What was recorded about the gradients of some updates."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+SCALES = ("bias", "beta", "gamma", "scale")
+TABLES = ("embeddings", "position")
+
+
+@dataclass(frozen=True)
+class GradientVariable:
+    """A trained variable, as the rules that judge its gradient see it.
+
+    Args:
+        path: Str. Its name, unique in the model.
+        layer: Str. Name of its layer, unique in the model.
+        role: Str. What it is to the layer: `"kernel"`, `"bias"`, ...
+        shape: Tuple of ints.
+    """
+
+    path: str
+    layer: str
+    role: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype="int64"))
+
+    @property
+    def mixes_inputs(self) -> bool:
+        """Whether it is a kernel, whose gradient can be compared between layers.
+
+        A bias can have no gradient for good reasons (before a normalization, in the
+        keys of attention), an embedding has one only in the rows that were used.
+        """
+        named = self.role.lower()
+        return len(self.shape) > 1 and not any(n in named for n in SCALES + TABLES)
+
+
+@dataclass(frozen=True)
+class GradientRows:
+    """Statistics of `r` updates for `n` variables; NaN where there was no gradient.
+
+    Args:
+        variables: List of `n` `GradientVariable`, first layers first.
+        steps: Int array `(r,)`. The optimizer's count of updates before each.
+        norms: Float array `(r, n)`. L2 norms of the gradients.
+        nonfinite: Float array `(r, n)`. Numbers of elements that are not finite.
+        changes: Float array `(r, n)` or None. L2 norms of the updates.
+        weights: Float array `(r, n)` or None. L2 norms of the weights before them.
+    """
+
+    variables: list[GradientVariable]
+    steps: np.ndarray
+    norms: np.ndarray
+    nonfinite: np.ndarray
+    changes: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, rows: slice) -> "GradientRows":
+        cut = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows]
+            for name in ("steps", "norms", "nonfinite", "changes", "weights")
+        }
+        return replace(self, **cut)
+
+    def after(self, others: "GradientRows | None") -> "GradientRows":
+        """These rows, preceded by others of the same variables."""
+        if others is None:
+            return self
+        joined = {}
+        for name in ("steps", "norms", "nonfinite", "changes", "weights"):
+            own = getattr(self, name)
+            if own is not None:
+                joined[name] = np.concatenate([getattr(others, name), own])
+        return replace(self, **joined)
+
+    def windows(self, length: int) -> Iterator["GradientRows"]:
+        """Overlapping stretches of `length` rows that cover them all, to the last."""
+        last = len(self) - length
+        if last >= 0:
+            for start in sorted({*range(0, last, max(length // 2, 1)), last}):
+                yield self[start : start + length]
+
+    @property
+    def global_norms(self) -> np.ndarray:
+        """Float64 array `(r,)`: L2 norm over all variables that have a gradient."""
+        norms = np.where(np.isnan(self.nonfinite), 0, self.norms)
+        return np.sqrt(np.square(norms, dtype="float64").sum(axis=1))
+
+    @property
+    def update_ratios(self) -> np.ndarray | None:
+        """Float array `(r, n)`: update-to-weight ratios; NaN where a weight is 0."""
+        if self.changes is None or self.weights is None:
+            return None
+        some = np.where(self.weights > 0, self.weights, np.nan)
+        return self.changes / some
+
+    @property
+    def kernels(self) -> np.ndarray:
+        """Int array: positions of the variables that mix inputs."""
+        return np.flatnonzero([v.mixes_inputs for v in self.variables])
+
+    def root_mean_squares(self, positions: np.ndarray) -> np.ndarray:
+        """Median over the rows of the RMS gradient, NaN where it is mostly 0 or none."""
+        sizes = np.array([self.variables[i].size for i in positions])
+        values = self.norms[:, positions] / np.sqrt(np.maximum(sizes, 1))
+        return median(np.where(values > 0, values, np.nan), axis=0)
+
+
+def median(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Median over `axis`; NaN where at least half of the values are not finite."""
+    usable = np.isfinite(values)
+    enough = 2 * usable.sum(axis=axis) > np.size(values, axis)
+    filled = np.where(usable, values, np.inf)
+    count = usable.sum(axis=axis)
+    ordered = np.sort(filled, axis=axis)
+    if axis is None:
+        ordered, axis = ordered.ravel(), 0
+    middle = np.expand_dims(np.maximum((count - 1) // 2, 0), axis)
+    found = np.take_along_axis(ordered, middle, axis=axis).squeeze(axis)
+    return np.where(enough, found, np.nan)

@@ -1,0 +1,238 @@
+"""The rules by which gradients are judged: pure functions of recorded rows."""
+
+import numpy as np
+
+from keras_deeptools.statistics._gradient_problems import (
+    GradientProblem,
+    GradientThresholds,
+)
+from keras_deeptools.statistics._gradient_rows import GradientRows, median
+
+LEAST_DEPTH = 3
+"""Kernels that a comparison of first and last layers needs."""
+
+
+def non_finite(rows: GradientRows) -> list[GradientProblem]:
+    """The first update with a gradient that is not finite, and where it began."""
+    bad = rows.nonfinite > 0
+    hit = np.flatnonzero(bad.any(axis=1))
+    if not len(hit):
+        return []
+    first = hit[0]
+    where = np.flatnonzero(bad[first])
+    known = np.flatnonzero(~np.isnan(rows.nonfinite[first]))
+    count = int(np.nansum(rows.nonfinite[first]))
+    variable = rows.variables[where[-1]]
+    evidence = f"{count} elements are NaN or infinite"
+    if len(where) == len(known):
+        evidence += (
+            f", in all {len(where)} variables, so the loss or an activation before it "
+            "is not finite."
+        )
+        remedy = "Check inputs and targets for NaN, log(0), sqrt(0) and divisions by 0"
+    else:
+        evidence += (
+            f", in {len(where)} of {len(known)} variables; the layers after "
+            f"{variable.layer} are finite."
+        )
+        remedy = f"Look for log(0), sqrt(0) or division by 0 at {variable.layer}"
+    remedy += (
+        "; a rate that is too large does it too: `find_learning_rate`, "
+        "`GradientClipper`. In float16 use `keras.optimizers.LossScaleOptimizer`."
+    )
+    return [
+        GradientProblem(
+            "non-finite", variable.path, int(rows.steps[first]), evidence, remedy
+        )
+    ]
+
+
+def dead(window: GradientRows, loss_is_gone: bool = False) -> list[GradientProblem]:
+    """Layers all of whose gradients are exactly zero in every row of the window.
+
+    Args:
+        window: `GradientRows`.
+        loss_is_gone: Bool. Whether zeros everywhere are the end of training, not a
+            fault.
+    """
+    zero = np.all(window.norms == 0, axis=0)
+    if not zero.any():
+        return []
+    known = ~np.all(np.isnan(window.norms), axis=0)
+    if zero[known].all() and loss_is_gone:
+        return []
+    layers: dict[str, list[bool]] = {}
+    for position in np.flatnonzero(known):
+        layer = window.variables[position].layer
+        layers.setdefault(layer, []).append(bool(zero[position]))
+    return [
+        GradientProblem(
+            "dead",
+            layer,
+            int(window.steps[0]),
+            f"All gradients of the layer were exactly 0 in {len(window)} recorded "
+            "updates.",
+            "No path from it to the loss is open: units that ReLU switches off for "
+            "every input (a lower rate from `find_learning_rate`, HeNormal, "
+            "`leaky_relu`), saturated activations, or an output without a loss.",
+        )
+        for layer, zeros in layers.items()
+        if all(zeros)
+    ]
+
+
+def vanishing(window: GradientRows, least: float) -> list[GradientProblem]:
+    """The first kernels, as far as each gradient is under `least` of one above it."""
+    kernels = window.kernels
+    sizes = window.root_mean_squares(kernels)
+    kernels, sizes = kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+    if len(kernels) < LEAST_DEPTH:
+        return []
+    above = np.maximum.accumulate(sizes[::-1])[::-1]
+    largest = window.variables[kernels[np.argmax(sizes)]]
+    found = []
+    for position, size, most in zip(kernels, sizes, above, strict=True):
+        if not size < least * most:
+            break
+        found.append(
+            GradientProblem(
+                "vanishing",
+                window.variables[position].path,
+                int(window.steps[0]),
+                f"RMS gradient {size:.1e}, {size / most:.1e} of the largest above it "
+                f"({most:.1e}, at most in {largest.layer}), median of {len(window)} "
+                "recorded updates.",
+                "Use ReLU-like activations with HeNormal (SELU with LecunNormal), "
+                "`keras.layers.BatchNormalization`, or skip connections; check the "
+                "scale of the inputs and initial weights.",
+            )
+        )
+    return found
+
+
+def exploding_layers(window: GradientRows, most: float) -> list[GradientProblem]:
+    """Kernels whose gradient is over `most` times that of the upper half's median."""
+    kernels = window.kernels
+    sizes = window.root_mean_squares(kernels)
+    kernels, sizes = kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+    if len(kernels) < LEAST_DEPTH:
+        return []
+    half = len(kernels) // 2
+    usual = float(np.median(sizes[half:]))
+    return [
+        GradientProblem(
+            "exploding",
+            window.variables[position].path,
+            int(window.steps[0]),
+            f"RMS gradient {size:.1e}, {size / usual:.1e} times that of the upper half "
+            f"of the layers ({usual:.1e}), median of {len(window)} recorded updates.",
+            "Initialize with smaller weights (GlorotUniform, HeNormal, Orthogonal), "
+            "add `keras.layers.BatchNormalization` or skip connections, clip with "
+            "`GradientClipper`.",
+        )
+        for position, size in zip(kernels[:half], sizes[:half], strict=True)
+        if size > most * usual
+    ]
+
+
+def exploding_run(
+    rows: GradientRows, start: float, new: int, thresholds: GradientThresholds
+) -> list[GradientProblem]:
+    """The first jump or growth of the global norm among the last `new` rows.
+
+    Args:
+        rows: `GradientRows`; those before the new ones give the running median.
+        start: Float. The median global norm of the run's first updates.
+        new: Int. How many rows, at the end, have not been judged yet.
+        thresholds: `GradientThresholds`.
+    """
+    norms = rows.global_norms
+    for position in range(max(len(rows) - new, 5), len(rows)):
+        before = norms[max(position - thresholds.patience, 0) : position]
+        usual = float(median(before))
+        norm = norms[position]
+        jumps = norm > max(thresholds.exploding_jump * usual, 10 * start)
+        grows = usual > max(thresholds.exploding_growth * start, 100)
+        if np.isfinite(norm) and (jumps or grows):
+            against = (usual, "running median") if jumps else (start, "at the start")
+            largest = int(np.nanargmax(rows.norms[position]))
+            return [
+                GradientProblem(
+                    "exploding",
+                    rows.variables[largest].path,
+                    int(rows.steps[position]),
+                    f"The global norm is {norm:.1e}, against {against[0]:.1e} "
+                    f"({against[1]}); this variable's is the largest, "
+                    f"{rows.norms[position, largest]:.1e}.",
+                    "Lower the learning rate (`find_learning_rate`), warm it up "
+                    "(`OneCycleScheduler`) or clip with `GradientClipper`.",
+                )
+            ]
+    return []
+
+
+def large_updates(window: GradientRows, most: float) -> list[GradientProblem]:
+    """Kernels that the optimizer moves by too large a part of their norm."""
+    ratios = window.update_ratios
+    if ratios is None:
+        return []
+    found = []
+    for position in window.kernels:
+        variable, column = window.variables[position], ratios[:, position]
+        usual = float(median(column))
+        weights = window.weights[:, position] / np.sqrt(max(variable.size, 1))
+        # A kernel that starts at zero must grow by more than its norm.
+        one = np.nanmax(np.where(weights > 1e-3, column, 0.0), initial=0.0)
+        if not (usual > most or one > 100 * most):
+            continue
+        found.append(
+            GradientProblem(
+                "large updates",
+                variable.path,
+                int(window.steps[0]),
+                f"Update-to-weight ratio {usual:.1e} (median), {one:.1e} (largest) in "
+                f"{len(window)} recorded updates; about 1e-3 is usual.",
+                "Lower the learning rate (`find_learning_rate`), warm it up "
+                "(`OneCycleScheduler`), or clip with `GradientClipper`.",
+            )
+        )
+    return found
+
+
+def small_updates(
+    window: GradientRows, least: float, largest: np.ndarray, earlier: np.ndarray
+) -> list[GradientProblem]:
+    """Kernels that the optimizer hardly moves, without a reason in the schedule.
+
+    Args:
+        window: `GradientRows`.
+        least: Float. Median ratios under this are small.
+        largest: Float array `(n,)`. The largest median ratio that each variable has
+            had in a window so far, NaN if unknown.
+        earlier: Float array `(n,)`. The median ratios of the window before.
+    """
+    ratios = window.update_ratios
+    if ratios is None:
+        return []
+    usual = median(ratios, axis=0)
+    found = []
+    for position in window.kernels:
+        ratio = usual[position]
+        had_none = window.norms[:, position].max(initial=0.0) == 0
+        rises = ratio > 1.02 * earlier[position]
+        fell = largest[position] >= least
+        if not ratio < least or had_none or rises or fell:
+            continue
+        found.append(
+            GradientProblem(
+                "small updates",
+                window.variables[position].path,
+                int(window.steps[0]),
+                f"Update-to-weight ratio {ratio:.1e} (median of {len(window)} recorded "
+                "updates); about 1e-3 is usual.",
+                "Raise the learning rate (`find_learning_rate`); if other layers move "
+                "enough, this one's gradient vanishes: use an adaptive optimizer "
+                "(Adam), normalization or another initialization.",
+            )
+        )
+    return found
