@@ -51,7 +51,7 @@ class HyperparameterScheduler(TrainingFeature):
     >>> x, y = np.ones((8, 2)), np.ones((8, 1))
     >>> history = model.fit(x, y, batch_size=2, callbacks=[scheduler], verbose=0)
     >>> scheduler.history["weight_decay"].round(3).tolist()
-    [0.0, 0.025, 0.05, 0.075]
+    [0.0, 0.033, 0.067, 0.1]
     """
 
     def __init__(self, schedules: dict[str, Callable]) -> None:

@@ -197,7 +197,9 @@ def test_data_of_unknown_length_needs_total_steps():
 
     model = linear_model(keras.optimizers.Adam(0.01))
     with pytest.raises(ValueError, match="`total_steps` must be given"):
-        model.fit(generator(), callbacks=[OneCycleScheduler(0.1)], verbose=0)
+        model.fit(
+            generator(), callbacks=[OneCycleScheduler(0.1)], verbose=0, shuffle=False
+        )
 
 
 def test_given_total_steps_serve_data_of_unknown_length():
@@ -207,7 +209,7 @@ def test_given_total_steps_serve_data_of_unknown_length():
 
     one_cycle = OneCycleScheduler(0.1, total_steps=5)
     model = linear_model(keras.optimizers.Adam(0.01))
-    model.fit(generator(), callbacks=[one_cycle], verbose=0)
+    model.fit(generator(), callbacks=[one_cycle], verbose=0, shuffle=False)
     rates, _ = torch_values(5, 0.1)
     np.testing.assert_allclose(one_cycle.history["learning_rate"], rates, rtol=1e-5)
 
@@ -274,7 +276,7 @@ def test_what_another_callback_assigns_multiplies_the_schedule():
 
 def test_a_rate_built_as_a_schedule_is_replaced_and_comes_back():
     decay = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
-    scheduler = HyperparameterScheduler({"learning_rate": LinearRamp(0.0, 0.1, 39)})
+    scheduler = HyperparameterScheduler({"learning_rate": LinearRamp(0.0, 0.1, 40)})
     model = linear_model(keras.optimizers.SGD(decay))
     one_cycle_fit(model, scheduler)
     np.testing.assert_allclose(
@@ -303,7 +305,7 @@ def test_two_schedules_for_one_hyperparameter_are_refused():
 
 
 def test_scheduled_weight_decay_decays_the_weights():
-    scheduler = HyperparameterScheduler({"weight_decay": LinearRamp(0.0, 0.9, 9)})
+    scheduler = HyperparameterScheduler({"weight_decay": LinearRamp(0.0, 0.9, 10)})
     model = linear_model(keras.optimizers.SGD(0.1, weight_decay=0.01))
     model.fit(
         np.zeros((40, 3)),
