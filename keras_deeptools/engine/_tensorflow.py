@@ -158,7 +158,11 @@ def _wide(value: Any) -> Any:
 def write_row(buffer: Any, index: Any, row: Any) -> None:
     """Writes `row` at `index` of a two-dimensional variable, in place."""
     index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
-    buffer.value.scatter_nd_update(index, row[None])
+    if isinstance(buffer.value, tf.distribute.DistributedValues):
+        table = tf.convert_to_tensor(buffer.value)
+        buffer.assign(tf.tensor_scatter_nd_update(table, index, row[None]))
+    else:
+        buffer.value.scatter_nd_update(index, row[None])
 
 
 def choose(due: Any, compute: Any, otherwise: Any) -> Any:

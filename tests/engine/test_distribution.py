@@ -1,0 +1,135 @@
+"""Several devices: statistics are of the global gradient, or an error says why not."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import keras_deeptools
+
+BACKEND = keras.backend.backend()
+
+COMMON = """
+    import os, sys
+    import keras
+    import numpy as np
+    from keras import ops
+    from keras_deeptools.engine import Feature, Recorder, attach
+
+    class Record(Feature):
+        def prepare(self, leaf):
+            self.recorder = Recorder(leaf, 1)
+
+        def observe_gradients(self, state, leaf, gradients):
+            self.recorder.write(
+                lambda: ops.stack([sum(ops.sum(g * g) for g in gradients)])
+            )
+
+    def make_model():
+        model = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="ones")]
+        )
+        model.compile(keras.optimizers.SGD(0.0), loss="mse")
+        return model
+
+    x = np.arange(24, dtype="float32").reshape(8, 3) / 24
+    y = np.ones((8, 1), "float32")
+"""
+
+PROGRAMS = {
+    "jax": """
+    devices = keras.distribution.list_devices()
+    assert len(devices) == 2
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    model, record = make_model(), Record()
+    with attach(model, record):
+        model.train_on_batch(x, y)
+        print(float(record.recorder.read()[1][0, 0]))
+    """,
+    "tensorflow": """
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = make_model()
+    try:
+        attach(model, Record())
+    except ValueError as error:
+        assert "must have one replica" in str(error), error
+    else:
+        raise AssertionError("two replicas were accepted")
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model, record = make_model(), Record()
+    with attach(model, record):
+        model.fit(x, y, batch_size=8, verbose=0)
+        print(float(record.recorder.read()[1][0, 0]))
+    """,
+    "torch": """
+    import torch
+    import torch.distributed as dist
+    import torch.multiprocessing as mp
+
+    def work(rank, path):
+        dist.init_process_group(
+            "gloo", init_method=f"file://{path}", rank=rank, world_size=2
+        )
+        model, record = make_model(), Record()
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        half = slice(4 * rank, 4 * rank + 4)
+        optimizer = model.optimizer
+        optimizer.build(model.trainable_variables)
+        with attach(model, record):
+            error = parallel(torch.tensor(x[half])) - torch.tensor(y[half])
+            error.square().mean().backward()
+            gradients = [v.value.grad for v in model.trainable_variables]
+            optimizer.apply(gradients, model.trainable_variables)
+            if rank == 0:
+                print(float(record.recorder.read()[1][0, 0]))
+        dist.destroy_process_group()
+
+    if __name__ == "__main__":
+        mp.spawn(work, (sys.argv[1],), nprocs=2)
+    """,
+}
+
+
+def test_statistics_are_of_the_global_gradient_or_an_error_says_why_not(tmp_path):
+    program = textwrap.dedent(COMMON) + textwrap.dedent(PROGRAMS[BACKEND])
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    root = str(pathlib.Path(keras_deeptools.__file__).parents[1])
+    flags = "--xla_force_host_platform_device_count=2"
+    result = subprocess.run(
+        [sys.executable, str(path), str(tmp_path / "store")],
+        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    x = np.arange(24).reshape(8, 3) / 24
+    residual = 2 * (x.sum(axis=1) - 1) / 8
+    expected = np.sum((x.T @ residual) ** 2) + residual.sum() ** 2
+    assert float(result.stdout.split()[-1]) == pytest.approx(expected, rel=1e-4)
+
+
+if BACKEND == "torch":
+
+    @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+    def test_a_model_that_torch_compiles_is_refused():
+        from keras_deeptools.callbacks import OneCycleScheduler
+
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("sgd", loss="mse", jit_compile=True)
+        with pytest.raises(ValueError, match="`jit_compile=False`"):
+            model.fit(
+                np.ones((4, 3)),
+                np.ones((4, 1)),
+                callbacks=[OneCycleScheduler(0.1)],
+                verbose=0,
+            )
