@@ -34,11 +34,19 @@ def small_model() -> keras.Model:
 
 # Public path -> a call that makes one. Callbacks train `small_model()` on `INPUTS`.
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
+        norm=1.0, global_norm=2.0, value=0.5
+    ),
+    # "ignore": two epochs of four batches are too short to judge.
+    "keras_deeptools.callbacks.GradientMonitor": lambda: callbacks.GradientMonitor(
+        on_problem="ignore"
+    ),
     "keras_deeptools.callbacks.HyperparameterScheduler": lambda: (
         callbacks.HyperparameterScheduler(
             {"learning_rate": schedules.Exponential(0.01, 0.9)}
         )
     ),
+    "keras_deeptools.callbacks.MaxNormEnforcer": lambda: callbacks.MaxNormEnforcer(1.0),
     "keras_deeptools.callbacks.OneCycleScheduler": lambda: callbacks.OneCycleScheduler(
         0.02
     ),
@@ -73,6 +81,23 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.schedules.WarmupStableDecay": lambda: schedules.WarmupStableDecay(
         0.1, 20, 3, 5
+    ),
+    "keras_deeptools.statistics.DecimatedRows": lambda: statistics.DecimatedRows(3, 8),
+    "keras_deeptools.statistics.GradientDetector": lambda: statistics.GradientDetector(
+        statistics.GradientThresholds()
+    ),
+    "keras_deeptools.statistics.GradientProblem": lambda: statistics.GradientProblem(
+        "dead", "dense", 40, "All zero.", "Use HeNormal."
+    ),
+    "keras_deeptools.statistics.GradientRows": lambda: statistics.GradientRows(
+        [statistics.GradientVariable("dense/kernel", "dense", "kernel", (4, 1))],
+        steps=np.arange(2),
+        norms=np.ones((2, 1)),
+        nonfinite=np.zeros((2, 1)),
+    ),
+    "keras_deeptools.statistics.GradientThresholds": statistics.GradientThresholds,
+    "keras_deeptools.statistics.GradientVariable": lambda: statistics.GradientVariable(
+        "dense/kernel", "dense", "kernel", (4, 1)
     ),
     "keras_deeptools.statistics.LearningRateSuggestions": lambda: (
         statistics.suggest_learning_rate(

@@ -2,34 +2,35 @@
 
 import doctest
 import importlib
-import pkgutil
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import keras_deeptools
+import public_api
 
 ROOT = Path(__file__).parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def examples() -> Iterator[doctest.DocTest]:
-    """The docstrings with examples, of every module that importing does not run."""
-    found = pkgutil.walk_packages(keras_deeptools.__path__, "keras_deeptools.")
-    names = [module.name for module in found if module.name.count("__") == 0]
-    for name in ["keras_deeptools", *names]:
-        module = importlib.import_module(name)
-        for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
-            if test.examples:
-                yield test
+def examples() -> list[doctest.DocTest]:
+    """The docstrings with examples; files without any are not even imported."""
+    finder = doctest.DocTestFinder()
+    names = [
+        ".".join(path.relative_to(public_api.PACKAGE.parent).with_suffix("").parts)
+        for path, _ in public_api.modules()
+        if ">>> " in path.read_text("utf-8")
+    ]
+    tests = [
+        test
+        for name in names
+        for test in finder.find(importlib.import_module(name.removesuffix(".__init__")))
+    ]
+    return [test for test in tests if test.examples]
 
 
-def pages_with_python() -> list[Path]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in pages if PYTHON_BLOCK.search(page.read_text("utf-8"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
@@ -40,7 +41,7 @@ def test_the_example_prints_what_it_shows(example: doctest.DocTest) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", pages_with_python(), ids=lambda page: page.relative_to(ROOT).as_posix()
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
 )
 def test_the_python_blocks_of_the_page_run_in_order(page: Path) -> None:
     namespace: dict[str, object] = {"__name__": "__page__"}
