@@ -1,0 +1,65 @@
+"""A schedule that does not change."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._arguments import checked_float
+from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._steps import as_float, count_updates
+
+
+def constant(step: Any, *, value: float, xp: ModuleType = np) -> Any:
+    """Return `value` for every step.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        value: Float. The value.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import constant
+    >>> constant([0, 7], value=0.5).tolist()
+    [0.5, 0.5]
+    """
+    return 0.0 * as_float(count_updates(step, xp), xp) + value
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class Constant(Schedule):
+    """One value for every step, as a part of a `Concatenation` or under `Warmup`.
+
+    Args:
+        value: Finite float. The value.
+
+    Raises:
+        TypeError: If `value` is not a number.
+        ValueError: If `value` is not finite.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import Constant
+    >>> Constant(0.5).values([0, 7]).tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(self, value: float) -> None:
+        self.value = checked_float("Constant", "value", value)
+
+    @property
+    def last_step(self) -> int:
+        """Int, 0."""
+        return 0
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return constant(step, value=self.value, xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {"value": self.value}

@@ -1,0 +1,116 @@
+"""Exponential decay."""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._arguments import (
+    checked_bool,
+    checked_count,
+    checked_float,
+)
+from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._steps import as_float, count_updates
+
+
+def exponential(
+    step: Any,
+    *,
+    initial_learning_rate: float,
+    decay_rate: float,
+    decay_steps: int = 1,
+    staircase: bool = False,
+    xp: ModuleType = np,
+) -> Any:
+    """Return `initial_learning_rate * decay_rate ** (step / decay_steps)`.
+
+    The pure function behind `Exponential`, which checks the arguments.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        initial_learning_rate: Float > 0. The value at step 0.
+        decay_rate: Float in (0, 1]. The factor of `decay_steps` updates.
+        decay_steps: Int >= 1. Updates in which the rate decays by one factor.
+        staircase: Bool. Whether to decay once every `decay_steps` updates.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import exponential
+    >>> exponential(
+    ...     [0, 20], initial_learning_rate=1.0, decay_rate=0.5, decay_steps=10
+    ... ).tolist()
+    [1.0, 0.25]
+    """
+    updates = count_updates(step, xp)
+    if staircase:
+        updates, decay_steps = updates // decay_steps, 1
+    exponent = as_float(updates, xp) * (math.log2(decay_rate) / decay_steps)
+    return initial_learning_rate * xp.exp2(exponent)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class Exponential(Schedule):
+    """Learning rate that shrinks by the same factor every so many updates.
+
+    A simple default for long runs without a fixed end. With `decay_steps` set to the
+    updates of an epoch and `staircase`, it is PyTorch's `ExponentialLR`.
+
+    Args:
+        initial_learning_rate: Float > 0. The value at step 0.
+        decay_rate: Float in (0, 1]. The factor of `decay_steps` updates.
+        decay_steps: Int >= 1. Updates in which the rate decays by one factor.
+        staircase: Bool. False: decay a little at every update. True: decay once every
+            `decay_steps` updates.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import Exponential
+    >>> schedule = Exponential(1.0, decay_rate=0.25, decay_steps=10)
+    >>> schedule.values([0, 5, 10, 20]).tolist()
+    [1.0, 0.5, 0.25, 0.0625]
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_rate: float,
+        decay_steps: int = 1,
+        staircase: bool = False,
+    ) -> None:
+        owner = type(self).__name__
+        self.initial_learning_rate = checked_float(
+            owner, "initial_learning_rate", initial_learning_rate, above=0
+        )
+        self.decay_rate = checked_float(
+            owner,
+            "decay_rate",
+            decay_rate,
+            above=0,
+            at_most=1,
+            remedy="For a rate that grows use ExponentialRamp.",
+        )
+        self.decay_steps = checked_count(owner, "decay_steps", decay_steps)
+        self.staircase = checked_bool(owner, "staircase", staircase)
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return exponential(step, **self.get_config(), xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_rate": self.decay_rate,
+            "decay_steps": self.decay_steps,
+            "staircase": self.staircase,
+        }

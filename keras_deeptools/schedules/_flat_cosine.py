@@ -1,0 +1,122 @@
+"""A flat stretch followed by a half cosine."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._anneal import Phase, run_phases
+from keras_deeptools.schedules._arguments import checked_count, checked_float
+from keras_deeptools.schedules._base import Schedule
+
+
+def flat_cosine(
+    step: Any,
+    *,
+    max_learning_rate: float,
+    total_steps: int,
+    flat_fraction: float = 0.75,
+    min_learning_rate: float = 0.0,
+    xp: ModuleType = np,
+) -> Any:
+    """Return a constant value that falls along a half cosine at the end.
+
+    The pure function behind `FlatCosine`, which checks the arguments.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        max_learning_rate: Float > 0. The flat part.
+        total_steps: Int >= 1. Updates until the end of the fall.
+        flat_fraction: Float in [0, 1]. Part of `total_steps` that is flat.
+        min_learning_rate: Float in [0, max_learning_rate]. Value at `total_steps`.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import flat_cosine
+    >>> flat_cosine(
+    ...     [0, 50, 75, 100], max_learning_rate=1.0, total_steps=100, flat_fraction=0.5
+    ... ).round(9).tolist()
+    [1.0, 1.0, 0.5, 0.0]
+    """
+    peak = max_learning_rate
+    phases = [
+        Phase(flat_fraction * total_steps, peak, peak, "linear"),
+        Phase(total_steps, peak, min_learning_rate, "cosine"),
+    ]
+    return run_phases(step, phases, xp)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class FlatCosine(Schedule):
+    """Learning rate that is flat for most of the run and then anneals along a cosine.
+
+    For optimizers that warm up by themselves or adapt, such as RAdam or Ranger. It is
+    fastai's `fit_flat_cos`.
+
+    Args:
+        max_learning_rate: Float > 0. The flat part.
+        total_steps: Int >= 1. Updates until the end of the fall: the last value is that
+            of step `total_steps`, the first one after a run of that length.
+        flat_fraction: Float in [0, 1]. Part of `total_steps` that is flat.
+        min_learning_rate: Float in [0, max_learning_rate]. The last value.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import FlatCosine
+    >>> schedule = FlatCosine(1.0, total_steps=100, flat_fraction=0.5)
+    >>> schedule.values([0, 50, 75, 100]).round(9).tolist()
+    [1.0, 1.0, 0.5, 0.0]
+
+    Reference:
+        Wright, 2019, "Ranger"; fastai, `Learner.fit_flat_cos`.
+        https://docs.fast.ai/callback.schedule.html
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: int,
+        flat_fraction: float = 0.75,
+        min_learning_rate: float = 0.0,
+    ) -> None:
+        owner = type(self).__name__
+        self.max_learning_rate = checked_float(
+            owner, "max_learning_rate", max_learning_rate, above=0
+        )
+        self.total_steps = checked_count(owner, "total_steps", total_steps)
+        self.flat_fraction = checked_float(
+            owner, "flat_fraction", flat_fraction, at_least=0, at_most=1
+        )
+        self.min_learning_rate = checked_float(
+            owner,
+            "min_learning_rate",
+            min_learning_rate,
+            at_least=0,
+            at_most=self.max_learning_rate,
+        )
+
+    @property
+    def last_step(self) -> int:
+        """Int, `total_steps`."""
+        return self.total_steps
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return flat_cosine(step, **self.get_config(), xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "total_steps": self.total_steps,
+            "flat_fraction": self.flat_fraction,
+            "min_learning_rate": self.min_learning_rate,
+        }

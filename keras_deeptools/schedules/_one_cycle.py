@@ -1,0 +1,131 @@
+"""The 1cycle policy for the learning rate."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._arguments import checked_float
+from keras_deeptools.schedules._cycle import Cycle, run_cycle
+
+
+def one_cycle(
+    step: Any,
+    *,
+    max_learning_rate: float,
+    total_steps: int,
+    warmup_fraction: float = 0.3,
+    initial_divisor: float = 25.0,
+    final_divisor: float = 1e4,
+    shape: str = "cosine",
+    three_phase: bool = False,
+    xp: ModuleType = np,
+) -> Any:
+    """Return the learning rate of the 1cycle policy at `step`.
+
+    The pure function behind `OneCycle`, which documents and checks the arguments.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        max_learning_rate: Float > 0. The peak.
+        total_steps: Int >= 1. Updates in the cycle.
+        warmup_fraction: Float in [0, 1]. Part of the cycle that rises.
+        initial_divisor: Float >= 1. The peak over the first learning rate.
+        final_divisor: Float > 0. The first learning rate over the last one.
+        shape: `"cosine"` or `"linear"`.
+        three_phase: Bool. Whether to fall as slowly as the rate rose, then to the end.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import one_cycle
+    >>> float(one_cycle(29, max_learning_rate=0.5, total_steps=100))
+    0.5
+    """
+    initial = max_learning_rate / initial_divisor
+    middle = initial if three_phase else None
+    return run_cycle(
+        step,
+        values=(initial, max_learning_rate, middle, initial / final_divisor),
+        total_steps=total_steps,
+        warmup_fraction=warmup_fraction,
+        shape=shape,
+        xp=xp,
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class OneCycle(Cycle):
+    """Learning rate of the 1cycle policy: up to a peak, then down to almost nothing.
+
+    Large rates in the middle of training regularize and speed it up; the long fall at
+    the end settles. Equal to `torch.optim.lr_scheduler.OneCycleLR` at every step. It
+    sets the learning rate alone: `OneCycleMomentum` is the other half of the policy.
+
+    Args:
+        max_learning_rate: Float > 0. The peak.
+        total_steps: Int >= 1. Updates in the cycle; its last value is held afterwards.
+        warmup_fraction: Float in [0, 1]. Part of the cycle that rises; at most 0.5 with
+            `three_phase`.
+        initial_divisor: Float >= 1. The cycle starts at
+            `max_learning_rate / initial_divisor`.
+        final_divisor: Float > 0. It ends at that first value `/ final_divisor`.
+        shape: `"cosine"` or `"linear"`.
+        three_phase: Bool. False: rise, then fall to the last value. True: rise, fall as
+            slowly to the first value, then to the last, as in the paper.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.schedules import OneCycle
+    >>> schedule = OneCycle(max_learning_rate=0.5, total_steps=100)
+    >>> optimizer = keras.optimizers.SGD(learning_rate=schedule)
+    >>> schedule.values([0, 29, 99]).round(8).tolist()
+    [0.02, 0.5, 2e-06]
+
+    Reference:
+        Smith, 2018, section 4.4. https://arxiv.org/abs/1803.09820. The defaults
+        (cosine, two phases) are fastai's and PyTorch's.
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: int,
+        warmup_fraction: float = 0.3,
+        initial_divisor: float = 25.0,
+        final_divisor: float = 1e4,
+        shape: str = "cosine",
+        three_phase: bool = False,
+    ) -> None:
+        super().__init__(total_steps, warmup_fraction, shape, three_phase)
+        owner = type(self).__name__
+        self.max_learning_rate = checked_float(
+            owner, "max_learning_rate", max_learning_rate, above=0
+        )
+        self.initial_divisor = checked_float(
+            owner, "initial_divisor", initial_divisor, at_least=1
+        )
+        self.final_divisor = checked_float(
+            owner, "final_divisor", final_divisor, above=0
+        )
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return one_cycle(step, **self.get_config(), xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "initial_divisor": self.initial_divisor,
+            "final_divisor": self.final_divisor,
+            **super().get_config(),
+        }

@@ -1,0 +1,135 @@
+"""Triangular cyclical learning rates."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._arguments import (
+    checked_count,
+    checked_float,
+    checked_option,
+)
+from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._steps import as_float, count_updates
+
+MODES = ("triangular", "triangular2")
+MAX_HALVINGS = 64
+
+
+def triangular(
+    step: Any,
+    *,
+    min_learning_rate: float,
+    max_learning_rate: float,
+    num_up_steps: int,
+    num_down_steps: int | None = None,
+    mode: str = "triangular",
+    xp: ModuleType = np,
+) -> Any:
+    """Return a learning rate that goes up and down between two values for ever.
+
+    The pure function behind `Triangular`, which checks the arguments.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        min_learning_rate: Float >= 0. The value at the start of every cycle.
+        max_learning_rate: Float > min_learning_rate. The peak of the first cycle.
+        num_up_steps: Int >= 1. Updates from the lower value to the peak.
+        num_down_steps: Int >= 1. Updates from the peak back. Default: as many.
+        mode: `"triangular"` or `"triangular2"`, which halves the height every cycle.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import triangular
+    >>> triangular(
+    ...     [0, 5, 10, 15],
+    ...     min_learning_rate=0.0,
+    ...     max_learning_rate=1.0,
+    ...     num_up_steps=10,
+    ... ).tolist()
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    num_down_steps = num_down_steps or num_up_steps
+    period = num_up_steps + num_down_steps
+    updates = count_updates(step, xp)
+    elapsed = updates % period
+    height = xp.minimum(
+        as_float(elapsed, xp) / num_up_steps,
+        as_float(period - elapsed, xp) / num_down_steps,
+    )
+    if mode == "triangular2":
+        # Below 2^-64 of the height nothing is left to halve.
+        halvings = xp.minimum(updates // period, MAX_HALVINGS)
+        height = height * xp.exp2(-as_float(halvings, xp))
+    return min_learning_rate + (max_learning_rate - min_learning_rate) * height
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class Triangular(Schedule):
+    """Cyclical learning rate: straight up, straight down, again and again.
+
+    Explores with large rates and settles with small ones without a fixed end. Equal to
+    `torch.optim.lr_scheduler.CyclicLR`.
+
+    Args:
+        min_learning_rate: Float >= 0. The value at the start of every cycle.
+        max_learning_rate: Float > min_learning_rate. The peak of the first cycle.
+        num_up_steps: Int >= 1. Updates from the lower value to the peak ("stepsize");
+            the paper advises 2 to 10 epochs.
+        num_down_steps: Int >= 1. Updates from the peak back. Default: as many.
+        mode: `"triangular"` keeps the height, `"triangular2"` halves it every cycle.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import Triangular
+    >>> schedule = Triangular(0.0, 1.0, num_up_steps=10, mode="triangular2")
+    >>> schedule.values([0, 5, 10, 15, 30]).tolist()
+    [0.0, 0.5, 1.0, 0.5, 0.5]
+
+    Reference:
+        Smith, 2017, section 3. https://arxiv.org/abs/1506.01186
+    """
+
+    def __init__(
+        self,
+        min_learning_rate: float,
+        max_learning_rate: float,
+        num_up_steps: int,
+        num_down_steps: int | None = None,
+        mode: str = "triangular",
+    ) -> None:
+        owner = type(self).__name__
+        self.min_learning_rate = checked_float(
+            owner, "min_learning_rate", min_learning_rate, at_least=0
+        )
+        self.max_learning_rate = checked_float(
+            owner, "max_learning_rate", max_learning_rate, above=self.min_learning_rate
+        )
+        self.num_up_steps = checked_count(owner, "num_up_steps", num_up_steps)
+        if num_down_steps is not None:
+            num_down_steps = checked_count(owner, "num_down_steps", num_down_steps)
+        self.num_down_steps = num_down_steps
+        self.mode = checked_option(owner, "mode", mode, MODES)
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return triangular(step, **self.get_config(), xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "min_learning_rate": self.min_learning_rate,
+            "max_learning_rate": self.max_learning_rate,
+            "num_up_steps": self.num_up_steps,
+            "num_down_steps": self.num_down_steps,
+            "mode": self.mode,
+        }

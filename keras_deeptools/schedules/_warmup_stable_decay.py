@@ -1,0 +1,170 @@
+"""Warmup, a long plateau, and a decay at the end."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._anneal import Phase, run_phases
+from keras_deeptools.schedules._arguments import (
+    checked_count,
+    checked_float,
+    checked_option,
+    message,
+)
+from keras_deeptools.schedules._base import Schedule
+
+DECAY_SHAPES = ("linear", "cosine", "sqrt")
+
+
+def warmup_stable_decay(
+    step: Any,
+    *,
+    max_learning_rate: float,
+    total_steps: int,
+    num_warmup_steps: int,
+    num_decay_steps: int,
+    initial_factor: float = 0.0,
+    final_factor: float = 0.0,
+    shape: str = "linear",
+    xp: ModuleType = np,
+) -> Any:
+    """Return a linear rise, a plateau, and a decay over the last steps.
+
+    The pure function behind `WarmupStableDecay`, which checks the arguments.
+
+    Args:
+        step: Integer scalar or array. Optimizer updates so far, from 0.
+        max_learning_rate: Float > 0. The plateau.
+        total_steps: Int >= 1. Updates until the end of the decay.
+        num_warmup_steps: Int >= 0. Updates of the rise.
+        num_decay_steps: Int >= 0. Updates of the decay.
+        initial_factor: Float in [0, 1]. The value at step 0 over the plateau.
+        final_factor: Float in [0, 1]. The value at `total_steps` over the plateau.
+        shape: `"linear"`, `"cosine"` or `"sqrt"`, of the decay.
+        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+    Returns:
+        Float array of the same shape as `step`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import warmup_stable_decay
+    >>> warmup_stable_decay(
+    ...     [0, 5, 10, 80, 90],
+    ...     max_learning_rate=1.0,
+    ...     total_steps=100,
+    ...     num_warmup_steps=10,
+    ...     num_decay_steps=20,
+    ... ).tolist()
+    [0.0, 0.5, 1.0, 1.0, 0.5]
+    """
+    peak = max_learning_rate
+    phases = [
+        Phase(num_warmup_steps, initial_factor * peak, peak, "linear"),
+        Phase(total_steps - num_decay_steps, peak, peak, "linear"),
+        Phase(total_steps, peak, final_factor * peak, shape),
+    ]
+    return run_phases(step, phases, xp)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class WarmupStableDecay(Schedule):
+    """Learning rate that warms up, stays, and decays only at the end (WSD).
+
+    The plateau can be prolonged without starting over: restore a checkpoint from it and
+    decay later. The "sqrt" decay was the best of those compared in the paper.
+
+    Args:
+        max_learning_rate: Float > 0. The plateau.
+        total_steps: Int >= 1. Updates until the end of the decay: the last value is
+            that of step `total_steps`, the first one after a run of that length.
+        num_warmup_steps: Int >= 0. Updates of the linear rise.
+        num_decay_steps: Int >= 0. Updates of the decay, at the end. With 0 there is
+            none, and `final_factor` has no effect.
+        initial_factor: Float in [0, 1]. The value at step 0 over the plateau; with 0
+            the first update changes nothing.
+        final_factor: Float in [0, 1]. The last value over the plateau.
+        shape: Shape of the decay. `"linear"`, `"cosine"` or `"sqrt"`, which is
+            `1 - sqrt(t)`: steep first, flat at the end.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range, or warmup and decay together
+            are longer than `total_steps`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import WarmupStableDecay
+    >>> schedule = WarmupStableDecay(
+    ...     1.0, total_steps=100, num_warmup_steps=10, num_decay_steps=20
+    ... )
+    >>> schedule.values([0, 5, 10, 80, 90, 100]).tolist()
+    [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+    Reference:
+        Hu et al., 2024, section 4 (MiniCPM). https://arxiv.org/abs/2404.06395;
+        Haegele et al., 2024, section 4 (sqrt). https://arxiv.org/abs/2405.18392
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: int,
+        num_warmup_steps: int,
+        num_decay_steps: int,
+        initial_factor: float = 0.0,
+        final_factor: float = 0.0,
+        shape: str = "linear",
+    ) -> None:
+        owner = type(self).__name__
+        self.max_learning_rate = checked_float(
+            owner, "max_learning_rate", max_learning_rate, above=0
+        )
+        self.total_steps = checked_count(owner, "total_steps", total_steps)
+        self.num_warmup_steps = checked_count(
+            owner, "num_warmup_steps", num_warmup_steps, minimum=0
+        )
+        self.num_decay_steps = checked_count(
+            owner, "num_decay_steps", num_decay_steps, minimum=0
+        )
+        longest = self.total_steps - self.num_warmup_steps
+        if self.num_decay_steps > longest:
+            rule = f"at most total_steps - num_warmup_steps = {longest}"
+            raise ValueError(
+                message(
+                    owner,
+                    "num_decay_steps",
+                    rule,
+                    num_decay_steps,
+                    "Warmup and decay must not overlap.",
+                )
+            )
+        self.initial_factor = checked_float(
+            owner, "initial_factor", initial_factor, at_least=0, at_most=1
+        )
+        self.final_factor = checked_float(
+            owner, "final_factor", final_factor, at_least=0, at_most=1
+        )
+        self.shape = checked_option(owner, "shape", shape, DECAY_SHAPES)
+
+    @property
+    def last_step(self) -> int:
+        """Int, `total_steps`."""
+        return self.total_steps
+
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        return warmup_stable_decay(step, **self.get_config(), xp=xp)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "total_steps": self.total_steps,
+            "num_warmup_steps": self.num_warmup_steps,
+            "num_decay_steps": self.num_decay_steps,
+            "initial_factor": self.initial_factor,
+            "final_factor": self.final_factor,
+            "shape": self.shape,
+        }
