@@ -15,14 +15,13 @@ BACKENDS = ("tensorflow", "jax", "torch")
 # The command line offers the backends by name for the user to choose from.
 OUTSIDE = ("engine", "__main__.py", "_demo", "_demo.py")
 
-features = pytest.mark.parametrize(
-    "tree",
-    [
-        pytest.param(tree, id=path.relative_to(public_api.PACKAGE).as_posix())
-        for path, tree in public_api.modules()
-        if path.relative_to(public_api.PACKAGE).parts[0] not in OUTSIDE
-    ],
-)
+FEATURES = {
+    path.relative_to(public_api.PACKAGE).as_posix(): tree
+    for path, tree in public_api.modules()
+    if path.relative_to(public_api.PACKAGE).parts[0] not in OUTSIDE
+}
+
+features = pytest.mark.parametrize("tree", FEATURES.values(), ids=FEATURES.keys())
 
 
 def words(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -86,10 +85,13 @@ def test_a_feature_module_names_no_backend(tree: ast.Module) -> None:
     assert not named
 
 
-@features
-def test_a_feature_module_reads_only_its_own_private_names(tree: ast.Module) -> None:
-    own = private_definitions(tree)
-    assert not [(line, name) for line, name in private_uses(tree) if name not in own]
+@pytest.mark.parametrize("file", FEATURES)
+def test_a_feature_module_reads_only_private_names_of_its_own_room(file: str) -> None:
+    room = file.partition("/")[0]
+    neighbours = [tree for name, tree in FEATURES.items() if name.startswith(room)]
+    own = set().union(*map(private_definitions, neighbours))
+    read = private_uses(FEATURES[file])
+    assert not [(line, name) for line, name in read if name not in own]
 
 
 @features

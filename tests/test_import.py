@@ -21,7 +21,13 @@ print(json.dumps(sorted(after - before - set(sys.stdlib_module_names))))
 def modules_beyond_keras(*names: str) -> list[str]:
     """Top-level modules that importing `names` adds to those of `import keras`."""
     command = [sys.executable, "-c", REPORT_NEW_MODULES, *names]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        cwd=public_api.PACKAGE.parent,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
