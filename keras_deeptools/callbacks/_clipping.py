@@ -65,6 +65,33 @@ class Clipping:
     limits: dict[str, Any]
     counters: dict[str, Any]
 
+    @classmethod
+    def begin(
+        cls, leaf: Leaf, groups: dict[int, int], names: list[str], on: dict[str, float]
+    ) -> "Clipping":
+        """Creates the variables for the limits that are on."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*on, "updates"], ())
+        if "norm" in on:
+            shapes["layers"] = (len(names),)
+        if set(on) != {"value"}:
+            shapes["non_finite"] = ()
+        limits = {k: leaf.add_state(f"clip_{k}", initial=x) for k, x in on.items()}
+        counters = {
+            name: leaf.add_state(f"clipped_{name}", shape, "int32")
+            for name, shape in shapes.items()
+        }
+        return cls(leaf, groups, names, limits, counters)
+
+    def read(self) -> tuple[dict[str, int], dict[str, float]]:
+        """The counts so far, and the fraction of updates for each group."""
+        found = {name: self.leaf.read(v) for name, v in self.counters.items()}
+        layers = found.pop("layers", None)
+        counts = {name: int(count) for name, count in found.items()}
+        if layers is None:
+            return counts, {}
+        fractions = (layers / max(counts["updates"], 1)).tolist()
+        return counts, dict(zip(self.names, fractions, strict=True))
+
     def clipped(self, gradients: list) -> list:
         """The gradients of `leaf.active`, the chosen ones within their limits."""
         where = enumerate(self.leaf.positions)

@@ -135,13 +135,31 @@ class GradientClipper(TrainingFeature):
                 running.leaf.assign(running.limits[kind], number)
 
     @property
-    def activity(self) -> dict[str, float]:
-        """Fraction of updates in which `norm` acted on each layer (or variable).
+    def num_updates(self) -> int:
+        """Number of updates since training started, of this `fit` or the last."""
+        self._read()
+        return self._counts.get("updates", 0)
 
-        Counted since training started, of this `fit` or the last.
-        """
+    @property
+    def fractions(self) -> dict[str, float]:
+        """As an epoch of `history`, over all updates since training started."""
+        updates = max(self.num_updates, 1)
+        return {k: n / updates for k, n in self._counts.items() if k != "updates"}
+
+    @property
+    def activity(self) -> dict[str, float]:
+        """Fraction of updates in which `norm` acted on each layer (or variable)."""
         self._read()
         return dict(self._by_layer)
+
+    def summary(self) -> str:
+        """A table of how often each kind of clipping acted, and `norm` where."""
+        rows = self.fractions | {f"norm of {k}": v for k, v in self.activity.items()}
+        width = max([len(name) for name in rows] + [len("clipping")])
+        lines = [f"{'clipping':<{width}}  acted in, of {self.num_updates} updates"]
+        return "\n".join(
+            lines + [f"{name:<{width}}  {100 * v:.1f}%" for name, v in rows.items()]
+        )
 
     def begin(self, leaf: Leaf) -> Clipping | None:
         """Finds the variables and creates the limits and the counters."""
@@ -157,7 +175,8 @@ class GradientClipper(TrainingFeature):
         selection = LayerSelection(self.layers, OWNER)
         held = selection.of(leaf)
         everywhere = selection.everywhere(leaf)
-        if self._limits["global_norm"] is not None and len(everywhere) > len(held):
+        spans = 0 < len(held) < len(everywhere)
+        if self._limits["global_norm"] is not None and spans:
             raise ValueError(
                 f"{OWNER}: `global_norm` must span variables of one optimizer, since "
                 "each sees its own gradients only. Received: a MultiOptimizer that "
@@ -170,27 +189,10 @@ class GradientClipper(TrainingFeature):
         names = [h.group if self.per == "layer" else h.variable.path for h in held]
         number = {name: i for i, name in enumerate(dict.fromkeys(names))}
         groups = {h.position: number[name] for h, name in zip(held, names, strict=True)}
-        limits = {
-            kind: leaf.add_state(f"clip_{kind}", initial=limit)
-            for kind, limit in self._limits.items()
-            if limit is not None
-        }
-        counters = {
-            name: leaf.add_state(f"clipped_{name}", shape, "int32")
-            for name, shape in self._counters(len(number)).items()
-        }
-        state = Clipping(leaf, groups, list(number), limits, counters)
+        on = {kind: x for kind, x in self._limits.items() if x is not None}
+        state = Clipping.begin(leaf, groups, list(number), on)
         self._running.append(state)
         return state
-
-    def _counters(self, num_groups: int) -> dict[str, tuple[int, ...]]:
-        kinds = [kind for kind in KINDS if self._limits[kind] is not None]
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*kinds, "updates"], ())
-        if "norm" in kinds:
-            shapes["layers"] = (num_groups,)
-        if kinds != ["value"]:
-            shapes["non_finite"] = ()
-        return shapes
 
     def transform_gradients(
         self, state: Clipping | None, leaf: Leaf, gradients: list
@@ -217,13 +219,9 @@ class GradientClipper(TrainingFeature):
     def _read(self) -> None:
         counts: dict[str, int] = {}
         for running in self._running:
-            new = {k: running.leaf.read(v) for k, v in running.counters.items()}
-            if "layers" in new:
-                fractions = new.pop("layers") / max(int(new["updates"]), 1)
-                named = zip(running.names, fractions.tolist(), strict=True)
-                self._by_layer.update(named)
-            for kind, count in new.items():
-                counts[kind] = max(int(count), counts.get(kind, 0))
+            new, by_layer = running.read()
+            self._by_layer.update(by_layer)
+            counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
         if self._running:
             self._counts = counts
 
