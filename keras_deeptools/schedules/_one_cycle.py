@@ -92,7 +92,7 @@ class OneCycle(Cycle):
     [0.02, 0.5, 2e-06]
 
     Reference:
-        Smith, 2018, section 4.4. https://arxiv.org/abs/1803.09820. The defaults
+        Smith, 2018, section 4.1. https://arxiv.org/abs/1803.09820. The defaults
         (cosine, two phases) are fastai's and PyTorch's.
     """
 

@@ -74,7 +74,7 @@ class WarmupStableDecay(Schedule):
     """Learning rate that warms up, stays, and decays only at the end (WSD).
 
     The plateau can be prolonged without starting over: restore a checkpoint from it and
-    decay later. The "sqrt" decay was the best of those compared in the paper.
+    decay later. The "sqrt" decay did better than the linear one in Haegele et al.
 
     Args:
         max_learning_rate: Float > 0. The plateau.
@@ -87,7 +87,7 @@ class WarmupStableDecay(Schedule):
             the first update changes nothing.
         final_factor: Float in [0, 1]. The last value over the plateau.
         shape: Shape of the decay. `"linear"`, `"cosine"` or `"sqrt"`, which is
-            `1 - sqrt(t)`: steep first, flat at the end.
+            `1 - sqrt(t)`: steep at first, gentler at the end.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -105,7 +105,7 @@ class WarmupStableDecay(Schedule):
 
     Reference:
         Hu et al., 2024, section 4 (MiniCPM). https://arxiv.org/abs/2404.06395;
-        Haegele et al., 2024, section 4 (sqrt). https://arxiv.org/abs/2405.18392
+        Haegele et al., 2024, section 3 (sqrt). https://arxiv.org/abs/2405.18392
     """
 
     def __init__(
