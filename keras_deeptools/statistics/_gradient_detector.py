@@ -30,11 +30,15 @@ class GradientDetector:
         self._first = np.zeros(0)
         self._last_norm = 0.0
         self._ratios: list[np.ndarray] = []
+        self._is_broken = False
 
     def update(
         self, rows: GradientRows, loss: float | None = None
     ) -> list[GradientProblem]:
         """Judges rows that follow those of the call before.
+
+        After a gradient that is not finite nothing more is judged: the weights are
+        lost, and what follows follows from that.
 
         Args:
             rows: `GradientRows`.
@@ -43,33 +47,33 @@ class GradientDetector:
         Returns:
             List of `GradientProblem`, those that have not been found before.
         """
-        if not len(rows):
+        if self._is_broken or not len(rows):
             return []
-        norms = rows.global_norms
-        self._first = np.concatenate([self._first, norms])[:FIRST]
-        self._last_norm = max(norms[norms > 0][-1:], default=self._last_norm)
-        joined = rows.after(self._carried)
-        found = self._judge(joined, len(rows), loss)
-        self._carried = joined[max(len(joined) - self.thresholds.patience + 1, 0) :]
+        found = rules.non_finite(rows)
+        if found:
+            self._is_broken = True
+            rows = rows[: int(np.argmax(rows.steps == found[0].step))]
+        if len(rows):
+            found += self._judge(rows, loss)
         known = {(problem.kind, problem.variable) for problem in self.problems}
         new = []
         for problem in found:
-            once = problem.kind == "non-finite" and any(
-                kind == "non-finite" for kind, _ in known
-            )
-            if not once and (problem.kind, problem.variable) not in known:
+            if (problem.kind, problem.variable) not in known:
                 known.add((problem.kind, problem.variable))
                 new.append(problem)
         self.problems += new
         return new
 
-    def _judge(
-        self, rows: GradientRows, new: int, loss: float | None
-    ) -> list[GradientProblem]:
+    def _judge(self, new: GradientRows, loss: float | None) -> list[GradientProblem]:
         limits = self.thresholds
+        norms = new.global_norms
+        self._first = np.concatenate([self._first, norms])[:FIRST]
+        self._last_norm = max(norms[norms > 0][-1:], default=self._last_norm)
+        rows = new.after(self._carried)
+        self._carried = rows[max(len(rows) - limits.patience + 1, 0) :]
         start = float(median(self._first))
-        found = rules.non_finite(rows[len(rows) - new :])
-        found += rules.exploding_run(rows, start, new, limits)
+        found = rules.exploding_run(rows, start, len(new), limits)
+        found += rules.huge_updates(new, 100 * limits.large_update)
         for window in rows.windows(limits.patience):
             found += rules.exploding_layers(window, limits.exploding_ratio)
             found += rules.vanishing(window, limits.vanishing_ratio)

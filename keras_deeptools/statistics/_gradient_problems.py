@@ -63,6 +63,7 @@ class GradientThresholds:
             times its running median, and is ten times what it was at the start.
         exploding_growth: Float > 1. It explodes, too, when its running median is this
             many times what it was at the start, and over 100.
+        exploding_norm: Float > 0. It explodes, too, when it is over this.
         large_update: Float > 0. Updates are large when the median ratio of their norm
             to the weights' is over this, or when one of them is over 100 times this.
         small_update: Float > 0. Updates are small when this ratio stays under this,
@@ -85,6 +86,7 @@ class GradientThresholds:
     exploding_ratio: float = 1e4
     exploding_jump: float = 100.0
     exploding_growth: float = 1e3
+    exploding_norm: float = 1e8
     large_update: float = 0.1
     small_update: float = 1e-6
     patience: int = 20

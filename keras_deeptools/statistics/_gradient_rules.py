@@ -11,6 +11,14 @@ from keras_deeptools.statistics._gradient_rows import GradientRows, median
 LEAST_DEPTH = 3
 """Kernels that a comparison of first and last layers needs."""
 
+LEAST_BEFORE = 5
+"""Updates that a running median needs."""
+
+TOO_FAST = (
+    "Lower the learning rate (`find_learning_rate`), warm it up "
+    "(`OneCycleScheduler`) or clip with `GradientClipper`."
+)
+
 
 def non_finite(rows: GradientRows) -> list[GradientProblem]:
     """The first update with a gradient that is not finite, and where it began."""
@@ -138,7 +146,7 @@ def exploding_layers(window: GradientRows, most: float) -> list[GradientProblem]
 def exploding_run(
     rows: GradientRows, start: float, new: int, thresholds: GradientThresholds
 ) -> list[GradientProblem]:
-    """The first jump or growth of the global norm among the last `new` rows.
+    """The first row, among the last `new`, in which the global norm explodes.
 
     Args:
         rows: `GradientRows`; those before the new ones give the running median.
@@ -147,13 +155,13 @@ def exploding_run(
         thresholds: `GradientThresholds`.
     """
     norms = rows.global_norms
-    for position in range(max(len(rows) - new, 5), len(rows)):
+    for position in range(len(rows) - new, len(rows)):
         before = norms[max(position - thresholds.patience, 0) : position]
-        usual = float(median(before))
+        usual = float(median(before)) if len(before) >= LEAST_BEFORE else np.nan
         norm = norms[position]
         jumps = norm > max(thresholds.exploding_jump * usual, 10 * start)
         grows = usual > max(thresholds.exploding_growth * start, 100)
-        if np.isfinite(norm) and (jumps or grows):
+        if jumps or grows or norm > thresholds.exploding_norm:
             against = (usual, "running median") if jumps else (start, "at the start")
             largest = int(np.nanargmax(rows.norms[position]))
             return [
@@ -164,38 +172,53 @@ def exploding_run(
                     f"The global norm is {norm:.1e}, against {against[0]:.1e} "
                     f"({against[1]}); this variable's is the largest, "
                     f"{rows.norms[position, largest]:.1e}.",
-                    "Lower the learning rate (`find_learning_rate`), warm it up "
-                    "(`OneCycleScheduler`) or clip with `GradientClipper`.",
+                    TOO_FAST,
                 )
             ]
     return []
 
 
 def large_updates(window: GradientRows, most: float) -> list[GradientProblem]:
-    """Kernels that the optimizer moves by too large a part of their norm."""
-    ratios = window.update_ratios
-    if ratios is None:
+    """Kernels that the optimizer moves, time and again, by a large part of their norm."""
+    if window.update_ratios is None:
+        return []
+    usual = median(window.update_ratios, axis=0)
+    return [
+        GradientProblem(
+            "large updates",
+            window.variables[position].path,
+            int(window.steps[0]),
+            f"Update-to-weight ratio {usual[position]:.1e} (median of {len(window)} "
+            "recorded updates); about 1e-3 is usual.",
+            TOO_FAST,
+        )
+        for position in window.kernels
+        if usual[position] > most
+    ]
+
+
+def huge_updates(rows: GradientRows, most: float) -> list[GradientProblem]:
+    """Kernels that a single step has changed by `most` times their norm."""
+    if rows.update_ratios is None:
         return []
     found = []
-    for position in window.kernels:
-        variable, column = window.variables[position], ratios[:, position]
-        usual = float(median(column))
-        weights = window.weights[:, position] / np.sqrt(max(variable.size, 1))
+    for position in rows.kernels:
+        variable = rows.variables[position]
         # A kernel that starts at zero must grow by more than its norm.
-        one = np.nanmax(np.where(weights > 1e-3, column, 0.0), initial=0.0)
-        if not (usual > most or one > 100 * most):
-            continue
-        found.append(
-            GradientProblem(
-                "large updates",
-                variable.path,
-                int(window.steps[0]),
-                f"Update-to-weight ratio {usual:.1e} (median), {one:.1e} (largest) in "
-                f"{len(window)} recorded updates; about 1e-3 is usual.",
-                "Lower the learning rate (`find_learning_rate`), warm it up "
-                "(`OneCycleScheduler`), or clip with `GradientClipper`.",
+        set_up = rows.weights[:, position] > 1e-3 * np.sqrt(variable.size)
+        hit = np.flatnonzero(set_up & (rows.update_ratios[:, position] > most))
+        if len(hit):
+            ratio = rows.update_ratios[hit[0], position]
+            found.append(
+                GradientProblem(
+                    "large updates",
+                    variable.path,
+                    int(rows.steps[hit[0]]),
+                    f"One update was {ratio:.1e} times the norm of the weights; about "
+                    "1e-3 is usual.",
+                    TOO_FAST,
+                )
             )
-        )
     return found
 
 
