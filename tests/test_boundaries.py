@@ -13,7 +13,7 @@ import public_api
 
 BACKENDS = ("tensorflow", "jax", "torch")
 # The command line offers the backends by name for the user to choose from.
-OUTSIDE = ("engine", "__main__.py", "_demo", "_demo.py")
+OUTSIDE = ("engine", "__main__.py")
 
 FEATURES = {
     path.relative_to(public_api.PACKAGE).as_posix(): tree
