@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # While `python -m keras_deeptools` looks for its module, Python has "-m" here; nothing
 # may import keras then, because the command line can still choose the backend.
 if sys.argv[:1] != ["-m"]:
+    from keras_deeptools.callbacks import find_learning_rate
     from keras_deeptools.engine import attach
 
-__all__ = ["attach"]
+__all__ = ["attach", "find_learning_rate"]

@@ -1,5 +1,6 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
+from keras_deeptools.callbacks._find_learning_rate import find_learning_rate
 from keras_deeptools.callbacks._gradient_alarm import (
     GradientProblemError,
     GradientWarning,
@@ -9,8 +10,10 @@ from keras_deeptools.callbacks._gradient_monitor import GradientMonitor
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
+from keras_deeptools.callbacks._learning_rate_finder import LearningRateFinder
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
+from keras_deeptools.callbacks._range_test import RangeTest
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 
 __all__ = [
@@ -19,7 +22,10 @@ __all__ = [
     "GradientProblemError",
     "GradientWarning",
     "HyperparameterScheduler",
+    "LearningRateFinder",
     "MaxNormEnforcer",
     "OneCycleScheduler",
+    "RangeTest",
     "TrainingFeature",
+    "find_learning_rate",
 ]

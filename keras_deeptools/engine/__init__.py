@@ -12,6 +12,7 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._snapshot import Snapshot, preserved
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "Feature",
     "Leaf",
     "Recorder",
+    "Snapshot",
     "attach",
     "layers_of",
     "moving_averages",
+    "preserved",
     "tensors",
     "trained_variables",
 ]

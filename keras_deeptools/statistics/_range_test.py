@@ -148,7 +148,7 @@ class _CurveReader:
         falling = falling_regression(values[: lowest + 1])
         drop = falling[0] - falling[-1]
         width = self._where(falling, 0.2) - self._where(falling, 0.8)
-        smoother, slope = self._local_linear(np.clip(0.2 * width, 0.2, 1.0))
+        smoother, slope = self._local_linear(np.clip(0.25 * width, 0.2, 1.0))
         curve = smoother @ values
         next_decade = np.interp(decades + 1, decades, curve)
         still_falls = (curve - next_decade)[: lowest + 1] > 0.1 * drop

@@ -1,0 +1,183 @@
+"""The learning-rate range test."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.callbacks._range_test import RangeTest
+from keras_deeptools.callbacks._range_test_arguments import (
+    check_arguments,
+    check_model,
+    check_trainable,
+)
+from keras_deeptools.callbacks._range_test_progress import Progress
+from keras_deeptools.engine import Feature, Leaf, attach
+from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._snapshot import preserved
+from keras_deeptools.schedules import ExponentialRamp, LinearRamp
+
+RAMPS = {"exponential": ExponentialRamp, "linear": LinearRamp}
+Schedule = ExponentialRamp | LinearRamp
+
+
+def find_learning_rate(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    min_learning_rate: float = 1e-7,
+    max_learning_rate: float = 10.0,
+    num_steps: int = 100,
+    ramp: str = "exponential",
+    stop_factor: float | None = 4.0,
+    smoothing: float = 0.9,
+    shuffle: bool = True,
+    verbose: str | int = "auto",
+) -> RangeTest:
+    """Trains for a while with a growing learning rate, and suggests one.
+
+    The range test: from one update to the next the rate grows, and the loss stays, then
+    falls, then blows up. Where it falls fastest is a good largest rate for 1cycle, and
+    a good constant rate.
+
+    Afterwards the model, its optimizer, its metrics, the random states and the order of
+    the data are bit for bit what they were, also after an exception or Ctrl-C: "find,
+    then fit" equals "fit". Only layers that were not built are built, as `fit` would
+    build them. Data with a memory of their own are the exception: a `tf.data.Dataset`
+    that shuffles goes on to its next order; a PyDataset has seen its hooks called; of a
+    Python generator the batches that were drawn come again from `result.data`.
+
+    Args:
+        model: `keras.Model`, compiled. Weights and optimizer may have been trained.
+        x: Arrays (also lists and dicts of them), `tf.data.Dataset`, PyDataset, torch
+            `DataLoader` or a Python generator, as for `fit`. When there are fewer
+            batches than the test needs, they are drawn again.
+        y: Targets, when `x` is arrays.
+        sample_weight: Sample weights, when `x` is arrays.
+        batch_size: Int or None, when `x` is arrays. Take the one of the training to
+            come: a good rate depends on it.
+        min_learning_rate: Float > 0, rate of the first update.
+        max_learning_rate: Float > `min_learning_rate`, rate of the last update.
+        num_steps: Int >= 10, number of updates (under gradient accumulation each of
+            them takes several batches).
+        ramp: `"exponential"` (equal ratios) or `"linear"` (equal differences).
+        stop_factor: Float > 1 or None. The test ends when the smoothed loss exceeds
+            its minimum so many times (a non-finite loss ends it too), or, with None,
+            only after `num_steps`.
+        smoothing: Float in [0, 1), weight of the past in the loss that `stop_factor`
+            looks at and the progress bar shows. The suggestions do not depend on it.
+        shuffle: Bool, whether arrays and PyDatasets are drawn in random order.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar).
+
+    Returns:
+        `RangeTest`.
+
+    Raises:
+        TypeError: If `model` is no Keras model.
+        ValueError: If the model is not compiled or has nothing to train, the data are
+            empty, or an argument is out of range. Nothing has been changed then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools import find_learning_rate
+    >>> from keras_deeptools.callbacks import OneCycleScheduler
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
+    >>> x = np.random.default_rng(0).normal(size=(256, 4))
+    >>> found = find_learning_rate(model, x, x[:, :1], batch_size=32, verbose=0)
+    >>> one_cycle = OneCycleScheduler(max_learning_rate=found)
+    >>> history = model.fit(
+    ...     x, x[:, :1], batch_size=32, epochs=5, callbacks=[one_cycle], verbose=0
+    ... )
+    >>> history.history["loss"][-1] < 0.1 * history.history["loss"][0]
+    True
+
+    Reference:
+        Smith, 2017, section 3.3. https://arxiv.org/abs/1506.01186. The stopping rule is
+        fastai's; the suggestions are described at
+        `keras_deeptools.statistics.suggest_learning_rate`.
+    """
+    check_arguments(
+        "find_learning_rate",
+        min_learning_rate=min_learning_rate,
+        max_learning_rate=max_learning_rate,
+        num_steps=num_steps,
+        ramp=ramp,
+        stop_factor=stop_factor,
+        smoothing=smoothing,
+        verbose=verbose,
+    )
+    check_model("find_learning_rate", model)
+    batches = Batches(model, x, y, sample_weight, batch_size, shuffle)
+    schedule = RAMPS[ramp](
+        float(min_learning_rate), float(max_learning_rate), int(num_steps)
+    )
+    progress = Progress(stop_factor, smoothing)
+    with preserved(model, *batches.generators, build=batches.build):
+        check_trainable("find_learning_rate", model)
+        train_by_batch(model)
+        _run(model, batches, schedule, progress, verbose)
+    rates = schedule.values(np.arange(len(progress.losses)))
+    return RangeTest(
+        rates,
+        np.array(progress.losses),
+        ending=progress.ending,
+        batches_drawn=progress.batches_drawn,
+        data=batches.replay(),
+    )
+
+
+class _Ramp(Feature):
+    """The learning rate as a function of the updates since attaching."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._leaves: list[tuple[Leaf, int]] = []
+
+    def prepare(self, leaf: Leaf) -> int:
+        self._leaves.append((leaf, leaf.num_updates))
+        return leaf.num_updates
+
+    def hyperparameters(self, state: int, leaf: Leaf) -> dict[str, Callable]:
+        return {"learning_rate": lambda step: self._schedule(step - state)}
+
+    @property
+    def num_updates(self) -> int:
+        """Updates made since attaching."""
+        return max(leaf.num_updates - first for leaf, first in self._leaves)
+
+
+def _run(
+    model: keras.Model,
+    batches: Batches,
+    schedule: Schedule,
+    progress: Progress,
+    verbose: str | int,
+) -> None:
+    """Trains until the ramp is over or the loss blows up."""
+    num_steps = schedule.num_steps
+    bar = keras.utils.Progbar(
+        num_steps,
+        verbose=0 if verbose == 0 else 1,
+        stateful_metrics=["learning_rate", "loss"],
+        unit_name="step",
+    )
+    ramp = _Ramp(schedule)
+    with (
+        attach(model, ramp),
+        contextlib.closing(batches.endless()) as endless,
+    ):
+        while len(progress.losses) < num_steps and not progress.ending:
+            before = len(progress.losses)
+            progress.add(batch_loss(model, next(endless)), ramp.num_updates)
+            if len(progress.losses) > before:
+                rate = schedule.values([before])[0]
+                values = [("learning_rate", rate), ("loss", progress.smoothed)]
+                bar.update(before + 1, values, finalize=False)
+        bar.update(len(progress.losses), finalize=True)

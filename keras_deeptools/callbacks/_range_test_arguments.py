@@ -1,0 +1,78 @@
+"""Checks of what users pass to the range test."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+
+
+def check_arguments(
+    owner: str,
+    *,
+    min_learning_rate: Any,
+    max_learning_rate: Any,
+    num_steps: Any,
+    ramp: Any,
+    stop_factor: Any,
+    smoothing: Any,
+    verbose: Any,
+) -> None:
+    """Raises for an option that is out of range."""
+    if not _is_number(min_learning_rate) or not min_learning_rate > 0:
+        raise ValueError(
+            _message(owner, "min_learning_rate", "a float > 0", min_learning_rate)
+        )
+    if not _is_number(max_learning_rate) or not max_learning_rate > min_learning_rate:
+        rule = f"a float > min_learning_rate={min_learning_rate!r}"
+        raise ValueError(_message(owner, "max_learning_rate", rule, max_learning_rate))
+    if not _is_count(num_steps) or not 10 <= num_steps < 2**30:
+        rule = "an integer in [10, 2**30)"
+        raise ValueError(
+            _message(owner, "num_steps", rule, num_steps)
+            + " Fewer steps do not show where the loss falls."
+        )
+    if ramp not in ("exponential", "linear"):
+        raise ValueError(_message(owner, "ramp", "'exponential' or 'linear'", ramp))
+    if stop_factor is not None and not (_is_number(stop_factor) and stop_factor > 1):
+        rule = "a float > 1, or None for no early end"
+        raise ValueError(_message(owner, "stop_factor", rule, stop_factor))
+    if not _is_number(smoothing) or not 0 <= smoothing < 1:
+        raise ValueError(_message(owner, "smoothing", "in [0, 1)", smoothing))
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(_message(owner, "verbose", "'auto', 0, 1 or 2", verbose))
+
+
+def check_model(owner: str, model: Any) -> None:
+    """Raises for what is no compiled model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(_message(owner, "model", "a compiled keras.Model", model))
+    if not getattr(model, "compiled", False) or model.optimizer is None:
+        raise ValueError(
+            f"{owner}: `model` must be compiled. Received: model={model.name!r}, which "
+            "is not. Call `model.compile(optimizer, loss)` first."
+        )
+
+
+def check_trainable(owner: str, model: keras.Model) -> None:
+    """Raises for a built model in which nothing can be trained."""
+    if not model.trainable_variables:
+        raise ValueError(
+            f"{owner}: `model` must have trainable weights. Received: "
+            f"model={model.name!r}, where all layers are frozen or have no weights. "
+            "Set `layer.trainable = True` where it should train, and compile again."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _message(owner: str, argument: str, rule: str, value: Any) -> str:
+    return f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."

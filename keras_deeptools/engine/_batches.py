@@ -1,0 +1,295 @@
+"""Batches of any data that `fit` takes, as `fit` would draw them."""
+
+import contextlib
+import importlib
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import data_adapter_utils
+
+from keras_deeptools.engine._randomness import RandomState
+
+EPOCH_ITERATORS = {
+    "tensorflow": "TFEpochIterator",
+    "jax": "JAXEpochIterator",
+    "torch": "TorchEpochIterator",
+}
+ADAPTERS_AS_THEY_ARE = {
+    "tensorflow": ("ArrayDataAdapter", "TFDatasetAdapter"),
+    "torch": ("ArrayDataAdapter", "TorchDataLoaderAdapter"),
+}
+
+
+class Batches:
+    """Batches of what one would pass to `fit`, over and over.
+
+    Args:
+        model: `keras.Model`, compiled.
+        x: Arrays, `tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader` or a
+            Python generator, as in `fit`.
+        y: Targets, when `x` is arrays.
+        sample_weight: Sample weights, when `x` is arrays.
+        batch_size: Int or None, when `x` is arrays.
+        shuffle: Bool. Whether arrays and PyDatasets are drawn in random order.
+
+    Attributes:
+        num_batches: Int, batches in one pass, or None where that is unknown.
+        one_pass: Bool, whether `x` can be read only once.
+        generators: Random generators that the data hold themselves.
+
+    Raises:
+        ValueError: If the data are of no known kind, or empty.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Batches
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> batches = Batches(model, np.ones((10, 2)), np.ones((10, 1)), batch_size=4)
+    >>> endless = batches.endless()
+    >>> [tuple(next(endless)[0].shape) for _ in range(4)]
+    [(4, 2), (4, 2), (2, 2), (4, 2)]
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        self._model = model
+        self._source = x
+        self._backend = keras.backend.backend()
+        self.one_pass = isinstance(x, types.GeneratorType)
+        self.generators = _random_generators(x)
+        self._kept: list[Any] = []
+        self._iterator: Any = None
+        self.num_batches = None
+        if self.one_pass:
+            for name, value in {"y": y, "sample_weight": sample_weight}.items():
+                if value is not None:
+                    raise ValueError(
+                        f"Batches: `{name}` must be None where `x` is a generator. "
+                        f"Received: {name} of type {type(value).__name__}. Let the "
+                        "generator yield (x, y) or (x, y, sample_weight)."
+                    )
+            self._first_batch()
+            return
+        if x is None:
+            raise ValueError("Batches: `x` must be data. Received: x=None.")
+        with self._undrawn(), warnings.catch_warnings():
+            # Data that shuffle themselves ignore `shuffle`, and say so.
+            warnings.filterwarnings("ignore", message=".*will be ignored.*")
+            self._iterator = self._epoch_iterator(
+                x=x,
+                y=y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                shuffle=shuffle,
+            )
+        self.num_batches = self._iterator.num_batches
+        if self.num_batches == 0:
+            raise _empty(x)
+        if self.num_batches is None:
+            with self._undrawn(), contextlib.closing(self._pass()) as batches:
+                if next(batches, None) is None:
+                    raise _empty(x)
+
+    def build(self) -> None:
+        """Creates the variables that `fit` would create, and draws what it would draw.
+
+        On JAX and torch the first `fit` of a compiled model draws a batch to build it,
+        hence one more permutation; on TensorFlow the first step builds.
+        """
+        model = self._model
+        if self.one_pass:
+            model._symbolic_build(data_batch=self._converted(self._first_batch()))
+        elif self._backend != "tensorflow":
+            model._symbolic_build(iterator=self._iterator)
+            self._iterator.reset()
+        elif model._distribute_strategy is not None:
+            model._maybe_symbolic_build(iterator=self._iterator)
+            self._iterator.reset()
+        elif not all(layer.built for layer in model._flatten_layers()):
+            with self._undrawn(), contextlib.closing(self._pass()) as batches:
+                batch = next(batches)
+            model._symbolic_build(data_batch=batch)
+
+    def endless(self) -> Iterator[Any]:
+        """Batches without end; from its start again where the data end.
+
+        Close the iterator when done, so that threads that load data end.
+        """
+        if self.one_pass:
+            yield from self._drawn_once()
+        while True:
+            empty = True
+            with contextlib.closing(self._pass()) as batches:
+                for batch in batches:
+                    empty = False
+                    yield batch
+            if empty:
+                raise _empty(self._source)
+
+    def replay(self) -> Iterator[Any] | None:
+        """All batches of one-pass data: those drawn so far again, and the rest.
+
+        None for data that can be read again.
+        """
+        return _chained(self._kept, self._source) if self.one_pass else None
+
+    def _drawn_once(self) -> Iterator[Any]:
+        self._first_batch()
+        for batch in self._kept:
+            yield self._converted(batch)
+        for batch in self._source:
+            self._kept.append(batch)
+            yield self._converted(batch)
+        while True:
+            for batch in self._kept:
+                yield self._converted(batch)
+
+    def _first_batch(self) -> Any:
+        if not self._kept:
+            batch = next(self._source, None)
+            if batch is None:
+                raise _empty(self._source)
+            self._kept.append(batch)
+        return self._kept[0]
+
+    def _converted(self, batch: Any) -> Any:
+        convert = data_adapter_utils.get_numpy_iterator
+        if self._backend == "jax":
+            convert = data_adapter_utils.get_jax_iterator
+        return next(convert([batch]))
+
+    def _pass(self) -> Iterator[Any]:
+        adapter = self._iterator.data_adapter
+        kept_as_is = ADAPTERS_AS_THEY_ARE.get(self._backend, ())
+        if self._backend == "jax":
+            draw = adapter.get_jax_iterator
+        elif type(adapter).__name__ in kept_as_is:
+            draw = self._iterator._get_iterator
+        else:
+            draw = adapter.get_numpy_iterator
+        adapter.on_epoch_begin()
+        try:
+            yield from draw()
+        finally:
+            adapter.on_epoch_end()
+
+    def _epoch_iterator(self, **arguments: Any) -> Any:
+        module = importlib.import_module(f"keras.src.backend.{self._backend}.trainer")
+        if self._backend == "tensorflow":
+            arguments["distribute_strategy"] = self._model.distribute_strategy
+        iterator_class = getattr(module, EPOCH_ITERATORS[self._backend])
+        try:
+            return iterator_class(**arguments)
+        except ValueError as error:
+            if "Unrecognized data type" not in str(error):
+                raise
+            raise ValueError(
+                "Batches: `x` must be arrays, a tf.data.Dataset, a PyDataset, a torch "
+                "DataLoader or a generator. Received: x of type "
+                f"{type(arguments['x']).__name__}. Wrap an iterator in a generator: "
+                "`(batch for batch in x)`."
+            ) from error
+
+    @contextlib.contextmanager
+    def _undrawn(self) -> Iterator[None]:
+        """Takes back what is drawn from random generators in the block."""
+        state = RandomState(*self.generators)
+        try:
+            yield
+        finally:
+            state.restore()
+
+
+def train_by_batch(model: keras.Model) -> None:
+    """Readies a model for `batch_loss`, with a step function of its own.
+
+    Args:
+        model: `keras.Model`, compiled. Wrap the call and what follows in `preserved`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import preserved, train_by_batch
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse", steps_per_execution=8)
+    >>> with preserved(model):
+    ...     train_by_batch(model)
+    ...     print(model.steps_per_execution)
+    1
+    >>> model.steps_per_execution
+    8
+    """
+    model.steps_per_execution = 1
+    if keras.backend.backend() == "torch":
+        model.jit_compile = False
+    model.make_train_function(force=True)
+
+
+def batch_loss(model: keras.Model, batch: Any) -> float:
+    """Trains on one batch and returns the loss of this batch alone.
+
+    Args:
+        model: `keras.Model`, compiled.
+        batch: `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Returns:
+        Float, the weighted sum over the outputs, with regularization.
+
+    Raises:
+        ValueError: If the model's own `train_step` reports no `"loss"`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import batch_loss
+    >>> model = keras.Sequential(
+    ...     [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")]
+    ... )
+    >>> model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    >>> [batch_loss(model, (np.ones((4, 1)), np.full((4, 1), y))) for y in (2.0, 3.0)]
+    [4.0, 9.0]
+    """
+    if keras.backend.backend() == "torch":
+        model.train()
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    logs = model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+    if "loss" not in logs:
+        raise ValueError(
+            "batch_loss: `train_step` must report the loss. Received: "
+            f"logs with the keys {sorted(logs)}. Return it under the key 'loss'."
+        )
+    return float(np.asarray(logs["loss"]))
+
+
+def _chained(kept: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    while kept:
+        yield kept.pop(0)
+    yield from rest
+
+
+def _random_generators(x: Any) -> list[Any]:
+    """Generators that a torch DataLoader and its samplers draw from."""
+    samplers = [x, getattr(x, "sampler", None), getattr(x, "batch_sampler", None)]
+    samplers.append(getattr(samplers[-1], "sampler", None))
+    found = [getattr(each, "generator", None) for each in samplers]
+    return list({id(g): g for g in found if hasattr(g, "get_state")}.values())
+
+
+def _empty(x: Any) -> ValueError:
+    return ValueError(
+        "Batches: `x` must hold at least one batch. Received: "
+        f"x of type {type(x).__name__}, which is empty. Pass data with samples."
+    )

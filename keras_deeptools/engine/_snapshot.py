@@ -1,0 +1,209 @@
+"""Training for a while, and then as if it had never been."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._modules import ModuleState
+from keras_deeptools.engine._randomness import RandomState
+from keras_deeptools.engine._site import SITE
+from keras_deeptools.engine._tensors import tensors
+
+MISSING = object()
+ATTRIBUTES = (
+    "train_function",
+    "test_function",
+    "predict_function",
+    "steps_per_execution",
+    "stop_training",
+    "stop_evaluating",
+    "history",
+    "_initial_epoch",
+    "_jit_compile",
+    "_eval_epoch_iterator",
+)
+
+
+class Snapshot:
+    """A copy of all state of a compiled model and of the random states.
+
+    Covers the variables of the model, its metrics and its optimizer, what an optimizer
+    that is not built lacks, the compiled functions, and the states of Python, numpy,
+    Keras, TensorFlow and torch. Values are copied to the host, because compiled steps
+    reuse the memory of variables.
+
+    Args:
+        model: `keras.Model`, compiled. Its variables should exist: of those created
+            later, metrics start at zero and others keep what they hold.
+        *generators: Objects with `get_state` and `set_state` that belong to the data.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Snapshot
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> before = model.get_weights()
+    >>> snapshot = Snapshot(model)
+    >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> snapshot.restore()
+    >>> bool((model.get_weights()[0] == before[0]).all())
+    True
+    """
+
+    def __init__(self, model: keras.Model, *generators: Any) -> None:
+        tensors.synchronize(model)
+        self._model = model
+        self._structures = optimizer_structures(model)
+        self._values = [(v, _copied(v)) for v in _variables(model)]
+        self._attributes = {name: getattr(model, name, MISSING) for name in ATTRIBUTES}
+        self._modules = ModuleState(model)
+        self._random = RandomState(*generators)
+
+    def restore(self) -> None:
+        """Puts everything back; may be called more than once."""
+        if hasattr(self._model, "_jax_state_synced"):
+            # What a step handed over last is as old as the step.
+            self._model._jax_state = None
+            self._model._jax_state_synced = True
+        for structure in self._structures:
+            structure.restore()
+        self._model.reset_metrics()
+        for variable, value in self._values:
+            variable.assign(value)
+        for name, value in self._attributes.items():
+            if value is not MISSING:
+                setattr(self._model, name, value)
+            elif hasattr(self._model, name):
+                delattr(self._model, name)
+        self._modules.restore()
+        self._random.restore()
+
+
+@contextlib.contextmanager
+def preserved(
+    model: keras.Model, *generators: Any, build: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Undoes, at the end of the block, all that training in it does to a model.
+
+    Also after an exception or Ctrl-C.
+
+    Args:
+        model: `keras.Model`, compiled.
+        *generators: Objects with `get_state` and `set_state` that belong to the data.
+        build: Function that creates what `fit` would create before its first step. It
+            is called first; of what it does, only building the optimizer is undone.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import preserved
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", loss="mse")
+    >>> with preserved(model):
+    ...     loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> int(model.optimizer.iterations), model.optimizer.built
+    (0, False)
+    """
+    structures = optimizer_structures(model)
+    try:
+        if build is not None:
+            build()
+        snapshot = Snapshot(model, *generators)
+        try:
+            yield
+        finally:
+            snapshot.restore()
+    finally:
+        for structure in structures:
+            structure.restore()
+
+
+def is_attached(model: keras.Model) -> bool:
+    """Whether features are attached to the model's optimizer.
+
+    Args:
+        model: `keras.Model`, compiled.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach, is_attached
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with attach(model, Feature()):
+    ...     print(is_attached(model))
+    True
+    >>> is_attached(model)
+    False
+    """
+    return vars(model.optimizer).get(SITE) is not None
+
+
+class Structure:
+    """The attributes of an object, and what its containers among them contain.
+
+    TensorFlow wraps containers that are assigned to an attribute; such a wrapper is
+    put back from inside, because its own methods take note of every change.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._attributes = dict(vars(owner))
+        self._parts: list[Structure] = []
+        self._contents: list[tuple[Any, type, Any]] = []
+        tracker = self._attributes.get("_tracker")
+        ids = [] if tracker is None else tracker.stored_ids.values()
+        for value in [*self._attributes.values(), *ids]:
+            if isinstance(value, list) and hasattr(value, "_storage"):
+                self._parts.append(Structure(value))
+                continue
+            container = getattr(value, "__wrapped__", value)
+            for plain in (list, dict, set):
+                if isinstance(container, plain):
+                    self._contents.append((container, plain, plain(container)))
+
+    def restore(self) -> None:
+        """Puts attributes and contents back, past any tracking of assignments."""
+        vars(self._owner).clear()
+        vars(self._owner).update(self._attributes)
+        for container, plain, content in self._contents:
+            plain.clear(container)
+            (list.extend if plain is list else plain.update)(container, content)
+        for part in self._parts:
+            part.restore()
+
+
+def optimizer_structures(model: keras.Model) -> list[Structure]:
+    """The structure of the model's optimizer and of those inside it.
+
+    Empty where the optimizers inside are only known once it is built.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer) and not optimizer.built:
+        if not hasattr(optimizer._optimizer_map, "values"):
+            return []
+    return [Structure(each) for each in _optimizers(optimizer)]
+
+
+def _optimizers(optimizer: Any) -> list[Any]:
+    if optimizer is None:
+        return []
+    inner = [getattr(optimizer, "inner_optimizer", None)]
+    inner += getattr(optimizer, "optimizers", [])
+    return [optimizer, *(deep for each in inner for deep in _optimizers(each))]
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """All variables, each once."""
+    found = [*model.variables, *model.metrics_variables]
+    for optimizer in _optimizers(getattr(model, "optimizer", None)):
+        found += optimizer.variables
+    return list({id(variable): variable for variable in found}.values())
+
+
+def _copied(variable: Any) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable.value))
