@@ -29,7 +29,9 @@ ALL = ("norm", "max_abs", "zero_fraction", "update_ratio")
 
 def mlp(optimizer: str) -> tuple[keras.Model, Any]:
     """Six layers, 512 wide."""
-    hidden = [layers.Dense(512, "relu", kernel_initializer="he_normal") for _ in "12345"]
+    hidden = [
+        layers.Dense(512, "relu", kernel_initializer="he_normal") for _ in "12345"
+    ]
     model = keras.Sequential([keras.Input((512,)), *hidden, layers.Dense(10)])
     return compiled(model, optimizer), (512,)
 
@@ -137,7 +139,9 @@ def main() -> None:
     if options.peers:
         kinds["recomputed gradients"] = lambda: [Recomputation(x, y, 128)]
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
-    runners = {kind: Runner(make(options.optimizer)[0], kinds[kind]()) for kind in kinds}
+    runners = {
+        kind: Runner(make(options.optimizer)[0], kinds[kind]()) for kind in kinds
+    }
     with contextlib.ExitStack() as stack:
         for runner in runners.values():
             stack.enter_context(runner)

@@ -143,9 +143,7 @@ class GradientMonitor(TrainingFeature):
 
     def wants_updates(self, state: GradientRecord | None, leaf: Leaf) -> bool:
         """Whether update-to-weight ratios are asked for in this step."""
-        return (
-            state is not None and state.with_updates and state.recorder.may_be_due
-        )
+        return state is not None and state.with_updates and state.recorder.may_be_due
 
     def observe_updates(
         self, state: GradientRecord | None, leaf: Leaf, change_norms: Any
@@ -235,8 +233,8 @@ class GradientMonitor(TrainingFeature):
         """Dict from a statistic to a float32 array `(n, len(variables))`.
 
         Beside the chosen statistics it has `"nonfinite"`, numbers of elements that are
-        not finite. NaN stands where a variable has no gradient, and for update-to-weight
-        ratios of weights that are all 0.
+        not finite. NaN stands where a variable has no gradient, and for
+        update-to-weight ratios of weights that are all 0.
         """
         self._read()
         return self._history.tables

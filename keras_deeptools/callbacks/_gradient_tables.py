@@ -55,7 +55,7 @@ def joined(
             rows = np.arange(len(steps))
             if len(own) != len(steps):
                 rows = np.searchsorted(steps, own)
-            table[np.ix_(rows, columns)] = blocks[name]
+            table[np.ix_(rows, np.array(columns))] = blocks[name]
         tables[name] = table
     return steps, tables
 
@@ -63,7 +63,7 @@ def joined(
 def by_layer(tables: Tables, variables: list[GradientVariable]) -> Tables:
     """The same statistics for layers, each taken as one long vector."""
     layers = list(dict.fromkeys(variable.layer for variable in variables))
-    grouped: Tables = {name: [] for name in tables}
+    grouped: dict[str, list[np.ndarray]] = {name: [] for name in tables}
     for layer in layers:
         columns = [i for i, v in enumerate(variables) if v.layer == layer]
         sizes = np.array([variables[i].size for i in columns], "float64")

@@ -11,6 +11,8 @@ from keras_deeptools.callbacks._range_test import RangeTest
 from keras_deeptools.callbacks._range_test_arguments import check_arguments
 from keras_deeptools.engine._snapshot import is_attached
 
+OPTIONS: dict[str, Any] = dict(find_learning_rate.__kwdefaults__ or {})
+
 
 class LearningRateFinder(keras.callbacks.Callback):
     """Runs a learning-rate range test at the start of `fit`, and takes its rate.
@@ -58,14 +60,14 @@ class LearningRateFinder(keras.callbacks.Callback):
         self, x: Any, y: Any = None, apply: bool = True, **options: Any
     ) -> None:
         super().__init__()
-        unknown = sorted(set(options) - set(find_learning_rate.__kwdefaults__))
+        unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise TypeError(
                 "LearningRateFinder: `options` must be those of `find_learning_rate`. "
                 f"Received: {', '.join(unknown)}. Choose from "
-                f"{', '.join(find_learning_rate.__kwdefaults__)}."
+                f"{', '.join(OPTIONS)}."
             )
-        given = find_learning_rate.__kwdefaults__ | options
+        given = OPTIONS | options
         untested = ("sample_weight", "batch_size", "shuffle")
         checked = {name: given[name] for name in given if name not in untested}
         check_arguments("LearningRateFinder", **checked)

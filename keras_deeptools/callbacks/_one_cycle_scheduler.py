@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any, SupportsFloat
+from typing import Any
 
 import keras
 
@@ -71,7 +71,7 @@ class OneCycleScheduler(HyperparameterScheduler):
 
     def __init__(
         self,
-        max_learning_rate: SupportsFloat,
+        max_learning_rate: Any,
         total_steps: int | None = None,
         warmup_fraction: float = 0.3,
         initial_divisor: float = 25.0,

@@ -39,8 +39,9 @@ def _gradient_flow(ax: Any, before: Any, after: Any) -> None:
         names = run.monitor.variables
         kernels = [i for i, name in enumerate(names) if name.endswith("kernel")]
         norms = np.median(run.monitor.history["norm"][:, kernels], axis=0)
-        ax.semilogy(np.arange(len(norms)) + 1, norms, "o-", color=color)
-        ax.annotate(run.title, (1, norms[0]), (1, norms[0] * 2), color=color)
+        layers = np.arange(len(norms)) + 1
+        ax.semilogy(layers, norms, "o-", color=color, label=run.title)
+    ax.legend(loc="lower right")
     ax.set_xlabel("layer")
     ax.set_ylabel("gradient norm (median over updates)")
     ax.set_title("gradients vanish, and no longer do")
@@ -49,8 +50,9 @@ def _gradient_flow(ax: Any, before: Any, after: Any) -> None:
 def _learning_curves(ax: Any, before: Any, after: Any) -> None:
     for run, color in ((before, "C3"), (after, "C0")):
         accuracy = run.history["val_accuracy"]
-        ax.plot(np.arange(len(accuracy)) + 1, accuracy, "o-", color=color)
-        ax.annotate(run.title, (len(accuracy), accuracy[-1]), color=color, ha="right")
+        epochs = np.arange(len(accuracy)) + 1
+        ax.plot(epochs, accuracy, "o-", color=color, label=run.title)
+    ax.legend(loc="center right")
     ax.set_xlabel("epoch")
     ax.set_ylabel("validation accuracy")
     ax.set_ylim(0, 1.08)

@@ -1,6 +1,7 @@
 """A deep network that does not learn, why, and the same one repaired."""
 
 import dataclasses
+import importlib.util
 import pathlib
 import time
 from typing import Any
@@ -91,14 +92,14 @@ def run_demo(output: str = "keras_deeptools_demo", seed: int = 0) -> bool:
 
 
 def _digits(seed: int) -> tuple[np.ndarray, ...]:
-    try:
-        import matplotlib as _  # The pictures come last; miss it now.
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError(
-            f"demo: {error.name} is not installed. "
-            'Install it with `pip install "keras-deeptools[demo]"`.'
-        ) from error
+    for name in ("sklearn", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise ImportError(
+                f"demo: {name} is not installed. "
+                'Install it with `pip install "keras-deeptools[demo]"`.'
+            )
+    from sklearn.datasets import load_digits
+
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(x))
     x, y = x[order].astype("float32") / 16, y[order]

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import keras
@@ -123,7 +123,7 @@ class Batches:
                 batch = next(batches)
             model._symbolic_build(data_batch=batch)
 
-    def endless(self) -> Iterator[Any]:
+    def endless(self) -> Generator[Any, None, None]:
         """Batches without end; from its start again where the data end.
 
         Close the iterator when done, so that threads that load data end.
@@ -171,7 +171,7 @@ class Batches:
             convert = data_adapter_utils.get_jax_iterator
         return next(convert([batch]))
 
-    def _pass(self) -> Iterator[Any]:
+    def _pass(self) -> Generator[Any, None, None]:
         adapter = self._iterator.data_adapter
         kept_as_is = ADAPTERS_AS_THEY_ARE.get(self._backend, ())
         if self._backend == "jax":

@@ -94,9 +94,7 @@ class Recorder:
         elif self.may_be_due:
             due = self.due
             old = tensors.current(self._rows)[index]
-            tensors.write_row(
-                self._rows, index, tensors.choose(due, row, lambda: old)
-            )
+            tensors.write_row(self._rows, index, tensors.choose(due, row, lambda: old))
             self._count.assign(count + ops.cast(due, "int32"))
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:

@@ -74,9 +74,9 @@ class Snapshot:
         self._model.reset_metrics()
         for variable, value in self._values:
             variable.assign(value)
-        for name, value in self._attributes.items():
-            if value is not MISSING:
-                setattr(self._model, name, value)
+        for name, attribute in self._attributes.items():
+            if attribute is not MISSING:
+                setattr(self._model, name, attribute)
             elif hasattr(self._model, name):
                 delattr(self._model, name)
         self._modules.restore()
@@ -154,7 +154,7 @@ class Structure:
         self._owner = owner
         self._attributes = dict(vars(owner))
         self._parts: list[Structure] = []
-        self._contents: list[tuple[Any, type, Any]] = []
+        self._contents: list[tuple[Any, Any, Any]] = []
         tracker = self._attributes.get("_tracker")
         ids = [] if tracker is None else tracker.stored_ids.values()
         for value in [*self._attributes.values(), *ids]:

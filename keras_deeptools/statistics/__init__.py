@@ -1,6 +1,5 @@
 """Statistics of training, in plain numpy."""
 
-from keras_deeptools.statistics._incoming_axes import incoming_axes
 from keras_deeptools.statistics._decimation import DecimatedRows
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 from keras_deeptools.statistics._gradient_problems import (
@@ -8,6 +7,7 @@ from keras_deeptools.statistics._gradient_problems import (
     GradientThresholds,
 )
 from keras_deeptools.statistics._gradient_rows import GradientRows, GradientVariable
+from keras_deeptools.statistics._incoming_axes import incoming_axes
 from keras_deeptools.statistics._range_test import (
     LearningRateSuggestions,
     suggest_learning_rate,

@@ -105,6 +105,6 @@ class GradientThresholds:
         rule = "an int >= 3" if name == "patience" else "a float > 0"
         if name in ("exploding_jump", "exploding_growth"):
             rule = "a float > 1"
-        return f"GradientThresholds: `{name}` must be {rule}. Received: {name}={value!r}."
-
-
+        return (
+            f"GradientThresholds: `{name}` must be {rule}. Received: {name}={value!r}."
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class GradientRows:
         return len(self.steps)
 
     def __getitem__(self, rows: slice) -> "GradientRows":
-        cut = {
+        cut: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
             for name in ("steps", "norms", "nonfinite", "changes", "weights")
         }
@@ -75,7 +76,7 @@ class GradientRows:
         """These rows, preceded by others of the same variables."""
         if others is None:
             return self
-        joined = {}
+        joined: dict[str, Any] = {}
         for name in ("steps", "norms", "nonfinite", "changes", "weights"):
             own = getattr(self, name)
             if own is not None:
@@ -109,7 +110,7 @@ class GradientRows:
         return np.flatnonzero([v.mixes_inputs for v in self.variables])
 
     def root_mean_squares(self, positions: np.ndarray) -> np.ndarray:
-        """Median over the rows of the RMS gradient, NaN where it is mostly 0 or none."""
+        """Median over rows of the RMS gradient, NaN where it is mostly 0 or none."""
         sizes = np.array([self.variables[i].size for i in positions])
         values = self.norms[:, positions] / np.sqrt(np.maximum(sizes, 1))
         return median(np.where(values > 0, values, np.nan), axis=0)

@@ -179,7 +179,7 @@ def exploding_run(
 
 
 def large_updates(window: GradientRows, most: float) -> list[GradientProblem]:
-    """Kernels that the optimizer moves, time and again, by a large part of their norm."""
+    """Kernels that the optimizer moves time and again by a large part of their norm."""
     if window.update_ratios is None:
         return []
     usual = median(window.update_ratios, axis=0)
@@ -199,7 +199,7 @@ def large_updates(window: GradientRows, most: float) -> list[GradientProblem]:
 
 def huge_updates(rows: GradientRows, most: float) -> list[GradientProblem]:
     """Kernels that a single step has changed by `most` times their norm."""
-    if rows.update_ratios is None:
+    if rows.update_ratios is None or rows.weights is None:
         return []
     found = []
     for position in rows.kernels:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from keras import layers, ops
+
 from keras_deeptools.callbacks import GradientClipper
 from keras_deeptools.engine import Feature, attach
 

@@ -172,9 +172,7 @@ def test_frozen_layers_have_no_column() -> None:
 def test_the_columns_of_several_optimizers_are_in_the_order_of_the_model() -> None:
     first, last = keras.optimizers.SGD(RATE), keras.optimizers.SGD(2 * RATE)
     model = reference.network(keras.optimizers.SGD(RATE))
-    seen, before = reference.descent(
-        reference.weights_of(model), [[BATCHES[0]]], RATE
-    )
+    seen, before = reference.descent(reference.weights_of(model), [[BATCHES[0]]], RATE)
     rule = {"first": first, "last": last}
     optimizer = keras.optimizers.MultiOptimizer(
         [(last, [model.get_layer("last")]), (first, [model.get_layer("first")])]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import keras
 import pytest
 from keras import layers
+
 from keras_deeptools.callbacks._layer_selection import LayerSelection
 from keras_deeptools.engine import Feature, attach
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
 from keras_deeptools.callbacks import MaxNormEnforcer
 from keras_deeptools.engine import Feature, attach
 

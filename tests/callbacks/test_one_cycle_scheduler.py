@@ -76,7 +76,10 @@ def test_rate_and_momentum_equal_pytorch_at_every_step(shape, three_phase):
     model = linear_model(keras.optimizers.SGD(0.01, momentum=0.9))
     model.fit(X, Y, batch_size=4, epochs=10, callbacks=[one_cycle], verbose=0)
     rates, momenta = torch_values(
-        100, 0.1, anneal_strategy="cos" if shape == "cosine" else "linear", three_phase=three_phase
+        100,
+        0.1,
+        anneal_strategy="cos" if shape == "cosine" else "linear",
+        three_phase=three_phase,
     )
     history = one_cycle.history
     np.testing.assert_allclose(history["learning_rate"], rates, rtol=1e-5, atol=1e-7)

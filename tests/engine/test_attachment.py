@@ -173,9 +173,7 @@ class Record(Feature):
         self.recorder = Recorder(leaf, 1, self.every, self.capacity)
 
     def observe_gradients(self, state, leaf, gradients):
-        self.recorder.write(
-            lambda: ops.stack([sum(ops.sum(g * g) for g in gradients)])
-        )
+        self.recorder.write(lambda: ops.stack([sum(ops.sum(g * g) for g in gradients)]))
 
 
 def test_the_accumulated_mean_is_seen_under_accumulation():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
 from keras_deeptools.statistics import incoming_axes
 
 SEQUENCE, IMAGE, VOLUME = (3, 4), (3, 3, 4), (2, 2, 2, 4)
