@@ -12,9 +12,8 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def same_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test writes, draws or leaves in Keras' session reaches no other test."""
+    """What a test writes, draws or sets reaches no other test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
