@@ -46,9 +46,15 @@ EXAMPLES: dict[str, Callable[[], object]] = {
             {"learning_rate": schedules.Exponential(0.01, 0.9)}
         )
     ),
+    "keras_deeptools.callbacks.LearningRateFinder": lambda: (
+        callbacks.LearningRateFinder(INPUTS, TARGETS, apply=False, verbose=0)
+    ),
     "keras_deeptools.callbacks.MaxNormEnforcer": lambda: callbacks.MaxNormEnforcer(1.0),
     "keras_deeptools.callbacks.OneCycleScheduler": lambda: callbacks.OneCycleScheduler(
         0.02
+    ),
+    "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
+        small_model(), INPUTS, TARGETS, verbose=0
     ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
     "keras_deeptools.engine.Feature": engine.Feature,
@@ -112,6 +118,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
 # Handles on one live optimizer, for which a copy, a pickle or a config has no meaning.
 HANDLES = {
     "keras_deeptools.engine.Attachment",
+    "keras_deeptools.engine.Batches",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Recorder",
+    "keras_deeptools.engine.Snapshot",
 }

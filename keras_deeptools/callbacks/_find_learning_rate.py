@@ -1,6 +1,5 @@
 """The learning-rate range test."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -171,7 +170,7 @@ def _run(
     ramp = _Ramp(schedule)
     with (
         attach(model, ramp),
-        contextlib.closing(batches.endless()) as endless,
+        batches.endless() as endless,
     ):
         while len(progress.losses) < num_steps and not progress.ending:
             before = len(progress.losses)

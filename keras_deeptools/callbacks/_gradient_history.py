@@ -13,7 +13,8 @@ from keras_deeptools.callbacks._gradient_tables import (
 )
 from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.callbacks._tensorboard import EventFile
-from keras_deeptools.statistics import DecimatedRows, GradientRows
+from keras_deeptools.statistics import DecimatedRows
+from keras_deeptools.statistics._gradient_rows import GradientRows
 
 MAX_ROWS = 10_000
 MAX_BYTES = 64 * 2**20

@@ -17,11 +17,8 @@ from keras_deeptools.callbacks._layer_selection import Layers, LayerSelection, n
 from keras_deeptools.callbacks._tensorboard import EventFile
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
-from keras_deeptools.statistics import (
-    GradientDetector,
-    GradientProblem,
-    GradientThresholds,
-)
+from keras_deeptools.statistics import GradientProblem, GradientThresholds
+from keras_deeptools.statistics._gradient_detector import GradientDetector
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -148,7 +145,7 @@ class GradientMonitor(TrainingFeature):
     def observe_updates(
         self, state: GradientRecord | None, leaf: Leaf, change_norms: Any
     ) -> None:
-        """Computes the sizes of the updates."""
+        """Computes the sizes of the updates from `change_norms`, see `Feature`."""
         if state is not None:
             state.observe_updates(change_norms)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_deeptools.callbacks._layer_selection import Held
-from keras_deeptools.statistics import GradientVariable
+from keras_deeptools.statistics._gradient_rows import GradientVariable
 
 Tables = dict[str, np.ndarray]
 

@@ -50,7 +50,7 @@ class HyperparameterScheduler(TrainingFeature):
     ... )
     >>> x, y = np.ones((8, 2)), np.ones((8, 1))
     >>> history = model.fit(x, y, batch_size=2, callbacks=[scheduler], verbose=0)
-    >>> scheduler.history["weight_decay"].round(3).tolist()
+    >>> [round(float(value), 3) for value in scheduler.history["weight_decay"]]
     [0.0, 0.033, 0.067, 0.1]
     """
 

@@ -58,9 +58,9 @@ class OneCycleScheduler(HyperparameterScheduler):
     >>> one_cycle = OneCycleScheduler(max_learning_rate=0.1)
     >>> x, y = np.ones((20, 2)), np.ones((20, 1))
     >>> history = model.fit(x, y, batch_size=2, callbacks=[one_cycle], verbose=0)
-    >>> one_cycle.history["learning_rate"].round(4).tolist()[:4]
+    >>> [round(float(rate), 4) for rate in one_cycle.history["learning_rate"][:4]]
     [0.004, 0.052, 0.1, 0.095]
-    >>> one_cycle.history["momentum"].round(3).tolist()[:3]
+    >>> [round(float(momentum), 3) for momentum in one_cycle.history["momentum"][:3]]
     [0.95, 0.9, 0.85]
 
     Reference:

@@ -8,6 +8,7 @@ import keras
 from keras_deeptools.engine import Attachment, Feature, Leaf, attach
 
 
+@keras.saving.register_keras_serializable(package="keras_deeptools")
 class TrainingFeature(Feature, keras.callbacks.Callback):
     """A callback that takes part in the compiled updates for the length of a `fit`.
 
@@ -79,7 +80,11 @@ class TrainingFeature(Feature, keras.callbacks.Callback):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "TrainingFeature":
-        """The reverse of `get_config`."""
+        """The reverse of `get_config`.
+
+        Args:
+            config: Dict of constructor arguments, as `get_config` returns it.
+        """
         return cls(**keras.saving.deserialize_keras_object(config))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The only room that knows Keras' internals and the backends.
 """
 
 from keras_deeptools.engine._attachment import Attachment, attach
+from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -12,19 +13,23 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
-from keras_deeptools.engine._snapshot import Snapshot, preserved
+from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
     "Attachment",
+    "Batches",
     "Feature",
     "Leaf",
     "Recorder",
     "Snapshot",
     "attach",
+    "batch_loss",
+    "is_attached",
     "layers_of",
     "moving_averages",
     "preserved",
     "tensors",
+    "train_by_batch",
     "trained_variables",
 ]

@@ -51,8 +51,8 @@ class Batches:
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> batches = Batches(model, np.ones((10, 2)), np.ones((10, 1)), batch_size=4)
-    >>> endless = batches.endless()
-    >>> [tuple(next(endless)[0].shape) for _ in range(4)]
+    >>> with batches.endless() as endless:
+    ...     [tuple(next(endless)[0].shape) for _ in range(4)]
     [(4, 2), (4, 2), (2, 2), (4, 2)]
     """
 

@@ -12,8 +12,13 @@ from keras_deeptools.engine._tensors import tensors
 class Leaf:
     """An optimizer that updates variables itself, not through another optimizer.
 
-    `LossScaleOptimizer` and `MultiOptimizer` hold one and several of them. Features
-    receive it in every stage.
+    `LossScaleOptimizer` and `MultiOptimizer` hold one and several of them. Made by
+    `attach`; features receive it in every stage.
+
+    Args:
+        optimizer: Built Keras optimizer.
+        model: `keras.Model` that it trains, or None.
+        root: Outermost optimizer around it; None: `optimizer` itself.
 
     Attributes:
         optimizer: The Keras optimizer.
@@ -135,7 +140,12 @@ class Leaf:
         return np.array(keras.ops.convert_to_numpy(variable.value))
 
     def assign(self, variable: Any, value: Any) -> None:
-        """Sets a variable from the host, also during `fit`."""
+        """Sets a variable from the host, also during `fit`.
+
+        Args:
+            variable: `keras.Variable`, such as `add_state` made.
+            value: Number or array of its shape.
+        """
         self._synchronize()
         variable.assign(value)
 

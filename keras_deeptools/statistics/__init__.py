@@ -1,12 +1,10 @@
 """Statistics of training, in plain numpy."""
 
 from keras_deeptools.statistics._decimation import DecimatedRows
-from keras_deeptools.statistics._gradient_detector import GradientDetector
 from keras_deeptools.statistics._gradient_problems import (
     GradientProblem,
     GradientThresholds,
 )
-from keras_deeptools.statistics._gradient_rows import GradientRows, GradientVariable
 from keras_deeptools.statistics._incoming_axes import incoming_axes
 from keras_deeptools.statistics._range_test import (
     LearningRateSuggestions,
@@ -17,11 +15,8 @@ from keras_deeptools.statistics._smoothing import exponential_smoothing
 
 __all__ = [
     "DecimatedRows",
-    "GradientDetector",
     "GradientProblem",
-    "GradientRows",
     "GradientThresholds",
-    "GradientVariable",
     "LearningRateSuggestions",
     "RangeTestCurve",
     "exponential_smoothing",

@@ -110,7 +110,11 @@ class GradientRows:
         return np.flatnonzero([v.mixes_inputs for v in self.variables])
 
     def root_mean_squares(self, positions: np.ndarray) -> np.ndarray:
-        """Median over rows of the RMS gradient, NaN where it is mostly 0 or none."""
+        """Median over rows of the RMS gradient, NaN where it is mostly 0 or none.
+
+        Args:
+            positions: Int array. Which variables.
+        """
         sizes = np.array([self.variables[i].size for i in positions])
         values = self.norms[:, positions] / np.sqrt(np.maximum(sizes, 1))
         return median(np.where(values > 0, values, np.nan), axis=0)

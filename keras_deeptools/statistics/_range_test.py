@@ -105,7 +105,7 @@ def suggest_learning_rate(
     values, noise = _tamed(losses[positions])
     reader = _CurveReader(decades)
     fit, smoother = reader.fit(values)
-    if not _falls_clearly(values, fit, smoother, noise):
+    if not _falls_clearly(values, fit, noise):
         return _nothing_found(positions, fit, noise)
 
     rules = reader.read(values)
@@ -203,14 +203,19 @@ def _tamed(losses: np.ndarray) -> tuple[np.ndarray, float]:
     return np.minimum(values, start + 3 * noise + 0.25 * fall), noise
 
 
-def _falls_clearly(
-    values: np.ndarray, fit: np.ndarray, smoother: np.ndarray, noise: float
-) -> bool:
+def _falls_clearly(values: np.ndarray, fit: np.ndarray, noise: float) -> bool:
+    """Whether the values fall by more than noise alone would have them fall.
+
+    The falling regression of pure noise has a sum of squares over the variance that
+    stays under 25 in at least 95 of 100 tests (simulated: 12 to 300 steps, Gaussian,
+    heavy-tailed and growing noise).
+    """
     lowest = int(np.argmin(fit))
-    num_start = max(3, len(values) // 10)
-    drop = np.median(values[:num_start]) - fit[lowest]
-    error = noise * np.sqrt(1.57 / num_start + np.sum(smoother[lowest] ** 2))
-    return bool(lowest >= 2 and drop > max(4 * error, 1e-6 * np.abs(fit).max()))
+    falling = falling_regression(values[: lowest + 1])
+    squares = np.sum((falling - falling.mean()) ** 2)
+    drop = falling[0] - falling[-1]
+    visible = drop > 1e-6 * np.abs(fit).max()
+    return bool(lowest >= 2 and visible and squares > 25 * noise**2)
 
 
 def _replicas(

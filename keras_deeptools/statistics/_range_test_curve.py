@@ -68,7 +68,7 @@ class RangeTestCurve:
     >>> from keras_deeptools.statistics import RangeTestCurve
     >>> curve = RangeTestCurve(steepest=1e-3, initial_loss=2.3, lowest_loss=0.6)
     >>> [round(float(curve.loss(rate)), 1) for rate in (1e-7, 1e-3, 1e-1)]
-    [2.3, 1.4, 0.6]
+    [2.3, 1.5, 1.6]
     >>> rates, losses = curve.sample(noise=0.05, seed=0)
     >>> rates.shape, losses.shape
     ((100,), (100,))

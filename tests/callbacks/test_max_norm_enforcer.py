@@ -125,6 +125,7 @@ def model_of_every_kind() -> keras.Model:
 
 
 def test_every_kind_of_layer_is_brought_into_the_ball_along_its_own_axes() -> None:
+    keras.utils.clear_session(free_memory=False)  # Names count from 1 again.
     model = model_of_every_kind()
     for variable in model.trainable_variables:
         variable.assign(4.0 * values(variable) + 0.5)

@@ -205,6 +205,7 @@ def test_data_of_unknown_length_needs_total_steps():
         )
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 def test_given_total_steps_serve_data_of_unknown_length():
     def generator():
         for i in range(5):

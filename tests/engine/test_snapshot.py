@@ -53,10 +53,9 @@ def fit(model: keras.Model, x: object = X, y: object = Y, **kwargs: object) -> l
 
 def search(model: keras.Model, batches: Batches, num_steps: int = 9) -> None:
     """Train on some batches and draw from every random state."""
-    endless = batches.endless()
-    for _ in range(num_steps):
-        batch_loss(model, next(endless))
-    endless.close()
+    with batches.endless() as endless:
+        for _ in range(num_steps):
+            batch_loss(model, next(endless))
     random.random()
     np.random.random()
     keras.random.normal((2,))
@@ -72,14 +71,14 @@ def assert_same(these: list[np.ndarray], those: list[np.ndarray]) -> None:
 
 OPTIMIZERS = {
     "Adam": lambda: keras.optimizers.Adam(0.01),
-    "SGD with momentum": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
-    "EMA": lambda: keras.optimizers.AdamW(0.01, use_ema=True),
-    "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "SGD with momentum and a schedule": lambda: keras.optimizers.SGD(
+        keras.optimizers.schedules.ExponentialDecay(0.01, 3, 0.5), momentum=0.9
+    ),
+    "AdamW with averaging and accumulation": lambda: keras.optimizers.AdamW(
+        0.01, use_ema=True, gradient_accumulation_steps=2
+    ),
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(
         keras.optimizers.Adam(0.01)
-    ),
-    "schedule": lambda: keras.optimizers.SGD(
-        keras.optimizers.schedules.ExponentialDecay(0.01, 3, 0.5)
     ),
 }
 
@@ -145,7 +144,7 @@ def plain_loader() -> torch.utils.data.DataLoader:
     return torch.utils.data.DataLoader(data, batch_size=4, shuffle=True)
 
 
-class Pieces(keras.utils.PyDataset):
+class Shaken(keras.utils.PyDataset):
     def __len__(self) -> int:
         return 5
 
@@ -156,7 +155,7 @@ class Pieces(keras.utils.PyDataset):
 
 SOURCES = {
     "Dataset": lambda: tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),
-    "PyDataset": Pieces,
+    "PyDataset": Shaken,
     "DataLoader": plain_loader,
     "DataLoader with its own generator": shuffled_loader,
 }
@@ -166,7 +165,7 @@ SOURCES = {
 def test_fit_after_a_search_equals_fit_for_data_that_can_be_read_again(
     make: object,
 ) -> None:
-    shuffle = make is Pieces
+    shuffle = make is Shaken
     start()
     plain = random_model()
     expected = fit(plain, make(), None, shuffle=shuffle)
@@ -177,7 +176,7 @@ def test_fit_after_a_search_equals_fit_for_data_that_can_be_read_again(
     batches = Batches(model, data, shuffle=shuffle)
     with preserved(model, *batches.generators, build=batches.build):
         search(model, batches)
-    if BACKEND == "tensorflow" and make is Pieces:
+    if BACKEND == "tensorflow" and make is Shaken:
         return  # Keras draws from numpy in a thread there: no two fits are equal.
     assert fit(model, data, None, shuffle=shuffle) == expected
     assert_same(state(model), state(plain))
@@ -299,9 +298,8 @@ def test_unseeded_operations_draw_the_same_numbers_again() -> None:
 
 def numbers(batches: Batches, count: int) -> list[float]:
     """The first number of the inputs of some batches."""
-    endless = batches.endless()
-    drawn = [next(endless)[0] for _ in range(count)]
-    endless.close()
+    with batches.endless() as endless:
+        drawn = [next(endless)[0] for _ in range(count)]
     return [float(keras.ops.convert_to_numpy(x)[0, 0]) for x in drawn]
 
 
@@ -341,14 +339,15 @@ def test_a_replay_gives_what_the_generator_would_have_given() -> None:
 def test_fit_on_the_replay_after_a_search_equals_fit_on_the_generator() -> None:
     start()
     plain = random_model()
-    expected = fit(plain, count_to(8), None, epochs=1, shuffle=False)
+    options = {"epochs": 1, "shuffle": False, "steps_per_epoch": 8}
+    expected = fit(plain, count_to(8), None, **options)
 
     start()
     model = random_model()
     batches = Batches(model, count_to(8))
     with preserved(model, build=batches.build):
         search(model, batches, num_steps=5)
-    assert fit(model, batches.replay(), None, epochs=1, shuffle=False) == expected
+    assert fit(model, batches.replay(), None, **options) == expected
     assert_same(state(model), state(plain))
 
 
@@ -356,7 +355,7 @@ def test_data_that_can_be_read_again_need_no_replay() -> None:
     assert Batches(random_model(), X, Y).replay() is None
 
 
-class Threaded(Pieces):
+class Threaded(Shaken):
     def __init__(self) -> None:
         super().__init__(workers=2)
 

@@ -161,6 +161,11 @@ def test_loss_that_never_clearly_falls_gives_no_suggestion(losses: np.ndarray) -
     assert all(math.isnan(value) for value in found.rules.values())
 
 
+def test_a_descent_of_three_deviations_is_seen() -> None:
+    curve = RangeTestCurve(steepest=1e-2, initial_loss=2.0, lowest_loss=1.4)
+    assert np.mean(decades_off(curve, 0.2) <= 0.7) >= 0.9
+
+
 def test_loss_that_falls_to_the_end_is_marked() -> None:
     rates, losses = RangeTestCurve(steepest=1e-1).sample(0.02, seed=0)
     assert suggest_learning_rate(rates[:80], losses[:80]).falling_at_end
