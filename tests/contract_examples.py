@@ -89,22 +89,10 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         0.1, 20, 3, 5
     ),
     "keras_deeptools.statistics.DecimatedRows": lambda: statistics.DecimatedRows(3, 8),
-    "keras_deeptools.statistics.GradientDetector": lambda: statistics.GradientDetector(
-        statistics.GradientThresholds()
-    ),
     "keras_deeptools.statistics.GradientProblem": lambda: statistics.GradientProblem(
         "dead", "dense", 40, "All zero.", "Use HeNormal."
     ),
-    "keras_deeptools.statistics.GradientRows": lambda: statistics.GradientRows(
-        [statistics.GradientVariable("dense/kernel", "dense", "kernel", (4, 1))],
-        steps=np.arange(2),
-        norms=np.ones((2, 1)),
-        nonfinite=np.zeros((2, 1)),
-    ),
     "keras_deeptools.statistics.GradientThresholds": statistics.GradientThresholds,
-    "keras_deeptools.statistics.GradientVariable": lambda: statistics.GradientVariable(
-        "dense/kernel", "dense", "kernel", (4, 1)
-    ),
     "keras_deeptools.statistics.LearningRateSuggestions": lambda: (
         statistics.suggest_learning_rate(
             *statistics.RangeTestCurve(0.01).sample(0.0, seed=0)

@@ -47,7 +47,7 @@ class Batches:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import Batches
+    >>> from keras_deeptools.engine._batches import Batches
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> batches = Batches(model, np.ones((10, 2)), np.ones((10, 1)), batch_size=4)
@@ -123,11 +123,16 @@ class Batches:
                 batch = next(batches)
             model._symbolic_build(data_batch=batch)
 
-    def endless(self) -> Generator[Any, None, None]:
-        """Batches without end; from its start again where the data end.
+    @contextlib.contextmanager
+    def endless(self) -> Iterator[Iterator[Any]]:
+        """Batches without end; from their start again where the data end.
 
-        Close the iterator when done, so that threads that load data end.
+        Leaving the context ends the threads that load data.
         """
+        with contextlib.closing(self._endless()) as batches:
+            yield batches
+
+    def _endless(self) -> Generator[Any, None, None]:
         if self.one_pass:
             yield from self._drawn_once()
         while True:
@@ -222,7 +227,8 @@ def train_by_batch(model: keras.Model) -> None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import preserved, train_by_batch
+    >>> from keras_deeptools.engine import preserved
+    >>> from keras_deeptools.engine._batches import train_by_batch
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse", steps_per_execution=8)
     >>> with preserved(model):
@@ -254,7 +260,7 @@ def batch_loss(model: keras.Model, batch: Any) -> float:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import batch_loss
+    >>> from keras_deeptools.engine._batches import batch_loss
     >>> model = keras.Sequential(
     ...     [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")]
     ... )

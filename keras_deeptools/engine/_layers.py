@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._leaf import Leaf
 
 
 def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
@@ -71,8 +71,7 @@ def trained_variables(leaf: Leaf) -> list[Any]:
     ...     pass
     2 of 2
     """
-    parts = [part for part in leaf_optimizers(leaf.root) if part.built]
-    return [variable for part in parts for variable in part._trainable_variables]
+    return list(leaf.root._trainable_variables)
 
 
 def moving_averages(leaf: Leaf) -> list[Any]:

@@ -131,7 +131,8 @@ def is_attached(model: keras.Model) -> bool:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Feature, attach, is_attached
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> from keras_deeptools.engine._snapshot import is_attached
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> with attach(model, Feature()):
