@@ -29,18 +29,16 @@ def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | Non
     A unit is one output coordinate: a neuron, a filter, a gate of a recurrent cell, a
     coordinate of an attention head, the vector of a token.
 
-    | layer | weights | axes |
-    |---|---|---|
-    | Dense; SimpleRNN, LSTM, GRU cells | kernel, recurrent kernel | 0 |
-    | Conv1D, 2D, 3D, also grouped; ConvLSTM cells | kernels | all but the last |
-    | Conv1DTranspose, 2D, 3D | kernel (..., out, in) | all but the last but one |
-    | DepthwiseConv1D, 2D | kernel (..., in, multiplier) | all but the last two |
-    | SeparableConv1D, 2D | depthwise kernel | all but the last two |
-    | | pointwise kernel | all but the last |
-    | EinsumDense, and with it attention | kernel | those not in the output |
-    | Embedding | embeddings | 1 |
-    | ReversibleEmbedding | reverse embeddings (features, tokens) | 0 |
-    | any other | kernel, recurrent kernel | all but the last |
+    - Dense; SimpleRNN, LSTM, GRU cells; kernel, recurrent kernel: 0.
+    - Conv1D, 2D, 3D, also grouped; ConvLSTM cells; kernels: all but the last.
+    - Conv1DTranspose, 2D, 3D; kernel (..., out, in): all but the last but one.
+    - DepthwiseConv1D, 2D; kernel (..., in, multiplier): all but the last two.
+    - SeparableConv1D, 2D; depthwise kernel: all but the last two.
+    - SeparableConv1D, 2D; pointwise kernel: all but the last.
+    - EinsumDense, and with it attention; kernel: those not in the output.
+    - Embedding; embeddings: 1.
+    - ReversibleEmbedding; reverse embeddings (features, tokens): 0.
+    - any other; kernel, recurrent kernel: all but the last.
 
     Args:
         layer: `keras.Layer` that holds the weights itself (an LSTM's cell, not the

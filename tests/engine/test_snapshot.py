@@ -33,7 +33,6 @@ def random_model(optimizer: object = "adam", built: bool = True) -> keras.Model:
 
 
 def start(seed: int = 1) -> None:
-    keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     torch.manual_seed(seed)  # for data; Keras does it on its own backend only
 
