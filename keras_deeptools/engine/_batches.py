@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import types
 import warnings
 from collections.abc import Generator, Iterator
@@ -81,7 +82,8 @@ class Batches:
                         f"Received: {name} of type {type(value).__name__}. Let the "
                         "generator yield (x, y) or (x, y, sample_weight)."
                     )
-            self._first_batch()
+            if next(self._drawn(), None) is None:
+                raise _empty(x)
             return
         if x is None:
             raise ValueError("Batches: `x` must be data. Received: x=None.")
@@ -110,16 +112,17 @@ class Batches:
         hence one more permutation; on TensorFlow the first step builds.
         """
         model = self._model
+        iterator = self._iterator
         if self.one_pass:
-            model._symbolic_build(data_batch=self._converted(self._first_batch()))
-        elif self._backend != "tensorflow":
-            model._symbolic_build(iterator=self._iterator)
-            self._iterator.reset()
+            iterator = self._epoch_iterator(x=self._drawn(), shuffle=False)
+        if self._backend != "tensorflow":
+            model._symbolic_build(iterator=iterator)
+            iterator.reset()
         elif model._distribute_strategy is not None:
-            model._maybe_symbolic_build(iterator=self._iterator)
-            self._iterator.reset()
+            model._maybe_symbolic_build(iterator=iterator)
+            iterator.reset()
         elif not all(layer.built for layer in model._flatten_layers()):
-            with self._undrawn(), contextlib.closing(self._pass()) as batches:
+            with self._undrawn(), contextlib.closing(self._endless()) as batches:
                 batch = next(batches)
             model._symbolic_build(data_batch=batch)
 
@@ -134,7 +137,9 @@ class Batches:
 
     def _endless(self) -> Generator[Any, None, None]:
         if self.one_pass:
-            yield from self._drawn_once()
+            while True:
+                for batch in self._drawn():
+                    yield self._converted(batch)
         while True:
             empty = True
             with contextlib.closing(self._pass()) as batches:
@@ -151,24 +156,15 @@ class Batches:
         """
         return _chained(self._kept, self._source) if self.one_pass else None
 
-    def _drawn_once(self) -> Iterator[Any]:
-        self._first_batch()
-        for batch in self._kept:
-            yield self._converted(batch)
-        for batch in self._source:
-            self._kept.append(batch)
-            yield self._converted(batch)
-        while True:
-            for batch in self._kept:
-                yield self._converted(batch)
-
-    def _first_batch(self) -> Any:
-        if not self._kept:
-            batch = next(self._source, None)
-            if batch is None:
-                raise _empty(self._source)
-            self._kept.append(batch)
-        return self._kept[0]
+    def _drawn(self) -> Iterator[Any]:
+        """All batches of one-pass data, which are kept as they are drawn."""
+        for position in itertools.count():
+            if position == len(self._kept):
+                try:
+                    self._kept.append(next(self._source))
+                except StopIteration:
+                    return
+            yield self._kept[position]
 
     def _converted(self, batch: Any) -> Any:
         convert = data_adapter_utils.get_numpy_iterator

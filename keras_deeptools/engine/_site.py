@@ -108,11 +108,12 @@ class Site:
             leaf.enter(trainable_variables)
             entered: list[Any] = []
             try:
-                for session in self._of(leaf):
-                    for item in session.hyperparameters:
-                        item.enter()
-                        entered.append(item)
-                apply_gradients(grads, trainable_variables)
+                with tensors.after(grads):
+                    for session in self._of(leaf):
+                        for item in session.hyperparameters:
+                            entered.append(item)
+                            item.enter()
+                    apply_gradients(grads, trainable_variables)
             finally:
                 for item in reversed(entered):
                     item.exit()

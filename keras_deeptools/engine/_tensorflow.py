@@ -23,6 +23,16 @@ def check_supported(optimizer: Any, model: Any) -> None:
         )
 
 
+def after(gradients: list[Any]) -> Any:
+    """A context whose writes wait for data.
+
+    Where a generator has ended, the graph fails in reading it; writes that do not
+    depend on the data could happen all the same.
+    """
+    last = gradients[-1]
+    return tf.control_dependencies([last.values if is_sparse(last) else last])
+
+
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return optimizer._distribution_strategy.scope()

@@ -20,6 +20,11 @@ def check_supported(optimizer: Any, model: Any) -> None:
         )
 
 
+def after(gradients: list[Any]) -> Any:
+    """Nothing to wait for: a step runs only when it has its data."""
+    return contextlib.nullcontext()
+
+
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return contextlib.nullcontext()
