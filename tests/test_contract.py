@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import public_api
-from contract_examples import EXAMPLES, HANDLES, INPUTS, TARGETS, small_model
+from contract_examples import EXAMPLES, HANDLES
+from contract_examples.model import INPUTS, TARGETS, small_model
 
 SELF = ("self", "cls")
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

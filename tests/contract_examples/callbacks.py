@@ -1,0 +1,32 @@
+"""A valid instance of every public class of `keras_deeptools.callbacks`."""
+
+from collections.abc import Callable
+
+from contract_examples.model import INPUTS, TARGETS, small_model
+from keras_deeptools import callbacks, schedules
+
+EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
+        norm=1.0, global_norm=2.0, value=0.5
+    ),
+    # "ignore": two epochs of four batches are too short to judge.
+    "keras_deeptools.callbacks.GradientMonitor": lambda: callbacks.GradientMonitor(
+        on_problem="ignore"
+    ),
+    "keras_deeptools.callbacks.HyperparameterScheduler": lambda: (
+        callbacks.HyperparameterScheduler(
+            {"learning_rate": schedules.Exponential(0.01, 0.9)}
+        )
+    ),
+    "keras_deeptools.callbacks.LearningRateFinder": lambda: (
+        callbacks.LearningRateFinder(INPUTS, TARGETS, apply=False, verbose=0)
+    ),
+    "keras_deeptools.callbacks.MaxNormEnforcer": lambda: callbacks.MaxNormEnforcer(1.0),
+    "keras_deeptools.callbacks.OneCycleScheduler": lambda: callbacks.OneCycleScheduler(
+        0.02
+    ),
+    "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
+        small_model(), INPUTS, TARGETS, verbose=0
+    ),
+    "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
+}
