@@ -1,8 +1,8 @@
 """A valid instance of every public class, for `test_contract.py`: a file a room.
 
-A class in an `__all__` without an entry in its room's `EXAMPLES` (or `HANDLES`) fails the
-contract, so that a new component is covered from the day it exists. The key is the public
-path, the value a call that makes one; callbacks train `small_model()` on `INPUTS`.
+A class in an `__all__` without an entry in its room's `EXAMPLES` (or `HANDLES`) fails
+the contract, so that a new component is covered from the day it exists. The key is its
+public path, the value makes one; callbacks train `small_model()` on `INPUTS`.
 """
 
 import importlib
