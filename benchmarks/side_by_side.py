@@ -1,0 +1,153 @@
+"""Epochs of several ways to train one model, timed in turn in one process.
+
+Other processes only add time, so the ratios are of a low quantile of many epochs, and
+the plain way runs twice: how far the second is from the first is the noise of the
+measurement.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools import attach
+from keras_deeptools.callbacks import TrainingFeature
+
+BATCH_SIZE = 128
+PLAIN, CONTROL = "plain `fit`", "plain `fit` again (control)"
+
+
+@dataclass
+class Times:
+    """Seconds per epoch of each contender, round by round."""
+
+    seconds: dict[str, list[float]]
+    quantile: float
+
+    def ratio(self, kind: str) -> float:
+        """How many times as long as the plain way."""
+        low = {k: np.quantile(s, self.quantile) for k, s in self.seconds.items()}
+        return float(low[kind] / low[PLAIN])
+
+    def spread(self, kind: str) -> float:
+        """Standard error of the ratio, over 200 resamples of the rounds."""
+        rounds = np.array([self.seconds[kind], self.seconds[PLAIN]])
+        generator = np.random.default_rng(0)
+        picks = generator.integers(0, rounds.shape[1], (200, rounds.shape[1]))
+        low = np.quantile(rounds[:, picks], self.quantile, axis=2)
+        return float(np.std(low[0] / low[1]))
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the control is within 2% of the plain way."""
+        return abs(self.ratio(CONTROL) - 1) <= 0.02
+
+
+def compare(
+    make: Callable[[], keras.Model],
+    contenders: dict[str, Callable[[], keras.callbacks.Callback]],
+    x: np.ndarray,
+    y: np.ndarray,
+    rounds: int,
+    quantile: float,
+) -> Times:
+    """Trains a copy of the model for each contender, an epoch of each per round.
+
+    Args:
+        make: Makes a compiled model.
+        contenders: Dict from a name to a function that makes the callback.
+        x: Inputs of one epoch.
+        y: Targets of one epoch.
+        rounds: Epochs of each, after three to warm up.
+        quantile: Which quantile of the times counts.
+
+    Returns:
+        `Times`.
+    """
+    kinds: dict[str, Callable | None] = {PLAIN: None, CONTROL: None, **contenders}
+    runners = {kind: Runner(make(), new and new()) for kind, new in kinds.items()}
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with contextlib.ExitStack() as stack:
+        for runner in runners.values():
+            stack.enter_context(runner)
+            for _ in range(3):
+                runner.epoch(x, y)
+        for _ in range(rounds):
+            for kind in random.sample(list(kinds), len(kinds)):
+                times[kind].append(runners[kind].epoch(x, y))
+    return Times(times, quantile)
+
+
+class Runner:
+    """Epochs of one model, with a feature attached throughout.
+
+    A feature is attached once and its hooks are called in each `fit`, so that no epoch
+    has to compile the step again.
+    """
+
+    def __init__(self, model: keras.Model, callback: Any) -> None:
+        self.model = model
+        self.feature = callback if isinstance(callback, TrainingFeature) else None
+        self.hooks = [_EpochHooks(callback)] if self.feature else []
+        if callback is not None and self.feature is None:
+            self.hooks = [callback]
+
+    def __enter__(self) -> "Runner":
+        self.attachment = attach(self.model, self.feature) if self.feature else None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.attachment is not None:
+            self.attachment.detach()
+
+    def epoch(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Seconds of one epoch, reading what was recorded included."""
+        watch = _Stopwatch()
+        self.model.fit(
+            x,
+            y,
+            batch_size=BATCH_SIZE,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*self.hooks, watch],
+        )
+        return watch.seconds
+
+
+class _EpochHooks(keras.callbacks.Callback):
+    """The hooks of a feature that stays attached between calls of `fit`."""
+
+    def __init__(self, feature: Any) -> None:
+        super().__init__()
+        self.feature = feature
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.feature.set_model(self.model)
+        self.feature.set_params(self.params)
+        self.feature.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self.feature.on_train_batch_begin(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.feature.on_epoch_end(epoch, logs)
+
+
+class _Stopwatch(keras.callbacks.Callback):
+    """Times the epoch from its first batch to the end of the other callbacks' work."""
+
+    seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.get_metrics_result()
+        ops.convert_to_numpy(self.model.trainable_variables[0].value)  # the device ends
+        self.seconds = time.perf_counter() - self.start
