@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("--model", choices=["mlp", "cnn"], default="mlp")
     parser.add_argument("--optimizer", default="adam")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=100, help="batches per epoch")
+    parser.add_argument("--only", default="", help="ways whose name has this in it")
     parser.add_argument("--quantile", type=float, default=0.1)
     options = parser.parse_args()
     build = {"mlp": mlp, "cnn": cnn}[options.model]
@@ -91,6 +92,7 @@ def main() -> None:
         "MaxNormEnforcer": lambda: MaxNormEnforcer(1.0),
         "today: get_weights, set_weights": lambda: MaxNormPerBatch(1.0),
     }
+    contenders = {k: new for k, new in contenders.items() if options.only in k}
     times = compare(make, contenders, x, y, options.rounds, options.quantile)
     step = np.quantile(times.seconds[PLAIN], options.quantile) / options.steps
     print(f"\n{keras.backend.backend()}, {options.model}, {options.optimizer}")

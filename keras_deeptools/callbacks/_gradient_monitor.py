@@ -44,8 +44,8 @@ class GradientMonitor(TrainingFeature):
         statistics: Names of what to record. `"norm"`: L2 norm; `"max_abs"`: largest
             magnitude; `"zero_fraction"`: fraction of elements that are exactly 0;
             `"update_ratio"`: L2 norm of the optimizer's step over that of the weights
-            before it (decoupled weight decay comes before the step and is no part of
-            it). Norms and counts of non-finite elements are always recorded.
+            before it (decoupled weight decay comes earlier and is no part of the
+            step). Norms and counts of non-finite elements are always recorded.
         every: Int >= 1. Record the updates that are multiples of it.
         on_problem: `"warn"` (with `GradientWarning`), `"stop"` (warn and end training),
             `"raise"` (`GradientProblemError`) or `"ignore"` (only list it).
@@ -143,11 +143,15 @@ class GradientMonitor(TrainingFeature):
         return state is not None and state.with_updates and state.recorder.may_be_due
 
     def observe_updates(
-        self, state: GradientRecord | None, leaf: Leaf, change_norms: Any
+        self,
+        state: GradientRecord | None,
+        leaf: Leaf,
+        change_norms: Any,
+        weight_norms: Any,
     ) -> None:
-        """Computes the sizes of the updates from `change_norms`, see `Feature`."""
+        """Records `change_norms` and `weight_norms`, see `Feature`."""
         if state is not None:
-            state.observe_updates(change_norms)
+            state.observe_updates(change_norms, weight_norms)
 
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
         """Reads what is left before the record is taken away."""

@@ -47,30 +47,30 @@ class GradientRecord:
         if not self.recorder.may_be_due or not places:
             return
         watched = [gradients[i] for i in places]
-        variables = [self.leaf.active[i] for i in places]
 
         def compute() -> Any:
-            return ops.concatenate(self._before(watched, variables))
+            return self._before(watched)
 
         if not self.with_updates:
             self.recorder.write(compute)
         elif self.recorder.every == 1:
-            self._pending = [compute()]
+            self._pending = compute()
         else:
-            width = (len(self.blocks) - 1) * len(self.held)
-            self._pending = [
-                tensors.choose(self.recorder.due, compute, lambda: ops.zeros((width,)))
-            ]
+            blocks = [ops.zeros((len(self.held),)) for _ in self.blocks[:-2]]
+            self._pending = tensors.choose(self.recorder.due, compute, lambda: blocks)
 
-    def observe_updates(self, change_norms: Any) -> None:
-        """Completes the row with the sizes of the updates."""
+    def observe_updates(self, change_norms: Any, weight_norms: Any) -> None:
+        """Completes the row with the sizes of the weights and of their updates."""
         if not self._pending:
             return
         pending, self._pending = self._pending, []
-        changes = self._spread(change_norms, self.leaf.positions)
-        self.recorder.write(lambda: ops.concatenate([*pending, changes]))
+        sizes = [
+            self._spread(norms, self.leaf.positions)
+            for norms in (weight_norms, change_norms)
+        ]
+        self.recorder.write(lambda: [*pending, *sizes])
 
-    def _before(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+    def _before(self, gradients: list[Any]) -> list[Any]:
         chosen = {held.position for held in self.held}
         positions = [p for p in self.leaf.positions if p in chosen]
         norms, nonfinite = tensors.norms(gradients)
@@ -79,9 +79,6 @@ class GradientRecord:
             blocks.append(tensors.max_abs(gradients))
         if "zero_fraction" in self.blocks:
             blocks.append(tensors.zero_fraction(gradients))
-        if self.with_updates:
-            weights = [variable.value for variable in variables]
-            blocks.append(ops.sqrt(tensors.sum_squares(weights)))
         return [self._spread(block, positions) for block in blocks]
 
     def _spread(self, values: Any, positions: list[int]) -> Any:

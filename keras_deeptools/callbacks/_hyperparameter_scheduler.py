@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_deeptools.callbacks._run_position import first_update
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, Recorder
+from keras_deeptools.engine import Leaf, Recorder, tensors
+from keras_deeptools.schedules._base import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -76,7 +77,7 @@ class HyperparameterScheduler(TrainingFeature):
         self._rows: list[np.ndarray] = []
         self._names: list[str] = []
         self._positioned = False
-        self._last_read = 0
+        self._next_read = self._room = 0
 
     # In the graph
 
@@ -104,8 +105,13 @@ class HyperparameterScheduler(TrainingFeature):
 
         def follow(name: str) -> Callable:
             def value(step: Any) -> Any:
-                position = ops.cast(step, "int32") - state["offset"]
-                return state["schedules"][name](position)
+                schedule, offset = state["schedules"][name], state["offset"]
+                if not isinstance(step, int):
+                    return schedule(ops.cast(step, "int32") - offset)
+                position = step - tensors.scalar(offset)
+                if isinstance(schedule, Schedule):
+                    return float(schedule.evaluate(position, np))
+                return schedule(position)
 
             return value
 
@@ -113,9 +119,12 @@ class HyperparameterScheduler(TrainingFeature):
 
     def observe_gradients(self, state: dict, leaf: Leaf, gradients: list) -> None:
         """Records the values in effect."""
-        state["recorder"].write(
-            lambda: ops.stack([leaf.value_of(name) for name in state["schedules"]])
-        )
+
+        def values() -> Any:
+            found = [leaf.value_of(name) for name in state["schedules"]]
+            return found if isinstance(found[0], float) else ops.stack(found)
+
+        state["recorder"].write(values)
 
     # On the host
 
@@ -126,7 +135,10 @@ class HyperparameterScheduler(TrainingFeature):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles the position, now that every callback has restored what it does."""
-        self._last_read = 0
+        # Asked once: on some backends every look at the model copies its state.
+        at_once = self.model.steps_per_execution
+        room = [state["recorder"].capacity for _, state in self._live[:1]]
+        self._next_read = self._room = max(min(room, default=1) - at_once, 1)
         if self._positioned:
             return
         self._positioned = True
@@ -135,11 +147,8 @@ class HyperparameterScheduler(TrainingFeature):
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""
-        if not self._live:
-            return
-        capacity = self._live[0][1]["recorder"].capacity
-        if batch - self._last_read + self.model.steps_per_execution > capacity:
-            self._last_read = batch
+        if batch >= self._next_read:
+            self._next_read = batch + self._room
             self._read()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

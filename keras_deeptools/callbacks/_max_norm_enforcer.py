@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
 from keras_deeptools.callbacks._layer_selection import (
@@ -169,16 +168,14 @@ class MaxNormEnforcer(TrainingFeature):
         """Scales back what is outside, whether or not it had a gradient."""
         if state is None:
             return
-        limit = ops.convert_to_tensor(state.limit)
+        limit = tensors.scalar(state.limit)
         variables = [item.variable for item in state.held]
         scaled = tensors.limit_norms(variables, state.axes, limit, state.shrink)
         if state.averages:
             # An average of weights inside is inside, once it starts there.
             tensors.limit_norms(state.averages, state.axes, limit, state.shrink)
-        count = ops.convert_to_tensor(state.num_updates) + 1
-        mean = ops.convert_to_tensor(state.activity)
-        state.num_updates.assign(count)
-        state.activity.assign(mean + (scaled - mean) / ops.cast(count, "float32"))
+        tensors.add(state.num_updates, 1)
+        tensors.add(state.activity, scaled)
 
     def finish(self, state: _Ball | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""
@@ -188,7 +185,8 @@ class MaxNormEnforcer(TrainingFeature):
 
     def _read(self) -> None:
         for ball in self._balls:
-            fractions = ball.leaf.read(ball.activity).tolist()
+            num_updates = max(int(ball.leaf.read(ball.num_updates)), 1)
+            fractions = (ball.leaf.read(ball.activity) / num_updates).tolist()
             for item, axes, part in zip(ball.held, ball.axes, fractions, strict=True):
                 what = f"{tuple(item.variable.shape)}, {axes}"
                 self._table[item.variable.path] = (what, part)

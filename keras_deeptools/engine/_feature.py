@@ -53,8 +53,8 @@ class Feature:
 
         Returns:
             Dict from attribute name (`"learning_rate"`, `"momentum"`, ...) to a
-            function of `step` (int tensor, number of updates the optimizer has
-            made) that returns a scalar tensor.
+            function of `step` (number of updates the optimizer has made: an int
+            tensor, or an int where the host knows it) that returns a scalar.
         """
         return {}
 
@@ -69,7 +69,9 @@ class Feature:
         """Whether `observe_updates` is to be called after this update."""
         return False
 
-    def observe_updates(self, state: Any, leaf: Leaf, change_norms: Any) -> None:
+    def observe_updates(
+        self, state: Any, leaf: Leaf, change_norms: Any, weight_norms: Any
+    ) -> None:
         """Sees what the optimizer did to `leaf.active`, without weight decay.
 
         Args:
@@ -77,6 +79,8 @@ class Feature:
             leaf: `Leaf`; the variables have their new values.
             change_norms: Float32 tensor `(len(leaf.active),)`, L2 norm of each
                 variable's change.
+            weight_norms: Float32 tensor of the same shape, L2 norm of each variable
+                before the change.
         """
 
     def project_weights(self, state: Any, leaf: Leaf) -> None:

@@ -54,9 +54,12 @@ class ScheduledAttribute:
 
     def enter(self) -> None:
         """Computes the value and shows it to the optimizer."""
-        self.variable.assign(ops.cast(self._function(self._leaf.step), "float32"))
+        value = self._function(self._leaf.step)
+        tensors.set_scalar(self.variable, value)
         self._base = self._leaf.optimizer.__dict__[self.name]
-        self._leaf.optimizer.__dict__[self.name] = self.variable
+        # A number spares the optimizer work, but 0 would switch momentum off.
+        shown = value if isinstance(value, float) and value else self.variable
+        self._leaf.optimizer.__dict__[self.name] = shown
 
     def exit(self) -> None:
         """Shows the plain float again."""
@@ -117,16 +120,13 @@ class ScheduledLearningRate:
 
     def enter(self) -> None:
         """Computes the value and writes it to the variable."""
-        current = tensors.current(self.variable)
-        written = tensors.current(self._written)
-        untouched = ops.logical_or(ops.equal(current, written), written <= 0)
-        change = current / ops.where(untouched, ops.ones_like(written), written)
-        factor = tensors.current(self._factor)
-        factor = ops.where(untouched, factor, factor * change)
-        value = ops.cast(self._function(self._leaf.step), "float32") * factor
-        self._factor.assign(factor)
-        self.variable.assign(value)
-        self._written.assign(value)
+        variables = (self.variable, self._written, self._factor)
+        factor = _followed(*map(tensors.scalar, variables))
+        value = self._function(self._leaf.step) * factor
+        tensors.set_scalar(self._factor, factor)
+        tensors.set_scalar(self.variable, value)
+        # What the variable holds, to the bit: it tells whether others assign to it.
+        tensors.set_scalar(self._written, tensors.scalar(self.variable))
 
     def exit(self) -> None:
         """Nothing to undo: the variable keeps the value in effect."""
@@ -158,6 +158,17 @@ class ScheduledLearningRate:
         return self._base if factor == 1.0 else self._base * factor
 
 
+def _followed(current: Any, written: Any, factor: Any) -> Any:
+    """The factor, times what others have assigned over what the schedule wrote."""
+    if isinstance(current, float):
+        return (
+            factor if current == written or written <= 0 else factor * current / written
+        )
+    untouched = ops.logical_or(ops.equal(current, written), written <= 0)
+    change = current / ops.where(untouched, ops.ones_like(written), written)
+    return ops.where(untouched, factor, factor * change)
+
+
 class OverriddenSchedule(ScheduledAttribute):
     """A learning rate that was built as a schedule, replaced while attached."""
 
@@ -171,7 +182,7 @@ class OverriddenSchedule(ScheduledAttribute):
 
     def enter(self) -> None:
         """Computes the value in effect."""
-        self.variable.assign(ops.cast(self._function(self._leaf.step), "float32"))
+        tensors.set_scalar(self.variable, self._function(self._leaf.step))
 
     def exit(self) -> None:
         """Nothing to undo: the variable keeps the value in effect."""

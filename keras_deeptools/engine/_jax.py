@@ -72,12 +72,13 @@ def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
     return [variable.value for variable in variables]
 
 
-def change_norms(variables: list[Any], before: list[Any]) -> Any:
-    """L2 norm of the difference between the variables and their snapshot."""
-    differences = [
-        _float(v.value) - _float(b) for v, b in zip(variables, before, strict=True)
+def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
+    """L2 norms of the change since the snapshot, and of the snapshot."""
+    pairs = [
+        (_float(v.value), _float(b)) for v, b in zip(variables, before, strict=True)
     ]
-    return jnp.sqrt(sum_squares(differences))
+    changes = sum_squares([value - old for value, old in pairs])
+    return jnp.sqrt(changes), jnp.sqrt(sum_squares([old for _, old in pairs]))
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:
@@ -95,6 +96,21 @@ def current(variable: Any) -> Any:
     return variable.value
 
 
+def scalar(variable: Any) -> Any:
+    """The value of a scalar variable: a tensor, or a number where that is free."""
+    return variable.value
+
+
+def set_scalar(variable: Any, value: Any) -> None:
+    """Sets a scalar variable to a tensor or number."""
+    variable.assign(jnp.asarray(value, variable.dtype))
+
+
+def add(variable: Any, values: Any) -> None:
+    """Adds to a variable in place."""
+    variable.assign(variable.value + values)
+
+
 def limit_norms(
     variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
 ) -> Any:
@@ -103,7 +119,7 @@ def limit_norms(
     Args:
         variables: Keras variables.
         axes: For each variable the axes that one norm sums over.
-        limit: Scalar tensor > 0.
+        limit: Scalar > 0.
         shrink: For each variable, the fraction of `limit` that scaling leads to: a
             hair under 1, so that rounding does not lead out of the ball.
 
@@ -142,9 +158,11 @@ def _wide(value: Any) -> Any:
     return value if value.dtype == jnp.float64 else value.astype("float32")
 
 
-def write_row(buffer: Any, index: Any, row: Any) -> None:
-    """Writes `row` at `index` of a two-dimensional variable, in place."""
-    buffer.assign(lax.dynamic_update_index_in_dim(buffer.value, row, index, axis=0))
+def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
+    """Writes two numbers, then vectors, at `index` of a two-dimensional variable."""
+    head = jnp.stack(numbers).astype("float32")
+    line = jnp.concatenate([head, *row])
+    buffer.assign(lax.dynamic_update_index_in_dim(buffer.value, line, index, axis=0))
 
 
 def choose(due: Any, compute: Any, otherwise: Any) -> Any:

@@ -60,10 +60,14 @@ class Leaf:
 
     @property
     def step(self) -> Any:
-        """Int tensor: number of updates that the optimizer has made so far.
+        """Number of updates that the optimizer has made so far.
 
-        Counts updates, not micro-batches, under gradient accumulation.
+        An int tensor, or an int where the host knows it at no cost. Counts updates,
+        not micro-batches, under gradient accumulation.
         """
+        iterations = tensors.scalar(self.optimizer._iterations)
+        if isinstance(iterations, int):
+            return iterations // self.accumulation_steps
         return self.optimizer.iterations
 
     @property
@@ -77,12 +81,12 @@ class Leaf:
         return self.optimizer.gradient_accumulation_steps or 1
 
     def value_of(self, name: str) -> Any:
-        """Scalar tensor: the value in effect of a scheduled hyperparameter.
+        """The value in effect of a scheduled hyperparameter, a scalar.
 
         Args:
             name: Str. A key that some attached feature's `hyperparameters` returned.
         """
-        return tensors.current(self.scheduled[name].variable)
+        return tensors.scalar(self.scheduled[name].variable)
 
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""

@@ -65,7 +65,10 @@ class Recorder:
     @property
     def due(self) -> Any:
         """Whether this step is recorded: a bool, or a tensor while tracing."""
-        return True if self.every == 1 else ops.equal(self._leaf.step % self.every, 0)
+        if self.every == 1:
+            return True
+        rest = self._leaf.step % self.every
+        return rest == 0 if isinstance(rest, int) else ops.equal(rest, 0)
 
     @property
     def may_be_due(self) -> bool:
@@ -76,26 +79,34 @@ class Recorder:
         """Records the row that `compute` returns, when this step is due.
 
         Args:
-            compute: Function without side effects that returns a float32 tensor of
-                shape `(width,)`. It runs only in steps that are recorded.
+            compute: Function without side effects that returns `width` numbers: a
+                float32 vector, a list of them, or a list of floats that the host
+                knows. It runs only in steps that are recorded.
         """
+        if not self.may_be_due:
+            return
+        step = self._leaf.step
+        numbers = [step // STEP_BASE, step % STEP_BASE]
+        count = tensors.scalar(self._count)
+        index, due = count % self.capacity, self.due
+        if isinstance(due, bool):
+            row = compute()
+            tensors.write_row(
+                self._rows, index, numbers, row if isinstance(row, list) else [row]
+            )
+            tensors.set_scalar(self._count, count + 1)
+            return
 
-        def row() -> Any:
-            step = ops.cast(self._leaf.step, "int32")
-            split = ops.stack([step // STEP_BASE, step % STEP_BASE])
-            values = ops.cast(compute(), "float32")
-            return ops.concatenate([ops.cast(split, "float32"), values])
+        def row_if_due() -> Any:
+            row = compute()
+            return ops.concatenate(row) if isinstance(row, list) else row
 
-        count = tensors.current(self._count)
-        index = count % self.capacity
-        if self.every == 1:
-            tensors.write_row(self._rows, index, row())
-            self._count.assign(count + 1)
-        elif self.may_be_due:
-            due = self.due
-            old = tensors.current(self._rows)[index]
-            tensors.write_row(self._rows, index, tensors.choose(due, row, lambda: old))
-            self._count.assign(count + ops.cast(due, "int32"))
+        old = tensors.current(self._rows)[index]
+        numbers = [ops.cast(number, "float32") for number in numbers]
+        head = tensors.choose(due, lambda: numbers, lambda: [old[0], old[1]])
+        row = tensors.choose(due, row_if_due, lambda: old[2:])
+        tensors.write_row(self._rows, index, head, [row])
+        tensors.set_scalar(self._count, count + ops.cast(due, "int32"))
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Brings the rows to the host that have been written since the last call.

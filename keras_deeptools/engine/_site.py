@@ -136,9 +136,9 @@ class Site:
                 leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot)
             update_step(grads, trainable_variables, learning_rate)
             if wanting:
-                change_norms = tensors.change_norms(leaf.active, leaf.snapshot)
+                norms = tensors.update_norms(leaf.active, leaf.snapshot)
                 for s in wanting:
-                    s.feature.observe_updates(s.state, leaf, change_norms)
+                    s.feature.observe_updates(s.state, leaf, *norms)
             for s in self._of(leaf):
                 s.feature.project_weights(s.state, leaf)
 

@@ -87,13 +87,13 @@ def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
     return [tf.identity(variable.value) for variable in variables]
 
 
-def change_norms(variables: list[Any], before: list[Any]) -> Any:
-    """L2 norm of the difference between the variables and their snapshot."""
-    differences = [
-        _float(tf.convert_to_tensor(v.value)) - _float(b)
-        for v, b in zip(variables, before, strict=True)
+def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
+    """L2 norms of the change since the snapshot, and of the snapshot."""
+    pairs = [
+        (_float(current(v)), _float(b)) for v, b in zip(variables, before, strict=True)
     ]
-    return tf.sqrt(sum_squares(differences))
+    changes = sum_squares([value - old for value, old in pairs])
+    return tf.sqrt(changes), tf.sqrt(sum_squares([old for _, old in pairs]))
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:
@@ -114,6 +114,21 @@ def current(variable: Any) -> Any:
     return tf.convert_to_tensor(variable.value)
 
 
+def scalar(variable: Any) -> Any:
+    """The value of a scalar variable: a tensor, or a number where that is free."""
+    return tf.convert_to_tensor(variable.value)
+
+
+def set_scalar(variable: Any, value: Any) -> None:
+    """Sets a scalar variable to a tensor or number."""
+    variable.assign(tf.cast(value, variable.dtype))
+
+
+def add(variable: Any, values: Any) -> None:
+    """Adds to a variable in place."""
+    variable.assign_add(values)
+
+
 def limit_norms(
     variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
 ) -> Any:
@@ -122,7 +137,7 @@ def limit_norms(
     Args:
         variables: Keras variables.
         axes: For each variable the axes that one norm sums over.
-        limit: Scalar tensor > 0.
+        limit: Scalar > 0.
         shrink: For each variable, the fraction of `limit` that scaling leads to: a
             hair under 1, so that rounding does not lead out of the ball.
 
@@ -165,14 +180,15 @@ def _wide(value: Any) -> Any:
     return value if value.dtype == tf.float64 else tf.cast(value, tf.float32)
 
 
-def write_row(buffer: Any, index: Any, row: Any) -> None:
-    """Writes `row` at `index` of a two-dimensional variable, in place."""
+def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
+    """Writes two numbers, then vectors, at `index` of a two-dimensional variable."""
+    line = tf.concat([tf.cast(tf.stack(numbers), tf.float32), *row], axis=0)[None]
     index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
     if isinstance(buffer.value, tf.distribute.DistributedValues):
         table = tf.convert_to_tensor(buffer.value)
-        buffer.assign(tf.tensor_scatter_nd_update(table, index, row[None]))
+        buffer.assign(tf.tensor_scatter_nd_update(table, index, line))
     else:
-        buffer.value.scatter_nd_update(index, row[None])
+        buffer.value.scatter_nd_update(index, line)
 
 
 def choose(due: Any, compute: Any, otherwise: Any) -> Any:

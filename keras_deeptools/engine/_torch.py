@@ -1,6 +1,7 @@
 """Tensor operations on torch: fused `_foreach` kernels, no host synchronization."""
 
 import contextlib
+import math
 from typing import Any
 
 import torch
@@ -91,13 +92,25 @@ def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
 
 
 @torch.no_grad()
-def change_norms(variables: list[Any], before: list[Any]) -> Any:
-    """L2 norm of the difference between the variables and their snapshot.
+def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
+    """L2 norms of the change since the snapshot, and of the snapshot.
 
-    The snapshot's memory is overwritten with the difference.
+    The snapshot's memory is overwritten with the change.
     """
-    torch._foreach_sub_(before, [variable.value for variable in variables])
-    return torch.stack(torch._foreach_norm(_floats(before), 2))
+    values = [variable.value for variable in variables]
+    if values[0].device.type != "cpu":
+        weights = torch._foreach_norm(_floats(before), 2)
+        torch._foreach_sub_(before, values)
+        return torch.stack(torch._foreach_norm(_floats(before), 2)), torch.stack(
+            weights
+        )
+    # One variable at a time stays in the processor's cache.
+    norm = torch.linalg.vector_norm
+    weights, changes = [], []
+    for old, value in zip(before, values, strict=True):
+        weights.append(norm(old, dtype=torch.float32))
+        changes.append(norm(old.sub_(value), dtype=torch.float32))
+    return torch.stack(changes), torch.stack(weights)
 
 
 @torch.no_grad()
@@ -117,6 +130,24 @@ def current(variable: Any) -> Any:
     return variable.value.detach().clone()
 
 
+def scalar(variable: Any) -> Any:
+    """The value of a scalar variable: a tensor, or a number where that is free."""
+    value = variable.value
+    return value.item() if value.device.type == "cpu" else value.detach().clone()
+
+
+@torch.no_grad()
+def set_scalar(variable: Any, value: Any) -> None:
+    """Sets a scalar variable to a tensor or number."""
+    variable.value.fill_(value)
+
+
+@torch.no_grad()
+def add(variable: Any, values: Any) -> None:
+    """Adds to a variable in place."""
+    variable.value.add_(values)
+
+
 @torch.no_grad()
 def limit_norms(
     variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
@@ -126,7 +157,7 @@ def limit_norms(
     Args:
         variables: Keras variables.
         axes: For each variable the axes that one norm sums over.
-        limit: Scalar tensor > 0.
+        limit: Scalar > 0.
         shrink: For each variable, the fraction of `limit` that scaling leads to: a
             hair under 1, so that rounding does not lead out of the ball.
 
@@ -138,16 +169,16 @@ def limit_norms(
     for variable, dims, hair in zip(variables, axes, shrink, strict=True):
         value = variable.value
         norm = _slice_norms(value, dims)
-        over = norm > limit
-        fractions.append(over.float().mean())
         if value.device.type == "cpu":
-            if not bool(over.any()):
+            largest = norm.max().item()
+            if largest <= limit:
+                fractions.append(norm.new_zeros((), dtype=torch.float32))
                 continue
-            if bool(torch.isinf(norm).any()):
+            if not math.isfinite(largest):
                 norm = _slice_norms(value.double(), dims)
-        over = over & torch.isfinite(norm)
-        fractions[-1] = over.float().mean()
-        value.mul_(torch.where(over, limit * hair / norm, torch.ones_like(norm)))
+        over = (norm > limit) & torch.isfinite(norm)
+        fractions.append(over.mean(dtype=torch.float32))
+        value.mul_(torch.where(over, limit * hair / norm, 1.0))
     return torch.stack(fractions)
 
 
@@ -166,9 +197,22 @@ def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
 
 
 @torch.no_grad()
-def write_row(buffer: Any, index: Any, row: Any) -> None:
-    """Writes `row` at `index` of a two-dimensional variable, in place."""
-    buffer.value.index_copy_(0, index.reshape(1).long(), row[None].to(buffer.value))
+def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
+    """Writes two numbers, then vectors, at `index` of a two-dimensional variable.
+
+    Where the host knows `index`, `row` may be Python floats instead of vectors.
+    """
+    table = buffer.value
+    if isinstance(index, int):
+        if isinstance(row[0], float):
+            table[index] = torch.tensor([*numbers, *row])
+        else:
+            head = torch.tensor(numbers, dtype=torch.float32)
+            torch.cat([head, *row], out=table[index])
+        return
+    head = torch.stack(numbers).float()
+    line = torch.cat([head, *row])[None]
+    table.index_copy_(0, index.reshape(1).long(), line)
 
 
 def choose(due: Any, compute: Any, otherwise: Any) -> Any:

@@ -65,8 +65,9 @@ def test_decoupled_weight_decay_is_no_part_of_update_ratios() -> None:
     plain, _, _ = watched()
     keras.utils.set_random_seed(0)
     decayed, _, _ = watched(keras.optimizers.SGD(RATE, weight_decay=0.5))
-    first = [plain.history["update_ratio"][0], decayed.history["update_ratio"][0]]
-    assert_allclose(*first, rtol=2e-3)
+    ratio, decayed_ratio = (m.history["update_ratio"][0] for m in (plain, decayed))
+    # The weights that the step meets are a little smaller; the step is the same.
+    assert_allclose(decayed_ratio * (1 - 0.5 * RATE), ratio, rtol=2e-3)
 
 
 def test_gradients_are_seen_before_clipping() -> None:
