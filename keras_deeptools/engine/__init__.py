@@ -14,6 +14,12 @@ from keras_deeptools.engine._layers import (
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._stochastic import stochastic_layers
+from keras_deeptools.engine._stochastic_pass import (
+    StochasticPass,
+    Tile,
+    stochastic_pass,
+)
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -23,12 +29,16 @@ __all__ = [
     "Leaf",
     "Recorder",
     "Snapshot",
+    "StochasticPass",
+    "Tile",
     "attach",
     "batch_loss",
     "is_attached",
     "layers_of",
     "moving_averages",
     "preserved",
+    "stochastic_layers",
+    "stochastic_pass",
     "tensors",
     "train_by_batch",
     "trained_variables",
