@@ -15,11 +15,6 @@ from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
-from keras_deeptools.engine._stochastic_pass import (
-    StochasticPass,
-    Tile,
-    stochastic_pass,
-)
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -29,8 +24,6 @@ __all__ = [
     "Leaf",
     "Recorder",
     "Snapshot",
-    "StochasticPass",
-    "Tile",
     "attach",
     "batch_loss",
     "is_attached",
@@ -38,7 +31,6 @@ __all__ = [
     "moving_averages",
     "preserved",
     "stochastic_layers",
-    "stochastic_pass",
     "tensors",
     "train_by_batch",
     "trained_variables",
