@@ -36,8 +36,8 @@ class RowBatches:
             self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
         except (ValueError, KeyError) as error:
             raise ValueError(
-                "mc_predict: `x` must be arrays, a tf.data.Dataset, a PyDataset, a torch "
-                "DataLoader or a generator, with rows. Received: x of type "
+                "mc_predict: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
+                "torch DataLoader or a generator, with rows. Received: x of type "
                 f"{type(x).__name__}."
             ) from error
         self.num_rows = None

@@ -152,8 +152,10 @@ def exported(model: keras.Model, folder: Path) -> Callable[[np.ndarray], np.ndar
     if keras.backend.backend() == "torch":
         import torch
 
-        model.export(folder / "model.pt2", format="torch", verbose=False)
-        loaded = torch.export.load(folder / "model.pt2").module()
+        rows = {0: torch.export.Dim("rows", min=1, max=1000)}
+        path = folder / "model.pt2"
+        model.export(path, format="torch", verbose=False, dynamic_shapes=rows)
+        loaded = torch.export.load(path).module()
         return lambda x: loaded(torch.from_numpy(x)).numpy()
     import tensorflow as tf
 
