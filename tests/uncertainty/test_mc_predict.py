@@ -91,7 +91,7 @@ def test_the_distribution_is_that_of_a_network_with_dropout_in_numpy() -> None:
     assert abs(ratio - 1) < 0.02
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16, 31, 64, 1000])
+@pytest.mark.parametrize("batch_size", [1, 12, 1000])
 def test_masks_do_not_depend_on_the_batch_size(
     masks_model: keras.Model, batch_size: int
 ) -> None:
