@@ -1,6 +1,6 @@
 """How fast `mc_predict` is against the loops that people write, and how much it needs.
 
-    KERAS_BACKEND=jax python benchmarks/mc_predict.py [--parts mobilenet mlp ...] [--tiny]
+    KERAS_BACKEND=jax python benchmarks/mc_predict.py [--parts mlp ...] [--tiny]
 
 mobilenet   MobileNetV2 (96 x 96, random weights), pooling, dropout, Dense; 256 rows,
             T=100. Against `model(x, training=True)` in a loop (which also turns
@@ -41,6 +41,7 @@ class AlwaysOn(keras.Model):
         self.head = head
 
     def call(self, x: Any, training: bool | None = None) -> Any:
+        """Runs both."""
         if self.body is not None:
             x = self.body(x, training=False)
         return self.head(x, training=True)
@@ -117,7 +118,7 @@ def mobilenet(tiny: bool) -> None:
     peer = loop_times(always.predict_on_batch, x, 2, repeats=2)
     report("compiled predict loop, 2 passes", peer, ours)
     model(x[:32], training=True)
-    peer = loop_times(lambda batch: model(batch, training=True), x, 1, repeats=2)
+    peer = loop_times(lambda batch: model(batch, training=True), x, 1, repeats=1)
     report("model(x, training=True) loop, 1 pass", peer, ours)
 
 
