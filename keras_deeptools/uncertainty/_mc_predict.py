@@ -62,7 +62,7 @@ def mc_predict(
         verbose: `"auto"`, 0 (silent), 1 (progress bar) or 2.
         adaptive: Bool, whether to stop sampling rows whose class is decided (of
             outputs that are no probabilities: whose place in the ranking of the rows
-            is). Features of undecided rows are kept in memory meanwhile.
+            is). The features of all rows are kept in memory meanwhile.
 
     Returns:
         `MCPrediction`.
@@ -109,8 +109,9 @@ def mc_predict(
         )
     seed = secrets.randbits(32) if seed is None else int(seed)
     first = min(FIRST_LOOK, num_samples) if adaptive else num_samples
+    passes = stochastic_pass(model)
     sampler = Sampler(
-        stochastic_pass(model),
+        passes,
         x,
         batch_size,
         first,
@@ -119,10 +120,11 @@ def mc_predict(
         verbose=verbose,
         keep_on=adaptive,
     )
-    statistics, samples = sampler.run(return_samples)
-    counts = np.full(sampler.num_rows, first)
-    if adaptive:
-        statistics = _refined(sampler, statistics, counts, num_samples)
+    with passes.modules_kept():
+        statistics, samples = sampler.run(return_samples)
+        counts = np.full(sampler.num_rows, first)
+        if adaptive:
+            statistics = _refined(sampler, statistics, counts, num_samples)
     sampler.finish()
     return MCPrediction(
         tuple(statistics),

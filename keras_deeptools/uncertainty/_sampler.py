@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._compiled_pass import StochasticPass, Tile
 from keras_deeptools.engine._rows import RowBatches, padded
-from keras_deeptools.engine._stochastic_pass import StochasticPass, Tile
 from keras_deeptools.uncertainty._output_statistics import (
     OutputStatistics,
     joined,
