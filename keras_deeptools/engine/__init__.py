@@ -5,6 +5,7 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -14,6 +15,7 @@ from keras_deeptools.engine._layers import (
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -25,10 +27,12 @@ __all__ = [
     "Snapshot",
     "attach",
     "batch_loss",
+    "exportable_draws",
     "is_attached",
     "layers_of",
     "moving_averages",
     "preserved",
+    "stochastic_layers",
     "tensors",
     "train_by_batch",
     "trained_variables",
