@@ -1,0 +1,45 @@
+"""How sure a model may be: calibration, selective prediction, dropout as inference."""
+
+from keras_deeptools.uncertainty._brier_score import (
+    BrierDecomposition,
+    brier_decomposition,
+    brier_score,
+)
+from keras_deeptools.uncertainty._expected_calibration_error import (
+    expected_calibration_error,
+)
+from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import (
+    gaussian_negative_log_likelihood,
+)
+from keras_deeptools.uncertainty._interval_coverage import (
+    IntervalCoverage,
+    interval_coverage,
+)
+from keras_deeptools.uncertainty._negative_log_likelihood import (
+    negative_log_likelihood,
+)
+from keras_deeptools.uncertainty._reliability_diagram import (
+    ReliabilityDiagram,
+    reliability_diagram,
+)
+from keras_deeptools.uncertainty._risk_coverage_curve import (
+    RiskCoverageCurve,
+    risk_coverage_curve,
+)
+from keras_deeptools.uncertainty._temperature_scaling import TemperatureScaling
+
+__all__ = [
+    "BrierDecomposition",
+    "IntervalCoverage",
+    "ReliabilityDiagram",
+    "RiskCoverageCurve",
+    "TemperatureScaling",
+    "brier_decomposition",
+    "brier_score",
+    "expected_calibration_error",
+    "gaussian_negative_log_likelihood",
+    "interval_coverage",
+    "negative_log_likelihood",
+    "reliability_diagram",
+    "risk_coverage_curve",
+]
