@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from calibration_data import binary, classified
 
+from calibration_data import binary, classified
 from keras_deeptools.uncertainty import (
     brier_decomposition,
     brier_score,

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from calibration_data import binary, classified
 from scipy.special import log_softmax
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, log_loss
 
+from calibration_data import binary, classified
 from keras_deeptools.uncertainty import (
     brier_decomposition,
     brier_score,
