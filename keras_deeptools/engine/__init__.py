@@ -5,6 +5,7 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -12,7 +13,9 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._tensors import tensors
 
@@ -29,7 +32,11 @@ __all__ = [
     "layers_of",
     "moving_averages",
     "preserved",
+    "producer",
+    "seeded",
+    "submodel",
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "with_dropout_rate",
 ]

@@ -5,6 +5,7 @@ from keras_deeptools.uncertainty._brier_score import (
     brier_decomposition,
     brier_score,
 )
+from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._expected_calibration_error import (
     expected_calibration_error,
 )
@@ -14,6 +15,10 @@ from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import (
 from keras_deeptools.uncertainty._interval_coverage import (
     IntervalCoverage,
     interval_coverage,
+)
+from keras_deeptools.uncertainty._last_layer_predict import (
+    LastLayerPrediction,
+    last_layer_predict,
 )
 from keras_deeptools.uncertainty._negative_log_likelihood import (
     negative_log_likelihood,
@@ -27,10 +32,13 @@ from keras_deeptools.uncertainty._risk_coverage_curve import (
     risk_coverage_curve,
 )
 from keras_deeptools.uncertainty._temperature_scaling import TemperatureScaling
+from keras_deeptools.uncertainty._tune_dropout_rate import tune_dropout_rate
 
 __all__ = [
     "BrierDecomposition",
+    "DropoutRateTuning",
     "IntervalCoverage",
+    "LastLayerPrediction",
     "ReliabilityDiagram",
     "RiskCoverageCurve",
     "TemperatureScaling",
@@ -39,7 +47,9 @@ __all__ = [
     "expected_calibration_error",
     "gaussian_negative_log_likelihood",
     "interval_coverage",
+    "last_layer_predict",
     "negative_log_likelihood",
     "reliability_diagram",
     "risk_coverage_curve",
+    "tune_dropout_rate",
 ]

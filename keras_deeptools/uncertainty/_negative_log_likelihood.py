@@ -10,6 +10,7 @@ from keras_deeptools.uncertainty._labelled_rows import (
     read_scores,
     read_weights,
 )
+from keras_deeptools.uncertainty._log_softmax import log_softmax
 
 
 def negative_log_likelihood(
@@ -75,9 +76,3 @@ def _smallest_step(probabilities: Any) -> tuple[float, float]:
     kind = np.asarray(probabilities).dtype
     limits = np.finfo(kind if kind.kind == "f" else "float64")
     return float(limits.tiny), float(limits.epsneg)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities `(..., k)`, without overflow."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_deeptools.uncertainty._negative_log_likelihood import log_softmax
+from keras_deeptools.uncertainty._log_softmax import log_softmax
 
 LOWEST, HIGHEST = 1e-3, 1e3
 TOLERANCE = 1e-10
