@@ -20,9 +20,9 @@ from keras_deeptools.uncertainty._last_layer_predict import (
     LastLayerPrediction,
     last_layer_predict,
 )
-from keras_deeptools.uncertainty._negative_log_likelihood import (
-    negative_log_likelihood,
-)
+from keras_deeptools.uncertainty._mc_predict import mc_predict
+from keras_deeptools.uncertainty._mc_prediction import MCPrediction
+from keras_deeptools.uncertainty._negative_log_likelihood import negative_log_likelihood
 from keras_deeptools.uncertainty._reliability_diagram import (
     ReliabilityDiagram,
     reliability_diagram,
@@ -33,21 +33,25 @@ from keras_deeptools.uncertainty._risk_coverage_curve import (
 )
 from keras_deeptools.uncertainty._temperature_scaling import TemperatureScaling
 from keras_deeptools.uncertainty._tune_dropout_rate import tune_dropout_rate
+from keras_deeptools.uncertainty._variance_parts import VarianceParts
 
 __all__ = [
     "BrierDecomposition",
     "DropoutRateTuning",
     "IntervalCoverage",
     "LastLayerPrediction",
+    "MCPrediction",
     "ReliabilityDiagram",
     "RiskCoverageCurve",
     "TemperatureScaling",
+    "VarianceParts",
     "brier_decomposition",
     "brier_score",
     "expected_calibration_error",
     "gaussian_negative_log_likelihood",
     "interval_coverage",
     "last_layer_predict",
+    "mc_predict",
     "negative_log_likelihood",
     "reliability_diagram",
     "risk_coverage_curve",

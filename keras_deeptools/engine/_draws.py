@@ -1,0 +1,175 @@
+"""Random draws of a pass in which every row stands there once for each sample."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.random.seed_generator import SeedGenerator
+
+from keras_deeptools.engine._sampling import sampling
+
+FEWEST_BITS = 0.01
+"""Rates from here to one minus it are drawn with 16 bits (off by under 1e-5)."""
+
+
+def seed_words(seed: int, position: tuple[int, ...], num_draws: int) -> np.ndarray:
+    """Seeds of all draws of a pass, from the user's seed and where the pass stands.
+
+    Args:
+        seed: Int, the user's seed.
+        position: Ints that tell this pass from every other.
+        num_draws: Int, number of draws in the pass.
+
+    Returns:
+        Uint32 array `(num_draws, 2)`.
+    """
+    text = ",".join(str(number) for number in (seed, *position))
+    digest = hashlib.shake_128(text.encode()).digest(8 * max(num_draws, 1))
+    return np.frombuffer(digest, dtype=np.uint32).reshape(-1, 2)
+
+
+class Draws:
+    """Stands in for the backend's random functions during one pass.
+
+    The pass holds `rows * samples` rows: row 0 of the data once for each sample, then
+    row 1, and so on. Numbers are drawn as `(rows, samples, ...)`, always for a block of
+    `block` rows of which the pass may cover a part, so that a row meets the same
+    numbers however the data are cut into batches.
+
+    Args:
+        seeds: Seeds, one for each draw, made by `sampling.seed_tensor`.
+        rows: Int, rows of data in the pass.
+        samples: Int, samples of each row.
+        coherent: Bool, whether all rows share the numbers.
+        block: Int, rows for which numbers are drawn, or None where the pass starts
+            at the first row of its block.
+        offset: Where in the block the pass starts.
+
+    Attributes:
+        count: Int, draws made so far.
+        foldable: Bool, whether every draw had a leading axis of rows.
+    """
+
+    def __init__(
+        self,
+        seeds: Any,
+        rows: int,
+        samples: int,
+        coherent: bool,
+        block: int,
+        offset: Any = None,
+    ) -> None:
+        self._seeds = seeds
+        self._rows = rows
+        self._samples = samples
+        self._coherent = coherent
+        self._block = block
+        self._offset = offset
+        self.count = 0
+        self.foldable = True
+
+    def dropout(
+        self, inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+    ) -> Any:
+        """In place of the backend's `dropout`."""
+        if rate == 0:
+            return inputs
+        if rate == 1:
+            return ops.zeros_like(inputs)
+        shape = tuple(inputs.shape)
+        if noise_shape is not None:
+            given = tuple(noise_shape)
+            shape = tuple(
+                own if size is None else size
+                for own, size in zip(shape, given, strict=True)
+            )
+        if FEWEST_BITS <= rate <= 1 - FEWEST_BITS:
+            drawn = self._drawn(sampling.bits, shape)
+            keep = drawn >= round(rate * 2**16) - 2**15
+        else:
+            keep = self._drawn(sampling.uniform, shape) >= rate
+        return ops.where(keep, inputs * (1 / (1 - rate)), ops.zeros((), inputs.dtype))
+
+    def uniform(
+        self,
+        shape: Any,
+        minval: float = 0.0,
+        maxval: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `uniform`."""
+        drawn = self._drawn(sampling.uniform, tuple(shape))
+        return ops.cast(drawn * (maxval - minval) + minval, _float_type(dtype))
+
+    def normal(
+        self,
+        shape: Any,
+        mean: float = 0.0,
+        stddev: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `normal`."""
+        drawn = self._drawn(sampling.normal, tuple(shape), sampling.NORMAL_BY_PREFIX)
+        return ops.cast(drawn * stddev + mean, _float_type(dtype))
+
+    def seeded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Another random function of the backend, with a seed of this pass."""
+
+        def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
+            return function(*args, seed=_FixedSeed(self._next_seed()), **kwargs)
+
+        return call
+
+    def _next_seed(self) -> Any:
+        self.count += 1
+        return self._seeds[self.count - 1]
+
+    def _drawn(
+        self,
+        draw: Callable[..., Any],
+        shape: tuple[int, ...],
+        by_prefix: bool = True,
+    ) -> Any:
+        """Numbers of this shape, or of one that broadcasts to the pass."""
+        seed = self._next_seed()
+        shape = tuple(int(size) for size in shape)
+        rows, samples = self._rows, self._samples
+        lead = shape[0] if shape else 1
+        rest = shape[1:]
+        shared = self._coherent or (lead == 1 and rows * samples > 1)
+        if lead == 1:
+            lead = rows * samples
+        if lead % (rows * samples):
+            self.foldable = self.foldable and samples == 1
+            return ops.reshape(draw(seed, 1, math.prod(shape)), shape)
+        inner = (lead // (rows * samples), *rest)
+        columns = samples * math.prod(inner)
+        if shared:
+            drawn = ops.broadcast_to(draw(seed, 1, columns), (rows, columns))
+        elif self._offset is not None:
+            drawn = draw(seed, self._block, columns)
+            drawn = sampling.rows_from(drawn, self._offset, rows)
+        else:
+            drawn = draw(seed, rows if by_prefix else self._block, columns)[:rows]
+        return ops.reshape(drawn, (lead, *rest))
+
+
+class _FixedSeed(SeedGenerator):
+    """A seed generator that gives one seed and has no state."""
+
+    def __init__(self, words: Any) -> None:
+        self._words = words
+        self._initial_seed = 0
+
+    def next(self, ordered: bool = True) -> Any:
+        return ops.convert_to_tensor(self._words)
+
+
+def _float_type(dtype: Any) -> Any:
+    return keras.config.floatx() if dtype is None else dtype

@@ -1,0 +1,91 @@
+"""Rows of any data that `predict` takes, in batches of a fixed size."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter
+
+
+class RowBatches:
+    """Batches of inputs as numpy arrays, cut anew from what the data come in.
+
+    Args:
+        x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
+            `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
+        batch_size: Int >= 1, rows in a batch; the last one may have fewer.
+
+    Attributes:
+        num_rows: Int, or None where only reading the data tells.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine._rows import RowBatches
+    >>> [batch.shape for batch in RowBatches(np.ones((5, 2)), batch_size=2)]
+    [(2, 2), (2, 2), (1, 2)]
+    """
+
+    def __init__(self, x: Any, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
+        self.num_rows = None
+        if type(self._adapter).__name__ == "ArrayDataAdapter":
+            self.num_rows = len(keras.tree.flatten(x)[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        held: list[Any] = []
+        count = 0
+        self._adapter.on_epoch_begin()
+        try:
+            for batch in self._adapter.get_numpy_iterator():
+                x = keras.utils.unpack_x_y_sample_weight(batch)[0]
+                held.append(x)
+                count += _length(x)
+                if count >= self._batch_size:
+                    yield from self._cut(held, count // self._batch_size)
+                    count %= self._batch_size
+        finally:
+            self._adapter.on_epoch_end()
+        if count:
+            yield _joined(held)
+
+    def _cut(self, held: list[Any], num_batches: int) -> Iterator[Any]:
+        """Takes whole batches from what is held, and leaves the rest there."""
+        size = self._batch_size
+        rows = _joined(held)
+        held.clear()
+        for i in range(num_batches):
+            yield _slice(rows, i * size, (i + 1) * size)
+        if _length(rows) > num_batches * size:
+            held.append(_slice(rows, num_batches * size, _length(rows)))
+
+
+def padded(x: Any, num_rows: int) -> Any:
+    """The rows of `x`, and the last one again up to `num_rows`."""
+    missing = num_rows - _length(x)
+    if missing <= 0:
+        return x
+    return keras.tree.map_structure(
+        lambda a: (
+            None
+            if a is None
+            else np.concatenate([a, np.repeat(a[-1:], missing, axis=0)])
+        ),
+        x,
+    )
+
+
+def _length(x: Any) -> int:
+    return len(keras.tree.flatten(x)[0])
+
+
+def _slice(x: Any, start: int, stop: int) -> Any:
+    return keras.tree.map_structure(lambda a: a[start:stop], x)
+
+
+def _joined(held: list[Any]) -> Any:
+    if len(held) == 1:
+        return held[0]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *held)

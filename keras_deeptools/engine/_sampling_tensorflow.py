@@ -1,0 +1,88 @@
+"""Random numbers and compiled functions for stochastic passes, on TensorFlow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+PADS_ROWS = True
+"""Whether batches are padded to few shapes, because every shape is compiled."""
+NORMAL_BY_PREFIX = True
+"""Whether `normal` for fewer rows gives the first of more rows."""
+
+
+def seed_tensor(words: np.ndarray) -> Any:
+    """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
+    return tf.constant(words.view(np.int32))
+
+
+def bits(seed: Any, rows: int, columns: int) -> Any:
+    """Random int16 of shape `(rows, columns)`; fewer rows are the first of more."""
+    words = tf.random.stateless_uniform(
+        (rows, -(-columns // 2)), seed, None, None, tf.int32, alg="philox"
+    )
+    pairs = tf.reshape(tf.bitcast(words, tf.int16), (rows, -1))
+    return pairs[:, :columns] if columns % 2 else pairs
+
+
+def uniform(seed: Any, rows: int, columns: int) -> Any:
+    """Random float32 in [0, 1) of shape `(rows, columns)`."""
+    return tf.random.stateless_uniform((rows, columns), seed, alg="philox")
+
+
+def normal(seed: Any, rows: int, columns: int) -> Any:
+    """Random float32 from N(0, 1) of shape `(rows, columns)`."""
+    return tf.random.stateless_normal((rows, columns), seed, alg="philox")
+
+
+def rows_from(x: Any, start: Any, rows: int) -> Any:
+    """The `rows` rows of `x` from row `start` on."""
+    if x.shape[0] == rows:
+        return x
+    return tf.ensure_shape(x[start : start + rows], (rows, *x.shape[1:]))
+
+
+def compiled(
+    function: Callable[..., Any], variables: list[Any], static: tuple[str, ...] = ()
+) -> Callable[..., Any]:
+    """`function` compiled; the variables' values are read anew at every call.
+
+    Args:
+        function: Called with tensors by position and what is `static` by keyword.
+        variables: Keras variables that it reads.
+        static: Names of hashable keyword arguments.
+    """
+    graphs: dict[Any, Callable[..., Any]] = {}
+
+    def call(*args: Any, **options: Any) -> Any:
+        tensors = keras.tree.map_structure(_tensor, args)
+        key = (
+            *sorted(options.items()),
+            *(None if t is None else t.shape for t in keras.tree.flatten(tensors)),
+        )
+        if key not in graphs:
+            # A function for each shape, or TensorFlow warns of tracing one too often.
+            graphs[key] = tf.function(_stateless(function), autograph=False)
+        return graphs[key](*tensors, **options)
+
+    return call
+
+
+def traced(function: Callable[..., Any], *args: Any) -> None:
+    """Runs the Python code of `function` once, without computing anything."""
+    graph = tf.function(_stateless(function), autograph=False)
+    graph.get_concrete_function(*keras.tree.map_structure(_tensor, args))
+
+
+def _stateless(function: Callable[..., Any]) -> Callable[..., Any]:
+    def stateless(*args: Any, **options: Any) -> Any:
+        with keras.StatelessScope():
+            return function(*args, **options)
+
+    return stateless
+
+
+def _tensor(x: Any) -> Any:
+    return None if x is None else tf.convert_to_tensor(x)

@@ -1,0 +1,194 @@
+"""The result of Monte Carlo dropout prediction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.uncertainty._entropy import BERNOULLI, VALUES, entropy
+from keras_deeptools.uncertainty._output_statistics import OutputStatistics
+from keras_deeptools.uncertainty._variance_parts import VarianceParts, variance_parts
+
+
+@dataclass(frozen=True, eq=False)
+class MCPrediction:
+    """What `mc_predict` found out about every row of the data.
+
+    Made by `mc_predict`. Everything is an array with the axis of rows first; for a
+    model with several outputs it is a list or dict of them, as the model's own outputs
+    are. Entropies are in nats, and are for outputs that are probabilities: those of
+    classes add up to one over the last axis; others in [0, 1] are taken as
+    probabilities of "yes", each on its own.
+
+    Attributes:
+        num_samples: Int array `(rows,)`, samples taken of each row.
+        seed: Int, with which `mc_predict` gives the same result again.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.uncertainty import mc_predict
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    ... )
+    >>> prediction = mc_predict(model, np.ones((3, 4)), seed=1, verbose=0)
+    >>> prediction.num_samples
+    array([100, 100, 100])
+    >>> bool((prediction.standard_error == prediction.std / 10).all())
+    True
+    """
+
+    _statistics: tuple[OutputStatistics, ...] = field(repr=False)
+    _structure: Any = field(repr=False)
+    num_samples: np.ndarray
+    seed: int
+    _samples: tuple[np.ndarray, ...] | None = field(repr=False, default=None)
+
+    @property
+    def mean(self) -> Any:
+        """Mean of the samples, float32 `(rows, ...)`: the prediction."""
+        return self._packed(lambda s: s.mean)
+
+    @property
+    def std(self) -> Any:
+        """Standard deviation of the samples (n - 1), float32; NaN for one sample."""
+        return self._packed(self._deviation)
+
+    @property
+    def standard_error(self) -> Any:
+        """Monte Carlo standard error of `mean`."""
+        return self._packed(lambda s: self._deviation(s) / self._root_count(s.mean))
+
+    @property
+    def samples(self) -> Any:
+        """All samples `(num_samples, rows, ...)`, with `return_samples=True`."""
+        if self._samples is None:
+            raise ValueError(
+                "MCPrediction: `samples` are kept only on demand. Received: a "
+                "prediction without. Call `mc_predict(..., return_samples=True)`."
+            )
+        return self._pack([np.swapaxes(each, 0, 1) for each in self._samples])
+
+    @property
+    def predictive_entropy(self) -> Any:
+        """Entropy of the mean: all uncertainty, of data and of model."""
+        return self._packed(lambda s: self._total_entropy(s))
+
+    @property
+    def expected_entropy(self) -> Any:
+        """Mean entropy of the samples: the part that lies in the data (aleatoric)."""
+        return self._packed(lambda s: self._checked(s).entropy_mean)
+
+    @property
+    def expected_entropy_error(self) -> Any:
+        """Monte Carlo standard error of `expected_entropy`."""
+
+        def error(s: OutputStatistics) -> np.ndarray:
+            squares = self._checked(s).entropy_squares
+            assert squares is not None
+            variance = squares / self._degrees(squares)
+            return np.sqrt(variance) / self._root_count(squares)
+
+        return self._packed(error)
+
+    @property
+    def mutual_information(self) -> Any:
+        """Predictive less expected entropy: the part that lies in the model (epistemic).
+
+        The plug-in estimate is too small by a factor of nearly (n - 1) / n for n
+        samples; it is multiplied by n / (n - 1). NaN for one sample.
+        """
+
+        def information(s: OutputStatistics) -> np.ndarray:
+            expected = self._checked(s).entropy_mean
+            assert expected is not None
+            plug_in = np.maximum(self._total_entropy(s) - expected, 0)
+            n = self._counts(plug_in)
+            return plug_in * n / self._degrees(plug_in)
+
+        return self._packed(information)
+
+    @property
+    def variation_ratio(self) -> Any:
+        """Fraction of the samples that do not choose the most frequent class."""
+
+        def ratio(s: OutputStatistics) -> np.ndarray:
+            counted = self._checked(s).votes
+            assert counted is not None
+            n = self._counts(counted)
+            if s.kind == BERNOULLI:
+                return 1 - np.maximum(counted, n - counted) / n
+            return 1 - (counted / n).max(axis=-1)
+
+        return self._packed(ratio)
+
+    def variance(self, mean: Any = None, variance: Any = None) -> VarianceParts:
+        """Law of total variance: of the model (epistemic) and of the data (aleatoric).
+
+        Args:
+            mean: Which output predicts the mean: its key or index, or for one output
+                with several columns the column. None for an only output.
+            variance: Which one predicts the variance of the data, > 0 (not its
+                logarithm, nor a standard deviation). None if there is none: the
+                aleatoric part is then zero.
+
+        Returns:
+            `VarianceParts`.
+
+        Raises:
+            ValueError: If an output is not there, or variances are negative.
+        """
+        return variance_parts(self.mean, self.std, mean, variance)
+
+    def __str__(self) -> str:
+        rows = len(self.num_samples)
+        least, most = self.num_samples.min(), self.num_samples.max()
+        samples = f"{most}" if least == most else f"{least} to {most}"
+        lines = [f"{rows} rows, {samples} samples each, seed {self.seed}"]
+        for path, s in zip(self._names(), self._statistics, strict=True):
+            line = f"{path}{s.kind}, shape {s.mean.shape[1:]}: "
+            line += f"mean std {np.mean(self._deviation(s)):.3g}"
+            if s.entropy_mean is not None:
+                total = np.mean(self._total_entropy(s))
+                line += f", predictive entropy {total:.3g} nats"
+                line += f", of them {total - np.mean(s.entropy_mean):.3g} of the model"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def _names(self) -> list[str]:
+        paths = [path for path, _ in keras.tree.flatten_with_path(self._structure)]
+        return ["".join(f"{part}: " for part in path) for path in paths]
+
+    def _packed(self, function: Callable[[OutputStatistics], Any]) -> Any:
+        found = [np.asarray(function(each), np.float32) for each in self._statistics]
+        return self._pack(found)
+
+    def _pack(self, arrays: list[np.ndarray]) -> Any:
+        return keras.tree.pack_sequence_as(self._structure, arrays)
+
+    def _checked(self, s: OutputStatistics) -> OutputStatistics:
+        if s.kind == VALUES:
+            raise ValueError(
+                "MCPrediction: entropies are for outputs that are probabilities. "
+                f"Received: an output of shape {s.mean.shape} with other values. End "
+                'the model with "softmax" or "sigmoid", or use `std`.'
+            )
+        return s
+
+    def _total_entropy(self, s: OutputStatistics) -> np.ndarray:
+        return entropy(self._checked(s).mean, s.kind)
+
+    def _counts(self, like: np.ndarray) -> np.ndarray:
+        return self.num_samples.reshape(-1, *[1] * (like.ndim - 1))
+
+    def _degrees(self, like: np.ndarray) -> np.ndarray:
+        n = self._counts(like)
+        return np.where(n > 1, n - 1, np.nan)
+
+    def _root_count(self, like: np.ndarray) -> np.ndarray:
+        return np.sqrt(self._counts(like))
+
+    def _deviation(self, s: OutputStatistics) -> np.ndarray:
+        return np.sqrt(s.squares / self._degrees(s.squares))
