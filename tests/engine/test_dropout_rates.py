@@ -7,8 +7,6 @@ from keras import layers
 
 from keras_deeptools.engine import stochastic_layers, with_dropout_rate
 
-SEQUENCES = np.random.default_rng(0).normal(size=(4, 5, 6)).astype("float32")
-
 
 def every_kind():
     inputs = keras.Input((5, 6))
@@ -38,27 +36,24 @@ def rates_in(config):
             yield from rates_in(value)
 
 
-def test_every_kind_of_layer_gets_the_rate_and_the_original_keeps_its_own():
-    model = every_kind()
+@pytest.fixture(scope="module")
+def model():
+    return every_kind()
+
+
+def test_every_kind_of_layer_gets_the_rate_and_the_original_keeps_its_own(model):
     copied = with_dropout_rate(model, 0.25)
     assert len(stochastic_layers(copied)) == len(stochastic_layers(model)) >= 9
     assert set(rates_in(copied.get_config())) == {0.25}
     assert set(rates_in(model.get_config())) == {0.5}
-    np.testing.assert_allclose(
-        copied.predict(SEQUENCES, verbose=0),
-        model.predict(SEQUENCES, verbose=0),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    for theirs, ours in zip(copied.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(theirs, ours)
 
 
-def test_a_rate_of_zero_silences_every_kind_of_layer():
-    copied = with_dropout_rate(every_kind(), 0.0)
+def test_a_rate_of_zero_silences_every_kind_of_layer(model):
+    copied = with_dropout_rate(model, 0.0)
     assert stochastic_layers(copied) == []
-    outputs = [
-        keras.ops.convert_to_numpy(copied(SEQUENCES, training=True)) for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*outputs)
+    assert set(rates_in(copied.get_config())) == set()
 
 
 def test_layers_with_a_rate_of_zero_keep_it():
