@@ -35,15 +35,16 @@ def seed_words(seed: int, position: tuple[int, ...], num_draws: int) -> np.ndarr
 class Draws:
     """Stands in for the backend's random functions during one pass.
 
-    The pass holds `rows * samples` rows: row 0 of the data once for each sample, then
-    row 1, and so on. Numbers are drawn as `(rows, samples, ...)`, always for a block of
-    `block` rows of which the pass may cover a part, so that a row meets the same
-    numbers however the data are cut into batches.
+    The pass holds row 0 of the data once for each sample, then row 1, and so on. The
+    samples come in groups with seeds of their own. Numbers for a group are drawn as
+    `(rows, samples, ...)`, always for a block of `block` rows of which the pass may
+    cover a part, so that a row meets the same numbers however the data are cut.
 
     Args:
-        seeds: Seeds, one for each draw, made by `sampling.seed_tensor`.
+        seeds: For each group of samples the seeds of all draws, made by
+            `sampling.seed_tensor`.
         rows: Int, rows of data in the pass.
-        samples: Int, samples of each row.
+        samples: Int, samples in a group.
         coherent: Bool, whether all rows share the numbers.
         block: Int, rows for which numbers are drawn, or None where the pass starts
             at the first row of its block.
@@ -92,7 +93,7 @@ class Draws:
             keep = drawn >= round(rate * 2**16) - 2**15
         else:
             keep = self._drawn(sampling.uniform, shape) >= rate
-        return ops.where(keep, inputs * (1 / (1 - rate)), ops.zeros((), inputs.dtype))
+        return sampling.masked(inputs, keep, 1 / (1 - rate))
 
     def uniform(
         self,
@@ -122,13 +123,14 @@ class Draws:
         """Another random function of the backend, with a seed of this pass."""
 
         def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
-            return function(*args, seed=_FixedSeed(self._next_seed()), **kwargs)
+            return function(*args, seed=_FixedSeed(self._next_seeds()[0]), **kwargs)
 
         return call
 
-    def _next_seed(self) -> Any:
+    def _next_seeds(self) -> list[Any]:
+        """For each group of samples the seed of the next draw."""
         self.count += 1
-        return self._seeds[self.count - 1]
+        return [group[self.count - 1] for group in self._seeds]
 
     def _drawn(
         self,
@@ -137,27 +139,39 @@ class Draws:
         by_prefix: bool = True,
     ) -> Any:
         """Numbers of this shape, or of one that broadcasts to the pass."""
-        seed = self._next_seed()
+        seeds = self._next_seeds()
         shape = tuple(int(size) for size in shape)
-        rows, samples = self._rows, self._samples
+        copies = self._rows * self._samples * len(seeds)
         lead = shape[0] if shape else 1
-        rest = shape[1:]
-        shared = self._coherent or (lead == 1 and rows * samples > 1)
-        if lead == 1:
-            lead = rows * samples
-        if lead % (rows * samples):
-            self.foldable = self.foldable and samples == 1
-            return ops.reshape(draw(seed, 1, math.prod(shape)), shape)
-        inner = (lead // (rows * samples), *rest)
-        columns = samples * math.prod(inner)
+        if lead % copies and lead > 1:
+            self.foldable = self.foldable and self._samples * len(seeds) == 1
+            return ops.reshape(draw(seeds[0], 1, math.prod(shape)), shape)
+        # A mask that the whole batch shares is one for each sample here.
+        shared = self._coherent or (lead == 1 and copies > 1)
+        lead = max(lead, copies)
+        inner = (lead // copies, *shape[1:])
+        columns = self._samples * math.prod(inner)
+        groups = [self._group(draw, s, columns, shared, by_prefix) for s in seeds]
+        drawn = groups[0] if len(groups) == 1 else ops.concatenate(groups, axis=1)
+        return ops.reshape(drawn, (lead, *shape[1:]))
+
+    def _group(
+        self,
+        draw: Callable[..., Any],
+        seed: Any,
+        columns: int,
+        shared: bool,
+        by_prefix: bool,
+    ) -> Any:
+        """Numbers `(rows, columns)` for one group of samples."""
+        rows = self._rows
         if shared:
-            drawn = ops.broadcast_to(draw(seed, 1, columns), (rows, columns))
-        elif self._offset is not None:
-            drawn = draw(seed, self._block, columns)
-            drawn = sampling.rows_from(drawn, self._offset, rows)
-        else:
-            drawn = draw(seed, rows if by_prefix else self._block, columns)[:rows]
-        return ops.reshape(drawn, (lead, *rest))
+            return ops.broadcast_to(draw(seed, 1, columns), (rows, columns))
+        if self._offset is not None:
+            return sampling.rows_from(
+                draw(seed, self._block, columns), self._offset, rows
+            )
+        return draw(seed, rows if by_prefix else self._block, columns)[:rows]
 
 
 class _FixedSeed(SeedGenerator):

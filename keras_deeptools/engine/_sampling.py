@@ -1,4 +1,4 @@
-"""Random numbers and compiled functions for stochastic passes, on the active backend."""
+"""Random numbers and compiled functions of the active backend."""
 
 import importlib
 from types import ModuleType

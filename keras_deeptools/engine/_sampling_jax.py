@@ -40,6 +40,11 @@ def _key(seed: Any) -> Any:
     return jax.random.wrap_key_data(seed, impl="threefry2x32")
 
 
+def masked(x: Any, keep: Any, scale: float) -> Any:
+    """`x * scale` where `keep`, else zero; `keep` broadcasts to `x`."""
+    return jnp.where(keep, x * scale, jnp.zeros((), x.dtype))
+
+
 def rows_from(x: Any, start: Any, rows: int) -> Any:
     """The `rows` rows of `x` from row `start` on."""
     if x.shape[0] == rows:

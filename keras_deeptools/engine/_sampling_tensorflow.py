@@ -1,5 +1,6 @@
 """Random numbers and compiled functions for stochastic passes, on TensorFlow."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,11 @@ def normal(seed: Any, rows: int, columns: int) -> Any:
     return tf.random.stateless_normal((rows, columns), seed, alg="philox")
 
 
+def masked(x: Any, keep: Any, scale: float) -> Any:
+    """`x * scale` where `keep`, else zero; `keep` broadcasts to `x`."""
+    return tf.where(keep, x * tf.cast(scale, x.dtype), tf.zeros((), x.dtype))
+
+
 def rows_from(x: Any, start: Any, rows: int) -> Any:
     """The `rows` rows of `x` from row `start` on."""
     if x.shape[0] == rows:
@@ -63,9 +69,11 @@ def compiled(
             *(None if t is None else t.shape for t in keras.tree.flatten(tensors)),
         )
         if key not in graphs:
-            # A function for each shape, or TensorFlow warns of tracing one too often.
-            graphs[key] = tf.function(_stateless(function), autograph=False)
-        return graphs[key](*tensors, **options)
+            # Concrete, because TensorFlow warns of functions that it traces often.
+            run = _stateless(functools.partial(function, **options))
+            graph = tf.function(run, autograph=False)
+            graphs[key] = graph.get_concrete_function(*tensors)
+        return graphs[key](*tensors)
 
     return call
 
@@ -77,9 +85,9 @@ def traced(function: Callable[..., Any], *args: Any) -> None:
 
 
 def _stateless(function: Callable[..., Any]) -> Callable[..., Any]:
-    def stateless(*args: Any, **options: Any) -> Any:
+    def stateless(*args: Any) -> Any:
         with keras.StatelessScope():
-            return function(*args, **options)
+            return function(*args)
 
     return stateless
 

@@ -45,6 +45,11 @@ def _generator(seed: Any) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(seed[0]) << 32 | int(seed[1]))
 
 
+def masked(x: Any, keep: Any, scale: float) -> Any:
+    """`x * scale` where `keep`, else zero; `keep` broadcasts to `x`."""
+    return (x * scale).masked_fill_(~keep, 0)
+
+
 def rows_from(x: Any, start: Any, rows: int) -> Any:
     """The `rows` rows of `x` from row `start` on."""
     return x[start : start + rows]

@@ -45,7 +45,7 @@ class Parts:
 
     def __init__(self, model: keras.Model) -> None:
         graph = graph_of(model)
-        self._model = weakref.ref(model)
+        self._model: Any = weakref.ref(model)
         self.is_split = graph is not None
         self.trunk_variables: list[Any] = []
         self.head_variables = model.variables
@@ -135,9 +135,10 @@ def _flatten(
     steps.append(Step(_entering(graph, pack), None, sources, entry))
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
-            inputs = [names.get(slot) for slot in _slots(node.input_tensors, use)]
-            if node.is_input or None in inputs:
+            taken = _slots(node.input_tensors, use)
+            if node.is_input or any(slot not in names for slot in taken):
                 continue
+            inputs = [names[slot] for slot in taken]
             outputs = _slots(node.outputs, use)
             nested = graph_of(node.operation)
             if nested is None or id(node.operation) not in drawing:
@@ -154,7 +155,7 @@ def _flatten(
 
 
 def _entering(graph: Functional, pack: Callable[[list[Any]], Any]) -> Callable:
-    weakly = weakref.ref(graph)
+    weakly: Any = weakref.ref(graph)
 
     def run(values: list[Any]) -> list[Any]:
         masks = [get_keras_mask(value) for value in keras.tree.flatten(values)]

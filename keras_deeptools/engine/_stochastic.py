@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from numbers import Real
 from typing import Any
 
 import keras
@@ -75,7 +74,7 @@ def _is_stochastic(layer: keras.Layer) -> bool:
     if type(layer).__module__.startswith("keras.") or not layer._seed_generators:
         return False
     return "drop" in type(layer).__name__.lower() or any(
-        "drop" in name.lower() and isinstance(value, Real) and value > 0
+        "drop" in name.lower() and isinstance(value, int | float) and value > 0
         for name, value in vars(layer).items()
     )
 

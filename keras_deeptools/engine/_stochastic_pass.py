@@ -45,8 +45,9 @@ class Tile:
     Attributes:
         start: Int, first row of the features in the pass.
         rows: Int, number of rows.
-        samples: Int, samples of each row.
-        position: Ints that tell the draws of this pass from those of any other.
+        samples: Int, samples of each row in a group.
+        positions: For each group of samples, ints that tell its draws from those of
+            any other group and block.
         block: Int, rows for which numbers are drawn.
         offset: Int, first row in its block, or None for 0 and a block that may end
             before its time.
@@ -56,7 +57,7 @@ class Tile:
     start: int
     rows: int
     samples: int
-    position: tuple[int, ...]
+    positions: tuple[tuple[int, ...], ...]
     block: int
     offset: int | None
     coherent: bool
@@ -107,15 +108,15 @@ class StochasticPass:
             tile: `Tile`.
 
         Returns:
-            For each output an array `(rows, samples, ...)`.
+            For each output an array `(rows, samples in all groups, ...)`.
         """
         num_draws = self.shape(features).num_draws
-        words = seed_words(seed, tile.position, num_draws)
+        words = [seed_words(seed, each, num_draws) for each in tile.positions]
         offset = None if tile.offset is None else np.int32(tile.offset)
         with _modules_kept(self._model()):
             outputs = self._head(
                 features,
-                sampling.seed_tensor(words),
+                [sampling.seed_tensor(each) for each in words],
                 np.int32(tile.start),
                 offset,
                 rows=tile.rows,
@@ -138,6 +139,7 @@ class StochasticPass:
         block: int,
     ) -> list[Any]:
         draws = Draws(seeds, rows, samples, coherent, block, offset)
+        samples *= len(seeds)
         with dropping(self._model(), draws):
             outputs = self._parts.head(_folded(features, start, rows, samples))
         found = []
@@ -153,7 +155,7 @@ class StochasticPass:
 
     def _look(self, features: Any) -> Shape:
         widest = 1
-        draws = Draws(_SameSeed(), 1, PROBE, False, 1)
+        draws = Draws([_SameSeed()], 1, PROBE, False, 1)
         structure = None
 
         def observe(outputs: Any) -> None:
@@ -198,7 +200,7 @@ def stochastic_pass(model: keras.Model) -> StochasticPass:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import stochastic_pass
+    >>> from keras_deeptools.engine._stochastic_pass import stochastic_pass
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
     >>> stochastic_pass(model) is stochastic_pass(model)
     True

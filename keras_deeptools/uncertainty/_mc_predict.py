@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import stochastic_layers, stochastic_pass
+from keras_deeptools.engine import stochastic_layers
+from keras_deeptools.engine._stochastic_pass import stochastic_pass
 from keras_deeptools.uncertainty._decided import decided
 from keras_deeptools.uncertainty._mc_arguments import check_arguments, check_model
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction

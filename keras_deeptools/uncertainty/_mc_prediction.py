@@ -87,7 +87,6 @@ class MCPrediction:
 
         def error(s: OutputStatistics) -> np.ndarray:
             squares = self._checked(s).entropy_squares
-            assert squares is not None
             variance = squares / self._degrees(squares)
             return np.sqrt(variance) / self._root_count(squares)
 
@@ -95,7 +94,7 @@ class MCPrediction:
 
     @property
     def mutual_information(self) -> Any:
-        """Predictive less expected entropy: the part that lies in the model (epistemic).
+        """Predictive less expected entropy: the part that lies in the model.
 
         The plug-in estimate is too small by a factor of nearly (n - 1) / n for n
         samples; it is multiplied by n / (n - 1). NaN for one sample.
@@ -103,7 +102,6 @@ class MCPrediction:
 
         def information(s: OutputStatistics) -> np.ndarray:
             expected = self._checked(s).entropy_mean
-            assert expected is not None
             plug_in = np.maximum(self._total_entropy(s) - expected, 0)
             n = self._counts(plug_in)
             return plug_in * n / self._degrees(plug_in)
@@ -116,7 +114,6 @@ class MCPrediction:
 
         def ratio(s: OutputStatistics) -> np.ndarray:
             counted = self._checked(s).votes
-            assert counted is not None
             n = self._counts(counted)
             if s.kind == BERNOULLI:
                 return 1 - np.maximum(counted, n - counted) / n

@@ -25,9 +25,9 @@ class OutputStatistics:
     kind: str
     mean: np.ndarray
     squares: np.ndarray
-    entropy_mean: np.ndarray | None = None
-    entropy_squares: np.ndarray | None = None
-    votes: np.ndarray | None = None
+    entropy_mean: Any = None
+    entropy_squares: Any = None
+    votes: Any = None
 
 
 def statistics_of(samples: np.ndarray) -> OutputStatistics:
@@ -56,12 +56,7 @@ def joined(
         Moments(first.mean, first.squares), n, Moments(second.mean, second.squares), m
     )
     result = replace(first, mean=moments.mean, squares=moments.squares)
-    if (
-        first.entropy_mean is None
-        or first.entropy_squares is None
-        or second.entropy_mean is None
-        or second.entropy_squares is None
-    ):
+    if first.kind == VALUES:
         return result
     entropies = merged(
         Moments(first.entropy_mean, first.entropy_squares),
@@ -111,7 +106,7 @@ def _alike(*parts: OutputStatistics) -> tuple[OutputStatistics, ...]:
 
 def _mapped(function: Any, *parts: OutputStatistics) -> OutputStatistics:
     names = [field.name for field in fields(OutputStatistics)[1:]]
-    values = {}
+    values: dict[str, Any] = {}
     for name in names:
         arrays = [getattr(part, name) for part in parts]
         values[name] = None if arrays[0] is None else function(*arrays)

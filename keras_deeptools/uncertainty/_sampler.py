@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import StochasticPass, Tile
 from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._stochastic_pass import StochasticPass, Tile
 from keras_deeptools.uncertainty._output_statistics import (
     OutputStatistics,
     joined,
@@ -19,8 +19,10 @@ BLOCK = 32
 """Most rows for which random numbers are drawn at once."""
 BLOCK_ELEMENTS = 2**25
 """Most elements of the largest tensor, for one sample of a block of rows."""
-PASS_ELEMENTS = 2**22
-"""Most elements of the largest tensor in a pass, if it has several samples."""
+PASS_ELEMENTS = 2**20
+"""Most elements of the largest tensor in a pass: it should fit into a cache."""
+GROUP = 32
+"""Most samples for which random numbers are drawn at once."""
 MOST_SAMPLES = 128
 """Most samples in a pass, so that memory stays the same from there on."""
 
@@ -74,7 +76,7 @@ class Sampler:
             verbose=1 if verbose == "auto" else verbose,
             unit_name="sample",
         )
-        self._block = self._samples = 0
+        self._block = self._group = 0
         self._kept: list[Any] = []
         self._taken = 0
         self.num_rows = 0
@@ -149,8 +151,9 @@ class Sampler:
         while self._block > 1 and self._block * shape.width > BLOCK_ELEMENTS:
             self._block //= 2
         most = PASS_ELEMENTS // (self._block * shape.width)
-        most = max(1, min(most, MOST_SAMPLES)) if shape.foldable else 1
-        self._samples = -(-self._num_samples // -(-self._num_samples // most))
+        most = max(1, min(most, GROUP)) if shape.foldable else 1
+        self._group = _even_share(self._num_samples, most)
+        self._shape = shape
         return features
 
     def _padded(self, count: int) -> int:
@@ -177,21 +180,37 @@ class Sampler:
         num_samples = num_samples or self._num_samples
         block = first_row // self._block
         is_whole = self._batch_rows >= self._block
-        for taken in range(0, num_samples, self._samples):
+        tile_rows = min(self._padded(rows), self._block)
+        samples = self._samples_per_pass(tile_rows, num_samples)
+        for taken in range(0, num_samples, samples):
+            firsts = range(done + taken, done + taken + samples, self._group)
             tile = Tile(
                 start=start,
-                rows=min(self._padded(rows), self._block),
-                samples=self._samples,
-                position=(done + taken, -1 if self._coherent else block),
+                rows=tile_rows,
+                samples=self._group,
+                positions=tuple((f, -1 if self._coherent else block) for f in firsts),
                 block=self._block,
                 offset=None if is_whole else first_row % self._block,
                 coherent=self._coherent,
             )
             outputs = self._passes.outputs(features, self._seed, tile)
-            count = min(self._samples, num_samples - taken)
+            count = min(samples, num_samples - taken)
             self._taken += rows * count
             self._bar.update(self._taken, finalize=False)
             yield [output[:rows, :count] for output in outputs]
+
+    def _samples_per_pass(self, rows: int, num_samples: int) -> int:
+        """A number of whole groups; more of them where there are few rows."""
+        if not self._shape.foldable:
+            return 1
+        most = PASS_ELEMENTS // (rows * self._group * self._shape.width)
+        most = max(1, min(most, MOST_SAMPLES // self._group))
+        return self._group * _even_share(-(-num_samples // self._group), most)
+
+
+def _even_share(total: int, most: int) -> int:
+    """The size of equal parts of `total`, none over `most`."""
+    return -(-total // -(-total // most))
 
 
 def _together(parts: list[list[np.ndarray]]) -> list[OutputStatistics]:
