@@ -2,11 +2,12 @@
 
     python benchmarks/calibration.py [--seeds 5] [--picture docs/images/calibration.png]
 
-An MLP (64-128-128-10, dropout .3) is trained for 150 epochs on 300 of the 1,797 digits
-of scikit-learn whose labels are wrong one time in ten, which makes it too sure of
-itself. The temperature is fitted on 400 rows, everything is measured on the other
-1,097, whose labels are as noisy. Monte Carlo predictions take 200 masks. Printed are
-mean and standard deviation over seeds, which vary the split, the noise and the weights.
+An MLP (64-128-128-10, dropout .3) is trained for 100 epochs on 600 of the 1,797 digits
+of scikit-learn, with pixels in [0, 1] and Gaussian noise of standard deviation .4 on
+them, which leaves room for error and makes the network too sure of itself. The
+temperature is fitted on 400 rows, everything is measured on the other 797. Monte Carlo
+predictions take 200 masks. Printed are mean and standard deviation over seeds, which
+vary the split, the noise and the weights.
 """
 
 import argparse
@@ -25,18 +26,17 @@ from keras_deeptools.uncertainty import (
     risk_coverage_curve,
 )
 
-NOISE = 0.1
-NUM_TRAINED, NUM_FITTED = 300, 400
+NOISE = 0.4
+NUM_TRAINED, NUM_FITTED = 600, 400
 
 
 def digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffled images in [0, 1] and labels, of which a tenth are drawn anew."""
+    """Shuffled images in [0, 1] with noise on them, and labels."""
     random = np.random.default_rng(seed)
     x, y = load_digits(return_X_y=True)
     order = random.permutation(len(x))
-    x, y = x[order].astype("float32") / 16, y[order]
-    wrong = random.uniform(size=len(y)) < NOISE
-    return x, np.where(wrong, random.integers(0, 10, len(y)), y)
+    x = x[order] / 16 + NOISE * random.normal(size=x.shape)
+    return x.astype("float32"), y[order]
 
 
 def trained(x: np.ndarray, y: np.ndarray, epochs: int) -> keras.Model:
@@ -115,7 +115,7 @@ def main() -> None:
     """Print the table, and draw the first seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--picture", default=None)
     arguments = parser.parse_args()
     tables: dict[str, list[dict[str, float]]] = {}
@@ -127,12 +127,12 @@ def main() -> None:
             tables.setdefault(name, []).append(measures(probabilities, labels))
     print(f"\n{keras.backend.backend()}, {arguments.seeds} seeds: mean +- deviation")
     names = list(tables["plain"][0])
-    print(f"{'':22}" + "".join(f"{name:>17}" for name in names))
+    print(f"{'':22}" + "".join(f"{name:>18}" for name in names))
     for method, rows in tables.items():
         cells = ""
         for name in names:
             values = [row[name] for row in rows]
-            cells += f"{f'{np.mean(values):.4f} +- {np.std(values):.4f}':>17}"
+            cells += f"{f'{np.mean(values):.4f} +- {np.std(values):.4f}':>18}"
         print(f"{method:22}{cells}")
 
 
