@@ -107,7 +107,7 @@ def draw(probabilities: dict[str, np.ndarray], labels: np.ndarray, path: str) ->
         diagram = reliability_diagram(probabilities[name], labels, num_bins=10)
         diagram.plot(ax)
         error = diagram.expected_calibration_error
-        ax.set_title(f"{title}: expected calibration error {error:.3f}")
+        ax.set_title(f"{title}\nexpected calibration error {error:.3f}")
     figure.savefig(path, dpi=110)
 
 
