@@ -49,10 +49,12 @@ class Draws:
         block: Int, rows for which numbers are drawn, or None where the pass starts
             at the first row of its block.
         offset: Where in the block the pass starts.
+        rowless: Indices of the draws for what has no axis of rows (such as weights);
+            None to find them out, by their size.
 
     Attributes:
         count: Int, draws made so far.
-        foldable: Bool, whether every draw had a leading axis of rows.
+        rowless: Those found out.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Draws:
         coherent: bool,
         block: int,
         offset: Any = None,
+        rowless: tuple[int, ...] | None = None,
     ) -> None:
         self._seeds = seeds
         self._rows = rows
@@ -71,7 +74,8 @@ class Draws:
         self._block = block
         self._offset = offset
         self.count = 0
-        self.foldable = True
+        self.rowless = rowless or ()
+        self._is_first_look = rowless is None
 
     def dropout(
         self, inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
@@ -143,8 +147,9 @@ class Draws:
         shape = tuple(int(size) for size in shape)
         copies = self._rows * self._samples * len(seeds)
         lead = shape[0] if shape else 1
-        if lead % copies and lead > 1:
-            self.foldable = self.foldable and self._samples * len(seeds) == 1
+        if self._is_first_look and lead % copies and lead > 1:
+            self.rowless += (self.count - 1,)
+        if self.count - 1 in self.rowless:
             return ops.reshape(draw(seeds[0], 1, math.prod(shape)), shape)
         # A mask that the whole batch shares is one for each sample here.
         shared = self._coherent or (lead == 1 and copies > 1)

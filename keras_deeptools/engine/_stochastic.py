@@ -15,7 +15,6 @@ from keras_deeptools.engine._sampling import random_functions
 
 DROPOUT = (
     keras.layers.Dropout,
-    keras.layers.SpatialDropout1D.__bases__[0],
     keras.layers.AlphaDropout,
     keras.layers.GaussianDropout,
 )

@@ -17,6 +17,19 @@ from keras_deeptools.engine._sampling import sampling
 from keras_deeptools.engine._split import Parts
 from keras_deeptools.engine._stochastic import dropping
 
+CHANGED_BY_USE = {
+    "_called",
+    "_initial_epoch",
+    "_jax_state_synced",
+    "predict_function",
+    "stop_evaluating",
+    "stop_predicting",
+    "stop_training",
+    "test_function",
+    "train_function",
+    "training",
+}
+"""Attributes that `fit` and the like change, and that no trace depends on."""
 PROBE = 13
 """Samples in the first, small pass; hardly any weight has axes that it divides."""
 
@@ -28,13 +41,14 @@ class Shape:
     Attributes:
         width: Int, elements of the largest tensor for one sample of one row.
         num_draws: Int, random draws in a pass.
-        foldable: Bool, whether several samples fit into one pass.
+        rowless: Indices of the draws for what has no axis of rows, such as weights;
+            if there are any, a pass has room for one sample.
         outputs: The outputs' structure, with None for tensors.
     """
 
     width: int
     num_draws: int
-    foldable: bool
+    rowless: tuple[int, ...]
     outputs: Any
 
 
@@ -79,7 +93,7 @@ class StochasticPass:
         self.pads_rows = sampling.PADS_ROWS
         self.is_split = self._parts.is_split
         self._shapes: dict[Any, Shape] = {}
-        static = ("rows", "samples", "coherent", "block")
+        static = ("rows", "samples", "coherent", "block", "rowless")
         self._trunk = sampling.compiled(self._parts.trunk, self._parts.trunk_variables)
         self._head = sampling.compiled(
             self._compute, self._parts.head_variables, static
@@ -110,8 +124,8 @@ class StochasticPass:
         Returns:
             For each output an array `(rows, samples in all groups, ...)`.
         """
-        num_draws = self.shape(features).num_draws
-        words = [seed_words(seed, each, num_draws) for each in tile.positions]
+        shape = self.shape(features)
+        words = [seed_words(seed, each, shape.num_draws) for each in tile.positions]
         offset = None if tile.offset is None else np.int32(tile.offset)
         with _modules_kept(self._model()):
             outputs = self._head(
@@ -123,6 +137,7 @@ class StochasticPass:
                 samples=tile.samples,
                 coherent=tile.coherent,
                 block=tile.block,
+                rowless=shape.rowless,
             )
         return [ops.convert_to_numpy(output) for output in outputs]
 
@@ -137,8 +152,9 @@ class StochasticPass:
         samples: int,
         coherent: bool,
         block: int,
+        rowless: tuple[int, ...],
     ) -> list[Any]:
-        draws = Draws(seeds, rows, samples, coherent, block, offset)
+        draws = Draws(seeds, rows, samples, coherent, block, offset, rowless)
         samples *= len(seeds)
         with dropping(self._model(), draws):
             outputs = self._parts.head(_folded(features, start, rows, samples))
@@ -174,7 +190,7 @@ class StochasticPass:
             return keras.tree.flatten(outputs)
 
         sampling.traced(run, features)
-        return Shape(widest, draws.count, draws.foldable, structure)
+        return Shape(widest, draws.count, draws.rowless, structure)
 
 
 class _SameSeed:
@@ -225,7 +241,8 @@ def _fingerprint(model: keras.Model) -> list[Any]:
             {
                 name: value if isinstance(value, plain) else id(value)
                 for name, value in vars(layer).items()
-                if isinstance(value, plain) or callable(value)
+                if name not in CHANGED_BY_USE
+                and (isinstance(value, plain) or callable(value))
             },
             [id(variable) for variable in layer._trainable_variables],
             [id(variable) for variable in layer._non_trainable_variables],

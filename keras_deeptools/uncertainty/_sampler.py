@@ -151,7 +151,7 @@ class Sampler:
         while self._block > 1 and self._block * shape.width > BLOCK_ELEMENTS:
             self._block //= 2
         most = PASS_ELEMENTS // (self._block * shape.width)
-        most = max(1, min(most, GROUP)) if shape.foldable else 1
+        most = max(1, min(most, GROUP)) if not shape.rowless else 1
         self._group = _even_share(self._num_samples, most)
         self._shape = shape
         return features
@@ -201,7 +201,7 @@ class Sampler:
 
     def _samples_per_pass(self, rows: int, num_samples: int) -> int:
         """A number of whole groups; more of them where there are few rows."""
-        if not self._shape.foldable:
+        if self._shape.rowless:
             return 1
         most = PASS_ELEMENTS // (rows * self._group * self._shape.width)
         most = max(1, min(most, MOST_SAMPLES // self._group))
