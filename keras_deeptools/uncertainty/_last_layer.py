@@ -25,7 +25,7 @@ class LastLayer:
     kernel: np.ndarray
     bias: np.ndarray
     activation: str
-    earlier: tuple[str, ...]
+    earlier: tuple[keras.Layer, ...]
 
 
 def last_layer(owner: str, model: Any) -> LastLayer:
@@ -66,9 +66,7 @@ def last_layer(owner: str, model: Any) -> LastLayer:
         kernel=kernel,
         bias=_float64(layer.bias) if layer.use_bias else np.zeros(kernel.shape[1]),
         activation=of_dense if activation == "linear" else activation,
-        earlier=tuple(
-            each.name for each in stochastic_layers(model) if each is not dropout
-        ),
+        earlier=tuple(each for each in stochastic_layers(model) if each is not dropout),
     )
 
 

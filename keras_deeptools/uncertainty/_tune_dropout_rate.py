@@ -125,7 +125,7 @@ def tune_dropout_rate(
     initial: list[np.ndarray] = []
     for position, rate in enumerate(rates):
         with seeded(seed):
-            model = _model(model_or_build, float(rate), initial)
+            model = _model_at(model_or_build, float(rate), initial)
             if retrain:
                 model.fit(x, y, **({"verbose": 0} | fit_arguments))
             logs, noise = _log_likelihood(
@@ -184,7 +184,7 @@ def _warn_if_trained(model: keras.Model) -> None:
         )
 
 
-def _model(
+def _model_at(
     model_or_build: keras.Model | Build, rate: float, initial: list[np.ndarray]
 ) -> keras.Model:
     """The model at a rate, from the initial weights that all rates share."""

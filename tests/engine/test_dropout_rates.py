@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_deeptools.engine import stochastic_layers, with_dropout_rate
+from keras_deeptools.layers import MCDropout
 
 
 def every_kind():
@@ -65,7 +66,7 @@ def test_layers_with_a_rate_of_zero_keep_it():
 
 
 def test_the_copy_drops_at_its_rate():
-    model = keras.Sequential([keras.Input((2000,)), layers.Dropout(0.5)])
+    model = keras.Sequential([keras.Input((2000,)), MCDropout(0.5, seed=1)])
     outputs = with_dropout_rate(model, 0.1)(np.ones((20, 2000)), training=True)
     assert abs((keras.ops.convert_to_numpy(outputs) == 0).mean() - 0.1) < 0.01
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_deeptools.layers import MCDropout
 from keras_deeptools.uncertainty import last_layer_predict, mc_predict
 
 INPUTS = np.random.default_rng(0).normal(size=(30, 6)).astype("float32")
@@ -141,10 +142,29 @@ def test_dropout_elsewhere_is_not_left_out_silently():
             layers.Dense(2, "softmax"),
         ]
     )
-    with pytest.raises(ValueError, match="where early drop too.*ignore_earlier"):
+    with pytest.raises(ValueError, match="where 'early' drops too.*ignore_earlier"):
         last_layer_predict(model, INPUTS)
     found = last_layer_predict(model, INPUTS, ignore_earlier=True)
     assert np.isfinite(found.mean).all()
+
+
+def test_layers_of_this_package_count_as_their_twins():
+    model = model_with(layers.Dense(2), dropout=MCDropout)
+    same = model_with(layers.Dense(2))
+    same.set_weights(model.get_weights())
+    np.testing.assert_array_equal(
+        last_layer_predict(model, INPUTS).std, last_layer_predict(same, INPUTS).std
+    )
+    loud = keras.Sequential(
+        [
+            keras.Input((6,)),
+            MCDropout(0.2, stochastic_inference=True, name="loud"),
+            layers.Dropout(0.5),
+            layers.Dense(2),
+        ]
+    )
+    with pytest.raises(ValueError, match="where 'loud' drops too"):
+        last_layer_predict(loud, INPUTS, ignore_earlier=True)
 
 
 class Subclassed(keras.Model):
