@@ -132,3 +132,15 @@ def test_a_model_that_drops_nowhere_is_named():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     with pytest.raises(ValueError, match="must have a layer that drops"):
         with_dropout_rate(model, 0.1)
+
+
+def test_a_mixed_precision_model_is_copied_with_its_loss_scale():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dropout(0.5), layers.Dense(1, dtype="float32")]
+    )
+    model.compile("sgd", "mse")
+    copied = with_dropout_rate(model, 0.1)
+    assert type(copied.optimizer) is type(model.optimizer)
+    assert copied.optimizer.get_config() == model.optimizer.get_config()
+    assert copied.layers[0].compute_dtype == "float16"

@@ -9,6 +9,7 @@ from keras_deeptools.uncertainty import (
     brier_decomposition,
     brier_score,
     expected_calibration_error,
+    mc_predict,
     negative_log_likelihood,
     reliability_diagram,
     risk_coverage_curve,
@@ -78,6 +79,26 @@ def test_what_predict_returns_is_taken_in_half_precision_too(score):
     predictions = np.asarray(model.predict(inputs, verbose=0)).astype("float32")
     assert np.isfinite(score(predictions, labels))
     assert np.isfinite(score(predictions.astype("float16"), labels))
+
+
+@pytest.fixture(scope="module", params=[(4, "softmax"), (1, "sigmoid")])
+def mc_mean(request):
+    units, activation = request.param
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(units, activation),
+        ]
+    )
+    inputs = np.random.default_rng(0).normal(size=(50, 3))
+    return mc_predict(model, inputs, 10, seed=0, verbose=0).mean
+
+
+@scores
+def test_the_mean_of_a_monte_carlo_prediction_is_taken(score, mc_mean):
+    labels = np.arange(50) % max(mc_mean.shape[1], 2)
+    assert np.isfinite(score(mc_mean, labels))
 
 
 @pytest.mark.parametrize(
