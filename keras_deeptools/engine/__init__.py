@@ -6,6 +6,7 @@ The only room that knows Keras' internals and the backends.
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import layers_of, moving_averages, trained_variables
 from keras_deeptools.engine._leaf import Leaf
@@ -32,6 +33,7 @@ __all__ = [
     "Tile",
     "attach",
     "batch_loss",
+    "exportable_draws",
     "is_attached",
     "layers_of",
     "moving_averages",

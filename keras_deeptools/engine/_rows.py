@@ -19,6 +19,9 @@ class RowBatches:
     Attributes:
         num_rows: Int, or None where only reading the data tells.
 
+    Raises:
+        ValueError: If `x` is nothing of the kind.
+
     Example:
 
     >>> import numpy as np
@@ -29,7 +32,14 @@ class RowBatches:
 
     def __init__(self, x: Any, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
+        try:
+            self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                "mc_predict: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
+                "torch DataLoader or a generator, with rows. Received: x of type "
+                f"{type(x).__name__}."
+            ) from error
         self.num_rows = None
         if type(self._adapter).__name__ == "ArrayDataAdapter":
             self.num_rows = len(keras.tree.flatten(x)[0])

@@ -14,6 +14,11 @@ NORMAL_BY_PREFIX = True
 """Whether `normal` for fewer rows gives the first of more rows."""
 
 
+def is_exporting() -> bool:
+    """Whether a trace is under way in which Keras cannot draw: never here."""
+    return False
+
+
 def seed_tensor(words: np.ndarray) -> Any:
     """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
     return jnp.asarray(words)

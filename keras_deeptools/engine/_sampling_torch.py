@@ -13,6 +13,21 @@ NORMAL_BY_PREFIX = False
 """Whether `normal` for fewer rows gives the first of more rows."""
 
 
+def is_exporting() -> bool:
+    """Whether a trace is under way in which Keras cannot draw."""
+    return torch.compiler.is_exporting()
+
+
+def unseeded_uniform(shape: tuple[int, ...]) -> Any:
+    """Random float32 in [0, 1), from torch's own stream."""
+    return torch.rand(shape, device=keras.ops.zeros(()).device)
+
+
+def unseeded_normal(shape: tuple[int, ...]) -> Any:
+    """Random float32 from N(0, 1), from torch's own stream."""
+    return torch.randn(shape, device=keras.ops.zeros(()).device)
+
+
 def seed_tensor(words: np.ndarray) -> Any:
     """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
     return words.astype(np.int64)

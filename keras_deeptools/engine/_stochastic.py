@@ -10,6 +10,7 @@ import keras
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 from keras.src.layers.rnn.rnn import RNN
 
+from keras_deeptools.engine._attributes import replaced
 from keras_deeptools.engine._draws import Draws
 from keras_deeptools.engine._sampling import random_functions
 
@@ -114,11 +115,11 @@ def dropping(
         replacements.append((module, name, draws.seeded(getattr(module, name))))
     with contextlib.ExitStack() as stack:
         for owner, name, function in replacements:
-            stack.enter_context(_attribute(owner, name, function))
+            stack.enter_context(replaced(owner, name, function))
         if observe is not None:
             for layer in model._flatten_layers():
                 watched = _observed(layer.call, observe)
-                stack.enter_context(_attribute(layer, "call", watched))
+                stack.enter_context(replaced(layer, "call", watched))
         stack.callback(_forget_masks, stochastic)
         yield
 
@@ -145,22 +146,6 @@ def _observed(
         return outputs
 
     return watched
-
-
-@contextlib.contextmanager
-def _attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Sets an attribute past all tracking, and puts back what was there."""
-    held = vars(owner)
-    missing = object()
-    before = held.get(name, missing)
-    held[name] = value
-    try:
-        yield
-    finally:
-        if before is missing:
-            del held[name]
-        else:
-            held[name] = before
 
 
 def _forget_masks(layers: list[keras.Layer]) -> None:

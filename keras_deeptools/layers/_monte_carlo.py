@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_deeptools.engine import exportable_draws
+
 
 class MonteCarlo(keras.Layer):
     """Base that stands before Keras' own layer and overrides when it drops."""
@@ -26,7 +28,8 @@ class MonteCarlo(keras.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drops in training, and with `stochastic_inference` always."""
-        return super().call(inputs, training=training or self.stochastic_inference)
+        with exportable_draws():
+            return super().call(inputs, training=training or self.stochastic_inference)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer."""

@@ -19,7 +19,7 @@ from keras_deeptools.uncertainty._output_statistics import (
 )
 from keras_deeptools.uncertainty._sampler import Sampler
 
-FIRST_LOOK = 32
+FIRST_LOOK = 25
 """Samples of every row before `adaptive` looks at them."""
 
 

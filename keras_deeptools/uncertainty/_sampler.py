@@ -21,9 +21,9 @@ BLOCK_ELEMENTS = 2**25
 """Most elements of the largest tensor, for one sample of a block of rows."""
 PASS_ELEMENTS = 2**20
 """Most elements of the largest tensor in a pass: it should fit into a cache."""
-GROUP = 32
+GROUP = 25
 """Most samples for which random numbers are drawn at once."""
-MOST_SAMPLES = 128
+MOST_SAMPLES = 100
 """Most samples in a pass, so that memory stays the same from there on."""
 
 
@@ -94,10 +94,12 @@ class Sampler:
             if self._keep_on:
                 self._kept.append(_to_host(features, count))
             for start, rows in self._tiles(count):
-                parts = list(self._tile(features, start, rows, self.num_rows + start))
-                found.append(_together(parts))
+                parts = self._tile(features, start, rows, self.num_rows + start)
                 if keep_samples:
-                    samples.append(_side_by_side(parts))
+                    kept = list(parts)
+                    samples.append(_side_by_side(kept))
+                    parts = iter(kept)
+                found.append(_together(parts))
             self.num_rows += count
         if not found:
             raise ValueError(
@@ -123,7 +125,7 @@ class Sampler:
                 parts = self._tile(
                     features, start, size, first + start, done, num_samples
                 )
-                found.append(_together(list(parts)))
+                found.append(_together(parts))
         return [stacked(list(each)) for each in zip(*found, strict=True)]
 
     def finish(self) -> None:
@@ -213,16 +215,18 @@ def _even_share(total: int, most: int) -> int:
     return -(-total // -(-total // most))
 
 
-def _together(parts: list[list[np.ndarray]]) -> list[OutputStatistics]:
-    """Statistics of each output over all passes of a tile."""
-    statistics = [statistics_of(samples) for samples in parts[0]]
-    count = parts[0][0].shape[1]
-    for part in parts[1:]:
+def _together(parts: Iterator[list[np.ndarray]]) -> list[OutputStatistics]:
+    """Statistics of each output over all passes of a tile, one pass at a time."""
+    count = 0
+    statistics: list[OutputStatistics] = []
+    for part in parts:
+        new = [statistics_of(samples) for samples in part]
         more = part[0].shape[1]
-        statistics = [
-            joined(old, count, statistics_of(samples), more)
-            for old, samples in zip(statistics, part, strict=True)
-        ]
+        del part
+        if count:
+            pairs = zip(statistics, new, strict=True)
+            new = [joined(old, count, each, more) for old, each in pairs]
+        statistics = new
         count += more
     return statistics
 

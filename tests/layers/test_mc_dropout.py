@@ -135,11 +135,12 @@ def test_the_validation_loss_of_a_fit_is_the_clean_one() -> None:
 
 
 # Keras' own call of jax2tf, on JAX.
+@pytest.mark.parametrize("name", ["Dropout", "GaussianDropout", "SpatialDropout2D"])
 @pytest.mark.filterwarnings("ignore:The `native_serialization`:DeprecationWarning")
-def test_a_layer_exports_with_stochastic_inference(tmp_path: Path) -> None:
-    layer = layers.MCDropout(0.5, stochastic_inference=True)
-    model = keras.Sequential([keras.Input((4,)), layer])
-    x = ones("Dropout")
+def test_a_layer_exports_with_stochastic_inference(name: str, tmp_path: Path) -> None:
+    layer = ours(name)(0.5, seed=1, stochastic_inference=True)
+    model = keras.Sequential([keras.Input(SHAPES[name]), layer])
+    x = ones(name)
     serve = exported(model, tmp_path)
     first, second = serve(x), serve(x)
     assert (first != x).mean() > 0.3
@@ -151,8 +152,10 @@ def exported(model: keras.Model, folder: Path) -> Callable[[np.ndarray], np.ndar
     if keras.backend.backend() == "torch":
         import torch
 
-        model.export(folder / "model.pt2", format="torch", verbose=False)
-        loaded = torch.export.load(folder / "model.pt2").module()
+        rows = {0: torch.export.Dim("rows", min=1, max=1000)}
+        path = folder / "model.pt2"
+        model.export(path, format="torch", verbose=False, dynamic_shapes=rows)
+        loaded = torch.export.load(path).module()
         return lambda x: loaded(torch.from_numpy(x)).numpy()
     import tensorflow as tf
 

