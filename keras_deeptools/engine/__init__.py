@@ -5,17 +5,21 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
-from keras_deeptools.engine._layers import (
-    layers_of,
-    moving_averages,
-    trained_variables,
-)
+from keras_deeptools.engine._layers import layers_of, moving_averages, trained_variables
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
+from keras_deeptools.engine._stochastic_pass import (
+    StochasticPass,
+    Tile,
+    stochastic_pass,
+)
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -25,6 +29,8 @@ __all__ = [
     "Leaf",
     "Recorder",
     "Snapshot",
+    "StochasticPass",
+    "Tile",
     "attach",
     "batch_loss",
     "exportable_draws",
@@ -32,8 +38,13 @@ __all__ = [
     "layers_of",
     "moving_averages",
     "preserved",
+    "producer",
+    "seeded",
     "stochastic_layers",
+    "stochastic_pass",
+    "submodel",
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "with_dropout_rate",
 ]

@@ -1,7 +1,59 @@
-"""How sure a model is: Monte Carlo dropout and what follows from it."""
+"""How sure a model may be: calibration, selective prediction, dropout as inference."""
 
+from keras_deeptools.uncertainty._brier_score import (
+    BrierDecomposition,
+    brier_decomposition,
+    brier_score,
+)
+from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
+from keras_deeptools.uncertainty._expected_calibration_error import (
+    expected_calibration_error,
+)
+from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import (
+    gaussian_negative_log_likelihood,
+)
+from keras_deeptools.uncertainty._interval_coverage import (
+    IntervalCoverage,
+    interval_coverage,
+)
+from keras_deeptools.uncertainty._last_layer_predict import (
+    LastLayerPrediction,
+    last_layer_predict,
+)
 from keras_deeptools.uncertainty._mc_predict import mc_predict
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction
+from keras_deeptools.uncertainty._negative_log_likelihood import negative_log_likelihood
+from keras_deeptools.uncertainty._reliability_diagram import (
+    ReliabilityDiagram,
+    reliability_diagram,
+)
+from keras_deeptools.uncertainty._risk_coverage_curve import (
+    RiskCoverageCurve,
+    risk_coverage_curve,
+)
+from keras_deeptools.uncertainty._temperature_scaling import TemperatureScaling
+from keras_deeptools.uncertainty._tune_dropout_rate import tune_dropout_rate
 from keras_deeptools.uncertainty._variance_parts import VarianceParts
 
-__all__ = ["MCPrediction", "VarianceParts", "mc_predict"]
+__all__ = [
+    "BrierDecomposition",
+    "DropoutRateTuning",
+    "IntervalCoverage",
+    "LastLayerPrediction",
+    "MCPrediction",
+    "ReliabilityDiagram",
+    "RiskCoverageCurve",
+    "TemperatureScaling",
+    "VarianceParts",
+    "brier_decomposition",
+    "brier_score",
+    "expected_calibration_error",
+    "gaussian_negative_log_likelihood",
+    "interval_coverage",
+    "last_layer_predict",
+    "mc_predict",
+    "negative_log_likelihood",
+    "reliability_diagram",
+    "risk_coverage_curve",
+    "tune_dropout_rate",
+]

@@ -1,0 +1,100 @@
+"""Rows in bins of equal confidence, and how often what they say comes true."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools.schedules._arguments import (
+    checked_count,
+    checked_option,
+    message,
+)
+from keras_deeptools.uncertainty._labelled_rows import LabelledRows
+
+BINNINGS = ("equal_width", "adaptive")
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationBins:
+    """The bins that hold rows; arrays `(bins,)`. `index` is the bin of each row."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+    confidence: np.ndarray
+    frequency: np.ndarray
+    index: np.ndarray
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Frequency less confidence."""
+        return self.frequency - self.confidence
+
+
+def check_binning(owner: str, num_bins: Any, binning: Any) -> None:
+    """Raise unless rows can be put in bins this way."""
+    checked_count(owner, "num_bins", num_bins)
+    checked_option(owner, "binning", binning, BINNINGS)
+
+
+def judged_event(
+    owner: str, rows: LabelledRows, event: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the probability of an event, and 1 where it came true, else 0."""
+    num_classes = rows.probabilities.shape[1]
+    if event == "auto":
+        event = 1 if rows.is_binary else "predicted"
+    if event == "predicted":
+        predicted = rows.probabilities.argmax(axis=1)
+        confidence = rows.probabilities.max(axis=1)
+        return confidence, (predicted == rows.labels).astype("float64")
+    is_class = isinstance(event, int | np.integer) and not isinstance(event, bool)
+    if not is_class or not 0 <= event < num_classes:
+        rule = f"'auto', 'predicted' or a class in [0, {num_classes})"
+        raise ValueError(message(owner, "event", rule, event))
+    return rows.probabilities[:, event], (rows.labels == event).astype("float64")
+
+
+def calibration_bins(
+    confidence: np.ndarray,
+    outcome: np.ndarray,
+    weights: np.ndarray,
+    num_bins: int,
+    binning: str,
+) -> CalibrationBins:
+    """Put rows in bins (lower, upper] and average them there."""
+    edges = np.linspace(0, 1, num_bins + 1)
+    if binning == "adaptive":
+        edges = quantile_edges(confidence, weights, num_bins)
+    index = np.searchsorted(edges[1:-1], confidence, side="left")
+    sums = [
+        np.bincount(index, each, minlength=num_bins)
+        for each in (weights, weights * confidence, weights * outcome, weights**2)
+    ]
+    weight, confident, came_true, squares = sums
+    held = weight > 0
+    shares = weight[held]
+    return CalibrationBins(
+        lower=edges[:-1][held],
+        upper=edges[1:][held],
+        weight=shares,
+        # As many rows of equal weight have the same variance of their mean.
+        count=shares**2 / squares[held],
+        confidence=confident[held] / shares,
+        frequency=came_true[held] / shares,
+        index=(np.cumsum(held) - 1)[index],
+    )
+
+
+def quantile_edges(
+    values: np.ndarray, weights: np.ndarray, num_bins: int
+) -> np.ndarray:
+    """Edges between which equal shares of the weight lie; ties stay together."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    targets = np.arange(1, num_bins) / num_bins * cumulative[-1]
+    # A share that is met but for rounding is met.
+    inner = values[order][np.searchsorted(cumulative, targets * (1 - 1e-12))]
+    return np.concatenate([[values.min()], inner, [values.max()]])

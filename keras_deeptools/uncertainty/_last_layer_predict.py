@@ -1,0 +1,167 @@
+"""Dropout at the last layer, without samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.schedules._arguments import checked_option
+from keras_deeptools.uncertainty._last_layer import ACTIVATIONS, last_layer
+from keras_deeptools.uncertainty._logit_moments import (
+    NUM_NODES,
+    Logits,
+    logit_moments,
+    mean_field_softmax,
+    sigmoid_moments,
+    softmax_moments,
+)
+
+METHODS = ("quadrature", "mean_field")
+MOST_VALUES = 2**22
+"""Float64 values in memory at once, about."""
+OWNER = "last_layer_predict"
+
+
+@dataclass(frozen=True, eq=False)
+class LastLayerPrediction:
+    """Moments of a prediction under dropout; made by `last_layer_predict`.
+
+    Attributes:
+        mean: Float32 array `(n, ..., k)`, mean prediction.
+        std: Float32 array `(n, ..., k)`, its standard deviation under dropout; NaN for
+            a softmax by `"mean_field"`, which gives none.
+        logit_mean: Float32 array `(n, ..., k)`, before the activation.
+        logit_std: Float32 array `(n, ..., k)`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.uncertainty import last_layer_predict
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((2,)),
+    ...         keras.layers.Dropout(0.5),
+    ...         keras.layers.Dense(1, kernel_initializer="ones"),
+    ...     ]
+    ... )
+    >>> prediction = last_layer_predict(model, np.array([[3.0, 4.0]]))
+    >>> prediction.mean.tolist(), prediction.std.tolist()
+    ([[7.0]], [[5.0]])
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    logit_mean: np.ndarray
+    logit_std: np.ndarray
+
+
+def last_layer_predict(
+    model: keras.Model,
+    x: Any,
+    *,
+    batch_size: int = 32,
+    method: str = "quadrature",
+    activation: str = "auto",
+    ignore_earlier: bool = False,
+) -> LastLayerPrediction:
+    """Predicts with the mean and spread under dropout in one pass, without samples.
+
+    For a model that ends in Dropout, Dense and at most an activation, and drops nowhere
+    else. Mean and variance of the logits are exact; of a linear output, so are those of
+    the prediction. Through a sigmoid or softmax the logits are taken as normal, which
+    many features make them. The error grows with the spread of the logits: see
+    `benchmarks/last_layer.py` and the guide for its size. `mc_predict` has no such
+    error, and costs little more where only the head is sampled.
+
+    Args:
+        model: `keras.Model`, functional or Sequential and built, of one output. Before
+            its last Dense layer stands `Dropout` or `GaussianDropout`, or a subclass.
+        x: What `predict` takes: arrays, dicts, `tf.data.Dataset`, `PyDataset`.
+        batch_size: Int >= 1, when `x` is arrays.
+        method: `"quadrature"`: Gauss-Hermite over the logit of a sigmoid, and over the
+            log-odds of each class of a softmax. `"mean_field"`: logits shrunk by
+            `sqrt(1 + pi / 8 * variance)`; cheaper and coarser.
+        activation: `"auto"`: that of the model. Where it is linear, `"sigmoid"` or
+            `"softmax"` takes its outputs as logits.
+        ignore_earlier: Bool. Whether other stochastic layers may stay silent; without
+            it they raise an error, because their part of the spread would be missing.
+
+    Returns:
+        `LastLayerPrediction`, with `.mean` and `.std`.
+
+    Raises:
+        ValueError: If the model does not end so, drops elsewhere, or an option is
+            unknown. The model is never changed.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.uncertainty import last_layer_predict
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((16,)),
+    ...         keras.layers.Dropout(0.5),
+    ...         keras.layers.Dense(1, "sigmoid", kernel_initializer="ones"),
+    ...     ]
+    ... )
+    >>> prediction = last_layer_predict(model, np.full((1, 16), 1 / 4))
+    >>> prediction.logit_mean.tolist(), prediction.logit_std.tolist()
+    ([[4.0]], [[1.0]])
+    >>> f"{prediction.mean.item():.2f}"
+    '0.97'
+
+    Reference:
+        Wang & Manning, 2013, section 2 (normal logits under dropout). Mean field:
+        MacKay, 1992, section 4; Lu et al., 2020. https://arxiv.org/abs/2006.07584. The
+        log-odds, expanded around the mean logits, are ours.
+    """
+    checked_option(OWNER, "method", method, METHODS)
+    checked_option(OWNER, "activation", activation, ("auto", *ACTIVATIONS))
+    last = last_layer(OWNER, model)
+    for layer in last.earlier:
+        # What drops in every inference call cannot be silent.
+        if not ignore_earlier or getattr(layer, "stochastic_inference", False):
+            raise ValueError(
+                f"{OWNER}: `model` must drop before its last layer only. Received: "
+                f"model={model.name!r}, where {layer.name!r} drops too. Use "
+                "`mc_predict`; `ignore_earlier=True` leaves out the part of layers "
+                "that `predict` keeps silent."
+            )
+    if activation not in ("auto", last.activation) and last.activation != "linear":
+        raise ValueError(
+            f"{OWNER}: `activation` must be 'auto' where the model has one. Received: "
+            f"activation={activation!r} with {last.activation!r} in the model. "
+            "Leave it out."
+        )
+    function = last.activation if activation == "auto" else activation
+    features = last.trunk.predict(x, batch_size=batch_size, verbose=0)
+    features = np.asarray(features).astype("float64")
+    shape = (*features.shape[:-1], last.kernel.shape[1])
+    rows = features.reshape(-1, features.shape[-1])
+    num_parts = -(-len(rows) * (rows.shape[1] + NUM_NODES * shape[-1]) // MOST_VALUES)
+    parts = []
+    for part in np.array_split(rows, min(num_parts, len(rows))):
+        logits = logit_moments(part, last.kernel, last.bias, last.rate)
+        spread = np.sqrt(logits.variance)
+        parts.append((*_through(function, method, logits), logits.mean, spread))
+    joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    return LastLayerPrediction(*(a.reshape(shape).astype("float32") for a in joined))
+
+
+def _through(
+    function: str, method: str, logits: Logits
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation behind the activation."""
+    if function == "linear":
+        return logits.mean, np.sqrt(logits.variance)
+    if function == "softmax":
+        if method == "quadrature":
+            return softmax_moments(logits)
+        mean = mean_field_softmax(logits.mean, logits.variance)
+        return mean, np.full_like(mean, np.nan)
+    mean, std = sigmoid_moments(logits.mean, logits.variance)
+    if method == "mean_field":
+        shrunk = logits.mean / np.sqrt(1 + np.pi / 8 * logits.variance)
+        return (1 + np.tanh(shrunk / 2)) / 2, std
+    return mean, std

@@ -1,0 +1,188 @@
+"""Observed frequency against confidence, bin by bin."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools.uncertainty._axes import new_axes
+from keras_deeptools.uncertainty._calibration_bins import (
+    calibration_bins,
+    check_binning,
+    judged_event,
+)
+from keras_deeptools.uncertainty._expected_calibration_error import (
+    calibration_error,
+)
+from keras_deeptools.uncertainty._labelled_rows import labelled_rows
+
+NORMAL_QUANTILE = 1.959964
+"""Of a two-sided 95% interval."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityDiagram:
+    """Confidence and frequency in bins; made by `reliability_diagram`.
+
+    Attributes:
+        lower: Float64 array `(bins,)`, left edges (exclusive); empty bins are left out.
+        upper: Float64 array `(bins,)`, right edges (inclusive).
+        weight: Float64 array `(bins,)`, share of the rows; sums to 1.
+        count: Float64 array `(bins,)`, number of rows; with sample weights the number
+            of equal rows that would be as certain.
+        confidence: Float64 array `(bins,)`, mean probability of the event.
+        frequency: Float64 array `(bins,)`, how often it came true.
+        interval: Float64 array `(bins, 2)`, 95% Wilson interval of `frequency`.
+        expected_calibration_error: Float, weighted mean of the distances.
+        maximum_calibration_error: Float, the largest distance.
+
+    Example:
+
+    >>> from keras_deeptools.uncertainty import reliability_diagram
+    >>> diagram = reliability_diagram([0.2, 0.2, 0.9, 0.9], [0, 1, 1, 1], num_bins=5)
+    >>> diagram.frequency.tolist()
+    [0.5, 1.0]
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+    confidence: np.ndarray
+    frequency: np.ndarray
+    interval: np.ndarray
+    expected_calibration_error: float
+    maximum_calibration_error: float
+
+    def __str__(self) -> str:
+        """The table."""
+        return self.table()
+
+    def table(self) -> str:
+        """One line for each bin, then the summary."""
+        lines = [
+            f"{'bin':>16}{'rows':>9}{'confidence':>12}{'frequency':>11}{'95%':>16}"
+        ]
+        for i in range(len(self.weight)):
+            edges = f"({self.lower[i]:.3f}, {self.upper[i]:.3f}]"
+            low, high = self.interval[i]
+            lines.append(
+                f"{edges:>16}{self.count[i]:>9.0f}{self.confidence[i]:>12.4f}"
+                f"{self.frequency[i]:>11.4f}{f'{low:.3f} to {high:.3f}':>16}"
+            )
+        lines.append(
+            f"expected calibration error {self.expected_calibration_error:.4f}, "
+            f"largest {self.maximum_calibration_error:.4f}"
+        )
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw frequency with its 95% interval against confidence.
+
+        Args:
+            ax: Matplotlib axes to draw on. Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        ax = new_axes("ReliabilityDiagram.plot") if ax is None else ax
+        ax.bar(
+            self.lower,
+            self.weight,
+            self.upper - self.lower,
+            align="edge",
+            color="0.85",
+            label="share of the rows",
+        )
+        ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1)
+        low, high = self.interval.T
+        # A Wilson interval holds its frequency but for rounding.
+        errors = np.maximum([self.frequency - low, high - self.frequency], 0)
+        ax.errorbar(
+            self.confidence, self.frequency, errors, marker="o", capsize=2, label="bins"
+        )
+        ax.set_title(
+            f"expected calibration error {self.expected_calibration_error:.3f}"
+        )
+        ax.set_xlabel("confidence")
+        ax.set_ylabel("observed frequency")
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1)
+        ax.legend(loc="upper left")
+        return ax
+
+
+def reliability_diagram(
+    probabilities: Any,
+    labels: Any,
+    num_bins: int = 15,
+    binning: str = "equal_width",
+    *,
+    event: str | int = "auto",
+    sample_weight: Any = None,
+) -> ReliabilityDiagram:
+    """Compares confidence with observed frequency in bins.
+
+    Below the diagonal a model is too sure of itself, above it too timid. The arguments
+    are those of `expected_calibration_error`.
+
+    Args:
+        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
+            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
+            prediction.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+        num_bins: Int >= 1.
+        binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
+        event: `"predicted"` (the predicted class is right), an int (this class comes
+            true), or `"auto"`: class 1 where `probabilities` are `(n,)` or `(n, 1)`,
+            else the predicted class.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+
+    Returns:
+        `ReliabilityDiagram`, with `.table()` and `.plot()`.
+
+    Raises:
+        ValueError: If shapes do not fit, a value is no probability or no class, or an
+            option is unknown.
+
+    Example:
+
+    >>> from keras_deeptools.uncertainty import reliability_diagram
+    >>> print(reliability_diagram([0.2, 0.2, 0.9, 0.9], [0, 1, 1, 1], num_bins=5))
+                 bin     rows  confidence  frequency             95%
+      (0.000, 0.200]        2      0.2000     0.5000  0.095 to 0.905
+      (0.800, 1.000]        2      0.9000     1.0000  0.342 to 1.000
+    expected calibration error 0.2000, largest 0.3000
+
+    Reference:
+        Niculescu-Mizil & Caruana, 2005, section 4; Guo et al., 2017, section 2.
+        https://arxiv.org/abs/1706.04599
+    """
+    owner = "reliability_diagram"
+    check_binning(owner, num_bins, binning)
+    rows = labelled_rows(owner, probabilities, labels, sample_weight)
+    confidence, outcome = judged_event(owner, rows, event)
+    bins = calibration_bins(confidence, outcome, rows.weights, num_bins, binning)
+    return ReliabilityDiagram(
+        bins.lower,
+        bins.upper,
+        bins.weight,
+        bins.count,
+        bins.confidence,
+        bins.frequency,
+        wilson_interval(bins.frequency, bins.count),
+        calibration_error(bins, "l1"),
+        calibration_error(bins, "max"),
+    )
+
+
+def wilson_interval(frequency: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """95% interval `(bins, 2)` of a frequency out of `count` trials."""
+    z = NORMAL_QUANTILE
+    middle = (frequency + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = frequency * (1 - frequency) / count + (z / (2 * count)) ** 2
+    half = z * np.sqrt(spread) / (1 + z**2 / count)
+    return np.clip(np.stack([middle - half, middle + half], axis=1), 0, 1)

@@ -1,0 +1,216 @@
+"""The risk of answering only where the model is confident."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools.schedules._arguments import checked_float, message
+from keras_deeptools.uncertainty._axes import new_axes
+from keras_deeptools.uncertainty._labelled_rows import (
+    labelled_rows,
+    read_weights,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverageCurve:
+    """Risk against coverage; made by `risk_coverage_curve` and `from_losses`.
+
+    Attributes:
+        coverage: Float64 array `(n,)`, shares of the rows that are answered, ascending
+            to 1.
+        risk: Float64 array `(n,)`, mean loss of the rows that are answered.
+        threshold: Float64 array `(n,)`, the confidence of the last of them.
+        area: Float, mean risk over all coverages (AURC); small is good.
+        optimal_area: Float, the area of the best order of the same rows, by loss.
+        excess_area: Float >= 0, `area - optimal_area` (E-AURC).
+
+    Example:
+
+    >>> from keras_deeptools.uncertainty import risk_coverage_curve
+    >>> curve = risk_coverage_curve([0.9, 0.2, 0.6, 0.3], [1, 0, 0, 0])
+    >>> [round(risk, 3) for risk in curve.risk.tolist()]
+    [0.0, 0.0, 0.0, 0.25]
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+    threshold: np.ndarray
+    area: float
+    optimal_area: float
+
+    @classmethod
+    def from_losses(
+        cls, losses: Any, confidence: Any, *, sample_weight: Any = None
+    ) -> "RiskCoverageCurve":
+        """The curve of any loss and any confidence, for instance of a regression.
+
+        Args:
+            losses: Float array `(n,)`, the loss of each row, such as its squared error.
+            confidence: Float array `(n,)`, large where the model is sure, such as minus
+                the `.std` of a Monte Carlo prediction.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+
+        Returns:
+            `RiskCoverageCurve`.
+
+        Raises:
+            ValueError: If shapes do not fit or a value is not finite.
+        """
+        return _curve("RiskCoverageCurve", losses, confidence, sample_weight)
+
+    @property
+    def excess_area(self) -> float:
+        """Area above that of the best order (E-AURC)."""
+        return self.area - self.optimal_area
+
+    def risk_at(self, coverage: float) -> float:
+        """Mean loss when at least the given share of the rows is answered.
+
+        Args:
+            coverage: Float in (0, 1].
+        """
+        owner = "RiskCoverageCurve.risk_at"
+        checked_float(owner, "coverage", coverage, above=0, at_most=1)
+        reached = np.searchsorted(self.coverage, coverage * (1 - 1e-12))
+        return float(self.risk[reached])
+
+    def threshold_at(self, risk: float) -> float:
+        """Lowest confidence above or at which the mean loss is at most `risk`.
+
+        Args:
+            risk: Float, the mean loss to stay within.
+
+        Returns:
+            Float; infinity where no threshold stays within.
+        """
+        # Rows of one confidence are answered together.
+        last = np.append(self.threshold[1:] != self.threshold[:-1], True)
+        within = np.flatnonzero(last & (self.risk <= risk * (1 + 1e-12)))
+        return float(self.threshold[within[-1]]) if len(within) else np.inf
+
+    def __str__(self) -> str:
+        """The table."""
+        return self.table()
+
+    def table(self) -> str:
+        """Risk at ten coverages, then the areas."""
+        lines = [f"{'coverage':>9}{'risk':>9}"]
+        for coverage in np.arange(1, 11) / 10:
+            lines.append(f"{coverage:>9.1f}{self.risk_at(coverage):>9.4f}")
+        lines.append(
+            f"area {self.area:.4f}, best order {self.optimal_area:.4f}, "
+            f"excess {self.excess_area:.4f}"
+        )
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw risk against coverage.
+
+        Args:
+            ax: Matplotlib axes to draw on. Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        ax = new_axes("RiskCoverageCurve.plot") if ax is None else ax
+        label = f"area {self.area:.4f}, excess {self.excess_area:.4f}"
+        ax.plot(self.coverage, self.risk, label=label)
+        ax.set_xlabel("coverage (share of the rows answered)")
+        ax.set_ylabel("risk (mean loss of these rows)")
+        ax.set_xlim(0, 1)
+        ax.set_ylim(bottom=0)
+        ax.legend()
+        return ax
+
+
+def risk_coverage_curve(
+    probabilities: Any,
+    labels: Any,
+    *,
+    confidence: Any = None,
+    sample_weight: Any = None,
+) -> RiskCoverageCurve:
+    """The error rate when the least confident rows are left to a human.
+
+    Says whether a measure of uncertainty puts the mistakes last. Compare measures on
+    one model by the area (`confidence=-entropy`, ...), and models by the excess area,
+    which does not reward accuracy twice.
+
+    Args:
+        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
+            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
+            prediction.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+        confidence: Float array `(n,)` or None, large where the model is sure. Default:
+            the probability of the predicted class.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+
+    Returns:
+        `RiskCoverageCurve`, with `.table()` and `.plot()`. Rows of equal confidence
+        count as in random order: the values are means over all such orders (with
+        sample weights, close to them).
+
+    Raises:
+        ValueError: If shapes do not fit, or a value is no probability or no class.
+
+    Example:
+
+    >>> from keras_deeptools.uncertainty import risk_coverage_curve
+    >>> curve = risk_coverage_curve([0.9, 0.2, 0.6, 0.55], [1, 0, 0, 1])
+    >>> round(curve.area, 4), round(curve.optimal_area, 4)
+    (0.1458, 0.0625)
+    >>> curve.threshold_at(risk=0.1)
+    0.8
+
+    Reference:
+        Geifman & El-Yaniv, 2017. https://arxiv.org/abs/1705.08500. Area and excess:
+        Geifman et al., 2018, section 3. https://arxiv.org/abs/1805.08206. There the
+        optimum is a formula for many rows; here it is that of the rows given.
+    """
+    owner = "risk_coverage_curve"
+    rows = labelled_rows(owner, probabilities, labels, sample_weight)
+    wrong = rows.probabilities.argmax(axis=1) != rows.labels
+    if confidence is None:
+        confidence = rows.probabilities.max(axis=1)
+    return _curve(owner, wrong, confidence, sample_weight)
+
+
+def _curve(
+    owner: str, losses: Any, confidence: Any, sample_weight: Any
+) -> RiskCoverageCurve:
+    losses = np.asarray(losses, "float64")
+    confidence = np.asarray(confidence, "float64")
+    for name, values in {"losses": losses, "confidence": confidence}.items():
+        if values.shape != losses.shape[:1] or not np.isfinite(values).all():
+            rule = f"finite, of shape {losses.shape[:1] or '(n,)'}"
+            raise ValueError(message(owner, name, rule, values))
+    if not len(losses):
+        raise ValueError(message(owner, "losses", "of at least one row", losses))
+    weights = read_weights(owner, sample_weight, len(losses))
+    losses, confidence = losses[weights > 0], confidence[weights > 0]
+    weights = weights[weights > 0]
+    # Among rows of equal confidence any order may come: each counts their mean loss.
+    levels, group = np.unique(confidence, return_inverse=True)
+    totals = np.bincount(group, weights * losses) / np.bincount(group, weights)
+    order = np.argsort(-confidence, kind="stable")
+    coverage, risk = _running(totals[group][order], weights[order])
+    best = np.argsort(losses, kind="stable")
+    _, lowest = _running(losses[best], weights[best])
+    return RiskCoverageCurve(
+        coverage=coverage,
+        risk=risk,
+        threshold=levels[group][order],
+        area=float(weights[order] @ risk),
+        optimal_area=float(weights[best] @ lowest),
+    )
+
+
+def _running(losses: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the weight so far, and the mean loss so far."""
+    share = np.cumsum(weights)
+    return share / share[-1], np.cumsum(weights * losses) / share

@@ -1,0 +1,233 @@
+"""The dropout rate under which held-out targets are likeliest."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine import seeded, with_dropout_rate
+from keras_deeptools.schedules._arguments import (
+    checked_bool,
+    checked_count,
+    checked_option,
+    message,
+)
+from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
+from keras_deeptools.uncertainty._mc_predict import mc_predict
+from keras_deeptools.uncertainty._predictive_likelihood import (
+    classification_log_likelihood,
+    likelihood_of_loss,
+    regression_log_likelihood,
+)
+
+OWNER = "tune_dropout_rate"
+Build = Callable[[float], keras.Model]
+
+
+def tune_dropout_rate(
+    model_or_build: keras.Model | Build,
+    x: Any = None,
+    y: Any = None,
+    *,
+    validation_data: tuple[Any, Any],
+    rates: Sequence[float] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
+    retrain: bool = True,
+    likelihood: str = "auto",
+    num_samples: int = 100,
+    seed: int = 0,
+    verbose: str | int = "auto",
+    **fit_arguments: Any,
+) -> DropoutRateTuning:
+    """Finds the dropout rate by the likelihood of a validation set.
+
+    For each rate the model is trained from the same initial weights, on the same order
+    of the data, and asked for its Monte Carlo prediction: the likelihood is that of the
+    mean over dropout masks, not the validation loss of the silent network. A rate
+    belongs to the weights that were trained under it, so an honest comparison retrains.
+    `retrain=False` varies only the rate at inference of a trained model: quick, and a
+    way to calibrate the spread of what there is, but no reason to train at that rate.
+
+    The errors reported are those of the finite validation set. Training is one draw
+    for each rate: for close calls, repeat it with other seeds.
+
+    Args:
+        model_or_build: `keras.Model`, compiled and, to retrain, untrained; copies are
+            made, and itself is not touched. All its layers with a rate over zero get
+            the same rate. Or a function that takes a rate and returns a compiled model,
+            where rates differ between layers.
+        x: Training inputs: arrays, `tf.data.Dataset`, `PyDataset`, as for `fit`. They
+            are read once for each rate. Not needed where `retrain` is False.
+        y: Training targets, when `x` is arrays.
+        validation_data: Tuple of arrays `(x, y)`. Also passed to `fit` when there are
+            `callbacks` among `fit_arguments`.
+        rates: Floats in [0, 1). For 0 the prediction is that of the silent network.
+        retrain: Bool.
+        likelihood: `"classification"`: log of the mean probability. `"regression"`: log
+            of the mean of normal densities around the samples, whose one standard
+            deviation is fitted to the validation set for each rate. `"auto"`: by the
+            loss.
+        num_samples: Int >= 1, dropout masks.
+        seed: Int in [0, 2**32), of initial weights (for a function), order of the data
+            and masks.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar over the rates).
+        **fit_arguments: Passed to `fit`: `epochs`, `batch_size`, `callbacks`, ...
+
+    Returns:
+        `DropoutRateTuning`, with `.best_rate`, `.table()` and `.plot()`.
+
+    Raises:
+        TypeError: If `model_or_build` is neither, or a number is of the wrong type.
+        ValueError: If the model is not compiled, drops nowhere, or an argument is out
+            of range.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.uncertainty import tune_dropout_rate
+    >>> x = np.random.default_rng(0).normal(size=(96, 4))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dropout(0.5),
+    ...         keras.layers.Dense(1, "sigmoid"),
+    ...     ]
+    ... )
+    >>> model.compile("adam", loss="binary_crossentropy")
+    >>> tuning = tune_dropout_rate(
+    ...     model, x[:64], y[:64], validation_data=(x[64:], y[64:]), rates=[0.1, 0.5],
+    ...     num_samples=10, verbose=0,
+    ... )
+    >>> tuning.log_likelihood.shape, tuning.best_rate in (0.1, 0.5)
+    ((2,), True)
+
+    Reference:
+        Gal & Ghahramani, 2016, section 5.2 and appendix C. https://arxiv.org/abs/1506.02142
+    """
+    _check(model_or_build, validation_data, rates, retrain, num_samples, seed)
+    checked_option(
+        OWNER, "likelihood", likelihood, ("auto", "classification", "regression")
+    )
+    if retrain and isinstance(model_or_build, keras.Model):
+        _warn_if_trained(model_or_build)
+    held_out, targets = validation_data
+    if "callbacks" in fit_arguments:
+        fit_arguments["validation_data"] = validation_data
+    bar = keras.utils.Progbar(
+        len(rates),
+        verbose=0 if verbose == 0 else 1,
+        stateful_metrics=["rate", "log_likelihood"],
+        unit_name="rate",
+    )
+    rows, noises = [], []
+    initial: list[np.ndarray] = []
+    for position, rate in enumerate(rates):
+        with seeded(seed):
+            model = _model_at(model_or_build, float(rate), initial)
+            if retrain:
+                model.fit(x, y, **({"verbose": 0} | fit_arguments))
+            logs, noise = _log_likelihood(
+                model, held_out, targets, likelihood, float(rate), num_samples, seed
+            )
+        rows.append(logs)
+        noises.append(noise)
+        values = [("rate", rate), ("log_likelihood", logs.mean())]
+        bar.update(position + 1, values, finalize=position + 1 == len(rates))
+    return DropoutRateTuning.from_rows(rates, rows, noises, retrain)
+
+
+def _check(
+    model_or_build: Any,
+    validation_data: Any,
+    rates: Any,
+    retrain: Any,
+    num_samples: Any,
+    seed: Any,
+) -> None:
+    is_model = isinstance(model_or_build, keras.Model)
+    if not is_model and not callable(model_or_build):
+        rule = "a keras.Model or a function from a rate to one"
+        raise TypeError(message(OWNER, "model_or_build", rule, model_or_build))
+    if is_model and not model_or_build.compiled:
+        raise ValueError(
+            f"{OWNER}: `model_or_build` must be compiled. Received: model="
+            f"{model_or_build.name!r}, which is not. Call `model.compile(...)` first."
+        )
+    if not checked_bool(OWNER, "retrain", retrain) and not is_model:
+        raise ValueError(
+            f"{OWNER}: `retrain` must be True where a function builds the model. "
+            "Received: retrain=False. Give the trained model itself."
+        )
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        rule = "a tuple (x, y) of arrays"
+        found = type(validation_data).__name__
+        raise ValueError(message(OWNER, "validation_data", rule, found))
+    numbers = np.asarray(rates)
+    if numbers.ndim != 1 or not numbers.size or numbers.dtype.kind not in "fiu":
+        raise ValueError(message(OWNER, "rates", "a list of floats in [0, 1)", rates))
+    if not ((numbers >= 0) & (numbers < 1)).all():
+        raise ValueError(message(OWNER, "rates", "in [0, 1)", rates))
+    checked_count(OWNER, "num_samples", num_samples)
+    checked_count(OWNER, "seed", seed, minimum=0)
+
+
+def _warn_if_trained(model: keras.Model) -> None:
+    updates = int(keras.ops.convert_to_numpy(model.optimizer.iterations.value))
+    if updates:
+        warnings.warn(
+            f"{OWNER}: the model has been trained for {updates} updates. Every rate "
+            "goes on from there, which favors the rate that it was trained with. Give "
+            "an untrained model, or `retrain=False`.",
+            stacklevel=3,
+        )
+
+
+def _model_at(
+    model_or_build: keras.Model | Build, rate: float, initial: list[np.ndarray]
+) -> keras.Model:
+    """The model at a rate, from the initial weights that all rates share."""
+    if isinstance(model_or_build, keras.Model):
+        return with_dropout_rate(model_or_build, rate)
+    model = model_or_build(rate)
+    shapes = [value.shape for value in model.get_weights()]
+    if shapes == [value.shape for value in initial]:
+        model.set_weights(initial)
+    elif not initial:
+        initial.extend(model.get_weights())
+    return model
+
+
+def _log_likelihood(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    likelihood: str,
+    rate: float,
+    num_samples: int,
+    seed: int,
+) -> tuple[np.ndarray, float]:
+    """Log-likelihood of every row, and the noise that was fitted."""
+    from_logits = False
+    if likelihood == "auto":
+        likelihood, from_logits = likelihood_of_loss(OWNER, model.loss)
+    needs_samples = from_logits or likelihood == "regression"
+    if rate == 0:
+        outputs = np.asarray(model.predict(x, verbose=0))[None]
+    else:
+        prediction = mc_predict(
+            model,
+            x,
+            num_samples,
+            seed=seed,
+            return_samples=needs_samples,
+            verbose=0,
+        )
+        outputs = prediction.samples if needs_samples else prediction.mean[None]
+    if likelihood == "classification":
+        return classification_log_likelihood(OWNER, outputs, y, from_logits), np.nan
+    targets = np.asarray(y, "float64").reshape(outputs.shape[1], -1)
+    return regression_log_likelihood(
+        np.asarray(outputs).reshape(*outputs.shape[:2], -1), targets
+    )
