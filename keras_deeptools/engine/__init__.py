@@ -5,6 +5,7 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._calls import Call, calls_of
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -12,6 +13,7 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._tensors import tensors
@@ -19,12 +21,15 @@ from keras_deeptools.engine._tensors import tensors
 __all__ = [
     "Attachment",
     "Batches",
+    "Call",
     "Feature",
     "Leaf",
     "Recorder",
     "Snapshot",
     "attach",
     "batch_loss",
+    "calls_of",
+    "current_place",
     "is_attached",
     "layers_of",
     "moving_averages",
