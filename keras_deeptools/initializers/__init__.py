@@ -6,6 +6,11 @@ from keras_deeptools.initializers._fans import fans
 from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._icnr import ICNR
 from keras_deeptools.initializers._identity_rnn import IdentityRNN
+from keras_deeptools.initializers._initialization import (
+    Initialization,
+    InitializedWeights,
+)
+from keras_deeptools.initializers._initialize import initialize
 from keras_deeptools.initializers._initializer_for import initializer_for
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
 from keras_deeptools.initializers._zero import ZerO
@@ -15,9 +20,12 @@ __all__ = [
     "FanScaling",
     "ICNR",
     "IdentityRNN",
+    "Initialization",
+    "InitializedWeights",
     "ScaledOrthogonal",
     "ZerO",
     "fans",
     "gain",
+    "initialize",
     "initializer_for",
 ]

@@ -33,7 +33,7 @@ class IdentityRNN(keras.initializers.Initializer):
     >>> rnn = keras.layers.SimpleRNN(
     ...     64, "relu", recurrent_initializer=IdentityRNN(),
     ...     kernel_initializer=keras.initializers.RandomNormal(stddev=0.001))
-    >>> IdentityRNN(0.5)((2, 4)).tolist()
+    >>> keras.ops.convert_to_numpy(IdentityRNN(0.5)((2, 4))).tolist()
     [[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]]
 
     Reference:

@@ -21,7 +21,7 @@ def initializer_for(
     strides: int | tuple[int, ...] | None = None,
     seed: int | None = None,
 ) -> FanScaling:
-    """Make the initializer that keeps variance after an activation, for a kind of layer.
+    """Make the initializer that keeps variance in a layer after an activation.
 
     The gain belongs to the function that the layer's inputs have been through; in a
     network with one activation throughout, that is also the layer's own. With inputs

@@ -99,9 +99,7 @@ def kernel_of(
             shape, (rank - 1,), (rank - 2,), spatial, groups, inputs_shared_by=area
         )
     if kind == "depthwise_conv":
-        return Kernel(
-            shape, (), (rank - 1,), spatial, groups, outputs_shared_by=area
-        )
+        return Kernel(shape, (), (rank - 1,), spatial, groups, outputs_shared_by=area)
     return Kernel(shape, before, (rank - 1,), spatial, groups, outputs_shared_by=area)
 
 

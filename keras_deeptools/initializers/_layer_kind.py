@@ -87,13 +87,8 @@ def name_of(layer: Any) -> str | None:
     for name, classes in CLASSES:
         if issubclass(cls, classes):
             return name
-    if GATED_CELL.issuperset({cls.__name__}):
-        return "conv_lstm"
-    return None
-
-
-GATED_CELL = {"ConvLSTMCell"}
-"""Classes that Keras does not export, by name."""
+    # Keras does not export this one.
+    return "conv_lstm" if cls.__name__ == "ConvLSTMCell" else None
 
 
 def _kind(name: str | None, role: str) -> str | None:

@@ -32,10 +32,11 @@ class ZerO(keras.initializers.Initializer):
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_deeptools.initializers import ZerO
-    >>> ZerO()((3, 2)).tolist()
+    >>> np.asarray(ZerO()((3, 2))).tolist()
     [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
-    >>> ZerO()((2, 4)).tolist()
+    >>> np.asarray(ZerO()((2, 4))).tolist()
     [[0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]]
 
     Reference:

@@ -13,6 +13,12 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.initializers.ICNR": lambda: initializers.ICNR("he_normal", 3, 1),
     "keras_deeptools.initializers.IdentityRNN": lambda: initializers.IdentityRNN(0.5),
+    "keras_deeptools.initializers.Initialization": lambda: initializers.Initialization(
+        (), ("dense/kernel: frozen",)
+    ),
+    "keras_deeptools.initializers.InitializedWeights": lambda: (
+        initializers.InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
+    ),
     "keras_deeptools.initializers.ScaledOrthogonal": lambda: (
         initializers.ScaledOrthogonal(input_axes=[0], output_axes=[1, 2], seed=3)
     ),
