@@ -5,7 +5,7 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
-from keras_deeptools.engine._calls import Call, calls_of
+from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -33,6 +33,7 @@ __all__ = [
     "is_attached",
     "layers_of",
     "moving_averages",
+    "output_calls_of",
     "preserved",
     "tensors",
     "train_by_batch",

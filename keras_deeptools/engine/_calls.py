@@ -70,6 +70,29 @@ def calls_of(model: keras.Model) -> list[Call] | None:
     return calls
 
 
+def output_calls_of(model: keras.Model) -> list[int] | None:
+    """The positions in `calls_of(model)` of the calls that give the model's outputs.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        List of ints, one for each output, or None for a model without a graph.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import output_calls_of
+    >>> inputs = keras.Input((4,))
+    >>> hidden = keras.layers.Dense(3)(inputs)
+    >>> model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
+    >>> output_calls_of(model)
+    [1, 2]
+    """
+    graph = _graph_of(model)
+    return None if graph is None else _walk(graph, None, [], ())
+
+
 def _graph_of(model: Any) -> Any | None:
     """The functional graph of a model, None for anything else."""
     if isinstance(model, keras.Sequential):
