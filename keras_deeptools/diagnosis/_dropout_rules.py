@@ -14,6 +14,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     Subject,
     listing,
 )
+from keras_deeptools.engine import layers_of
 
 
 def forced_dropout(subject: Subject) -> Iterator[AuditFinding]:
@@ -40,7 +41,7 @@ def shared_seeds(subject: Subject) -> Iterator[AuditFinding]:
     groups: dict[tuple[int, ...], list[str]] = {}
     for layer, _ in subject.layers:
         ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
-        if rate_of(layer) == 0 or ours:
+        if rate_of(layer) == 0 or ours or _leaves_it_to_another(layer):
             continue
         for generator in vars(layer).values():
             if isinstance(generator, keras.random.SeedGenerator):
@@ -57,6 +58,12 @@ def shared_seeds(subject: Subject) -> Iterator[AuditFinding]:
                 "Leave the seed out, or give each layer another one.",
                 MEASURED,
             )
+
+
+def _leaves_it_to_another(layer: keras.Layer) -> bool:
+    """Whether it is a Dropout inside the layer that drops, as in attention layers."""
+    inner = [it for it, _ in layers_of(layer) if it is not layer]
+    return any(isinstance(it, DROPOUTS) for it in inner)
 
 
 def dropout_of_everything(subject: Subject) -> Iterator[AuditFinding]:

@@ -7,6 +7,7 @@ import keras
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
 from keras_deeptools.diagnosis._audit_subject import MEASURED, Subject, listing
+from keras_deeptools.engine import optimized_variables
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
@@ -93,6 +94,23 @@ def averages_outside_constraints(subject: Subject) -> Iterator[AuditFinding]:
         )
 
 
+def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
+    """Weights that were frozen or unfrozen since the optimizer was built."""
+    updated = optimized_variables(_innermost(subject.model))
+    known = {id(variable) for variable in updated}
+    trainable = {id(variable) for variable in subject.model.trainable_variables}
+    changed = [v for v in subject.model.variables if id(v) in known ^ trainable]
+    if updated and changed:
+        yield AuditFinding(
+            "trainable changed without compiling",
+            listing(variable.path for variable in changed),
+            "They were frozen or unfrozen after the optimizer had been built. A fit "
+            "then ignores it or fails, depending on the backend.",
+            "Compile again after changing `trainable`.",
+            MEASURED,
+        )
+
+
 def _innermost(model: keras.Model) -> Any:
     """The optimizer that updates, inside a LossScaleOptimizer."""
     optimizer = getattr(model, "optimizer", None)
@@ -105,5 +123,6 @@ RULES = (
     momentum_without_slots,
     schedule_and_accumulation,
     averages_outside_constraints,
+    stale_trainables,
 )
 """The rules of this file."""

@@ -10,6 +10,7 @@ from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._layers import (
     layers_of,
     moving_averages,
+    optimized_variables,
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
@@ -33,6 +34,7 @@ __all__ = [
     "is_attached",
     "layers_of",
     "moving_averages",
+    "optimized_variables",
     "output_calls_of",
     "preserved",
     "tensors",

@@ -96,6 +96,14 @@ CASES: dict[str, tuple[str, Make, Make]] = {
         lambda: chain(layers.Dropout(0.5, seed=1), layers.Dropout(0.5, seed=1)),
         lambda: chain(layers.Dropout(0.5, seed=1), layers.Dropout(0.5, seed=2)),
     ),
+    "one seed in an attention layer": (
+        "shared seeds",
+        lambda: chain(*[layers.GaussianDropout(0.5, seed=1) for _ in "12"]),
+        lambda: chain(
+            lambda x: layers.MultiHeadAttention(2, 4, dropout=0.1, seed=1)(x, x),
+            inputs=(3, 8),
+        ),
+    ),
     "alpha dropout of everything": (
         "dropout rate of 1",
         lambda: chain(layers.AlphaDropout(1.0)),
@@ -285,6 +293,14 @@ CASES: dict[str, tuple[str, Make, Make]] = {
             optimizer=SGD(use_ema=True),
         ),
         lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(use_ema=True)),
+    ),
+    "unfrozen after building": (
+        "trainable changed without compiling",
+        lambda: after(built(SGD()), lambda m: setattr(m.layers[1], "trainable", False)),
+        lambda: after(
+            compiled(chain(layers.Dense(2))),
+            lambda m: setattr(m.layers[1], "trainable", False),
+        ),
     ),
     "not a number": (
         "non-finite weights",
