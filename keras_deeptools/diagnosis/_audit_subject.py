@@ -10,7 +10,7 @@ import numpy as np
 from keras_deeptools.engine import Call, calls_of, layers_of, output_calls_of
 
 MEASURED = "measured on Keras 3.15 on all three backends"
-"""The source of what was run and observed, as the package's design notes record."""
+"""The source of a finding that rests on what was run and observed."""
 
 NORMALIZERS = (
     keras.layers.BatchNormalization,

@@ -132,8 +132,8 @@ def test_what_is_no_model_is_an_error_by_name() -> None:
 @pytest.mark.parametrize(
     "make, kinds",
     [
-        # The depthwise kernels have 1/C of the variance that is meant: DESIGN measured
-        # features of standard deviation 3.7e-12 in a fresh MobileNetV2.
+        # The depthwise kernels have 1/C of the variance that is meant;
+        # the features of a fresh MobileNetV2 have a standard deviation of 3.7e-12.
         (applications.MobileNetV2, ("wrong fans",)),
         # Its convolutions do have a bias before each BatchNormalization.
         (applications.ResNet50, ("bias before BatchNormalization",)),

@@ -1,4 +1,4 @@
-"""Gains, against DESIGN's table, closed forms and PyTorch."""
+"""Gains, against a table, closed forms and PyTorch."""
 
 import math
 
