@@ -80,10 +80,10 @@ def _not_seen(subject: Subject) -> Iterator[str]:
     model = subject.model
     if not model.variables:
         yield "The model has no weights yet: build it, or call it once."
-    if not subject.calls:
+    if not subject.outputs:
         yield (
             "The model has no graph (it is subclassed, or not built): how its layers "
-            "follow one another cannot be seen."
+            "follow one another cannot be seen, except inside of functional parts."
         )
     opaque = [
         call.operation.name

@@ -1,7 +1,7 @@
 """What the rules of an audit read: layers, weights and the graph."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -85,14 +85,23 @@ def subject_of(model: keras.Model) -> Subject:
     Returns:
         `Subject`.
     """
+    layers = layers_of(model)
     calls = calls_of(model) or []
+    seen = {id(it.operation) for call in calls for it in (*call.enclosing, call)}
+    for layer, _ in layers[1:]:
+        # Graphs inside of what has none itself: models in a subclassed one.
+        if isinstance(layer, keras.Model) and id(layer) not in seen:
+            found, start = calls_of(layer) or [], len(calls)
+            seen |= {id(it.operation) for c in found for it in (*c.enclosing, c)}
+            calls += [
+                replace(call, parents=tuple(start + parent for parent in call.parents))
+                for call in found
+            ]
     children: dict[int, list[int]] = {}
     for position, call in enumerate(calls):
         for parent in dict.fromkeys(call.parents):
             children.setdefault(parent, []).append(position)
-    return Subject(
-        model, layers_of(model), calls, children, output_calls_of(model) or []
-    )
+    return Subject(model, layers, calls, children, output_calls_of(model) or [])
 
 
 def activation_of(operation: Any) -> str | None:

@@ -16,6 +16,9 @@ from keras_deeptools.diagnosis._audit_subject import (
 )
 from keras_deeptools.engine import layers_of
 
+UNIT_DROPOUTS = tuple(it for it in DROPOUTS if it is not keras.layers.AlphaDropout)
+"""What drops units and keeps their mean; AlphaDropout keeps the variance too."""
+
 
 def forced_dropout(subject: Subject) -> Iterator[AuditFinding]:
     """`Dropout(...)(x, training=True)`, which inference overrides."""
@@ -85,7 +88,7 @@ def dropout_before_batch_normalization(subject: Subject) -> Iterator[AuditFindin
     """Dropout that reaches a BatchNormalization with nothing between to settle it."""
     pairs = [
         (subject.calls[position].operation, after)
-        for position, call in subject.calls_to(*DROPOUTS)
+        for position, call in subject.calls_to(*UNIT_DROPOUTS)
         if 0 < rate_of(call.operation) < 1 and not drops_whole_samples(call.operation)
         for after in _next_normalizations(subject, position)
     ]

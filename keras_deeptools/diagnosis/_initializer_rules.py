@@ -34,15 +34,15 @@ def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
     for layer, held in subject.layers:
         for role, variable in held.items():
             value = subject.value(variable)
-            if role not in ROLES or value.size < 4 or not _is_random(value):
+            known = role in ROLES and variable.trainable and value.size >= 4
+            if not known or not _is_random(value):
                 continue
             key = (value.shape, hash(value.tobytes()))
             groups.setdefault(key, []).append((layer, role, variable))
     for group in groups.values():
         if len({id(variable) for _, _, variable in group}) > 1:
             used = [setting_of(it, role, "initializer") for it, role, _ in group]
-            shared = len({id(it) for it in used}) == 1
-            why = "share one initializer object" if shared else "have the same seed"
+            why = _why_equal(used)
             yield AuditFinding(
                 "equal kernels",
                 listing(layer.name for layer, _, _ in group),
@@ -51,6 +51,16 @@ def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
                 "Give each layer its own seed, or use `initialize(model)`.",
                 MEASURED,
             )
+
+
+def _why_equal(initializers: list[Any]) -> str:
+    """How kernels came to be equal, as far as their initializers tell."""
+    if len({id(it) for it in initializers}) == 1:
+        return "share one initializer object"
+    seeds = [getattr(it, "seed", None) for it in initializers]
+    if seeds[0] is not None and len(set(map(str, seeds))) == 1:
+        return "have initializers with the same seed"
+    return "were given the same values"
 
 
 def _is_random(value: np.ndarray) -> bool:
@@ -109,14 +119,16 @@ def variance_ratio(
         return None
     right = _fan(initializer.mode, both)
     assumed = _fan(initializer.mode, _fans_of_keras(tuple(variable.shape)))
+    return right / assumed if is_untrained(subject, initializer, variable) else None
+
+
+def is_untrained(subject: Subject, initializer: Any, variable: Any) -> bool:
+    """Whether a kernel has the variance that Keras' `VarianceScaling` gave it."""
+    assumed = _fan(initializer.mode, _fans_of_keras(tuple(variable.shape)))
     measured = float(np.mean(np.square(subject.value(variable), dtype="float64")))
-    expected = initializer.scale / assumed
     # An estimate from n normal numbers is off by sqrt(2 / n), its standard deviation.
-    size = int(np.prod(variable.shape))
-    tolerance = min(0.9, 0.05 + 5 * np.sqrt(2 / size))
-    if abs(measured / expected - 1) > tolerance:
-        return None
-    return right / assumed
+    tolerance = min(0.9, 0.05 + 5 * np.sqrt(2 / np.prod(variable.shape)))
+    return bool(abs(measured * assumed / initializer.scale - 1) < tolerance)
 
 
 def _fan(mode: str, both: tuple[float, float]) -> float:

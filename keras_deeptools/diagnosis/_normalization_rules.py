@@ -1,6 +1,7 @@
 """Traps around BatchNormalization."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -44,8 +45,8 @@ def bias_before(subject: Subject) -> Iterator[AuditFinding]:
         if not hasattr(layer, "kernel") and not hasattr(layer, "pointwise_kernel"):
             continue
         after = [child.operation for child in subject.children_of(position)]
-        normalizes = [isinstance(it, keras.layers.BatchNormalization) for it in after]
-        if after and all(normalizes) and getattr(layer, "bias", None) is not None:
+        normalized = all(_normalizes(it, len(call.shape)) for it in after)
+        if after and normalized and getattr(layer, "bias", None) is not None:
             found.append((layer.name, int(layer.bias.shape[0])))
     if found:
         yield AuditFinding(
@@ -57,6 +58,15 @@ def bias_before(subject: Subject) -> Iterator[AuditFinding]:
             "Give the layer use_bias=False.",
             "Ioffe & Szegedy, 2015, section 3.2. https://arxiv.org/abs/1502.03167",
         )
+
+
+def _normalizes(operation: Any, rank: int) -> bool:
+    """Whether it subtracts the mean of each of the last axis' features in training."""
+    return (
+        isinstance(operation, keras.layers.BatchNormalization)
+        and operation.trainable
+        and operation.axis in (-1, rank - 1)
+    )
 
 
 RULES = (drifting, bias_before)

@@ -104,8 +104,9 @@ def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
         yield AuditFinding(
             "trainable changed without compiling",
             listing(variable.path for variable in changed),
-            "They were frozen or unfrozen after the optimizer had been built. A fit "
-            "then ignores it or fails, depending on the backend.",
+            "The optimizer was built for other weights than are trainable now, as when "
+            "layers are frozen or unfrozen after compile. A fit then ignores it or "
+            "fails, depending on the backend.",
             "Compile again after changing `trainable`.",
             MEASURED,
         )

@@ -14,6 +14,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     activation_of,
     listing,
 )
+from keras_deeptools.diagnosis._initializer_rules import is_untrained
 
 PLAIN = (
     keras.layers.Dropout,
@@ -51,6 +52,8 @@ def initializers(subject: Subject) -> Iterator[AuditFinding]:
         initializer: Any = getattr(layer, "kernel_initializer", None)
         scaling = isinstance(initializer, keras.initializers.VarianceScaling)
         if activation_of(layer) != "selu" or "kernel" not in held or not scaling:
+            continue
+        if not is_untrained(subject, initializer, held["kernel"]):
             continue
         if initializer.mode == "fan_in" and not 0.75 < initializer.scale < 1.5:
             names.append(f"{layer.name} ({type(initializer).__name__})")

@@ -84,6 +84,24 @@ def test_layers_of_a_subclassed_model_are_looked_at_and_its_calls_said_not_to_be
     assert any("no graph" in text for text in report.not_seen)
 
 
+def test_a_functional_part_of_a_subclassed_model_is_looked_into() -> None:
+    class Outer(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            inputs = keras.Input((4,))
+            x = layers.Dense(4, name="biased")(inputs)
+            self.part = keras.Model(inputs, layers.BatchNormalization()(x))
+
+        def call(self, x: object) -> object:
+            return self.part(x)
+
+    (finding,) = audit(Outer()).findings
+    assert (finding.kind, finding.where) == (
+        "bias before BatchNormalization",
+        "biased",
+    )
+
+
 def test_a_subclassed_model_inside_a_graph_is_named_as_not_seen() -> None:
     inner = Subclassed()
     inputs = keras.Input((4,))

@@ -145,6 +145,27 @@ CASES: dict[str, tuple[str, Make, Make]] = {
         ),
         lambda: chain(layers.Dense(4, "relu"), layers.BatchNormalization()),
     ),
+    "bias before a frozen normalization": (
+        "bias before BatchNormalization",
+        lambda: chain(layers.Dense(4), layers.BatchNormalization(center=False)),
+        lambda: chain(layers.Dense(4), layers.BatchNormalization(trainable=False)),
+    ),
+    "alpha dropout before a normalization": (
+        "dropout before BatchNormalization",
+        lambda: chain(layers.GaussianDropout(0.5), layers.BatchNormalization()),
+        lambda: chain(layers.AlphaDropout(0.5), layers.BatchNormalization()),
+    ),
+    "copy of a layer": (
+        "equal kernels",
+        lambda: after(
+            chain(layers.Dense(8), layers.Dense(8)),
+            lambda m: m.layers[2].set_weights(m.layers[1].get_weights()),
+        ),
+        lambda: after(
+            chain(layers.Dense(8), layers.Dense(8, trainable=False)),
+            lambda m: m.layers[2].set_weights(m.layers[1].get_weights()),
+        ),
+    ),
     "shared initializer": (
         "equal kernels",
         lambda: (
@@ -214,6 +235,17 @@ CASES: dict[str, tuple[str, Make, Make]] = {
         "initializer that is not for SELU",
         lambda: chain(selu("he_normal")),
         lambda: chain(selu()),
+    ),
+    "he_normal with SELU and training since": (
+        "initializer that is not for SELU",
+        lambda: chain(
+            layers.Conv2D(8, 3, activation="selu", kernel_initializer="he_uniform"),
+            inputs=(8, 8, 3),
+        ),
+        lambda: after(
+            chain(selu("he_normal", 64)),
+            lambda m: m.variables[0].assign(m.variables[0] * 3),
+        ),
     ),
     "glorot with SELU": (
         "initializer that is not for SELU",
