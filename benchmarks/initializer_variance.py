@@ -8,7 +8,8 @@ target, averaged over seeds, with the standard deviation over seeds. "He" is Ker
 "Glorot" is `glorot_uniform` beside `mode="fan_avg"`, whose target is 2 fan-in /
 (fan-in + fan-out) for the fans that the layer has. Convolutions have no padding, so
 that every pixel has a whole window. `--gains` prints the table of gains in place of
-that. Both tables are Markdown; they stand in docs/guides/initialization.md.
+that, `--model` the standard deviation of the features of a fresh MobileNetV2 and after
+`initialize`. The tables are Markdown; they stand in docs/guides/initialization.md.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_deeptools.initializers import fans, gain, initializer_for
+from keras_deeptools.initializers import fans, gain, initialize, initializer_for
 
 ACTIVATIONS = (
     "relu",
@@ -169,13 +170,35 @@ def gains() -> None:
         print(f"| {name} | {gain(name):.4f} | {gain(name, centered=True):.4f} |")
 
 
+def features(num_seeds: int) -> None:
+    """Print the spread of a fresh model's features, with both initializations."""
+    print(f"Keras {keras.version()} on {keras.backend.backend()}, {num_seeds} seeds")
+    x = np.random.default_rng(0).normal(size=(8, 96, 96, 3)).astype("float32")
+    spreads: dict[str, list[float]] = {"Keras": [], "initialize": []}
+    for seed in range(num_seeds):
+        keras.utils.set_random_seed(seed)
+        model = keras.applications.MobileNetV2(
+            (96, 96, 3), include_top=False, weights=None
+        )
+        for name, values in spreads.items():
+            if name == "initialize":
+                initialize(model, seed=seed)
+            values.append(float(np.std(ops.convert_to_numpy(model(x, training=False)))))
+    for name, values in spreads.items():
+        each = ", ".join(f"{value:.2g}" for value in values)
+        print(f"| {name} | {np.median(values):.2g} | {each} |")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--gains", action="store_true")
+    parser.add_argument("--model", action="store_true")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
     if options.gains:
         gains()
+    elif options.model:
+        features(options.seeds)
     else:
         variances(options.seeds)
