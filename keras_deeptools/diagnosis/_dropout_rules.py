@@ -77,8 +77,8 @@ def dropout_of_everything(subject: Subject) -> Iterator[AuditFinding]:
             yield AuditFinding(
                 "dropout rate of 1",
                 layer.name,
-                f"{type(layer).__name__}({layer.rate}) divides by 1 - rate: training "
-                "gives NaN or infinity.",
+                f"{type(layer).__name__}({layer.rate}) passes validation, and the "
+                "first training step divides by 1 - rate and fails.",
                 "Give a rate in [0, 1).",
                 MEASURED,
             )

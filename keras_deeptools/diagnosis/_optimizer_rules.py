@@ -35,8 +35,8 @@ def scheduled_weight_decay(subject: Subject) -> Iterator[AuditFinding]:
             "weight decay that is no number",
             "optimizer",
             f"weight_decay is a {type(decay).__name__}; Keras has schedules for the "
-            "learning rate only, and an optimizer that was made with "
-            "weight_decay=None decays nothing.",
+            "learning rate only. A step that was compiled with None ignores it, any "
+            "other fails.",
             "Make the optimizer with a number, and vary it by "
             "`HyperparameterScheduler`.",
             MEASURED,
@@ -51,10 +51,10 @@ def momentum_without_slots(subject: Subject) -> Iterator[AuditFinding]:
     sgd = isinstance(optimizer, keras.optimizers.SGD)
     if sgd and optimizer.built and momentum and not slots:
         yield AuditFinding(
-            "momentum that has no effect",
+            "momentum without velocities",
             "optimizer",
             f"momentum is {momentum:g}, but the optimizer was built with 0 and has no "
-            "velocities.",
+            "velocities: a step that was compiled before ignores it, any other fails.",
             "Make the optimizer with a momentum, and vary it by "
             "`HyperparameterScheduler`.",
             MEASURED,

@@ -304,7 +304,7 @@ CASES: dict[str, tuple[str, Make, Make]] = {
         lambda: built(SGD(weight_decay=0.1)),
     ),
     "late momentum": (
-        "momentum that has no effect",
+        "momentum without velocities",
         lambda: built(SGD(), momentum=0.9),
         lambda: built(SGD(momentum=0.9), momentum=0.5),
     ),
