@@ -8,19 +8,23 @@ import torch
 from keras_deeptools.initializers import fans
 
 LAYERS = {
-    "dense": (lambda: keras.layers.Dense(7), (None, 5), torch.nn.Linear(5, 7)),
+    "dense": (
+        lambda: keras.layers.Dense(7, kernel_initializer="zeros"),
+        (None, 5),
+        torch.nn.Linear(5, 7),
+    ),
     "conv1d": (
-        lambda: keras.layers.Conv1D(7, 3),
+        lambda: keras.layers.Conv1D(7, 3, kernel_initializer="zeros"),
         (None, 9, 5),
         torch.nn.Conv1d(5, 7, 3),
     ),
     "conv2d": (
-        lambda: keras.layers.Conv2D(6, (3, 5)),
+        lambda: keras.layers.Conv2D(6, (3, 5), kernel_initializer="zeros"),
         (None, 9, 9, 4),
         torch.nn.Conv2d(4, 6, (3, 5)),
     ),
     "conv3d": (
-        lambda: keras.layers.Conv3D(6, 3),
+        lambda: keras.layers.Conv3D(6, 3, kernel_initializer="zeros"),
         (None, 9, 9, 9, 4),
         torch.nn.Conv3d(4, 6, 3),
     ),
@@ -39,12 +43,9 @@ def test_the_fans_of_a_layer_are_torchs(name: str) -> None:
 def uses(layer: keras.Layer, shape: tuple[int, ...]) -> tuple[float, float]:
     """Mean numbers of inputs for an interior output and of outputs for an input.
 
-    With a kernel of ones, an output of an input of ones counts what it sums over; the
+    The kernel is of ones: an output of an input of ones counts what it sums over; the
     total of the outputs, per input, counts the uses.
     """
-    layer.build((None, *shape))
-    for variable in layer.trainable_variables:
-        variable.assign(np.ones(variable.shape))
     y = keras.ops.convert_to_numpy(layer(np.ones((1, *shape), "float32")))
     middle = y[:, 8:-8, 8:-8]
     return float(middle.mean()), float(y.sum() / np.prod(shape))
@@ -53,12 +54,20 @@ def uses(layer: keras.Layer, shape: tuple[int, ...]) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: keras.layers.Conv2D(8, 3, use_bias=False),
-        lambda: keras.layers.Conv2D(8, 3, groups=4, use_bias=False),
-        lambda: keras.layers.Conv2D(8, 4, 2, use_bias=False),
-        lambda: keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False),
-        lambda: keras.layers.Conv2DTranspose(8, 4, 2, use_bias=False),
-        lambda: keras.layers.Conv2DTranspose(8, 3, 2, use_bias=False),
+        lambda: keras.layers.Conv2D(8, 3, kernel_initializer="ones", use_bias=False),
+        lambda: keras.layers.Conv2D(
+            8, 3, groups=4, kernel_initializer="ones", use_bias=False
+        ),
+        lambda: keras.layers.Conv2D(8, 4, 2, kernel_initializer="ones", use_bias=False),
+        lambda: keras.layers.DepthwiseConv2D(
+            3, depth_multiplier=2, depthwise_initializer="ones", use_bias=False
+        ),
+        lambda: keras.layers.Conv2DTranspose(
+            8, 4, 2, kernel_initializer="ones", use_bias=False
+        ),
+        lambda: keras.layers.Conv2DTranspose(
+            8, 3, 2, kernel_initializer="ones", use_bias=False
+        ),
     ],
     ids=["conv", "grouped", "strided", "depthwise", "transposed", "uneven transposed"],
 )

@@ -174,7 +174,7 @@ def test_a_kernel_whose_axes_are_not_known_is_left_and_said() -> None:
     np.testing.assert_array_equal(before[0], values_of(model)[0])
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16", "bfloat16"])
 def test_kernels_keep_the_type_of_their_variables(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])

@@ -6,7 +6,14 @@ import pytest
 import scipy.linalg
 import torch
 
-from keras_deeptools.initializers import ICNR, FanScaling, IdentityRNN, ZerO
+from keras_deeptools.initializers import (
+    ICNR,
+    DeltaOrthogonal,
+    FanScaling,
+    IdentityRNN,
+    ScaledOrthogonal,
+    ZerO,
+)
 
 
 def values(tensor: object) -> np.ndarray:
@@ -63,6 +70,32 @@ def test_zero_is_torchs_dirac_in_a_convolution() -> None:
     reference = torch.nn.init.dirac_(torch.empty(4, 6, 3, 3)).numpy()
     kernel = values(ZerO()((3, 3, 6, 4)))
     np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), reference)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "bfloat16"])
+def test_a_model_with_all_of_them_comes_back_from_a_file(policy: str) -> None:
+    keras.config.set_dtype_policy(policy)
+    conv = [
+        keras.layers.Conv2D(4, 3, kernel_initializer=initializer)
+        for initializer in (
+            DeltaOrthogonal(seed=1),
+            ICNR(FanScaling(seed=1)),
+            ZerO(0.5),
+            ScaledOrthogonal(seed=1),
+        )
+    ]
+    rnn = keras.layers.SimpleRNN(3, recurrent_initializer=IdentityRNN())
+    model = keras.Sequential(
+        [keras.Input((12, 12, 2)), *conv, keras.layers.Reshape((-1, 4)), rnn]
+    )
+    model.save("model.keras")
+    loaded = keras.saving.load_model("model.keras", safe_mode=True)
+    for before, after in zip(conv, loaded.layers, strict=False):
+        this, that = before.kernel_initializer, after.kernel_initializer
+        assert type(this) is type(that)
+        assert this.get_config() == that.get_config()
+    for this, that in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(values(this), values(that))
 
 
 @pytest.mark.parametrize(
