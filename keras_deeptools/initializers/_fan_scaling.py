@@ -20,6 +20,9 @@ from keras_deeptools.initializers._seed import Seed, as_tensor, started
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
+SPREAD_WITHIN_TWO = np.float32(0.87962566103423978)
+"""Standard deviation of a normal that is cut off at two of its own."""
+
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class FanScaling(keras.initializers.VarianceScaling):
@@ -127,13 +130,13 @@ class FanScaling(keras.initializers.VarianceScaling):
 
     def draw(self, kernel: Kernel, rng: np.random.Generator) -> np.ndarray:
         """Draw the values for a `kernel` from `rng`."""
-        deviation = self.gain * self.fan(kernel) ** -0.5
+        deviation = np.float32(self.gain * self.fan(kernel) ** -0.5)
         if self.distribution == "uniform":
-            limit = deviation * 3**0.5
-            return rng.uniform(-limit, limit, kernel.shape)
-        values = rng.standard_normal(kernel.shape)
+            zero_to_one = rng.random(kernel.shape, "float32")
+            return (2 * zero_to_one - 1) * np.float32(3**0.5) * deviation
+        values = rng.standard_normal(kernel.shape, "float32")
         if self.distribution == "truncated_normal":
-            values = _within_two(values, rng) / 0.87962566103423978
+            values = _within_two(values, rng) / SPREAD_WITHIN_TWO
         return values * deviation
 
     def fan(self, kernel: Kernel) -> float:
@@ -160,5 +163,5 @@ class FanScaling(keras.initializers.VarianceScaling):
 def _within_two(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw what is beyond two standard deviations again."""
     while (outside := np.abs(values) > 2).any():
-        values[outside] = rng.standard_normal(int(outside.sum()))
+        values[outside] = rng.standard_normal(int(outside.sum()), "float32")
     return values

@@ -51,8 +51,8 @@ def initialize(
     Args:
         model: `keras.Model` or `keras.Layer`, built.
         activation: Str, function or None. A function whose gain is used everywhere.
-            None reads the graph, and where there is none (subclassed models) takes each
-            layer's own activation.
+            None reads the graph, and where there is none (in subclassed models and
+            layers) takes each layer's own activation.
         mode: Str. `"fan_in"`, `"fan_out"` or `"fan_avg"`.
         distribution: Str. `"truncated_normal"`, `"untruncated_normal"`, `"uniform"` or
             `"orthogonal"`.
@@ -101,22 +101,40 @@ def initialize(
         if reason:
             left.append(f"{variable.path}: {reason}")
             continue
-        factor = _gain_of(layer, role, constant, reach)
-        known = layer if name_of(layer) is not None else None
-        settings = settings_for(owner, known, role, None, None)
-        kernel = kernel_of(tuple(variable.shape), **settings)
-        number = int(stream.generator().integers(2**31))
-        settings |= {"gain": factor, "mode": mode, "seed": number}
-        if distribution == "orthogonal" or role == "recurrent_kernel":
-            initializer: FanScaling = ScaledOrthogonal(**settings)
-        else:
-            initializer = FanScaling(distribution=distribution, **settings)
-        values.append((variable, initializer(variable.shape, variable.dtype)))
-        deviation = factor * initializer.fan(kernel) ** -0.5
-        done.append(InitializedWeights(variable.path, *kernel.fans, factor, deviation))
+        scaling = {
+            "gain": _gain_of(layer, role, constant, reach),
+            "mode": mode,
+            "seed": int(stream.generator().integers(2**31)),
+        }
+        value, row = _drawn(layer, role, variable, distribution, scaling)
+        values.append((variable, value))
+        done.append(row)
     for variable, value in values:
         variable.assign(value)
     return Initialization(tuple(done), tuple(left))
+
+
+def _drawn(
+    layer: keras.Layer,
+    role: str,
+    variable: Any,
+    distribution: str,
+    scaling: dict[str, Any],
+) -> tuple[Any, InitializedWeights]:
+    """New values for some weights of a layer, and the line that says so."""
+    known = layer if name_of(layer) is not None else None
+    settings = settings_for("initialize", known, role, None, None)
+    kernel = kernel_of(tuple(variable.shape), **settings)
+    if distribution == "orthogonal" or role == "recurrent_kernel":
+        initializer: FanScaling = ScaledOrthogonal(**settings, **scaling)
+    else:
+        initializer = FanScaling(distribution=distribution, **settings, **scaling)
+    value = initializer(variable.shape, variable.dtype)
+    deviation = initializer.gain * initializer.fan(kernel) ** -0.5
+    fan_in, fan_out = kernel.fans
+    return value, InitializedWeights(
+        variable.path, fan_in, fan_out, initializer.gain, deviation
+    )
 
 
 def _weights(model: keras.Layer) -> Iterator[tuple[keras.Layer, str, Any]]:

@@ -49,7 +49,9 @@ def input_moments(model: Any) -> dict[int, float]:
         reached.append(_output_moment(call, given, calls or []))
         if not isinstance(call.operation, keras.Layer):
             continue
-        for layer, _ in layers_of(call.operation):
+        # What happens inside a layer of the user's own cannot be seen.
+        whole = type(call.operation).__module__.startswith("keras.")
+        for layer, _ in layers_of(call.operation)[: None if whole else 1]:
             share = 1.0 if layer.name == AFTER_ATTENTION else before
             found.setdefault(id(layer), []).append(share)
     return {key: sum(values) / len(values) for key, values in found.items()}

@@ -105,6 +105,33 @@ def test_a_subclassed_model_goes_by_each_layers_own_activation() -> None:
     assert gains_of(model) == pytest.approx({"hidden": gain("tanh"), "top": 1.0})
 
 
+def test_layers_inside_a_layer_of_the_users_go_by_their_own_activation() -> None:
+    class Block(keras.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = layers.Dense(4, "tanh", name="first")
+            self.second = layers.Dense(4, name="second")
+
+        def call(self, x: object) -> object:
+            return self.second(self.first(x))
+
+    inputs = keras.Input((4,))
+    gains = gains_of(keras.Model(inputs, Block()(layers.ReLU()(inputs))))
+    assert gains == pytest.approx({"first": gain("tanh"), "second": 1.0})
+
+
+def test_the_parts_of_keras_own_layers_get_what_reaches_the_layer() -> None:
+    inputs = keras.Input((3, 4))
+    x = layers.ReLU()(inputs)
+    x = layers.TimeDistributed(layers.Dense(4, name="timed"))(x)
+    x = layers.Activation("tanh")(x)
+    x = layers.MultiHeadAttention(2, 2)(x, x)
+    gains = gains_of(keras.Model(inputs, x))
+    expected = dict.fromkeys(["query", "key", "value"], gain("tanh"))
+    expected |= {"timed": gain("relu"), "attention_output": 1.0}
+    assert gains == pytest.approx(expected)
+
+
 def test_a_given_activation_counts_everywhere() -> None:
     model = Subclassed()
     model(np.zeros((1, 4), "float32"))
