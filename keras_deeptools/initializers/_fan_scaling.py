@@ -134,7 +134,7 @@ class FanScaling(keras.initializers.VarianceScaling):
         if self.distribution == "uniform":
             zero_to_one = rng.random(kernel.shape, "float32")
             return (2 * zero_to_one - 1) * np.float32(3**0.5) * deviation
-        values = rng.standard_normal(kernel.shape, "float32")
+        values: np.ndarray = rng.standard_normal(kernel.shape, "float32")
         if self.distribution == "truncated_normal":
             values = _within_two(values, rng) / SPREAD_WITHIN_TWO
         return values * deviation
