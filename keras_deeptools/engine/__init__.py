@@ -5,11 +5,18 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
-from keras_deeptools.engine._layers import layers_of, moving_averages, trained_variables
+from keras_deeptools.engine._layers import (
+    layers_of,
+    moving_averages,
+    optimized_variables,
+    trained_variables,
+)
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._seeded import seeded
@@ -25,6 +32,7 @@ from keras_deeptools.engine._tensors import tensors
 __all__ = [
     "Attachment",
     "Batches",
+    "Call",
     "Feature",
     "Leaf",
     "Recorder",
@@ -33,10 +41,14 @@ __all__ = [
     "Tile",
     "attach",
     "batch_loss",
+    "calls_of",
+    "current_place",
     "exportable_draws",
     "is_attached",
     "layers_of",
     "moving_averages",
+    "optimized_variables",
+    "output_calls_of",
     "preserved",
     "producer",
     "seeded",

@@ -74,6 +74,29 @@ def trained_variables(leaf: Leaf) -> list[Any]:
     return list(leaf.root._trainable_variables)
 
 
+def optimized_variables(optimizer: Any) -> list[Any]:
+    """The variables that an optimizer was built for.
+
+    They are what it updates, whatever became trainable or frozen since.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+
+    Returns:
+        List of `keras.Variable`; empty where the optimizer is not built.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import optimized_variables
+    >>> optimizer = keras.optimizers.SGD()
+    >>> optimizer.build([keras.Variable(1.0)])
+    >>> len(optimized_variables(optimizer))
+    1
+    """
+    return list(getattr(optimizer, "_trainable_variables", ()))
+
+
 def moving_averages(leaf: Leaf) -> list[Any]:
     """The moving averages that the optimizer keeps of its variables (`use_ema`).
 

@@ -12,6 +12,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
 HANDLES = {
     "keras_deeptools.engine.Attachment",
     "keras_deeptools.engine.Batches",
+    "keras_deeptools.engine.Call",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Snapshot",

@@ -1,0 +1,146 @@
+"""Traps in initial weights: equal kernels, and fans of another layer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools.diagnosis._audit_subject import (
+    MEASURED,
+    Subject,
+    listing,
+    setting_of,
+)
+from keras_deeptools.initializers import FanScaling, fans
+
+ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
+"""What weights can be to a layer for these rules to look at them."""
+
+TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+FAR_OFF = 4.0
+"""A variance this many times too large or small is a finding; a fused LSTM kernel is
+at most 2.5 times off."""
+
+
+def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
+    """Kernels of two layers with the same random numbers."""
+    groups: dict[tuple[Any, ...], list[tuple[Any, str, Any]]] = {}
+    for layer, held in subject.layers:
+        for role, variable in held.items():
+            value = subject.value(variable)
+            known = role in ROLES and variable.trainable and value.size >= 4
+            if not known or not _is_random(value):
+                continue
+            key = (value.shape, hash(value.tobytes()))
+            groups.setdefault(key, []).append((layer, role, variable))
+    for group in groups.values():
+        if len({id(variable) for _, _, variable in group}) > 1:
+            used = [setting_of(it, role, "initializer") for it, role, _ in group]
+            why = _why_equal(used)
+            yield AuditFinding(
+                "equal kernels",
+                listing(layer.name for layer, _, _ in group),
+                f"Their kernels of shape {tuple(group[0][2].shape)} are equal to the "
+                f"last bit: they {why}.",
+                "Give each layer its own seed, or use `initialize(model)`.",
+                MEASURED,
+            )
+
+
+def _why_equal(initializers: list[Any]) -> str:
+    """How kernels came to be equal, as far as their initializers tell."""
+    if len({id(it) for it in initializers}) == 1:
+        return "share one initializer object"
+    seeds = [getattr(it, "seed", None) for it in initializers]
+    if seeds[0] is not None and len(set(map(str, seeds))) == 1:
+        return "have initializers with the same seed"
+    return "were given the same values"
+
+
+def _is_random(value: np.ndarray) -> bool:
+    """False for constants, identities and the like, which are equal on purpose."""
+    return np.unique(value.ravel()[:1000]).size > min(value.size, 1000) / 2
+
+
+def wrong_fans(subject: Subject) -> Iterator[AuditFinding]:
+    """Kernels that still have the variance of a fan that the layer does not have."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    for layer, held in subject.layers:
+        for role, variable in held.items():
+            ratio = variance_ratio(subject, layer, role, variable)
+            if ratio is not None and not 1 / FAR_OFF < ratio < FAR_OFF:
+                kind = type(layer).__name__
+                found.setdefault(kind, []).append((layer.name, ratio))
+    for kind, pairs in found.items():
+        ratios = sorted(ratio for _, ratio in pairs)
+        span = f"{ratios[0]:.2g}"
+        if len(ratios) > 1:
+            span += f" to {ratios[-1]:.2g}"
+        yield AuditFinding(
+            "wrong fans",
+            listing(name for name, _ in pairs),
+            f"The fans that Keras reads from the shape of a {kind} kernel are not the "
+            f"layer's: its variance is {span} times what the initializer is meant to "
+            "give. A BatchNormalization after it hides that in training only.",
+            "Use `initializer_for(activation, layer)`, or `initialize(model)` before "
+            "training.",
+            MEASURED,
+        )
+
+
+def variance_ratio(
+    subject: Subject, layer: keras.Layer, role: str, variable: Any
+) -> float | None:
+    """Variance of an untrained kernel over what its initializer means to give.
+
+    None where the initializer is none of Keras' that scale by fans, where the kernel is
+    not what that initializer draws (it was trained or loaded), or where the fans of
+    the layer are not known.
+    """
+    initializer = setting_of(layer, role, "initializer") if role in ROLES else None
+    scaling = keras.initializers.VarianceScaling
+    if not isinstance(initializer, scaling) or isinstance(initializer, FanScaling):
+        return None
+    if initializer.input_axes is not None or isinstance(
+        layer, keras.layers.EinsumDense
+    ):
+        return None
+    # That strides make gradients smaller is not what an initializer is meant to know.
+    strides = None if isinstance(layer, TRANSPOSED) else 1
+    try:
+        both = fans(tuple(variable.shape), layer, role=role, strides=strides)
+    except ValueError:
+        return None
+    right = _fan(initializer.mode, both)
+    assumed = _fan(initializer.mode, _fans_of_keras(tuple(variable.shape)))
+    return right / assumed if is_untrained(subject, initializer, variable) else None
+
+
+def is_untrained(subject: Subject, initializer: Any, variable: Any) -> bool:
+    """Whether a kernel has the variance that Keras' `VarianceScaling` gave it."""
+    assumed = _fan(initializer.mode, _fans_of_keras(tuple(variable.shape)))
+    measured = float(np.mean(np.square(subject.value(variable), dtype="float64")))
+    # An estimate from n normal numbers is off by sqrt(2 / n), its standard deviation.
+    tolerance = min(0.9, 0.05 + 5 * np.sqrt(2 / np.prod(variable.shape)))
+    return bool(abs(measured * assumed / initializer.scale - 1) < tolerance)
+
+
+def _fan(mode: str, both: tuple[float, float]) -> float:
+    named = {"fan_in": both[0], "fan_out": both[1], "fan_avg": sum(both) / 2}
+    return max(1.0, named[mode])
+
+
+def _fans_of_keras(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Fan-in and fan-out as Keras reads them from a shape."""
+    window = float(np.prod(shape[:-2], dtype=float))
+    return window * shape[-2], window * shape[-1]
+
+
+RULES = (equal_kernels, wrong_fans)
+"""The rules of this file."""

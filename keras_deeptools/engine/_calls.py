@@ -1,0 +1,136 @@
+"""The calls that make up a model, read from its graph."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One use of a layer or operation in a functional graph; made by `calls_of`.
+
+    Attributes:
+        operation: `keras.Layer` or `keras.Operation` that is called.
+        parents: Tuple of ints, the positions of the calls that it gets tensors from;
+            one that gives several of them is listed several times.
+        training: Bool, what the call was given as `training=`; None where it was given
+            nothing. For layers whose default is False, such as `Dropout`, False can be
+            either.
+        shape: Tuple, the static shape of the first output.
+        enclosing: Tuple of `Call`, the calls of nested models that this one is in,
+            outermost first.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import calls_of
+    >>> inputs = keras.Input((4,))
+    >>> model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs, training=True))
+    >>> [(call.parents, call.training) for call in calls_of(model)]
+    [((), None), ((0,), True)]
+    """
+
+    operation: Any
+    parents: tuple[int, ...]
+    training: bool | None
+    shape: tuple[int | None, ...]
+    enclosing: tuple["Call", ...] = ()
+
+
+def calls_of(model: keras.Model) -> list[Call] | None:
+    """The calls of a functional model in the order of computation.
+
+    Nested functional models are entered: their calls stand among the others, with the
+    nested model's call in `enclosing`. A layer that is called several times is listed
+    several times. What happens inside a subclassed model or layer cannot be seen: it
+    is one call.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        List of `Call`, or None for a model without a graph: one that is subclassed, or
+        a Sequential that has not been built.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import calls_of
+    >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU()])
+    >>> [type(call.operation).__name__ for call in calls_of(model)]
+    ['InputLayer', 'Dense', 'ReLU']
+    """
+    graph = _graph_of(model)
+    if graph is None:
+        return None
+    calls: list[Call] = []
+    _walk(graph, None, calls, ())
+    return calls
+
+
+def output_calls_of(model: keras.Model) -> list[int] | None:
+    """The positions in `calls_of(model)` of the calls that give the model's outputs.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        List of ints, one for each output, or None for a model without a graph.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import output_calls_of
+    >>> inputs = keras.Input((4,))
+    >>> hidden = keras.layers.Dense(3)(inputs)
+    >>> model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
+    >>> output_calls_of(model)
+    [1, 2]
+    """
+    graph = _graph_of(model)
+    return None if graph is None else _walk(graph, None, [], ())
+
+
+def _graph_of(model: Any) -> Any | None:
+    """The functional graph of a model, None for anything else."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if hasattr(model, "_nodes_by_depth") else None
+
+
+def _walk(
+    graph: Any, given: list[int] | None, calls: list[Call], enclosing: tuple[Call, ...]
+) -> list[int]:
+    """Append the calls of `graph`; the positions of those that give its outputs.
+
+    `given` are the positions of the calls that give its inputs, None at the top.
+    """
+    source: dict[int, int] = {}
+    if given is not None:
+        source = {
+            id(tensor): position
+            for tensor, position in zip(graph.inputs, given, strict=False)
+        }
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if all(id(tensor) in source for tensor in node.outputs):
+                continue
+            parents = tuple(source[id(t)] for t in node.arguments.keras_tensors)
+            call = Call(
+                operation=node.operation,
+                parents=parents,
+                training=node.arguments.kwargs.get("training"),
+                shape=tuple(node.outputs[0].shape),
+                enclosing=enclosing,
+            )
+            inner = _graph_of(node.operation)
+            if inner is None:
+                calls.append(call)
+                positions = [len(calls) - 1] * len(node.outputs)
+            else:
+                positions = _walk(inner, list(parents), calls, (*enclosing, call))
+            for tensor, position in zip(node.outputs, positions, strict=False):
+                source[id(tensor)] = position
+    return [source[id(tensor)] for tensor in graph.outputs]

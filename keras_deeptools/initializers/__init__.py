@@ -1,0 +1,31 @@
+"""Initializers that keep the variance of a network, for every kind of layer."""
+
+from keras_deeptools.initializers._delta_orthogonal import DeltaOrthogonal
+from keras_deeptools.initializers._fan_scaling import FanScaling
+from keras_deeptools.initializers._fans import fans
+from keras_deeptools.initializers._gain import gain
+from keras_deeptools.initializers._icnr import ICNR
+from keras_deeptools.initializers._identity_rnn import IdentityRNN
+from keras_deeptools.initializers._initialization import (
+    Initialization,
+    InitializedWeights,
+)
+from keras_deeptools.initializers._initialize import initialize
+from keras_deeptools.initializers._initializer_for import initializer_for
+from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
+from keras_deeptools.initializers._zero import ZerO
+
+__all__ = [
+    "DeltaOrthogonal",
+    "FanScaling",
+    "ICNR",
+    "IdentityRNN",
+    "Initialization",
+    "InitializedWeights",
+    "ScaledOrthogonal",
+    "ZerO",
+    "fans",
+    "gain",
+    "initialize",
+    "initializer_for",
+]

@@ -1,0 +1,167 @@
+"""Random kernels scaled by fans that are right for the layer they serve."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.initializers._arguments import (
+    checked_axes,
+    checked_count,
+    checked_gain,
+    checked_option,
+    checked_seed,
+    checked_strides,
+    message,
+)
+from keras_deeptools.initializers._kernel import KINDS, Kernel, kernel_of
+from keras_deeptools.initializers._seed import Seed, as_tensor, started
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+SPREAD_WITHIN_TWO = np.float32(0.87962566103423978)
+"""Standard deviation of a normal that is cut off at two of its own."""
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class FanScaling(keras.initializers.VarianceScaling):
+    """Random kernel with variance `gain ** 2 / fan`, for fans as the layer has them.
+
+    Keras reads fans from the shape alone, which is wrong for depthwise, separable,
+    transposed, grouped and fused recurrent kernels. Here the kind of layer is said;
+    `initializer_for` says it for you. EinsumDense and attention layers say by
+    themselves which axes they sum over.
+
+    The numbers come from numpy, so a seed gives the same kernel on every backend. Each
+    call of one object, or of a copy made from its config, draws other numbers: an
+    initializer that several layers share gives each its own kernel.
+
+    Args:
+        gain: Float > 0. What outputs are scaled by, as `gain(activation)` returns.
+        kind: Str or None. `"dense"`, `"conv"`, `"conv_transpose"`, `"depthwise_conv"`,
+            `"recurrent"` (kernel or recurrent kernel), `"embedding"`; None goes by the
+            rank of the kernel: two are dense, more are a convolution.
+        mode: Str. `"fan_in"` keeps the variance of outputs, `"fan_out"` that of
+            gradients, `"fan_avg"` is between them.
+        distribution: Str. `"truncated_normal"`, `"untruncated_normal"`, `"uniform"`.
+        groups: Int >= 1. Groups of a convolution; gates of a recurrent kernel.
+        strides: Int >= 1 or tuple of ints. Strides of a convolution.
+        input_axes: List of ints or None. Axes of the kernel that are summed over, when
+            `kind` does not say it; with `output_axes`.
+        output_axes: List of ints or None. Axes of the kernel that only outputs have.
+        seed: Int >= 0 or None. None draws one from Python's random state, which
+            `keras.utils.set_random_seed` sets.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range; when called, if `groups` does
+            not divide the outputs.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.initializers import FanScaling
+    >>> init = FanScaling(kind="depthwise_conv", seed=0)
+    >>> kernel = init((3, 3, 500, 1))  # nine inputs for each output
+    >>> round(float(keras.ops.var(kernel) * 9), 1)
+    1.0
+
+    Reference:
+        He et al., 2015, section 2.2. https://arxiv.org/abs/1502.01852
+    """
+
+    def __init__(
+        self,
+        gain: float = 1.0,
+        kind: str | None = None,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        groups: int = 1,
+        strides: int | tuple[int, ...] = 1,
+        input_axes: list[int] | tuple[int, ...] | None = None,
+        output_axes: list[int] | tuple[int, ...] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        owner = type(self).__name__
+        self.gain = checked_gain(owner, gain)
+        self.kind = None if kind is None else checked_option(owner, "kind", kind, KINDS)
+        self.groups = checked_count(owner, "groups", groups)
+        self.strides = checked_strides(owner, strides)
+        axes = [
+            checked_axes(owner, "input_axes", input_axes),
+            checked_axes(owner, "output_axes", output_axes),
+        ]
+        if (axes[0] is None) != (axes[1] is None):
+            rule = "given together with `output_axes`, or not at all"
+            raise ValueError(message(owner, "input_axes", rule, input_axes))
+        checked_option(owner, "mode", mode, MODES)
+        checked_option(owner, "distribution", distribution, DISTRIBUTIONS)
+        given = checked_seed(owner, seed if not isinstance(seed, Seed) else int(seed))
+        self._stream = started(seed)
+        super().__init__(
+            self.gain**2, mode, distribution, self._stream, axes[0], axes[1]
+        )
+        self.seed = None if given is None else self._stream
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a kernel.
+
+        Args:
+            shape: Tuple of ints.
+            dtype: Str or None. Type of the tensor.
+
+        Returns:
+            Tensor of that shape and type.
+        """
+        kernel = kernel_of(
+            tuple(shape),
+            self.kind,
+            groups=self.groups,
+            strides=self.strides,
+            input_axes=self.input_axes,
+            output_axes=self.output_axes,
+        )
+        if kernel.columns < 1 or kernel.columns * self.groups != kernel.all_columns:
+            rule = f"a divisor of the {kernel.all_columns} outputs of a kernel {shape}"
+            name = type(self).__name__
+            raise ValueError(message(name, "groups", rule, self.groups))
+        return as_tensor(self.draw(kernel, self._stream.generator()), dtype)
+
+    def draw(self, kernel: Kernel, rng: np.random.Generator) -> np.ndarray:
+        """Draw the values for a `kernel` from `rng`."""
+        deviation = np.float32(self.gain * self.fan(kernel) ** -0.5)
+        if self.distribution == "uniform":
+            zero_to_one = rng.random(kernel.shape, "float32")
+            return (2 * zero_to_one - 1) * np.float32(3**0.5) * deviation
+        values: np.ndarray = rng.standard_normal(kernel.shape, "float32")
+        if self.distribution == "truncated_normal":
+            values = _within_two(values, rng) / SPREAD_WITHIN_TWO
+        return values * deviation
+
+    def fan(self, kernel: Kernel) -> float:
+        """The number that the variance of a `kernel` is divided by."""
+        fan_in, fan_out = kernel.fans
+        average = (fan_in + fan_out) / 2
+        return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": average}[self.mode]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "gain": self.gain,
+            "kind": self.kind,
+            "mode": self.mode,
+            "distribution": self.distribution,
+            "groups": self.groups,
+            "strides": self.strides,
+            "input_axes": self.input_axes,
+            "output_axes": self.output_axes,
+            "seed": self.seed,
+        }
+
+
+def _within_two(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw what is beyond two standard deviations again."""
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = rng.standard_normal(int(outside.sum()), "float32")
+    return values

@@ -1,0 +1,66 @@
+"""What `initialize` did to a model."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InitializedWeights:
+    """Weights that were drawn anew; made by `initialize`.
+
+    Attributes:
+        path: Str. Path of the variable.
+        fan_in: Float. Inputs that one output sums over.
+        fan_out: Float. Outputs that one input is used by.
+        gain: Float. By how much the variance was raised for what comes before.
+        deviation: Float. Standard deviation of the distribution.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import InitializedWeights
+    >>> InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5).deviation
+    0.5
+    """
+
+    path: str
+    fan_in: float
+    fan_out: float
+    gain: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """What was drawn anew in a model, and what was left; made by `initialize`.
+
+    Attributes:
+        weights: Tuple of `InitializedWeights`.
+        left: Tuple of str, a path and the reason for each kernel that was left alone.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import Initialization, InitializedWeights
+    >>> weights = InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
+    >>> print(Initialization((weights,), ("base/kernel: frozen",)))
+    weights                     fan-in   fan-out    gain   deviation
+    dense/kernel                   4.0       8.0  1.0000      0.5000
+    left alone: base/kernel: frozen
+    """
+
+    weights: tuple[InitializedWeights, ...]
+    left: tuple[str, ...] = ()
+
+    def table(self) -> str:
+        """One line for each kernel."""
+        width = max([24, *(len(row.path) for row in self.weights)])
+        head = f"{'weights':{width}}{'fan-in':>10}{'fan-out':>10}"
+        lines = [head + f"{'gain':>8}{'deviation':>12}"]
+        lines += [
+            f"{row.path:{width}}{row.fan_in:10.1f}{row.fan_out:10.1f}"
+            f"{row.gain:8.4f}{row.deviation:12.4f}"
+            for row in self.weights
+        ]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """The table and what was left alone."""
+        return "\n".join([self.table(), *(f"left alone: {it}" for it in self.left)])

@@ -1,0 +1,107 @@
+"""Which numbers of a kernel meet in one output, for every kind of layer."""
+
+import math
+from dataclasses import dataclass
+
+KINDS = ("dense", "conv", "conv_transpose", "depthwise_conv", "recurrent", "embedding")
+"""What `kind` can be; "conv" is also the pointwise part of a separable convolution."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The axes of a kernel by what they are for.
+
+    Args:
+        shape: Tuple of ints.
+        spatial: Tuple of ints. Axes of the window of a convolution.
+        inputs: Tuple of ints. Axes that an output is a sum over, besides the window.
+        outputs: Tuple of ints. Axes of output coordinates.
+        blocks: Int >= 1. Into how many equal parts that do not share their outputs
+            (gates) or their inputs (groups) the output axes are cut.
+        inputs_shared_by: Float >= 1. Part of the window that meets no input: the
+            product of the strides of a transposed convolution.
+        outputs_shared_by: Float >= 1. As above for outputs: the product of the strides
+            of a convolution.
+    """
+
+    shape: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    spatial: tuple[int, ...] = ()
+    blocks: int = 1
+    inputs_shared_by: float = 1.0
+    outputs_shared_by: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """Number of weights that one output coordinate has."""
+        return self._size(self.spatial) * self._size(self.inputs)
+
+    @property
+    def all_columns(self) -> int:
+        """Number of output coordinates."""
+        return self._size(self.outputs)
+
+    @property
+    def columns(self) -> int:
+        """Number of output coordinates in one block."""
+        return self.all_columns // self.blocks
+
+    @property
+    def fans(self) -> tuple[float, float]:
+        """How many inputs one output sums over, and how many outputs use one input."""
+        backward = self._size(self.spatial) * self.columns
+        return self.rows / self.inputs_shared_by, backward / self.outputs_shared_by
+
+    def _size(self, axes: tuple[int, ...]) -> int:
+        return math.prod(self.shape[axis] for axis in axes)
+
+
+def kernel_of(
+    shape: tuple[int, ...],
+    kind: str | None = None,
+    *,
+    groups: int = 1,
+    strides: int | tuple[int, ...] = 1,
+    input_axes: tuple[int, ...] | None = None,
+    output_axes: tuple[int, ...] | None = None,
+) -> Kernel:
+    """Sort the axes of a kernel.
+
+    Args:
+        shape: Tuple of ints.
+        kind: Str of `KINDS`, or None to follow Keras' convention for the rank.
+        groups: Int >= 1. Groups of a convolution, gates of a recurrent cell.
+        strides: Int >= 1 or a tuple of them. Of a convolution.
+        input_axes: Tuple of ints. Contracted axes of an EinsumDense kernel; with
+            `output_axes` in place of `kind`.
+        output_axes: Tuple of ints. Its axes that only the output has.
+
+    Returns:
+        `Kernel`.
+    """
+    rank = len(shape)
+    if input_axes is not None and output_axes is not None:
+        return Kernel(
+            shape, _wrapped(input_axes, rank), _wrapped(output_axes, rank), (), groups
+        )
+    kind = kind or ("dense" if rank <= 2 else "conv")
+    if kind == "embedding":
+        return Kernel(shape, (), (rank - 1,), (), groups)
+    if rank < 2:
+        return Kernel(shape, (), tuple(range(rank)), (), groups)
+    spatial = tuple(range(rank - 2)) if "conv" in kind else ()
+    before = tuple(range(rank - 1)) if not spatial else (rank - 2,)
+    window = strides if isinstance(strides, tuple) else (strides,) * len(spatial)
+    area = float(math.prod(window)) if spatial else 1.0
+    if kind == "conv_transpose":
+        return Kernel(
+            shape, (rank - 1,), (rank - 2,), spatial, groups, inputs_shared_by=area
+        )
+    if kind == "depthwise_conv":
+        return Kernel(shape, (), (rank - 1,), spatial, groups, outputs_shared_by=area)
+    return Kernel(shape, before, (rank - 1,), spatial, groups, outputs_shared_by=area)
+
+
+def _wrapped(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    return tuple(axis % rank for axis in axes)

@@ -1,0 +1,94 @@
+"""Orthogonal kernels that keep variance whatever their shape."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.initializers._fan_scaling import FanScaling
+from keras_deeptools.initializers._kernel import Kernel
+from keras_deeptools.initializers._seed import orthogonal
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class ScaledOrthogonal(FanScaling):
+    """Kernel with orthonormal rows or columns, scaled to keep variance.
+
+    `keras.initializers.Orthogonal` loses variance in a layer that widens (outputs have
+    `inputs / outputs` of it), and takes the gates of a recurrent kernel for one matrix.
+    Here every block, a gate, a group or a channel of a depthwise kernel, is a matrix
+    from all the inputs of one output to the outputs, and its entries have mean square
+    `gain ** 2 / fan` as in `FanScaling`. For `"fan_in"` and a matrix that does not
+    widen, that is the gain times orthonormal columns.
+
+    Args:
+        gain: Float > 0. What outputs are scaled by, as `gain(activation)` returns.
+        kind: Str or None. As in `FanScaling`.
+        mode: Str. `"fan_in"`, `"fan_out"` or `"fan_avg"`.
+        groups: Int >= 1. Groups of a convolution; gates of a recurrent kernel.
+        strides: Int >= 1 or tuple of ints. Strides of a convolution.
+        input_axes: List of ints or None. As in `FanScaling`.
+        output_axes: List of ints or None. As in `FanScaling`.
+        seed: Int >= 0 or None. As in `FanScaling`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.initializers import ScaledOrthogonal
+    >>> kernel = np.asarray(ScaledOrthogonal(kind="recurrent", groups=4)((8, 32)))
+    >>> forget_gate = kernel[:, 8:16]
+    >>> bool(np.allclose(forget_gate.T @ forget_gate, np.eye(8), atol=1e-5))
+    True
+
+    Reference:
+        Saxe et al., 2014, section 3. https://arxiv.org/abs/1312.6120
+    """
+
+    def __init__(
+        self,
+        gain: float = 1.0,
+        kind: str | None = None,
+        mode: str = "fan_in",
+        groups: int = 1,
+        strides: int | tuple[int, ...] = 1,
+        input_axes: list[int] | tuple[int, ...] | None = None,
+        output_axes: list[int] | tuple[int, ...] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            gain,
+            kind,
+            mode,
+            groups=groups,
+            strides=strides,
+            input_axes=input_axes,
+            output_axes=output_axes,
+            seed=seed,
+        )
+
+    def draw(self, kernel: Kernel, rng: np.random.Generator) -> np.ndarray:
+        """Draw the values for a `kernel` from `rng`."""
+        used = (*kernel.spatial, *kernel.inputs, *kernel.outputs)
+        apart = tuple(axis for axis in range(len(kernel.shape)) if axis not in used)
+        order = (*apart, *used)
+        sizes = [kernel.shape[axis] for axis in order]
+        channels = int(np.prod(sizes[: len(apart)], dtype=int))
+        rows, columns = kernel.rows, kernel.columns
+        blocks = [
+            np.concatenate(
+                [orthogonal(rows, columns, rng) for _ in range(kernel.blocks)], axis=1
+            )
+            for _ in range(channels)
+        ]
+        scale = self.gain * (max(rows, columns) / self.fan(kernel)) ** 0.5
+        return (scale * np.reshape(blocks, sizes)).transpose(np.argsort(order))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        config = super().get_config()
+        del config["distribution"]
+        return config

@@ -1,0 +1,12 @@
+"""A valid instance of every public class of `keras_deeptools.diagnosis`."""
+
+from collections.abc import Callable
+
+from keras_deeptools import diagnosis
+
+EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
+    "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
+        "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
+    ),
+}
