@@ -1,0 +1,31 @@
+"""A valid instance of every public class of `keras_deeptools.layers`."""
+
+from collections.abc import Callable
+
+import keras
+
+from keras_deeptools import layers
+
+EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.layers.SelfNormalizingConv1D": lambda: (
+        layers.SelfNormalizingConv1D(4, 3, padding="causal", rate=0.1, seed=3)
+    ),
+    "keras_deeptools.layers.SelfNormalizingConv2D": lambda: (
+        layers.SelfNormalizingConv2D(
+            4, (3, 2), padding="reflect", kernel_regularizer="l2"
+        )
+    ),
+    "keras_deeptools.layers.SelfNormalizingConv3D": lambda: (
+        layers.SelfNormalizingConv3D(
+            4, 2, 2, padding="same", data_format="channels_last"
+        )
+    ),
+    "keras_deeptools.layers.SelfNormalizingDense": lambda: layers.SelfNormalizingDense(
+        4, 0.1, kernel_constraint=keras.constraints.MaxNorm(2.0), seed=7
+    ),
+    "keras_deeptools.layers.SelfNormalizingResidual": lambda: (
+        layers.SelfNormalizingResidual(
+            [layers.SelfNormalizingDense(4), keras.layers.Dense(4)], 0.2
+        )
+    ),
+}
