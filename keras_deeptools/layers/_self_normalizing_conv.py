@@ -124,14 +124,17 @@ class SelfNormalizingConv(keras.Layer):
         )
         if self.reflects or self.padding == "valid":
             return outputs
-        for axis, *window in zip(axes, *self._windows(), strict=True):
-            gain = edge_gain(sizes[axis], *window, self.padding == "causal")
+        causal = self.padding == "causal"
+        for axis, window in zip(axes, self._windows(), strict=True):
+            gain = edge_gain(sizes[axis], *window, causal)
             gain = ops.cast(gain, outputs.dtype)
             outputs = outputs * along(gain, axis, self.rank + 2)
         return outputs
 
-    def _windows(self) -> tuple[Any, Any, Any]:
-        return self.kernel_size, self.strides, self.dilation_rate
+    def _windows(self) -> list[tuple[int, int, int]]:
+        """Kernel size, stride and dilation of each spatial axis."""
+        parts = (self.kernel_size, self.strides, self.dilation_rate)
+        return list(zip(*parts, strict=True))
 
     def _reflections(self, shape: Any) -> list[tuple[int, int, int]]:
         """Axis, entries in front and entries behind, of axes that are padded."""
@@ -151,7 +154,7 @@ class SelfNormalizingConv(keras.Layer):
                 )
         found = [
             (axis, *same_padding(shape[axis], *window))
-            for axis, *window in zip(axes, *self._windows(), strict=True)
+            for axis, window in zip(axes, self._windows(), strict=True)
         ]
         return [(axis, front, back) for axis, front, back in found if front + back]
 

@@ -7,6 +7,15 @@ import keras
 from keras_deeptools import layers
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.layers.LayerScale": lambda: layers.LayerScale(0.1, axis=1),
+    "keras_deeptools.layers.NormFreeResidual": lambda: layers.NormFreeResidual(
+        keras.layers.Dense(4), layers.LayerScale(), keras.layers.Dense(4)
+    ),
+    "keras_deeptools.layers.ScalarBias": lambda: layers.ScalarBias(0.5),
+    "keras_deeptools.layers.ScaledActivation": lambda: layers.ScaledActivation("gelu"),
+    "keras_deeptools.layers.ScaledWSConv2D": lambda: layers.ScaledWSConv2D(
+        4, 3, padding="same", activation="silu", use_gain=False
+    ),
     "keras_deeptools.layers.SelfNormalizingConv1D": lambda: (
         layers.SelfNormalizingConv1D(4, 3, padding="causal", rate=0.1, seed=3)
     ),
@@ -28,4 +37,5 @@ EXAMPLES: dict[str, Callable[[], object]] = {
             [layers.SelfNormalizingDense(4), keras.layers.Dense(4)], 0.2
         )
     ),
+    "keras_deeptools.layers.SkipInit": lambda: layers.SkipInit(0.2),
 }
