@@ -5,7 +5,10 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._capture import Capture
+from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
     moving_averages,
@@ -19,7 +22,10 @@ from keras_deeptools.engine._tensors import tensors
 __all__ = [
     "Attachment",
     "Batches",
+    "Capture",
+    "Captured",
     "Feature",
+    "LayerCall",
     "Leaf",
     "Recorder",
     "Snapshot",

@@ -8,10 +8,13 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
 }
 
-# Handles on one live optimizer, for which a copy, a pickle or a config has no meaning.
+# Handles on a live optimizer or model, for which a copy, pickle or config means nothing.
 HANDLES = {
     "keras_deeptools.engine.Attachment",
     "keras_deeptools.engine.Batches",
+    "keras_deeptools.engine.Capture",
+    "keras_deeptools.engine.Captured",
+    "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Snapshot",
