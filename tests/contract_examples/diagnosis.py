@@ -1,0 +1,17 @@
+"""A valid instance of every public class of `keras_deeptools.diagnosis`."""
+
+from collections.abc import Callable
+
+from keras_deeptools import diagnosis
+
+EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
+        diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
+    ),
+    "keras_deeptools.diagnosis.SelfNormalizingProblem": lambda: (
+        diagnosis.SelfNormalizingProblem("skip", "add", "It adds.", "Scale it.")
+    ),
+    "keras_deeptools.diagnosis.SelfNormalizingReport": lambda: (
+        diagnosis.SelfNormalizingReport((), (), 0.0, 1.0)
+    ),
+}
