@@ -16,7 +16,9 @@ from keras_deeptools.diagnosis._self_normalizing_rules import (
     FAR,
     RULES,
     equal_kernels,
+    of_undefined_dropout,
 )
+from keras_deeptools.engine import layers_of
 
 OWNER = "check_self_normalizing"
 
@@ -32,8 +34,9 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     sums that add variances; zero padding; pooling; normalization layers. The first
     departure that none of them explains is reported as `"drift"`.
 
-    The head is exempt: the last layer with weights and what follows. Meant for fresh
-    models: training moves the moments, and is free to. The model stays as it is.
+    Heads are exempt: layers that give the model's outputs, and the last layer with
+    weights and what follows. Meant for fresh models: training moves the moments, and
+    is free to. The model stays as it is.
 
     Args:
         model: Built `keras.Model`. Functional and Sequential models are seen best;
@@ -73,6 +76,13 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     """
     _require_built(model)
     _require_fit(model, x)
+    undefined = [
+        of_undefined_dropout(layer)
+        for layer, _ in layers_of(model)
+        if isinstance(layer, keras.layers.AlphaDropout) and layer.rate >= 1
+    ]
+    if undefined:
+        return SelfNormalizingReport(tuple(undefined), (), *_moments_of(x))
     measured = measure(model, x)
     weighted = [i for i, found in enumerate(measured) if _has_weights(found)]
     if not weighted:
@@ -80,17 +90,18 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
             f"{OWNER}: `model` must have layers with weights. Received: "
             f"model={model!r}, which has none that this check sees."
         )
-    mean, std = _received(measured[: weighted[0]], measured[weighted[0]], x)
-    body = measured[: weighted[-1]]
+    mean, std = _received(measured[: weighted[0]], x)
+    heads = set(getattr(model, "output_names", ()))
+    body = [f for f in measured[: weighted[-1]] if f.layer.name not in heads]
     problems = [
         problem
-        for found, following in zip(body, measured[1:], strict=False)
+        for found, following in zip(body, [*body[1:], None], strict=True)
         for rule in RULES
         for problem in rule(found, following)
     ]
     problems += equal_kernels(body)
     problems = _inputs(mean, std) + _in_order(problems, measured)
-    problems += _drift(problems, body[weighted[0] :])
+    problems += _drift(problems, body)
     return SelfNormalizingReport(tuple(problems), tuple(map(_row, measured)), mean, std)
 
 
@@ -109,13 +120,17 @@ def _has_weights(found: Measured) -> bool:
     return any(role.endswith("kernel") for role in found.call.variables)
 
 
-def _received(
-    before: Sequence[Measured], first: Measured, x: Any
-) -> tuple[float, float]:
-    """Moments of what the first layer with weights gets; NaN behind token ids."""
+def _received(before: Sequence[Measured], x: Any) -> tuple[float, float]:
+    """Moments of what the first layer with weights gets."""
     if before:
         return before[-1].mean, before[-1].std
-    arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
+    return _moments_of(x)
+
+
+def _moments_of(x: Any) -> tuple[float, float]:
+    arrays = [
+        np.asarray(keras.ops.convert_to_numpy(array)) for array in keras.tree.flatten(x)
+    ]
     flat = np.concatenate([array.astype("float64").ravel() for array in arrays])
     return float(flat.mean()), float(flat.std())
 
@@ -146,7 +161,12 @@ def _drift(
     problems: Sequence[SelfNormalizingProblem], body: Sequence[Measured]
 ) -> list[SelfNormalizingProblem]:
     """The first departure of a net in which nothing else was found."""
-    far = [f for f in body if not (abs(f.mean) <= FAR and abs(f.std - 1) <= FAR)]
+    far = [
+        found
+        for found in body
+        if _has_weights(found)
+        and not (abs(found.mean) <= FAR and abs(found.std - 1) <= FAR)
+    ]
     if problems or not far:
         return []
     return [

@@ -79,7 +79,8 @@ def _edge_ratio(layer: Any, before: Any) -> Any:
     if not padded or max(layer.kernel_size) == 1:
         return None
     first = 1 if layer.data_format == "channels_last" else 2
-    corner, centre = [slice(None)] * first, [slice(None)] * first
+    corner: list[Any] = [slice(None)] * first
+    centre = list(corner)
     for size in before.shape[first : first + len(layer.kernel_size)]:
         corner.append(0)
         centre.append(size // 2)

@@ -67,8 +67,7 @@ class SelfNormalizingReport:
     Attributes:
         problems: Tuple of `SelfNormalizingProblem`, in the order of the layers.
         layers: Tuple of `SelfNormalizingLayer`, in the order in which they ran.
-        input_mean: Float. Mean of what the first layer with weights receives; NaN for
-            token ids.
+        input_mean: Float. Mean of what the first layer with weights receives.
         input_std: Float. Its standard deviation.
 
     Example:

@@ -95,13 +95,6 @@ def of_dropout(found: Measured, following: Measured | None) -> Problems:
     """Dropout that does not keep mean and variance."""
     layer = found.layer
     rate = getattr(layer, "rate", 0)
-    if isinstance(layer, keras.layers.AlphaDropout) and rate >= 1:
-        yield SelfNormalizingProblem(
-            "dropout",
-            found.call.name,
-            f"AlphaDropout of rate {rate:g} divides by zero{_outputs(found)}.",
-            "Take a rate in [0, 1), such as 0.1.",
-        )
     if isinstance(layer, DROPOUTS) and rate > 0:
         yield SelfNormalizingProblem(
             "dropout",
@@ -110,6 +103,17 @@ def of_dropout(found: Measured, following: Measured | None) -> Problems:
             f"{_outputs(found)}.",
             f"Take AlphaDropout({min(rate, 0.1):g}).",
         )
+
+
+def of_undefined_dropout(layer: keras.layers.AlphaDropout) -> SelfNormalizingProblem:
+    """A rate of 1, with which nothing can run in training mode."""
+    return SelfNormalizingProblem(
+        "dropout",
+        layer.name,
+        f"AlphaDropout({layer.rate:g}) divides by zero in training, so nothing was "
+        "measured.",
+        "Take a rate in [0, 1), such as 0.1.",
+    )
 
 
 def of_skip(found: Measured, following: Measured | None) -> Problems:
