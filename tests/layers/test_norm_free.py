@@ -54,16 +54,16 @@ def test_the_scale_of_the_kernel_does_not_matter_and_a_constant_one_is_no_nan() 
     before = to_numpy(layer(x))
     layer.kernel.assign(50 * to_numpy(layer.kernel) + 3)
     np.testing.assert_allclose(to_numpy(layer(x)), before, atol=1e-4)
-    layer.kernel.assign(keras.ops.ones_like(layer.kernel))
+    layer.kernel.assign(np.ones(layer.kernel.shape))
     assert np.isfinite(to_numpy(layer(x))).all()
 
 
-@pytest.mark.parametrize("activation", [None, "relu", "silu", "gelu"])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
 def test_stacked_layers_keep_unit_variance_and_zero_mean_between_activations(
     activation: str | None,
 ) -> None:
-    outputs = normal(16, 16, 16, 64)
-    for _ in range(5):
+    outputs = normal(16, 12, 12, 64)
+    for _ in range(4):
         outputs = ScaledWSConv2D(64, 3, activation=activation)(outputs)
     outputs = to_numpy(ScaledWSConv2D(64, 1)(outputs))
     assert abs(outputs.std() - 1) < 0.08 and abs(outputs.mean()) < 0.08
@@ -121,20 +121,18 @@ def test_fixup_scales_he_by_the_depth() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"scheme": "layer_scale"}, {"scheme": "fixup", "num_blocks": 2}],
-    ids=["skip_init", "layer_scale", "fixup"],
+    "policy", ["mixed_bfloat16", pytest.param("float32", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_net_trains_is_saved_and_loads_in_safe_mode(
-    options: dict, policy: str, tmp_path: Path
+def test_a_net_of_every_scheme_trains_is_saved_and_loads_in_safe_mode(
+    policy: str, tmp_path: Path
 ) -> None:
     keras.config.set_dtype_policy(policy)
-    blocks = [norm_free_block(4, **options), norm_free_block(6, strides=2, **options)]
     model = keras.Sequential(
         [
             keras.Input((6, 6, 4)),
-            *blocks,
+            norm_free_block(6, strides=2),
+            norm_free_block(6, scheme="layer_scale"),
+            norm_free_block(6, scheme="fixup", num_blocks=3),
             NormFreeResidual(keras.layers.Dense(6), LayerScale(0.1)),
             keras.layers.GlobalAveragePooling2D(),
         ]

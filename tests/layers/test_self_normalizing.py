@@ -14,6 +14,7 @@ from keras_deeptools.layers import (
     SelfNormalizingResidual,
     self_normalizing_mlp,
 )
+from keras_deeptools.layers._edge_variance import edge_gain
 
 CONVS = {1: SelfNormalizingConv1D, 2: SelfNormalizingConv2D, 3: SelfNormalizingConv3D}
 
@@ -43,7 +44,7 @@ def test_fifty_blocks_with_dropout_stay_within_a_twentieth_of_mean_0_and_deviati
 
 def test_a_funnel_keeps_the_deviation() -> None:
     outputs = normal(512, 512)
-    for i, units in enumerate((512, 256, 128, 64)):
+    for i, units in enumerate((256, 128, 64)):
         outputs = SelfNormalizingDense(units, seed=i)(outputs)
     assert abs(to_numpy(outputs).std() - 1) < 0.1
 
@@ -68,34 +69,45 @@ def test_the_branch_has_its_fraction_of_the_variance(fraction: float) -> None:
 # --- At the edges --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [(3, 1, 1), (4, 1, 1), (5, 2, 1), (3, 1, 4)])
+def test_the_gain_at_the_edges_counts_the_taps_that_fall_on_data(
+    causal: bool, window: tuple[int, int, int]
+) -> None:
+    size, (kernel_size, stride, dilation) = 9, window
+    reach = (kernel_size - 1) * dilation
+    length = int(np.ceil(size / stride))
+    total = max((length - 1) * stride + reach + 1 - size, 0)
+    front = reach if causal else total // 2
+    ones = np.pad(np.ones(size), (front, reach + stride))
+    starts = range(0, length * stride, stride)
+    counts = [ones[i : i + reach + 1 : dilation].sum() for i in starts]
+    gain = to_numpy(edge_gain(size, kernel_size, stride, dilation, causal))
+    np.testing.assert_allclose(gain, np.sqrt(kernel_size / np.array(counts)), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "rank, options",
     [
-        (1, {"padding": "same", "kernel_size": 5, "dilation_rate": 2}),
         (1, {"padding": "causal", "kernel_size": 4, "dilation_rate": 2}),
-        (1, {"padding": "causal", "kernel_size": 4, "strides": 2}),
-        (1, {"padding": "reflect", "kernel_size": 4, "strides": 2}),
-        (2, {"padding": "same", "kernel_size": 3}),
-        (2, {"padding": "same", "kernel_size": (2, 5), "strides": (2, 1)}),
-        (2, {"padding": "same", "kernel_size": 3, "groups": 2}),
-        (2, {"padding": "reflect", "kernel_size": 3}),
+        (2, {"padding": "same", "kernel_size": (2, 5), "strides": 2, "groups": 2}),
         (3, {"padding": "same", "kernel_size": 3}),
         (3, {"padding": "reflect", "kernel_size": (1, 2, 3)}),
     ],
 )
 def test_each_position_has_the_variance_of_the_inside(rank: int, options: dict) -> None:
-    sizes = (9, 10, 6)[:rank]
-    x = normal(2, *sizes, 4)
+    x = np.sign(normal(2, *{1: (9,), 2: (6, 7), 3: (4, 3, 4)}[rank], 4))
     # On an input with squares of 1 a linear layer of weights of variance 1 / fan-in
     # has outputs of variance 1 over the draws of its weights: its filters.
-    layer = CONVS[rank](16384, use_bias=False, **options)
+    layer = CONVS[rank](4096, use_bias=False, **options)
     layer.activation = keras.activations.linear
-    outputs = to_numpy(layer(np.sign(x)))
-    np.testing.assert_allclose(outputs.var(axis=-1), 1.0, atol=0.08)
+    np.testing.assert_allclose(to_numpy(layer(x)).var(axis=-1), 1.0, atol=0.12)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("padding", ["valid", "same", "reflect"])
+@pytest.mark.parametrize(
+    "rank, padding",
+    [(1, "causal"), (2, "reflect"), (3, "same")],
+)
 def test_channels_first_gives_what_channels_last_gives(rank: int, padding: str) -> None:
     options = {"kernel_size": 3, "padding": padding, "seed": 1}
     x = normal(2, *(6, 5, 4)[:rank], 3)
@@ -105,12 +117,14 @@ def test_channels_first_gives_what_channels_last_gives(rank: int, padding: str) 
     np.testing.assert_allclose(np.moveaxis(outputs, 1, -1), to_numpy(last), atol=2e-6)
 
 
-@pytest.mark.parametrize("kernel_size, strides, dilation", [(4, 1, 1), (3, 2, 1)])
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_inside_it_is_the_convolution_of_keras(
-    padding: str, kernel_size: int, strides: int, dilation: int
-) -> None:
-    options = dict(strides=strides, dilation_rate=dilation, padding=padding)
+@pytest.mark.parametrize(
+    "kernel_size, options",
+    [
+        (4, {"padding": "same"}),
+        (3, {"padding": "same", "strides": 2}),
+    ],
+)
+def test_inside_it_is_the_convolution_of_keras(kernel_size: int, options: dict) -> None:
     ours = SelfNormalizingConv2D(5, kernel_size, seed=0, **options)
     theirs = keras.layers.Conv2D(5, kernel_size, activation="selu", **options)
     x = normal(2, 11, 11, 3)
@@ -154,12 +168,9 @@ def conv_branch(**options: object) -> list[keras.Layer]:
     "branch, shape, outputs",
     [
         (lambda: SelfNormalizingDense(5), (3,), (5,)),
-        (lambda: SelfNormalizingDense(5), (7, 3), (7, 5)),
         (lambda: SelfNormalizingDense(5), (None, 3), (None, 5)),
-        (lambda: conv_branch(), (6, 6, 4), (6, 6, 16)),
-        (lambda: conv_branch(strides=2), (7, 6, 4), (4, 3, 16)),
         (lambda: conv_branch(strides=(2, 1)), (None, None, 4), (None, None, 16)),
-        (lambda: keras.Sequential(conv_branch(strides=2)), (6, 6, 4), (3, 3, 16)),
+        (lambda: keras.Sequential(conv_branch(strides=2)), (7, 6, 4), (4, 3, 16)),
     ],
 )
 def test_a_branch_that_changes_the_shape_gets_a_projection(
@@ -169,7 +180,7 @@ def test_a_branch_that_changes_the_shape_gets_a_projection(
     model = keras.Sequential([keras.Input(shape), block])
     assert model.output_shape == (None, *outputs)
     x = normal(2, *(6 if size is None else size for size in shape))
-    assert model.predict(x, verbose=0).shape[-1] == outputs[-1]
+    assert block(x).shape[-1] == outputs[-1]
 
 
 def test_a_projection_keeps_the_deviation() -> None:
@@ -195,7 +206,8 @@ def test_a_branch_that_no_projection_fits_says_so() -> None:
 def every_kind() -> keras.Model:
     x = keras.Input((6, 6, 2))
     y = SelfNormalizingConv2D(4, 3, padding="same", rate=0.1, seed=0)(x)
-    y = SelfNormalizingResidual(conv_branch(strides=2), 0.3)(y)
+    branch = SelfNormalizingConv2D(16, 3, 2, padding="same")
+    y = SelfNormalizingResidual(branch, 0.3)(y)
     y = SelfNormalizingConv2D(4, 2, padding="reflect")(y)
     y = keras.layers.Reshape((9, 4))(y)
     y = SelfNormalizingConv1D(4, 3, padding="causal")(y)
@@ -206,7 +218,9 @@ def every_kind() -> keras.Model:
     return keras.Model(x, SelfNormalizingDense(2, kernel_regularizer="l2")(y))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("float32", marks=pytest.mark.slow)]
+)
 def test_a_model_trains_is_saved_and_loads_in_safe_mode(
     policy: str, tmp_path: Path
 ) -> None:
