@@ -30,27 +30,28 @@ class Residual(keras.layers.Layer):
             if not layer.built:
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        if self.projection is None and tuple(shape) != tuple(input_shape):
-            probe = tuple(PROBE if size is None else size for size in input_shape)
+        # Two unknown lengths may differ, so a probe of known lengths decides.
+        probe = tuple(PROBE if size is None else size for size in input_shape)
+        reached = self.compute_output_shape(probe)
+        if self.projection is None and reached != probe:
             data_format = next(
                 (x.data_format for x in self.branch if hasattr(x, "data_format")), None
             )
             self.projection = projection_between(
-                probe, self.compute_output_shape(probe), data_format, self.dtype_policy
+                probe, reached, data_format, self.dtype_policy
             )
         if self.projection is not None:
             if not self.projection.built:
                 self.projection.build(input_shape)
-            skipped = self.projection.compute_output_shape(input_shape)
-            if tuple(skipped) != tuple(shape):
+            skipped = tuple(self.projection.compute_output_shape(probe))
+            if skipped != reached:
                 raise ValueError(
                     message(
                         type(self).__name__,
                         "projection",
-                        f"a layer from {tuple(input_shape)} to {tuple(shape)}, as the "
-                        "branch is",
+                        f"a layer from {probe} to {reached}, as the branch is",
                         self.projection,
-                        f"It gives {tuple(skipped)}.",
+                        f"It gives {skipped}.",
                     )
                 )
         super().build(input_shape)
