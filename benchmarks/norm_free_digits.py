@@ -10,7 +10,7 @@ is better for the twin with BatchNorm.
 - BatchNorm: x + Dense(relu(BN(Dense(relu(BN(x))))))
 - SkipInit: the same without BN, the branch times a learned number that starts at 0
 - Fixup: the same with Fixup's initialization, scalar biases and multiplier
-- SELU: (x + SELU layer(SELU layer(x))) / sqrt(2), LeCun normal, no normalization
+- SELU: sqrt(1 - 1/50) * x + sqrt(1/50) * SELU layer(SELU layer(x)), LeCun normal
 
 Each arm is compiled once; a seed draws its weights anew and resets the optimizer.
 Times are of `fit` after a warm-up epoch, in an order that alternates from seed to seed;
