@@ -18,7 +18,7 @@ class SelfNormalizingDense(keras.layers.Dense):
 
     LeCun normal kernel, SELU, AlphaDropout: from inputs of mean 0 and variance 1 come
     outputs of mean 0 and variance 1, and small deviations shrink from layer to layer,
-    so that stacks of fifty layers train without normalization. One wrong part (He
+    so that fifty layers carry a signal without normalization. One wrong part (He
     initialization, plain `Dropout`) breaks the property silently, which is why they
     come together. Standardize the inputs, and join with `SelfNormalizingResidual`
     rather than with `Add`. `check_self_normalizing` measures the property in a model.
