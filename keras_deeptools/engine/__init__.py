@@ -6,9 +6,12 @@ The only room that knows Keras' internals and the backends.
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
 from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
+from keras_deeptools.engine._capture import Capture
+from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
     moving_averages,
@@ -33,7 +36,10 @@ __all__ = [
     "Attachment",
     "Batches",
     "Call",
+    "Capture",
+    "Captured",
     "Feature",
+    "LayerCall",
     "Leaf",
     "Recorder",
     "Snapshot",

@@ -9,4 +9,13 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
         "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
     ),
+    "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
+        diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
+    ),
+    "keras_deeptools.diagnosis.SelfNormalizingProblem": lambda: (
+        diagnosis.SelfNormalizingProblem("skip", "add", "It adds.", "Scale it.")
+    ),
+    "keras_deeptools.diagnosis.SelfNormalizingReport": lambda: (
+        diagnosis.SelfNormalizingReport((), (), 0.0, 1.0)
+    ),
 }

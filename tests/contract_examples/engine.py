@@ -8,11 +8,14 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
 }
 
-# Handles on one live optimizer, for which a copy, a pickle or a config has no meaning.
+# Handles on something live, for which a copy, a pickle or a config has no meaning.
 HANDLES = {
     "keras_deeptools.engine.Attachment",
     "keras_deeptools.engine.Batches",
     "keras_deeptools.engine.Call",
+    "keras_deeptools.engine.Capture",
+    "keras_deeptools.engine.Captured",
+    "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Snapshot",

@@ -1,0 +1,223 @@
+"""A linter for self-normalizing nets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.diagnosis._self_normalizing_measurement import Measured, measure
+from keras_deeptools.diagnosis._self_normalizing_report import (
+    SelfNormalizingLayer,
+    SelfNormalizingProblem,
+    SelfNormalizingReport,
+)
+from keras_deeptools.diagnosis._self_normalizing_rules import (
+    FAR,
+    RULES,
+    equal_kernels,
+    of_undefined_dropout,
+)
+from keras_deeptools.engine import layers_of
+
+OWNER = "check_self_normalizing"
+
+
+def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
+    """Names what keeps a net from being self-normalizing, with measurements.
+
+    SELU pulls mean and variance back to 0 and 1 only where everything else is right,
+    and what is wrong is silent: the net trains, worse. One pass over `x` in training
+    mode measures every layer's outputs; rules look for the known faults: inputs that
+    are not standardized; kernels that are not LeCun's (He; Glorot where widths
+    change); kernels that share a seed; activations other than SELU; plain dropout;
+    sums that add variances; zero padding; pooling; normalization layers. The first
+    departure that none of them explains is reported as `"drift"`.
+
+    Heads are exempt: layers that give the model's outputs, and the last layer with
+    weights and what follows. Meant for fresh models: training moves the moments, and
+    is free to. The model stays as it is.
+
+    Args:
+        model: Built `keras.Model`. Functional and Sequential models are seen best;
+            inside recurrent layers nothing is judged.
+        x: Array or nested structure of arrays `(rows, ...)` as the model takes them;
+            some hundred rows of the training inputs, prepared as for `fit`.
+
+    Returns:
+        `SelfNormalizingReport`: `print(report)` says what to change,
+        `print(report.table())` what was measured.
+
+    Raises:
+        TypeError: If `model` is not a `keras.Model`.
+        ValueError: If `model` is not built or `x` does not fit it, has fewer than two
+            rows or is not finite.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.diagnosis import check_self_normalizing
+    >>> from keras_deeptools.layers import self_normalizing_mlp
+    >>> x = np.random.default_rng(0).normal(size=(512, 64)).astype("float32")
+    >>> print(check_self_normalizing(self_normalizing_mlp(64, 10, seed=0), x))
+    Self-normalizing: nothing found that breaks it.
+    >>> model = keras.Sequential([
+    ...     keras.Input((64,)),
+    ...     keras.layers.Dense(64, "selu", kernel_initializer="he_normal", name="one"),
+    ...     keras.layers.Dropout(0.5, name="drop"),
+    ...     keras.layers.Dense(10),
+    ... ])
+    >>> report = check_self_normalizing(model, x)
+    >>> [(problem.layer, problem.kind) for problem in report.problems]
+    [('one', 'initializer'), ('drop', 'dropout')]
+
+    Reference:
+        Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
+    """
+    _require_built(model)
+    _require_fit(model, x)
+    undefined = [
+        of_undefined_dropout(layer)
+        for layer, _ in layers_of(model)
+        if isinstance(layer, keras.layers.AlphaDropout) and layer.rate >= 1
+    ]
+    if undefined:
+        return SelfNormalizingReport(tuple(undefined), (), *_moments_of(x))
+    measured = measure(model, x)
+    weighted = [i for i, found in enumerate(measured) if _has_weights(found)]
+    if not weighted:
+        raise ValueError(
+            f"{OWNER}: `model` must have layers with weights. Received: "
+            f"model={model!r}, which has none that this check sees."
+        )
+    mean, std = _received(measured[: weighted[0]], x)
+    heads = set(getattr(model, "output_names", ()))
+    body = [f for f in measured[: weighted[-1]] if f.layer.name not in heads]
+    problems = [
+        problem
+        for found, following in zip(body, [*body[1:], None], strict=True)
+        for rule in RULES
+        for problem in rule(found, following)
+    ]
+    problems += equal_kernels(body)
+    problems = _inputs(mean, std) + _in_order(problems, measured)
+    problems += _drift(problems, body)
+    return SelfNormalizingReport(tuple(problems), tuple(map(_row, measured)), mean, std)
+
+
+def _row(found: Measured) -> SelfNormalizingLayer:
+    return SelfNormalizingLayer(
+        found.call.name,
+        type(found.layer).__name__,
+        found.mean,
+        found.std,
+        found.weight_gain,
+        found.edge_ratio,
+    )
+
+
+def _has_weights(found: Measured) -> bool:
+    return any(role.endswith("kernel") for role in found.call.variables)
+
+
+def _received(before: Sequence[Measured], x: Any) -> tuple[float, float]:
+    """Moments of what the first layer with weights gets."""
+    if before:
+        return before[-1].mean, before[-1].std
+    return _moments_of(x)
+
+
+def _moments_of(x: Any) -> tuple[float, float]:
+    arrays = [
+        np.asarray(keras.ops.convert_to_numpy(array)) for array in keras.tree.flatten(x)
+    ]
+    flat = np.concatenate([array.astype("float64").ravel() for array in arrays])
+    return float(flat.mean()), float(flat.std())
+
+
+def _inputs(mean: float, std: float) -> list[SelfNormalizingProblem]:
+    if abs(mean) <= FAR and abs(std - 1) <= FAR:
+        return []
+    return [
+        SelfNormalizingProblem(
+            "inputs",
+            "inputs",
+            "The first layer with weights receives inputs of mean "
+            f"{mean:.3g} and standard deviation {std:.3g}.",
+            "Standardize them: keras.layers.Normalization, adapted to the training "
+            "inputs, in front.",
+        )
+    ]
+
+
+def _in_order(
+    problems: list[SelfNormalizingProblem], measured: Sequence[Measured]
+) -> list[SelfNormalizingProblem]:
+    order = {found.call.name: i for i, found in enumerate(measured)}
+    return sorted(problems, key=lambda problem: order[problem.layer])
+
+
+def _drift(
+    problems: Sequence[SelfNormalizingProblem], body: Sequence[Measured]
+) -> list[SelfNormalizingProblem]:
+    """The first departure of a net in which nothing else was found."""
+    far = [
+        found
+        for found in body
+        if _has_weights(found)
+        and not (abs(found.mean) <= FAR and abs(found.std - 1) <= FAR)
+    ]
+    if problems or not far:
+        return []
+    return [
+        SelfNormalizingProblem(
+            "drift",
+            far[0].call.name,
+            f"Outputs of mean {far[0].mean:.2g} and standard deviation "
+            f"{far[0].std:.3g}, and no known cause before it.",
+            "Look at this layer and its inputs; narrow layers drift by chance.",
+        )
+    ]
+
+
+def _require_built(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"{OWNER}: `model` must be a keras.Model. Received: model={model!r}."
+        )
+    if not model.built:
+        raise ValueError(
+            f"{OWNER}: `model` must be built. Received: model={model!r}. Call it once "
+            "on a batch before."
+        )
+
+
+def _require_fit(model: keras.Model, x: Any) -> None:
+    arrays = keras.tree.flatten(x)
+    shapes = [tuple(np.shape(array)) for array in arrays]
+    if not arrays or any(not shape or shape[0] < 2 for shape in shapes):
+        raise ValueError(
+            f"{OWNER}: `x` must have at least two rows. Received: x of shape "
+            f"{shapes}. Some hundred rows of the training inputs will do."
+        )
+    expected = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
+    if expected and not (
+        len(expected) == len(shapes) and all(map(_fits, shapes, expected))
+    ):
+        raise ValueError(
+            f"{OWNER}: `x` must be of shape {expected}, as the model takes it. "
+            f"Received: x of shape {shapes}."
+        )
+    for array in arrays:
+        values = np.asarray(keras.ops.convert_to_numpy(array))
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(
+                f"{OWNER}: `x` must be finite. Received: x with NaN or infinity in it."
+            )
+
+
+def _fits(shape: tuple, expected: tuple) -> bool:
+    return len(shape) == len(expected) and all(
+        wanted is None or size == wanted
+        for size, wanted in zip(shape, expected, strict=True)
+    )

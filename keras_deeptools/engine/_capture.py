@@ -1,0 +1,233 @@
+"""One compiled pass over a model that brings back what its layers do on a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common.stateless_scope import StatelessScope
+
+from keras_deeptools.engine._captured import Captured
+from keras_deeptools.engine._layer_calls import LayerCall, Taps
+from keras_deeptools.engine._loss import loss_of
+from keras_deeptools.engine._modules import ModuleState
+from keras_deeptools.engine._programs import programs
+from keras_deeptools.engine._randomness import RandomState
+from keras_deeptools.engine._tensors import tensors
+
+HALF_PRECISION_SCALE = 1024.0
+"""What multiplies the loss of a float16 model, so that gradients do not vanish."""
+
+
+class Capture:
+    """A compiled pass over a model on a batch; called, it returns `Captured`.
+
+    Works for models of every kind. Layers inside recurrent layers and other loops are
+    not seen one by one. The model, its metrics and the random states stay bit for bit
+    what they are. It is traced once: keep it to call it again.
+
+    The functions are traced with the pass: they have no side effects, use `keras.ops`,
+    and return nested tuples, lists and dicts of tensors, or None for nothing.
+
+    Args:
+        model: Built `keras.Model`.
+        forward: Function of a `LayerCall`, the layer's output before its fused
+            activation, and its output (the same where none is fused).
+        backward: Function of a `LayerCall` and the gradient of the loss with respect to
+            the output before the fused activation, in float32. It makes the pass go
+            backward too; called for layers that hold variables.
+        weights: Function of a trainable variable and the gradient of the loss with
+            respect to it, in float32.
+        transform: Function of a `LayerCall` of a layer with variables, its output
+            before the fused activation, and the dict of `arguments` of the pass; what
+            it returns goes on in place of that output.
+        loss: Loss as in `compile`; None takes the one that the model was compiled with.
+            Losses that layers add and penalties on weights are left out.
+        training: Bool. Whether dropout, batch statistics and noise are on.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Capture
+    >>> dense = keras.layers.Dense(4, "relu", kernel_initializer="ones", name="dense")
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> capture = Capture(
+    ...     model,
+    ...     forward=lambda call, pre, out: keras.ops.mean(pre),
+    ...     backward=lambda call, gradient: gradient,
+    ...     loss="mse",
+    ... )
+    >>> captured = capture(np.ones((1, 2)), np.zeros((1, 4)))
+    >>> float(captured.forward[0]), captured.backward[0].tolist()
+    (2.0, [[1.0, 1.0, 1.0, 1.0]])
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        forward: Callable[[LayerCall, Any, Any], Any] | None = None,
+        backward: Callable[[LayerCall, Any], Any] | None = None,
+        weights: Callable[[Any, Any], Any] | None = None,
+        transform: Callable[[LayerCall, Any, dict[str, Any]], Any] | None = None,
+        loss: Any = None,
+        training: bool = False,
+    ) -> None:
+        if not isinstance(model, keras.Model) or not model.built:
+            raise ValueError(
+                "Capture: `model` must be a built keras.Model. Received: "
+                f"model={model!r}. Call it once on a batch before."
+            )
+        self._model = model
+        self._forward = forward
+        self._backward = backward
+        self._weights = weights
+        self._transform = transform
+        self._user_loss = loss
+        self._loss: Callable | None = None
+        self._training = training
+        self._calls: list[LayerCall] = []
+        self._probed: list[int] = []
+        self._variables = list(model.trainable_variables)
+        trained = {id(variable) for variable in self._variables}
+        self._fixed = [v for v in model.variables if id(v) not in trained]
+        half = any(
+            layer.compute_dtype == "float16" for layer in model._flatten_layers()
+        )
+        self._loss_scale = HALF_PRECISION_SCALE if half else 1.0
+        self._program = programs.compiled(self._traced)
+
+    def __call__(self, x: Any, y: Any = None, **arguments: Any) -> Captured:
+        """Runs the pass.
+
+        Args:
+            x: Array or nested structure of arrays, as the model takes them.
+            y: Targets in the same way; needed to go backward.
+            **arguments: Arrays or numbers that `transform` receives as tensors.
+
+        Returns:
+            `Captured`.
+        """
+        model = self._model
+        tensors.synchronize(model)
+        inputs, targets = _converted(x), _converted(y)
+        if self._goes_backward and self._loss is None:
+            self._loss = loss_of(model, self._user_loss, inputs, targets)
+        random, modules = RandomState(), ModuleState(model)
+        try:
+            found = self._program(
+                [variable.value for variable in self._variables],
+                [variable.value for variable in self._fixed],
+                inputs,
+                targets,
+                _converted(arguments),
+            )
+        finally:
+            modules.restore()
+            random.restore()
+        return self._captured(keras.tree.map_structure(_on_host, found))
+
+    @property
+    def _goes_backward(self) -> bool:
+        return self._backward is not None or self._weights is not None
+
+    def _captured(self, found: dict[str, Any]) -> Captured:
+        of_weights, of_calls = found["weights"], [None] * len(self._calls)
+        for index, value in zip(self._probed, found["backward"], strict=True):
+            of_calls[index] = value
+        return Captured(
+            list(self._calls),
+            list(found["forward"]),
+            of_calls if self._goes_backward else [],
+            {v.path: g for v, g in zip(self._variables, of_weights, strict=False)},
+            None if found["loss"] is None else float(found["loss"]),
+        )
+
+    def _traced(
+        self, variables: Any, fixed: Any, inputs: Any, targets: Any, arguments: Any
+    ) -> dict[str, Any]:
+        def run(variables: Any, probe: Callable | None) -> tuple[Any, Any]:
+            mapping = [
+                *zip(self._variables, variables, strict=True),
+                *zip(self._fixed, fixed, strict=True),
+            ]
+            with StatelessScope(state_mapping=mapping):
+                return self._run(inputs, targets, arguments, probe)
+
+        if not self._goes_backward:
+            _, forward = run(variables, None)
+            return {"forward": forward, "backward": [], "weights": [], "loss": None}
+        (forward, loss), of_variables, of_probed = programs.differentiate(
+            run, list(variables)
+        )
+        calls = [self._calls[index] for index in self._probed]
+        backward, weights = self._backward, self._weights
+        return {
+            "forward": forward,
+            "loss": loss,
+            "backward": [
+                None if backward is None else backward(call, self._unscaled(gradient))
+                for call, gradient in zip(calls, of_probed, strict=True)
+            ],
+            "weights": [
+                None if weights is None else weights(variable, self._unscaled(gradient))
+                for variable, gradient in zip(
+                    self._variables, of_variables, strict=True
+                )
+            ],
+        }
+
+    def _run(
+        self, inputs: Any, targets: Any, arguments: Any, probe: Callable | None
+    ) -> tuple[Any, Any]:
+        calls: list[LayerCall] = []
+        records: list[Any] = []
+        probed: list[LayerCall] = []
+
+        def pre_activation(call: LayerCall, value: Any) -> Any:
+            if self._transform is not None:
+                value = self._transform(call, value, arguments)
+            if probe is not None and _is_float(value):
+                probed.append(call)
+                value = probe(value)
+            return value
+
+        def output(call: LayerCall, before: Any, after: Any) -> None:
+            calls.append(call)
+            forward = self._forward
+            records.append(None if forward is None else forward(call, before, after))
+
+        with Taps(self._model, pre_activation, output):
+            predicted = self._model(inputs, training=self._training)
+        positions = {id(call): index for index, call in enumerate(calls)}
+        self._calls = calls
+        self._probed = [positions[id(call)] for call in probed]
+        if probe is None or self._loss is None:
+            return None, records
+        loss = keras.ops.cast(self._loss(targets, predicted), "float32")
+        return loss * self._loss_scale, (records, loss)
+
+    def _unscaled(self, gradient: Any) -> Any:
+        return keras.ops.cast(gradient, "float32") / self._loss_scale
+
+
+def _converted(values: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda v: None if v is None else _tensor(v), values, none_is_leaf=True
+    )
+
+
+def _tensor(value: Any) -> Any:
+    if not keras.ops.is_tensor(value):
+        value = np.asarray(value)
+        if value.dtype == "float64":
+            value = value.astype(keras.config.floatx())
+    return keras.ops.convert_to_tensor(value)
+
+
+def _is_float(tensor: Any) -> bool:
+    return "float" in keras.backend.standardize_dtype(tensor.dtype)
+
+
+def _on_host(value: Any) -> Any:
+    return None if value is None else np.array(keras.ops.convert_to_numpy(value))

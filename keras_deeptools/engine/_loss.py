@@ -1,0 +1,43 @@
+"""A loss like the one that a model is compiled with, and apart from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src.trainers.compile_utils import CompileLoss
+
+
+def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callable:
+    """A function of targets and predictions; the model's own counts what it has seen.
+
+    Args:
+        model: `keras.Model`, built.
+        loss: As in `compile`, or None for the loss that the model was compiled with.
+        inputs: Tensors of a batch.
+        targets: Its targets.
+
+    Returns:
+        Function that returns the weighted sum of the mean losses of all outputs.
+
+    Raises:
+        ValueError: If there is no loss.
+    """
+    weights = None
+    if loss is None:
+        compiled = getattr(model, "_compile_loss", None)
+        if compiled is None:
+            raise ValueError(
+                "Capture: `loss` must be given, or the model compiled with one. "
+                "Received: loss=None. Pass the loss that the model will train on."
+            )
+        loss, weights = compiled._user_loss, compiled._user_loss_weights
+    names = getattr(model, "output_names", None)
+    own = CompileLoss(loss, weights, output_names=names)
+    inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
+    own.build(targets, model.compute_output_spec(inputs))
+    return own
+
+
+def _spec(tensor: Any) -> keras.KerasTensor:
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.KerasTensor(tensor.shape, dtype)

@@ -1,0 +1,85 @@
+"""A learned factor by channel at the end of a residual branch."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.layers._argument_checks import message
+from keras_deeptools.layers._skip_init import checked_finite
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class LayerScale(keras.layers.Layer):
+    """Multiplies each channel of a residual branch by a learned number, small at first.
+
+    A branch starts near zero, so that deep nets start near the identity, and each
+    channel opens at its own pace. `NormFreeResidual` puts it in place.
+
+    Args:
+        initial_value: Finite float. All numbers at first. The paper takes 0.1 up to 18
+            blocks, 1e-5 up to 24, 1e-6 beyond.
+        axis: Int. Axis of the channels, -1 for channels last.
+        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor `(batch, ..., channels)`, or with the channels at `axis`.
+
+    Returns:
+        Tensor of the shape of `inputs`.
+
+    Raises:
+        ValueError: If `initial_value` is not finite. When built: if the axis is the
+            batch's, does not exist or is of unknown size.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import LayerScale
+    >>> y = LayerScale(0.5)(np.ones((1, 3), "float32"))
+    >>> keras.ops.convert_to_numpy(y).tolist()
+    [[0.5, 0.5, 0.5]]
+
+    Reference:
+        Touvron et al., 2021, section 2. https://arxiv.org/abs/2103.17239
+    """
+
+    def __init__(
+        self, initial_value: float = 1e-5, axis: int = -1, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.initial_value = checked_finite(self, initial_value)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise TypeError(message(type(self).__name__, "axis", "an integer", axis))
+        self.axis = axis
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the factors."""
+        rank = len(input_shape)
+        axis = self.axis % rank if -rank <= self.axis < rank else 0
+        if axis == 0 or input_shape[axis] is None:
+            rule = f"an axis of known size, not the batch's, of {tuple(input_shape)}"
+            raise ValueError(message(type(self).__name__, "axis", rule, self.axis))
+        self.multipliers = self.add_weight(
+            name="multipliers",
+            shape=(input_shape[axis],),
+            initializer=keras.initializers.Constant(self.initial_value),
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """`inputs` times the factor of each channel."""
+        rank = len(inputs.shape)
+        shape = [-1 if i == self.axis % rank else 1 for i in range(rank)]
+        multipliers = keras.ops.reshape(self.multipliers, shape)
+        return inputs * keras.ops.cast(multipliers, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the inputs."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = {"initial_value": self.initial_value, "axis": self.axis}
+        return super().get_config() | config

@@ -1,0 +1,168 @@
+"""What the self-normalizing convolutions of one, two and three dimensions share."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_deeptools.layers._argument_checks import (
+    checked_rate,
+    checked_seed,
+    message,
+    spawned_seeds,
+)
+from keras_deeptools.layers._edge_variance import (
+    along,
+    edge_gain,
+    reflection_padded,
+    same_padding,
+    spatial_axes,
+)
+
+
+class SelfNormalizingConv(keras.Layer):
+    """LeCun normal, SELU, AlphaDropout and edges of full variance, for a convolution.
+
+    Stands in front of `keras.layers.Conv1D`, `Conv2D` or `Conv3D` as a base class.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, ...],
+        strides: int | tuple[int, ...] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
+        groups: int = 1,
+        rate: float = 0.0,
+        use_bias: bool = True,
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        owner = type(self).__name__
+        rate = checked_rate(owner, rate)
+        kernel_seed, mask_seed = spawned_seeds(checked_seed(owner, seed), 2)
+        reflects = padding == "reflect"
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding="same" if reflects else padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            groups=groups,
+            activation="selu",
+            use_bias=use_bias,
+            kernel_initializer=keras.initializers.LecunNormal(kernel_seed),
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
+        self.reflects = reflects
+        self.rate = rate
+        self.seed = seed
+        self.dropout = keras.layers.AlphaDropout(
+            rate, seed=mask_seed, dtype=self.dtype_policy, name="dropout"
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights; raises where there is too little to reflect."""
+        for axis, front, back in self._reflections(input_shape):
+            if max(front, back) >= input_shape[axis]:
+                raise ValueError(
+                    message(
+                        type(self).__name__,
+                        "padding",
+                        'less than the input is long to be "reflect"',
+                        "reflect",
+                        f"It takes {max(front, back)} entries of axis {axis}, and the "
+                        f'input is {tuple(input_shape)}. Give padding="same".',
+                    )
+                )
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Convolves `inputs` and applies SELU and AlphaDropout."""
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            channel = -1 if self.data_format == "channels_last" else 1
+            rank = len(outputs.shape)
+            outputs = outputs + along(self.bias, channel % rank, rank)
+        return self.dropout(self.activation(outputs), training=training)
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Convolves so that the variance at the edges is that inside."""
+        sizes = ops.shape(inputs)
+        axes = spatial_axes(self.rank, self.data_format)
+        padding = self.padding
+        if self.padding == "causal":
+            front = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+            widths = [(front if axis in axes else 0, 0) for axis in range(3)]
+            inputs, padding = ops.pad(inputs, widths), "valid"
+        if self.reflects:
+            padding = "valid"
+            for axis, front, back in self._reflections(sizes):
+                inputs = reflection_padded(inputs, axis, front, back)
+        outputs = ops.conv(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        if self.reflects or self.padding == "valid":
+            return outputs
+        causal = self.padding == "causal"
+        for axis, window in zip(axes, self._windows(), strict=True):
+            gain = edge_gain(sizes[axis], *window, causal)
+            gain = ops.cast(gain, outputs.dtype)
+            outputs = outputs * along(gain, axis, self.rank + 2)
+        return outputs
+
+    def _windows(self) -> list[tuple[int, int, int]]:
+        """Kernel size, stride and dilation of each spatial axis."""
+        parts = (self.kernel_size, self.strides, self.dilation_rate)
+        return list(zip(*parts, strict=True))
+
+    def _reflections(self, shape: Any) -> list[tuple[int, int, int]]:
+        """Axis, entries in front and entries behind, of axes that are padded."""
+        if not self.reflects:
+            return []
+        axes = spatial_axes(self.rank, self.data_format)
+        for axis in axes:
+            if not isinstance(shape[axis], int):
+                raise ValueError(
+                    message(
+                        type(self).__name__,
+                        "padding",
+                        '"same" or "valid" for inputs of unknown size',
+                        "reflect",
+                        f"The input is {tuple(shape)}. Give the sizes in `Input`.",
+                    )
+                )
+        found = [
+            (axis, *same_padding(shape[axis], *window))
+            for axis, window in zip(axes, self._windows(), strict=True)
+        ]
+        return [(axis, front, back) for axis, front, back in found if front + back]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = super().get_config()
+        for fixed in ("activation", "kernel_initializer"):
+            del config[fixed]
+        padding = "reflect" if self.reflects else self.padding
+        own = {"padding": padding, "rate": self.rate, "seed": self.seed}
+        return config | own
