@@ -1,0 +1,248 @@
+"""Layer-sequential unit-variance initialization, in one walk over the model."""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._checked_batch import check_batch
+from keras_deeptools.initializers._orthogonal_start import orthonormal
+from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
+from keras_deeptools.initializers._scaling_arguments import check_scaling
+from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+
+
+def lsuv(
+    model: keras.Model,
+    x: Any,
+    *,
+    target: float = 1.0,
+    tolerance: float = 0.05,
+    max_iterations: int = 20,
+    orthogonal: bool = False,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> ScalingReport:
+    """Scales the weights of every layer so that its output has unit variance on a batch.
+
+    Where formulas for the variance of weights do not apply (depthwise convolutions,
+    odd activations, skips), measuring does. All layers are scaled in one walk over the
+    model, compiled as one program: each layer is scaled when the walk reaches it, when
+    all layers before it have their scale. That is exact for linear layers, so that a
+    second walk only checks it.
+
+    Scaled is the pre-activation, the output before a fused activation, of every layer
+    with a trainable kernel: dense, convolutional, also inside attention, nested and
+    subclassed models. Dropout is off and BatchNormalization in inference. Left alone
+    are softmax outputs, embeddings, recurrent layers, layers inside of loops
+    (`TimeDistributed`), frozen layers, normalizations, and layers whose output does not
+    vary (zero kernels). A layer that is used several times gets one scale, with which
+    the variance pooled over its uses is the target; this takes some more walks.
+
+    Biases stay; only where a bias alone varies more than the target allows it is scaled
+    with the kernel. A separable convolution is scaled in its pointwise kernel.
+
+    Args:
+        model: Built `keras.Model`.
+        x: One batch of inputs, as in training: array or nested structure of arrays.
+            Some dozens of rows do. Token ids for an embedding may be integers;
+            pictures must be scaled floats.
+        target: Float > 0, the standard deviation to reach.
+        tolerance: Float in (0, 1), relative deviation from it that counts as reached.
+        max_iterations: Int >= 1, how often scales may be chosen. Linear layers that are
+            used once need one.
+        orthogonal: Bool. Whether kernels are drawn anew first, orthonormal, as in the
+            paper. What they were is lost.
+        seed: Int or None, for `orthogonal`.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar).
+
+    Returns:
+        `ScalingReport`: for each layer the standard deviation before and after.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or the data no numbers.
+        ValueError: If the model is not built or has nothing to scale, the data do not
+            fit, or outputs are not finite. The weights are as they were then, as after
+            any error or Ctrl-C.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.initializers import lsuv
+    >>> hidden = [keras.layers.Dense(32, "relu") for _ in range(10)]
+    >>> model = keras.Sequential([keras.Input((8,)), *hidden, keras.layers.Dense(1)])
+    >>> report = lsuv(model, np.random.default_rng(0).normal(size=(64, 8)), verbose=0)
+    >>> [round(layer.std_after, 3) for layer in report.layers] == [1.0] * 11
+    True
+
+    Reference:
+        Mishkin and Matas, 2016, algorithm 1. https://arxiv.org/abs/1511.06422. There
+        each layer is scaled in passes of its own, until it is within the tolerance.
+    """
+    check_scaling("lsuv", target, tolerance, max_iterations, verbose)
+    check_batch("lsuv", model, x)
+    walk = ScaleWalk(model, target)
+    if not walk.kernels:
+        raise ValueError(
+            "lsuv: `model` must have layers with kernels to scale. Received: "
+            f"{model.name!r} without; left alone: {walk.exempt or 'nothing'}."
+        )
+    bar = keras.utils.Progbar(3, verbose=0 if verbose == 0 else 1, unit_name="walk")
+    with restored_on_error(walk):
+        before = walk(x)
+        bar.update(1, finalize=False)
+        if orthogonal:
+            draw_orthonormal(walk, seed)
+        total, rows, iterations = _scale(walk, x, target, tolerance, max_iterations)
+        bar.update(3, finalize=True)
+    report = ScalingReport(
+        tuple(
+            ScaledLayer(
+                name=old.call.name,
+                std_before=old.std,
+                std_after=new.std,
+                scale=float(total[new.kernel]),
+                note=_note(new, rows, walk),
+            )
+            for old, new in zip(before, rows, strict=True)
+            if new.varies
+        ),
+        target,
+        tolerance,
+        iterations,
+        {
+            **walk.exempt,
+            **{row.call.name: "does not vary" for row in rows if not row.varies},
+        },
+    )
+    missed = [row for row in pooled(rows) if not _near(row[1], target, tolerance)]
+    if missed:
+        warnings.warn(
+            f"lsuv: {len(missed)} kernels are not within {tolerance:.0%} of the target "
+            f"after {iterations} iterations, for instance that of "
+            f"{rows[missed[0][2]].call.name!r}: {missed[0][1]:.3g}. See the report.",
+            stacklevel=2,
+        )
+    return report
+
+
+@contextlib.contextmanager
+def restored_on_error(walk: ScaleWalk) -> Iterator[None]:
+    """Puts kernels and biases back when the block ends in an error."""
+    variables = [v for v in [*walk.kernels, *walk.biases] if v is not None]
+    values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        raise
+
+
+def draw_orthonormal(walk: ScaleWalk, seed: int | None) -> None:
+    """Gives every kernel orthonormal values, each from a seed of its own."""
+    seeds = np.random.SeedSequence(seed).generate_state(len(walk.kernels))
+    for kernel, each in zip(walk.kernels, seeds, strict=True):
+        kernel.assign(orthonormal(kernel, int(each) % 2**31))
+
+
+def pooled(rows: list[WalkRow]) -> list[tuple[int, float, int]]:
+    """For each kernel: its index, pooled standard deviation, and first row."""
+    calls: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.varies:
+            calls.setdefault(row.kernel, []).append(index)
+    return [
+        (kernel, math.sqrt(np.mean([rows[i].std ** 2 for i in own])), own[0])
+        for kernel, own in calls.items()
+    ]
+
+
+def apply_scales(
+    walk: ScaleWalk, scales: np.ndarray, bias_scales: np.ndarray | None = None
+) -> None:
+    """Multiplies the kernels, and biases where told to."""
+    for kernel, scale in zip(walk.kernels, scales, strict=True):
+        if scale != 1:
+            kernel.assign(kernel.value * float(scale))
+    if bias_scales is not None:
+        for bias, scale in zip(walk.biases, bias_scales, strict=True):
+            if bias is not None and scale != 1:
+                bias.assign(bias.value * float(scale))
+
+
+def _scale(
+    walk: ScaleWalk, x: Any, target: float, tolerance: float, max_iterations: int
+) -> tuple[np.ndarray, list[WalkRow], int]:
+    """Scales until every kernel is near its target; total scales and the last rows."""
+    total = np.ones(len(walk.kernels))
+    steps = _SharedSteps(target)
+    exact: np.ndarray | None = None
+    rows: list[WalkRow] = []
+    for iteration in range(1, max_iterations + 1):
+        if exact is None:
+            uses = np.bincount([row.kernel for row in walk(x)], minlength=len(total))
+            exact = uses == 1
+        rows = walk(x, exact=exact)
+        _check_finite(rows)
+        scales, bias_scales = np.ones((2, len(total)))
+        for row in rows:
+            if exact[row.kernel]:
+                scales[row.kernel] = row.scale
+                bias_scales[row.kernel] = row.bias_scale
+        for kernel, std, _ in pooled(rows):
+            if not exact[kernel]:
+                scales[kernel] = steps(kernel, std, int(uses[kernel]))
+        apply_scales(walk, scales, bias_scales)
+        total *= scales
+        rows = walk(x)
+        _check_finite(rows)
+        if all(_near(std, target, tolerance) for _, std, _ in pooled(rows)):
+            break
+    return total, rows, iteration
+
+
+class _SharedSteps:
+    """Steps towards the scale of a kernel with several uses.
+
+    Its pooled standard deviation grows like the scale to a power between one (uses side
+    by side) and their number (uses one after another), which two steps show.
+    """
+
+    def __init__(self, target: float) -> None:
+        self._target = target
+        self._last: dict[int, tuple[float, float]] = {}
+
+    def __call__(self, kernel: int, std: float, uses: int) -> float:
+        error = math.log(std / self._target)
+        power = float(uses)
+        if kernel in self._last:
+            step, previous = self._last[kernel]
+            if abs(step) > 1e-6:
+                power = min(max((error - previous) / step, 1.0), power)
+        self._last[kernel] = (-error / power, error)
+        return math.exp(-error / power)
+
+
+def _near(std: float, target: float, tolerance: float) -> bool:
+    # Half of what is allowed, so that rounding elsewhere does not cross it.
+    return abs(std - target) <= 0.5 * tolerance * target
+
+
+def _check_finite(rows: list[WalkRow]) -> None:
+    for row in rows:
+        if not (math.isfinite(row.std) and math.isfinite(row.scale)):
+            raise ValueError(
+                "lsuv: outputs of all layers must be finite. Received: "
+                f"{row.call.name!r} is not, with standard deviation {row.std}. Look "
+                "for infinite weights or activations that overflow."
+            )
+
+
+def _note(row: WalkRow, rows: list[WalkRow], walk: ScaleWalk) -> str:
+    uses = sum(other.kernel == row.kernel for other in rows)
+    return f"shared by {uses} calls" if uses > 1 else ""
