@@ -38,7 +38,8 @@ def check_batch(owner: str, model: Any, x: Any, y: Any = None) -> int:
         )
     arrays = _in_order(owner, model, x)
     rows = {_checked(owner, "x", each) for each in arrays}
-    rows |= {_checked(owner, "y", each) for each in keras.tree.flatten(y)}
+    if y is not None:
+        rows |= {_checked(owner, "y", each) for each in keras.tree.flatten(y)}
     if len(rows) != 1:
         raise ValueError(
             f"{owner}: all of `x` and `y` must have the same number of rows. "

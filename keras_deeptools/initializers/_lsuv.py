@@ -97,7 +97,10 @@ def lsuv(
         bar.update(1, finalize=False)
         if orthogonal:
             draw_orthonormal(walk, seed)
-        total, rows, iterations = _scale(walk, x, target, tolerance, max_iterations)
+        uses = np.bincount([r.kernel for r in before], minlength=len(walk.kernels))
+        total, rows, iterations = _scale(
+            walk, x, uses, target, tolerance, max_iterations
+        )
         bar.update(3, finalize=True)
     report = ScalingReport(
         tuple(
@@ -106,7 +109,7 @@ def lsuv(
                 std_before=old.std,
                 std_after=new.std,
                 scale=float(total[new.kernel]),
-                note=_note(new, rows, walk),
+                note=_note(new, rows),
             )
             for old, new in zip(before, rows, strict=True)
             if new.varies
@@ -166,27 +169,30 @@ def apply_scales(
     walk: ScaleWalk, scales: np.ndarray, bias_scales: np.ndarray | None = None
 ) -> None:
     """Multiplies the kernels, and biases where told to."""
-    for kernel, scale in zip(walk.kernels, scales, strict=True):
-        if scale != 1:
-            kernel.assign(kernel.value * float(scale))
+    pairs = list(zip(walk.kernels, scales, strict=True))
     if bias_scales is not None:
-        for bias, scale in zip(walk.biases, bias_scales, strict=True):
-            if bias is not None and scale != 1:
-                bias.assign(bias.value * float(scale))
+        pairs += zip(walk.biases, bias_scales, strict=True)
+    for variable, scale in pairs:
+        if variable is not None and scale != 1:
+            # On the host: no operation is compiled for every shape there is.
+            value = np.array(keras.ops.convert_to_numpy(variable.value))
+            variable.assign((value * scale).astype(value.dtype))
 
 
 def _scale(
-    walk: ScaleWalk, x: Any, target: float, tolerance: float, max_iterations: int
+    walk: ScaleWalk,
+    x: Any,
+    uses: np.ndarray,
+    target: float,
+    tolerance: float,
+    max_iterations: int,
 ) -> tuple[np.ndarray, list[WalkRow], int]:
     """Scales until every kernel is near its target; total scales and the last rows."""
     total = np.ones(len(walk.kernels))
     steps = _SharedSteps(target)
-    exact: np.ndarray | None = None
+    exact = uses == 1
     rows: list[WalkRow] = []
     for iteration in range(1, max_iterations + 1):
-        if exact is None:
-            uses = np.bincount([row.kernel for row in walk(x)], minlength=len(total))
-            exact = uses == 1
         rows = walk(x, exact=exact)
         _check_finite(rows)
         scales, bias_scales = np.ones((2, len(total)))
@@ -243,6 +249,6 @@ def _check_finite(rows: list[WalkRow]) -> None:
             )
 
 
-def _note(row: WalkRow, rows: list[WalkRow], walk: ScaleWalk) -> str:
+def _note(row: WalkRow, rows: list[WalkRow]) -> str:
     uses = sum(other.kernel == row.kernel for other in rows)
     return f"shared by {uses} calls" if uses > 1 else ""

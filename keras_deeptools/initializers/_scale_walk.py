@@ -9,12 +9,10 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine import Capture, LayerCall, layers_of
+from keras_deeptools.initializers._output_moments import Moments
 
 ROLES = ("pointwise_kernel", "kernel", "depthwise_kernel")
 """The weights that the output is linear in, the last in the layer first."""
-
-LEAST_VARIANCE = 1e-36
-LEAST_RELATIVE_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,12 @@ class ScaleWalk:
         count = len(self.kernels)
         scales = np.ones(count) if scales is None else scales
         exact = np.zeros(count, bool) if exact is None else exact
+        # As scalars: picking them out of an array would be an operation for each.
         found = self._capture(
-            x, y, scales=scales.astype("float32"), exact=exact.astype("float32")
+            x,
+            y,
+            scales=list(scales.astype("float32")),
+            exact=list(exact.astype("float32")),
         )
         backward = found.backward or [None] * len(found.calls)
         return [
@@ -147,18 +149,25 @@ class ScaleWalk:
         position = self._position(call)
         if position < 0:
             return z
-        bias = _bias_of(call, len(z.shape))
-        linear = ops.cast(z, "float32") - bias
-        moments = _moments(linear, bias)
         exact = arguments["exact"][position] > 0
-        scale, bias_scale, varies = exact_scales(*moments, self._target)
-        scale = ops.where(exact, scale, arguments["scales"][position])
-        bias_scale = ops.where(exact, bias_scale, 1.0)
-        std = ops.sqrt(_variance(*moments, scale, bias_scale))
+        given = arguments["scales"][position]
+        linear = ops.cast(z, "float32")
+        bias = _bias_of(call, len(z.shape))
+        if bias is not None:
+            linear = linear - bias
+        moments = Moments.of(linear, bias)
+        scale, bias_scale = moments.scales(self._target)
+        varies = moments.varies
+        scale = ops.where(ops.logical_and(exact, varies), scale, given)
+        bias_scale = ops.where(ops.logical_and(exact, varies), bias_scale, 1.0)
+        std = moments.std(scale, bias_scale)
         self._records[call.name] = ops.stack(
             [std, scale, bias_scale, ops.cast(varies, "float32")]
         )
-        return ops.cast(linear * scale + bias * bias_scale, z.dtype)
+        scaled = linear * scale
+        if bias is not None:
+            scaled = scaled + bias * bias_scale
+        return ops.cast(scaled, z.dtype)
 
     def _gradient(self, call: LayerCall, gradient: Any) -> Any:
         if self._position(call) < 0:
@@ -169,68 +178,10 @@ class ScaleWalk:
         return divisor * ops.sqrt(ops.mean(ops.square(gradient / divisor)))
 
 
-def exact_scales(
-    linear: Any, covariance: Any, bias: Any, mean: Any, target: float
-) -> tuple[Any, Any, Any]:
-    """The scales of kernel and bias that bring a linear layer to its target.
-
-    The bias stays where the target can be reached with it (the root of a quadratic);
-    where it alone spreads wider than that, both are scaled alike.
-
-    Args:
-        linear: Scalar tensor, variance of the output without bias.
-        covariance: Scalar tensor, covariance of that output and the bias.
-        bias: Scalar tensor, variance of the bias over all outputs.
-        mean: Scalar tensor, mean of the output without bias.
-        target: Float, the standard deviation to reach.
-
-    Returns:
-        Scalar tensors: scale of the kernel, scale of the bias, and whether the output
-        varies at all; without any variance the scales are 1.
-    """
-    varies = linear > LEAST_RELATIVE_VARIANCE * ops.square(mean) + LEAST_VARIANCE
-    usable = ops.where(varies, linear, 1.0)
-    room = target**2 - bias
-    root = ops.sqrt(ops.maximum(ops.square(covariance) + usable * room, 0.0))
-    kept = (root - covariance) / usable
-    whole = target / ops.sqrt(ops.maximum(linear + 2 * covariance + bias, 1e-30))
-    reachable = room > 0
-    scale = ops.where(reachable, kept, whole)
-    one = ops.ones_like(scale)
-    return (
-        ops.where(varies, scale, one),
-        ops.where(ops.logical_and(varies, ops.logical_not(reachable)), whole, one),
-        varies,
-    )
-
-
-def _moments(linear: Any, bias: Any) -> tuple[Any, Any, Any, Any]:
-    mean = ops.mean(linear)
-    centred = linear - mean
-    if isinstance(bias, float):
-        zero = ops.zeros_like(mean)
-        return ops.mean(ops.square(centred)), zero, zero, mean
-    bias = bias - ops.mean(bias)
-    return (
-        ops.mean(ops.square(centred)),
-        ops.mean(centred * bias),
-        ops.mean(ops.square(bias)),
-        mean,
-    )
-
-
-def _variance(
-    linear: Any, covariance: Any, bias: Any, mean: Any, scale: Any, bias_scale: Any
-) -> Any:
-    mixed = 2 * scale * bias_scale * covariance
-    total = ops.square(scale) * linear + mixed + ops.square(bias_scale) * bias
-    return ops.maximum(total, 0.0)
-
-
 def _bias_of(call: LayerCall, rank: int) -> Any:
     variable = call.variables.get("bias")
     if variable is None:
-        return 0.0
+        return None
     bias = ops.cast(variable.value, "float32")
     channels_first = getattr(call.layer, "data_format", None) == "channels_first"
     if channels_first and len(bias.shape) == 1:

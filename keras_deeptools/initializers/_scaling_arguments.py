@@ -33,8 +33,7 @@ def check_scaling(
         )
     if verbose not in ("auto", 0, 1):
         raise ValueError(
-            f'{owner}: `verbose` must be "auto", 0 or 1. Received: '
-            f"verbose={verbose!r}."
+            f'{owner}: `verbose` must be "auto", 0 or 1. Received: verbose={verbose!r}.'
         )
 
 
