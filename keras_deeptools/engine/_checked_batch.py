@@ -59,7 +59,8 @@ def check_batch(owner: str, model: Any, x: Any, y: Any = None) -> int:
         if not _fits(array.shape, tensor.shape):
             raise ValueError(
                 f"{owner}: `x` must have the shape of the model's input "
-                f"{tensor.name!r}, {tuple(tensor.shape)}. Received: shape={array.shape}."
+                f"{tensor.name!r}, {tuple(tensor.shape)}. Received: "
+                f"shape={array.shape}."
             )
         if _is_integer(array) and "int" not in tensor.dtype:
             consumers = [n.operation for n in _consumers(model, tensor)]

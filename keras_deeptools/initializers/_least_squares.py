@@ -1,4 +1,4 @@
-"""Least squares by Levenberg and Marquardt, for residuals that are costly to compute."""
+"""Least squares by Levenberg and Marquardt, for residuals that are costly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def lsuv(
     seed: int | None = None,
     verbose: str | int = "auto",
 ) -> ScalingReport:
-    """Scales the weights of every layer so that its output has unit variance on a batch.
+    """Scales the weights of every layer to unit variance of its output on a batch.
 
     Where formulas for the variance of weights do not apply (depthwise convolutions,
     odd activations, skips), measuring does. All layers are scaled in one walk over the
@@ -192,7 +192,9 @@ def _scale(
     steps = _SharedSteps(target)
     exact = uses == 1
     rows: list[WalkRow] = []
-    for iteration in range(1, max_iterations + 1):
+    iterations = 0
+    while iterations < max_iterations:
+        iterations += 1
         rows = walk(x, exact=exact)
         _check_finite(rows)
         scales, bias_scales = np.ones((2, len(total)))
@@ -209,7 +211,7 @@ def _scale(
         _check_finite(rows)
         if all(_near(std, target, tolerance) for _, std, _ in pooled(rows)):
             break
-    return total, rows, iteration
+    return total, rows, iterations
 
 
 class _SharedSteps:

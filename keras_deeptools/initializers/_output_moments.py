@@ -16,8 +16,8 @@ class Moments:
     Attributes:
         mean: Scalar tensor, mean of the output without the bias.
         linear: Scalar tensor, variance of the output without the bias.
-        covariance: Scalar tensor, covariance of that output and the bias; None: no bias.
-        bias: Scalar tensor, variance of the bias; None: no bias.
+        covariance: Scalar tensor, covariance of that output and the bias, or None.
+        bias: Scalar tensor, variance of the bias; None where there is none.
     """
 
     mean: Any

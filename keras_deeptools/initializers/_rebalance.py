@@ -160,8 +160,8 @@ def _check_signals(rows: list[WalkRow]) -> None:
         if not (math.isfinite(row.std) and math.isfinite(row.gradient)):
             raise ValueError(
                 "rebalance: outputs and gradients of all layers must be finite. "
-                f"Received: {row.call.name!r} is not, with standard deviation {row.std} "
-                f"and gradient {row.gradient}. Call `lsuv` first."
+                f"Received: {row.call.name!r} is not, with standard deviation "
+                f"{row.std} and gradient {row.gradient}. Call `lsuv` first."
             )
     if not any(row.varies and row.gradient > 0 for row in rows):
         raise ValueError(

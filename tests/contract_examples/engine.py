@@ -8,7 +8,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
 }
 
-# Handles on a live optimizer or model, for which a copy, pickle or config means nothing.
+# Handles on a live optimizer or model, for which copies and configs mean nothing.
 HANDLES = {
     "keras_deeptools.engine.Attachment",
     "keras_deeptools.engine.Batches",
