@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-GRID = np.linspace(-30.0, 30.0, 121, dtype="float32")[:, None]
+POINTS = np.linspace(-30.0, 30.0, 121, dtype="float32")
 NEAR_RANGE = 0.0125
 """For tanh and sigmoid: where the slope is a twentieth of what it is at zero."""
 
@@ -23,10 +23,15 @@ def saturation_bands(activation: Callable) -> list[tuple[float, float]]:
         List of up to two tuples of lower and upper end, one of them infinite; empty
         for functions without limits, and for those whose only limit is zero.
     """
-    values = np.asarray(keras.ops.convert_to_numpy(activation(GRID)), "float64").ravel()
-    if values.shape != (len(GRID),) or not np.isfinite(values).all():
+    # Two equal columns: a softmax over them is constant, and has no limits here.
+    grid = keras.ops.convert_to_tensor(np.stack([POINTS, POINTS], axis=1))
+    found = np.asarray(keras.ops.convert_to_numpy(activation(grid)), "float64")
+    if found.shape != (len(POINTS), 2) or not np.isfinite(found).all():
         return []
+    values = found[:, 0]
     spread = values.max() - values.min()
+    if spread == 0:
+        return []
     flat = {
         side: abs(values[end] - values[near]) < 1e-4 * spread
         for side, end, near in (("low", 0, 10), ("high", -1, -11))
