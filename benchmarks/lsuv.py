@@ -2,12 +2,12 @@
 
     KERAS_BACKEND=jax python benchmarks/lsuv.py [--size 96] [--rows 16] [--rounds 3]
 
-Cold is the first call in the process, warm the median of calls on further models of the
-same kind; each model is new. The peer is what LSUV code does: layer after layer, eagerly,
-with the standard deviation taken on the host; it keeps every output that is still wanted,
-so its cost is linear in depth, too. It stops after one scaling per layer and checks
-nothing. `--rebalance` times `rebalance` on 50 SELU layers and prints the growth of the
-gradient over seeds, before and after.
+Cold is the first call in the process, warm the median of calls on further models of
+the same kind; each model is new. The peer is what LSUV code does: layer after layer,
+eagerly, with the standard deviation taken on the host; it keeps every output that is
+still wanted, so its cost is linear in depth, too. It stops after one scaling per layer
+and checks nothing. `--rebalance SEEDS` also times `rebalance` on 50 SELU layers and
+prints the growth of the gradient before and after.
 """
 
 import argparse

@@ -130,7 +130,8 @@ def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
 
 def _consumers(model: Any, tensor: Any) -> list[Any]:
     graph = getattr(model, "_functional", None) or model
-    nodes = getattr(graph, "_nodes", [])
+    by_depth = getattr(graph, "_nodes_by_depth", {})
+    nodes = [node for level in by_depth.values() for node in level]
     return [n for n in nodes if any(tensor is each for each in n.input_tensors)]
 
 

@@ -1,19 +1,22 @@
 """Layer-sequential unit-variance initialization, in one walk over the model."""
 
-import contextlib
 import math
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeptools.engine._checked_batch import check_batch
-from keras_deeptools.initializers._orthogonal_start import orthonormal
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
 from keras_deeptools.initializers._scaling_arguments import check_scaling
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+from keras_deeptools.initializers._shared_scale import SharedSteps
+from keras_deeptools.initializers._weight_changes import (
+    apply_scales,
+    draw_orthonormal,
+    restored_on_error,
+)
 
 
 def lsuv(
@@ -133,26 +136,6 @@ def lsuv(
     return report
 
 
-@contextlib.contextmanager
-def restored_on_error(walk: ScaleWalk) -> Iterator[None]:
-    """Puts kernels and biases back when the block ends in an error."""
-    variables = [v for v in [*walk.kernels, *walk.biases] if v is not None]
-    values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
-    try:
-        yield
-    except BaseException:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        raise
-
-
-def draw_orthonormal(walk: ScaleWalk, seed: int | None) -> None:
-    """Gives every kernel orthonormal values, each from a seed of its own."""
-    seeds = np.random.SeedSequence(seed).generate_state(len(walk.kernels))
-    for kernel, each in zip(walk.kernels, seeds, strict=True):
-        kernel.assign(orthonormal(kernel, int(each) % 2**31))
-
-
 def pooled(rows: list[WalkRow]) -> list[tuple[int, float, int]]:
     """For each kernel: its index, pooled standard deviation, and first row."""
     calls: dict[int, list[int]] = {}
@@ -165,20 +148,6 @@ def pooled(rows: list[WalkRow]) -> list[tuple[int, float, int]]:
     ]
 
 
-def apply_scales(
-    walk: ScaleWalk, scales: np.ndarray, bias_scales: np.ndarray | None = None
-) -> None:
-    """Multiplies the kernels, and biases where told to."""
-    pairs = list(zip(walk.kernels, scales, strict=True))
-    if bias_scales is not None:
-        pairs += zip(walk.biases, bias_scales, strict=True)
-    for variable, scale in pairs:
-        if variable is not None and scale != 1:
-            # On the host: no operation is compiled for every shape there is.
-            value = np.array(keras.ops.convert_to_numpy(variable.value))
-            variable.assign((value * scale).astype(value.dtype))
-
-
 def _scale(
     walk: ScaleWalk,
     x: Any,
@@ -189,7 +158,7 @@ def _scale(
 ) -> tuple[np.ndarray, list[WalkRow], int]:
     """Scales until every kernel is near its target; total scales and the last rows."""
     total = np.ones(len(walk.kernels))
-    steps = _SharedSteps(target)
+    steps = SharedSteps(target)
     exact = uses == 1
     rows: list[WalkRow] = []
     iterations = 0
@@ -212,28 +181,6 @@ def _scale(
         if all(_near(std, target, tolerance) for _, std, _ in pooled(rows)):
             break
     return total, rows, iterations
-
-
-class _SharedSteps:
-    """Steps towards the scale of a kernel with several uses.
-
-    Its pooled standard deviation grows like the scale to a power between one (uses side
-    by side) and their number (uses one after another), which two steps show.
-    """
-
-    def __init__(self, target: float) -> None:
-        self._target = target
-        self._last: dict[int, tuple[float, float]] = {}
-
-    def __call__(self, kernel: int, std: float, uses: int) -> float:
-        error = math.log(std / self._target)
-        power = float(uses)
-        if kernel in self._last:
-            step, previous = self._last[kernel]
-            if abs(step) > 1e-6:
-                power = min(max((error - previous) / step, 1.0), power)
-        self._last[kernel] = (-error / power, error)
-        return math.exp(-error / power)
 
 
 def _near(std: float, target: float, tolerance: float) -> bool:

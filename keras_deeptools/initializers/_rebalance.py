@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_deeptools.engine._checked_batch import check_batch
 from keras_deeptools.initializers._least_squares import Minimum, minimize
-from keras_deeptools.initializers._lsuv import apply_scales, restored_on_error
 from keras_deeptools.initializers._propagation_objective import Objective
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
 from keras_deeptools.initializers._scaling_arguments import check_scaling
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
 
 
 def rebalance(

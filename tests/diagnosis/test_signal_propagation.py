@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from keras_deeptools.diagnosis import LayerSignal, SignalPropagation, signal_propagation
+from keras_deeptools.diagnosis._signal_statistics import of_outputs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 6)).astype("float32")
@@ -123,12 +124,11 @@ def test_a_unit_that_is_zero_for_every_row_is_dead() -> None:
 
 
 def test_channels_that_come_first_are_units_too() -> None:
-    layer = layers.PReLU()
-    model = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(4, 3, name="conv")])
-    bias = np.zeros(4)
-    model.set_weights([np.zeros((3, 3, 2, 4)), bias])
-    found = signal_propagation(model, RNG.normal(size=(2, 6, 6, 2)))
-    assert found.layers[0].dead == 1.0 and not layer.built
+    out = np.ones((2, 4, 3, 3), "float32")
+    out[:, 1] = 0.0
+    out = keras.ops.convert_to_tensor(out)
+    assert float(of_outputs(out, out, [], 1)["dead"]) == 0.25
+    assert float(of_outputs(out, out, [], -1)["dead"]) == 0.0
 
 
 # Glorot and Bengio, 2010, figures 6 and 7: five tanh layers of 1000 units.
