@@ -42,9 +42,10 @@ def lsuv(
     with a trainable kernel: dense, convolutional, also inside attention, nested and
     subclassed models. Dropout is off and BatchNormalization in inference. Left alone
     are softmax outputs, embeddings, recurrent layers, layers inside of loops
-    (`TimeDistributed`), frozen layers, normalizations, and layers whose output does not
-    vary (zero kernels). A layer that is used several times gets one scale, with which
-    the variance pooled over its uses is the target; this takes some more walks.
+    (`TimeDistributed`), frozen layers, normalizations, layers that normalize their
+    kernel, and layers whose output does not vary (zero kernels). A layer that is used
+    several times gets one scale, with which the variance pooled over its uses is the
+    target; this takes some more walks.
 
     Biases stay; only where a bias alone varies more than the target allows it is scaled
     with the kernel. A separable convolution is scaled in its pointwise kernel.
@@ -101,7 +102,7 @@ def lsuv(
         if orthogonal:
             draw_orthonormal(walk, seed)
         uses = np.bincount([r.kernel for r in before], minlength=len(walk.kernels))
-        total, rows, iterations = _scale(
+        total, rows, iterations, invariant = _scale(
             walk, x, uses, target, tolerance, max_iterations
         )
         bar.update(3, finalize=True)
@@ -115,7 +116,7 @@ def lsuv(
                 note=_note(new, rows),
             )
             for old, new in zip(before, rows, strict=True)
-            if new.varies
+            if new.varies and new.kernel not in invariant
         ),
         target,
         tolerance,
@@ -123,9 +124,18 @@ def lsuv(
         {
             **walk.exempt,
             **{row.call.name: "does not vary" for row in rows if not row.varies},
+            **{
+                row.call.name: "normalizes its kernel"
+                for row in rows
+                if row.kernel in invariant
+            },
         },
     )
-    missed = [row for row in pooled(rows) if not _near(row[1], target, tolerance)]
+    missed = [
+        row
+        for row in pooled(rows)
+        if row[0] not in invariant and not _near(row[1], target, tolerance)
+    ]
     if missed:
         warnings.warn(
             f"lsuv: {len(missed)} kernels are not within {tolerance:.0%} of the target "
@@ -155,11 +165,16 @@ def _scale(
     target: float,
     tolerance: float,
     max_iterations: int,
-) -> tuple[np.ndarray, list[WalkRow], int]:
-    """Scales until every kernel is near its target; total scales and the last rows."""
+) -> tuple[np.ndarray, list[WalkRow], int, set[int]]:
+    """Scales until every kernel is near its target.
+
+    Returns the scales in all, the last rows, the iterations, and the kernels whose
+    scale makes no difference, which are left as they were.
+    """
     total = np.ones(len(walk.kernels))
     steps = SharedSteps(target)
     exact = uses == 1
+    invariant: set[int] = set()
     rows: list[WalkRow] = []
     iterations = 0
     while iterations < max_iterations:
@@ -172,20 +187,42 @@ def _scale(
                 scales[row.kernel] = row.scale
                 bias_scales[row.kernel] = row.bias_scale
         for kernel, std, _ in pooled(rows):
-            if not exact[kernel]:
+            if not exact[kernel] and kernel not in invariant:
                 scales[kernel] = steps(kernel, std, int(uses[kernel]))
         apply_scales(walk, scales, bias_scales)
         total *= scales
         rows = walk(x)
         _check_finite(rows)
-        if all(_near(std, target, tolerance) for _, std, _ in pooled(rows)):
+        found = {
+            row.kernel
+            for row in rows
+            if exact[row.kernel] and _is_unmoved(row.std, scales[row.kernel], target)
+        }
+        if found:
+            back = [1 / total[k] if k in found else 1.0 for k in range(len(total))]
+            apply_scales(walk, np.array(back))
+            total *= back
+            exact[list(found)] = False
+            invariant |= found
+        # Half of what is allowed, so that rounding elsewhere does not cross it.
+        elif all(
+            _near(std, target, tolerance / 2)
+            for kernel, std, _ in pooled(rows)
+            if kernel not in invariant
+        ):
             break
-    return total, rows, iterations
+    return total, rows, iterations, invariant
 
 
 def _near(std: float, target: float, tolerance: float) -> bool:
-    # Half of what is allowed, so that rounding elsewhere does not cross it.
-    return abs(std - target) <= 0.5 * tolerance * target
+    return abs(std - target) <= tolerance * target
+
+
+def _is_unmoved(std: float, scale: float, target: float) -> bool:
+    """Whether a layer gives what it gave before its kernel was scaled."""
+    return abs(math.log(scale)) > 0.01 and math.isclose(
+        std * scale, target, rel_tol=min(1e-3, 0.1 * abs(math.log(scale)))
+    )
 
 
 def _check_finite(rows: list[WalkRow]) -> None:

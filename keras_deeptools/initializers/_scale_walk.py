@@ -155,7 +155,8 @@ class ScaleWalk:
         bias = _bias_of(call, len(z.shape))
         if bias is not None:
             linear = linear - bias
-        moments = Moments.of(linear, bias)
+        # Scales are chosen once and for all: gradients do not flow through the choice.
+        moments = Moments.of(ops.stop_gradient(linear), bias)
         scale, bias_scale = moments.scales(self._target)
         varies = moments.varies
         scale = ops.where(ops.logical_and(exact, varies), scale, given)

@@ -283,6 +283,27 @@ def test_weights_are_as_they_were_after_an_interruption(
     assert_unchanged(model, before)
 
 
+class Standardized(layers.Dense):
+    """Divides its kernel by the standard deviation, so that its scale is no matter."""
+
+    def call(self, inputs: object) -> object:
+        return inputs @ (self.kernel / ops.std(self.kernel))
+
+
+def test_a_layer_that_normalizes_its_kernel_is_left_alone_and_the_others_adapt() -> (
+    None
+):
+    middle = Standardized(8, name="middle")
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(8), middle, layers.Dense(8, name="after")]
+    )
+    before = np.array(middle.kernel)
+    report = lsuv(model, X, verbose=0)
+    assert report.exempt == {"middle": "normalizes its kernel"}
+    np.testing.assert_allclose(np.array(middle.kernel), before, rtol=1e-6)
+    assert np.std(model.predict(X, verbose=0)) == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.slow
 def test_every_layer_of_mobilenet_v2_is_within_five_percent() -> None:
     model = keras.applications.MobileNetV2((96, 96, 3), weights=None)
