@@ -3,18 +3,26 @@
 from keras_deeptools.diagnosis._audit import audit
 from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
 from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
+from keras_deeptools.diagnosis._layer_signal import LayerSignal
 from keras_deeptools.diagnosis._self_normalizing_report import (
     SelfNormalizingLayer,
     SelfNormalizingProblem,
     SelfNormalizingReport,
 )
+from keras_deeptools.diagnosis._signal_findings import SignalFinding
+from keras_deeptools.diagnosis._signal_propagation import signal_propagation
+from keras_deeptools.diagnosis._signal_result import SignalPropagation
 
 __all__ = [
     "Audit",
     "AuditFinding",
+    "LayerSignal",
     "SelfNormalizingLayer",
     "SelfNormalizingProblem",
     "SelfNormalizingReport",
+    "SignalFinding",
+    "SignalPropagation",
     "audit",
     "check_self_normalizing",
+    "signal_propagation",
 ]

@@ -25,11 +25,6 @@ from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
-from keras_deeptools.engine._stochastic_pass import (
-    StochasticPass,
-    Tile,
-    stochastic_pass,
-)
 from keras_deeptools.engine._tensors import tensors
 
 __all__ = [
@@ -43,8 +38,6 @@ __all__ = [
     "Leaf",
     "Recorder",
     "Snapshot",
-    "StochasticPass",
-    "Tile",
     "attach",
     "batch_loss",
     "calls_of",
@@ -59,7 +52,6 @@ __all__ = [
     "producer",
     "seeded",
     "stochastic_layers",
-    "stochastic_pass",
     "submodel",
     "tensors",
     "train_by_batch",

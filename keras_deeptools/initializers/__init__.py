@@ -12,7 +12,10 @@ from keras_deeptools.initializers._initialization import (
 )
 from keras_deeptools.initializers._initialize import initialize
 from keras_deeptools.initializers._initializer_for import initializer_for
+from keras_deeptools.initializers._lsuv import lsuv
+from keras_deeptools.initializers._rebalance import rebalance
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
+from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._zero import ZerO
 
 __all__ = [
@@ -22,10 +25,14 @@ __all__ = [
     "IdentityRNN",
     "Initialization",
     "InitializedWeights",
+    "ScaledLayer",
     "ScaledOrthogonal",
+    "ScalingReport",
     "ZerO",
     "fans",
     "gain",
     "initialize",
     "initializer_for",
+    "lsuv",
+    "rebalance",
 ]

@@ -9,6 +9,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
         "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
     ),
+    "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
+        "dense", "Dense", mean=0.0, std=1.0
+    ),
     "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
         diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
     ),
@@ -17,5 +20,11 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.diagnosis.SelfNormalizingReport": lambda: (
         diagnosis.SelfNormalizingReport((), (), 0.0, 1.0)
+    ),
+    "keras_deeptools.diagnosis.SignalFinding": lambda: diagnosis.SignalFinding(
+        "dead", "dense", "All units are dead.", "Use lsuv."
+    ),
+    "keras_deeptools.diagnosis.SignalPropagation": lambda: diagnosis.SignalPropagation(
+        (diagnosis.LayerSignal("dense", "Dense", mean=0.0, std=1.0),)
     ),
 }

@@ -19,8 +19,14 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.initializers.InitializedWeights": lambda: (
         initializers.InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
     ),
+    "keras_deeptools.initializers.ScaledLayer": lambda: initializers.ScaledLayer(
+        "dense", std_before=0.5, std_after=1.0, scale=2.0
+    ),
     "keras_deeptools.initializers.ScaledOrthogonal": lambda: (
         initializers.ScaledOrthogonal(input_axes=[0], output_axes=[1, 2], seed=3)
+    ),
+    "keras_deeptools.initializers.ScalingReport": lambda: initializers.ScalingReport(
+        (), target=1.0, tolerance=0.05, iterations=1, exempt={}
     ),
     "keras_deeptools.initializers.ZerO": initializers.ZerO,
 }

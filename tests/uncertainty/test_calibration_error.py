@@ -5,10 +5,10 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from calibration_data import binary, classified
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
+from calibration_data import binary, classified
 from keras_deeptools.uncertainty import (
     expected_calibration_error,
     reliability_diagram,

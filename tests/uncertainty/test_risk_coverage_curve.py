@@ -5,8 +5,8 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from calibration_data import binary, classified
 
+from calibration_data import binary, classified
 from keras_deeptools.uncertainty import RiskCoverageCurve, risk_coverage_curve
 
 

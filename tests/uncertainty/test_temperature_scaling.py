@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import torch
-from calibration_data import binary, classified
 from scipy.special import expit, logit, softmax
 
+from calibration_data import binary, classified
 from keras_deeptools.uncertainty import (
     TemperatureScaling,
     expected_calibration_error,

@@ -1,0 +1,240 @@
+"""Layer-sequential unit-variance initialization, in one walk over the model."""
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._checked_batch import check_batch
+from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
+from keras_deeptools.initializers._scaling_arguments import check_scaling
+from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+from keras_deeptools.initializers._shared_scale import SharedSteps
+from keras_deeptools.initializers._weight_changes import (
+    apply_scales,
+    draw_orthonormal,
+    restored_on_error,
+)
+
+
+def lsuv(
+    model: keras.Model,
+    x: Any,
+    *,
+    target: float = 1.0,
+    tolerance: float = 0.05,
+    max_iterations: int = 20,
+    orthogonal: bool = False,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> ScalingReport:
+    """Scales the weights of every layer to unit variance of its output on a batch.
+
+    Where formulas for the variance of weights do not apply (depthwise convolutions,
+    odd activations, skips), measuring does. All layers are scaled in one walk over the
+    model, compiled as one program: each layer is scaled when the walk reaches it, when
+    all layers before it have their scale. That is exact for linear layers, so that a
+    second walk only checks it.
+
+    Scaled is the pre-activation, the output before a fused activation, of every layer
+    with a trainable kernel: dense, convolutional, also inside attention, nested and
+    subclassed models. Dropout is off and BatchNormalization in inference. Left alone
+    are softmax outputs, embeddings, recurrent layers, layers inside of loops
+    (`TimeDistributed`), frozen layers, normalizations, layers that normalize their
+    kernel, and layers whose output does not vary (zero kernels). A layer that is used
+    several times gets one scale, with which the variance pooled over its uses is the
+    target; this takes some more walks.
+
+    Biases stay; only where a bias alone varies more than the target allows it is scaled
+    with the kernel. A separable convolution is scaled in its pointwise kernel.
+
+    Args:
+        model: Built `keras.Model`.
+        x: One batch of inputs, as in training: array or nested structure of arrays.
+            Some dozens of rows do. Token ids for an embedding may be integers;
+            pictures must be scaled floats.
+        target: Float > 0, the standard deviation to reach.
+        tolerance: Float in (0, 1), relative deviation from it that counts as reached.
+        max_iterations: Int >= 1, how often scales may be chosen. Linear layers that are
+            used once need one.
+        orthogonal: Bool. Whether kernels are drawn anew first, orthonormal, as in the
+            paper. What they were is lost.
+        seed: Int or None, for `orthogonal`.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar).
+
+    Returns:
+        `ScalingReport`: for each layer the standard deviation before and after.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or the data no numbers.
+        ValueError: If the model is not built or has nothing to scale, the data do not
+            fit, or outputs are not finite. The weights are as they were then, as after
+            any error or Ctrl-C.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.initializers import lsuv
+    >>> hidden = [keras.layers.Dense(32, "relu") for _ in range(10)]
+    >>> model = keras.Sequential([keras.Input((8,)), *hidden, keras.layers.Dense(1)])
+    >>> report = lsuv(model, np.random.default_rng(0).normal(size=(64, 8)), verbose=0)
+    >>> [round(layer.std_after, 3) for layer in report.layers] == [1.0] * 11
+    True
+
+    Reference:
+        Mishkin and Matas, 2016, algorithm 1. https://arxiv.org/abs/1511.06422. There
+        each layer is scaled in passes of its own, until it is within the tolerance.
+    """
+    check_scaling("lsuv", target, tolerance, max_iterations, verbose)
+    check_batch("lsuv", model, x)
+    walk = ScaleWalk(model, target)
+    if not walk.kernels:
+        raise ValueError(
+            "lsuv: `model` must have layers with kernels to scale. Received: "
+            f"{model.name!r} without; left alone: {walk.exempt or 'nothing'}."
+        )
+    bar = keras.utils.Progbar(3, verbose=0 if verbose == 0 else 1, unit_name="walk")
+    with restored_on_error(walk):
+        before = walk(x)
+        bar.update(1, finalize=False)
+        if orthogonal:
+            draw_orthonormal(walk, seed)
+        uses = np.bincount([r.kernel for r in before], minlength=len(walk.kernels))
+        total, rows, iterations, invariant = _scale(
+            walk, x, uses, target, tolerance, max_iterations
+        )
+        bar.update(3, finalize=True)
+    report = ScalingReport(
+        tuple(
+            ScaledLayer(
+                name=old.call.name,
+                std_before=old.std,
+                std_after=new.std,
+                scale=float(total[new.kernel]),
+                note=_note(new, rows),
+            )
+            for old, new in zip(before, rows, strict=True)
+            if new.varies and new.kernel not in invariant
+        ),
+        target,
+        tolerance,
+        iterations,
+        {
+            **walk.exempt,
+            **{row.call.name: "does not vary" for row in rows if not row.varies},
+            **{
+                row.call.name: "normalizes its kernel"
+                for row in rows
+                if row.kernel in invariant
+            },
+        },
+    )
+    missed = [
+        row
+        for row in pooled(rows)
+        if row[0] not in invariant and not _near(row[1], target, tolerance)
+    ]
+    if missed:
+        warnings.warn(
+            f"lsuv: {len(missed)} kernels are not within {tolerance:.0%} of the target "
+            f"after {iterations} iterations, for instance that of "
+            f"{rows[missed[0][2]].call.name!r}: {missed[0][1]:.3g}. See the report.",
+            stacklevel=2,
+        )
+    return report
+
+
+def pooled(rows: list[WalkRow]) -> list[tuple[int, float, int]]:
+    """For each kernel: its index, pooled standard deviation, and first row."""
+    calls: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.varies:
+            calls.setdefault(row.kernel, []).append(index)
+    return [
+        (kernel, math.sqrt(np.mean([rows[i].std ** 2 for i in own])), own[0])
+        for kernel, own in calls.items()
+    ]
+
+
+def _scale(
+    walk: ScaleWalk,
+    x: Any,
+    uses: np.ndarray,
+    target: float,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[np.ndarray, list[WalkRow], int, set[int]]:
+    """Scales until every kernel is near its target.
+
+    Returns the scales in all, the last rows, the iterations, and the kernels whose
+    scale makes no difference, which are left as they were.
+    """
+    total = np.ones(len(walk.kernels))
+    steps = SharedSteps(target)
+    exact = uses == 1
+    invariant: set[int] = set()
+    rows: list[WalkRow] = []
+    iterations = 0
+    while iterations < max_iterations:
+        iterations += 1
+        rows = walk(x, exact=exact)
+        _check_finite(rows)
+        scales, bias_scales = np.ones((2, len(total)))
+        for row in rows:
+            if exact[row.kernel]:
+                scales[row.kernel] = row.scale
+                bias_scales[row.kernel] = row.bias_scale
+        for kernel, std, _ in pooled(rows):
+            if not exact[kernel] and kernel not in invariant:
+                scales[kernel] = steps(kernel, std, int(uses[kernel]))
+        apply_scales(walk, scales, bias_scales)
+        total *= scales
+        rows = walk(x)
+        _check_finite(rows)
+        found = {
+            row.kernel
+            for row in rows
+            if exact[row.kernel] and _is_unmoved(row.std, scales[row.kernel], target)
+        }
+        if found:
+            back = [1 / total[k] if k in found else 1.0 for k in range(len(total))]
+            apply_scales(walk, np.array(back))
+            total *= back
+            exact[list(found)] = False
+            invariant |= found
+        # Half of what is allowed, so that rounding elsewhere does not cross it.
+        elif all(
+            _near(std, target, tolerance / 2)
+            for kernel, std, _ in pooled(rows)
+            if kernel not in invariant
+        ):
+            break
+    return total, rows, iterations, invariant
+
+
+def _near(std: float, target: float, tolerance: float) -> bool:
+    return abs(std - target) <= tolerance * target
+
+
+def _is_unmoved(std: float, scale: float, target: float) -> bool:
+    """Whether a layer gives what it gave before its kernel was scaled."""
+    return abs(math.log(scale)) > 0.01 and math.isclose(
+        std * scale, target, rel_tol=min(1e-3, 0.1 * abs(math.log(scale)))
+    )
+
+
+def _check_finite(rows: list[WalkRow]) -> None:
+    for row in rows:
+        if not (math.isfinite(row.std) and math.isfinite(row.scale)):
+            raise ValueError(
+                "lsuv: outputs of all layers must be finite. Received: "
+                f"{row.call.name!r} is not, with standard deviation {row.std}. Look "
+                "for infinite weights or activations that overflow."
+            )
+
+
+def _note(row: WalkRow, rows: list[WalkRow]) -> str:
+    uses = sum(other.kernel == row.kernel for other in rows)
+    return f"shared by {uses} calls" if uses > 1 else ""

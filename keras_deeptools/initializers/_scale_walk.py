@@ -1,0 +1,202 @@
+"""One walk over a model in which the scale of every weighted layer can be set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools.engine import Capture, LayerCall, layers_of
+from keras_deeptools.initializers._output_moments import Moments
+
+ROLES = ("pointwise_kernel", "kernel", "depthwise_kernel")
+"""The weights that the output is linear in, the last in the layer first."""
+
+
+@dataclass(frozen=True)
+class WalkRow:
+    """What one call of a layer did in a walk.
+
+    Attributes:
+        call: `LayerCall` of a layer whose scale can be set.
+        kernel: Index of its kernel in `ScaleWalk.kernels`.
+        std: Float, standard deviation of the scaled pre-activation.
+        scale: Float, what the kernel was multiplied by.
+        bias_scale: Float, what the bias was multiplied by.
+        varies: Bool, False where the unscaled output is the same everywhere.
+        gradient: Float, root mean square of the loss's gradient with respect to the
+            pre-activation; NaN without a loss.
+    """
+
+    call: LayerCall
+    kernel: int
+    std: float
+    scale: float
+    bias_scale: float
+    varies: bool
+    gradient: float
+
+
+class ScaleWalk:
+    """A compiled walk over a model; each weighted layer is scaled when it is reached.
+
+    The scale that gives a linear layer its target is exact in one pass, because layers
+    above are at their targets already: cost is linear in depth.
+
+    Args:
+        model: Built `keras.Model`.
+        target: Float > 0, the standard deviation to reach.
+        loss: Function, name or None as for `Capture`; taken where `backward` is True.
+        backward: Bool. Whether gradients are wanted.
+
+    Attributes:
+        kernels: The variables that can be scaled, each once.
+        biases: For each of them the bias next to it, or None.
+        exempt: Dict from the name of an exempt layer to the reason.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        target: float = 1.0,
+        loss: Any = None,
+        backward: bool = False,
+    ) -> None:
+        self.kernels: list[Any] = []
+        self.biases: list[Any] = []
+        self.exempt: dict[str, str] = {}
+        self._positions: dict[int, int] = {}
+        for layer, variables in layers_of(model):
+            self._enter(layer, variables)
+        self._target = target
+        self._records: dict[str, Any] = {}
+        self._capture = Capture(
+            model,
+            transform=self._scaled,
+            forward=lambda call, pre, out: self._records.pop(call.name, None),
+            backward=self._gradient if backward else None,
+            loss=loss,
+        )
+
+    def _enter(self, layer: Any, variables: dict[str, Any]) -> None:
+        role = next((role for role in ROLES if role in variables), None)
+        if role is None:
+            if "embeddings" in variables:
+                self.exempt[layer.name] = "embedding"
+            return
+        reason = _exemption(layer, variables, variables[role])
+        if reason is not None:
+            self.exempt[layer.name] = reason
+        elif id(variables[role]) not in self._positions:
+            self._positions[id(variables[role])] = len(self.kernels)
+            self.kernels.append(variables[role])
+            self.biases.append(variables.get("bias"))
+
+    def __call__(
+        self,
+        x: Any,
+        y: Any = None,
+        scales: np.ndarray | None = None,
+        exact: np.ndarray | None = None,
+    ) -> list[WalkRow]:
+        """Walks over the model, which stays as it is.
+
+        Args:
+            x: Batch.
+            y: Targets, for gradients.
+            scales: Array `(kernels,)`; None: ones.
+            exact: Bool array `(kernels,)`: whose scale is chosen on the way to reach
+                the target instead; None: none.
+
+        Returns:
+            List of `WalkRow`, one for each call, in order.
+        """
+        count = len(self.kernels)
+        scales = np.ones(count) if scales is None else scales
+        exact = np.zeros(count, bool) if exact is None else exact
+        # As scalars: picking them out of an array would be an operation for each.
+        found = self._capture(
+            x,
+            y,
+            scales=list(scales.astype("float32")),
+            exact=list(exact.astype("float32")),
+        )
+        backward = found.backward or [None] * len(found.calls)
+        return [
+            WalkRow(
+                call,
+                self._position(call),
+                std=float(record[0]),
+                scale=float(record[1]),
+                bias_scale=float(record[2]),
+                varies=bool(record[3]),
+                gradient=np.nan if gradient is None else float(gradient),
+            )
+            for call, record, gradient in zip(
+                found.calls, found.forward, backward, strict=True
+            )
+            if record is not None
+        ]
+
+    def _position(self, call: LayerCall) -> int:
+        held = (call.variables.get(role) for role in ROLES)
+        kernel = next((variable for variable in held if variable is not None), None)
+        return self._positions.get(id(kernel), -1)
+
+    def _scaled(self, call: LayerCall, z: Any, arguments: dict[str, Any]) -> Any:
+        position = self._position(call)
+        if position < 0:
+            return z
+        exact = arguments["exact"][position] > 0
+        given = arguments["scales"][position]
+        linear = ops.cast(z, "float32")
+        bias = _bias_of(call, len(z.shape))
+        if bias is not None:
+            linear = linear - bias
+        # Scales are chosen once and for all: gradients do not flow through the choice.
+        moments = Moments.of(ops.stop_gradient(linear), bias)
+        scale, bias_scale = moments.scales(self._target)
+        varies = moments.varies
+        scale = ops.where(ops.logical_and(exact, varies), scale, given)
+        bias_scale = ops.where(ops.logical_and(exact, varies), bias_scale, 1.0)
+        std = moments.std(scale, bias_scale)
+        self._records[call.name] = ops.stack(
+            [std, scale, bias_scale, ops.cast(varies, "float32")]
+        )
+        scaled = linear * scale
+        if bias is not None:
+            scaled = scaled + bias * bias_scale
+        return ops.cast(scaled, z.dtype)
+
+    def _gradient(self, call: LayerCall, gradient: Any) -> Any:
+        if self._position(call) < 0:
+            return None
+        # Scaled by the largest first: squares of small gradients would be zero.
+        largest = ops.max(ops.abs(gradient))
+        divisor = ops.where(largest > 0, largest, 1.0)
+        return divisor * ops.sqrt(ops.mean(ops.square(gradient / divisor)))
+
+
+def _bias_of(call: LayerCall, rank: int) -> Any:
+    variable = call.variables.get("bias")
+    if variable is None:
+        return None
+    bias = ops.cast(variable.value, "float32")
+    channels_first = getattr(call.layer, "data_format", None) == "channels_first"
+    if channels_first and len(bias.shape) == 1:
+        return ops.reshape(bias, (-1, *[1] * (rank - 2)))
+    return bias
+
+
+def _exemption(layer: Any, variables: dict[str, Any], kernel: Any) -> str | None:
+    softmax: tuple[Callable, ...] = (
+        keras.activations.softmax,
+        keras.activations.log_softmax,
+    )
+    if "recurrent_kernel" in variables:
+        return "recurrent"
+    if getattr(layer, "activation", None) in softmax:
+        return "softmax output"
+    return None if kernel.trainable else "frozen"

@@ -1,0 +1,116 @@
+"""What scaling the layers of a model has changed."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScaledLayer:
+    """One call of a weighted layer, before and after its weights were scaled.
+
+    Args:
+        name: Str, path of the call; `#2` is the second use of a layer.
+        std_before: Float, standard deviation of the pre-activation before.
+        std_after: Float, the same after.
+        scale: Float, what the kernel was multiplied by.
+        gradient_before: Float, root mean square of the gradient of the loss with
+            respect to the pre-activation before; NaN where it was not taken.
+        gradient_after: Float, the same after.
+        note: Str, what is special about this layer, or empty.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import ScaledLayer
+    >>> ScaledLayer("dense", std_before=0.5, std_after=1.0, scale=2.0).scale
+    2.0
+    """
+
+    name: str
+    std_before: float
+    std_after: float
+    scale: float
+    gradient_before: float = math.nan
+    gradient_after: float = math.nan
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ScalingReport:
+    """What `lsuv` or `rebalance` has done to a model.
+
+    Args:
+        layers: Tuple of `ScaledLayer`, one for each call of a scaled layer, in order.
+        target: Float, the standard deviation that was aimed at.
+        tolerance: Float, the relative deviation from it that counts as reached.
+        iterations: Int, how many times scales were chosen and applied.
+        exempt: Dict from the name of a layer that was left alone to the reason.
+        objective_before: Float, what `rebalance` minimizes, before; NaN for `lsuv`.
+        objective_after: Float, the same after.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import ScaledLayer, ScalingReport
+    >>> layer = ScaledLayer("dense", std_before=0.5, std_after=1.0, scale=2.0)
+    >>> print(ScalingReport((layer,), 1.0, 0.05, 1, {"embedding": "embedding"}))
+    Scaled 1 layer call in 1 iteration; all within 5% of standard deviation 1.
+    layer  std before  std after  scale  note
+    dense         0.5          1      2
+    Left alone: embedding (embedding).
+    """
+
+    layers: tuple[ScaledLayer, ...]
+    target: float
+    tolerance: float
+    iterations: int
+    exempt: dict[str, str]
+    objective_before: float = math.nan
+    objective_after: float = math.nan
+
+    @property
+    def unreached(self) -> tuple[ScaledLayer, ...]:
+        """Layers whose standard deviation is further from the target than allowed."""
+        limit = self.tolerance * self.target
+        return tuple(
+            layer
+            for layer in self.layers
+            if not abs(layer.std_after - self.target) <= limit
+        )
+
+    def table(self) -> str:
+        """The layers as lines of text, columns aligned."""
+        gradients = any(math.isfinite(layer.gradient_after) for layer in self.layers)
+        header = ["layer", "std before", "std after", "scale"]
+        header += ["gradient before", "gradient after"] if gradients else []
+        rows = [[*header, "note"]]
+        for layer in self.layers:
+            numbers = [layer.std_before, layer.std_after, layer.scale]
+            if gradients:
+                numbers += [layer.gradient_before, layer.gradient_after]
+            rows.append([layer.name, *(f"{n:.3g}" for n in numbers), layer.note])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for row in rows:
+            cells = [row[0].ljust(widths[0])]
+            cells += [c.rjust(w) for c, w in zip(row[1:-1], widths[1:-1], strict=True)]
+            lines.append("  ".join([*cells, row[-1]]).rstrip())
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        calls = f"{len(self.layers)} layer call{'s' * (len(self.layers) != 1)}"
+        times = f"{self.iterations} iteration{'s' * (self.iterations != 1)}"
+        if math.isfinite(self.objective_after):
+            ending = (
+                f"objective {self.objective_before:.3g} -> {self.objective_after:.3g}"
+            )
+        else:
+            missed = len(self.unreached)
+            which = f"{missed} not" if missed else "all"
+            ending = (
+                f"{which} within {self.tolerance:.0%} of standard deviation "
+                f"{self.target:g}"
+            )
+        lines = [f"Scaled {calls} in {times}; {ending}.", self.table()]
+        if self.exempt:
+            named = ", ".join(f"{name} ({why})" for name, why in self.exempt.items())
+            lines.append(f"Left alone: {named}.")
+        return "\n".join(lines)

@@ -1,0 +1,44 @@
+"""Changing the kernels of a model, and taking the change back."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from keras_deeptools.initializers._orthogonal_start import orthonormal
+from keras_deeptools.initializers._scale_walk import ScaleWalk
+
+
+@contextlib.contextmanager
+def restored_on_error(walk: ScaleWalk) -> Iterator[None]:
+    """Puts kernels and biases back when the block ends in an error."""
+    variables = [v for v in [*walk.kernels, *walk.biases] if v is not None]
+    values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        raise
+
+
+def draw_orthonormal(walk: ScaleWalk, seed: int | None) -> None:
+    """Gives every kernel orthonormal values, each from a seed of its own."""
+    seeds = np.random.SeedSequence(seed).generate_state(len(walk.kernels))
+    for kernel, each in zip(walk.kernels, seeds, strict=True):
+        kernel.assign(orthonormal(kernel, int(each) % 2**31))
+
+
+def apply_scales(
+    walk: ScaleWalk, scales: np.ndarray, bias_scales: np.ndarray | None = None
+) -> None:
+    """Multiplies the kernels, and biases where told to."""
+    pairs = list(zip(walk.kernels, scales, strict=True))
+    if bias_scales is not None:
+        pairs += zip(walk.biases, bias_scales, strict=True)
+    for variable, scale in pairs:
+        if variable is not None and scale != 1:
+            # On the host: no operation is compiled for every shape there is.
+            value = np.array(keras.ops.convert_to_numpy(variable.value))
+            variable.assign((value * scale).astype(value.dtype))
