@@ -59,7 +59,7 @@ def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
     ...     ]
     ... )
     >>> [type(layer).__name__ for layer in stochastic_layers(model)]
-    ['Dropout', 'LSTMCell']
+    ['LSTMCell', 'Dropout']
     """
     return [layer for layer in model._flatten_layers() if _is_stochastic(layer)]
 

@@ -127,11 +127,11 @@ def mc_predict(
             statistics = _refined(sampler, statistics, counts, num_samples)
     sampler.finish()
     return MCPrediction(
-        tuple(statistics),
+        statistics,
         sampler.structure,
         counts,
         seed,
-        None if samples is None else tuple(samples),
+        samples,
     )
 
 

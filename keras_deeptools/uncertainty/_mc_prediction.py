@@ -40,11 +40,11 @@ class MCPrediction:
     True
     """
 
-    _statistics: tuple[OutputStatistics, ...] = field(repr=False)
+    _statistics: list[OutputStatistics] = field(repr=False)
     _structure: Any = field(repr=False)
     num_samples: np.ndarray
     seed: int
-    _samples: tuple[np.ndarray, ...] | None = field(repr=False, default=None)
+    _samples: list[np.ndarray] | None = field(repr=False, default=None)
 
     @property
     def mean(self) -> Any:

@@ -38,7 +38,7 @@ def in_parts(samples: np.ndarray, sizes: list[int]) -> OutputStatistics:
 def prediction(samples: np.ndarray) -> MCPrediction:
     rows, count = samples.shape[:2]
     sizes = [1, 7, count - 8] if count > 9 else [count]
-    return MCPrediction((in_parts(samples, sizes),), None, np.full(rows, count), 0)
+    return MCPrediction([in_parts(samples, sizes)], None, np.full(rows, count), 0)
 
 
 PROBABILITIES = softmax(DRAW.normal(0, 2, (4, 50, 3)))
