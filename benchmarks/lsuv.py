@@ -35,7 +35,7 @@ def eager_walk(model: keras.Model, x: np.ndarray) -> None:
         output = layer(given, training=False)
         kernel = getattr(layer, "kernel", None)
         if kernel is not None and layer is not model.layers[-1]:
-            std = float(keras.ops.std(output))
+            std = float(keras.ops.convert_to_numpy(keras.ops.std(output)))
             kernel.assign(kernel / std)
             output = layer(given, training=False)
         kept[id(layer.output)] = output

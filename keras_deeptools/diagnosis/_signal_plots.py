@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 MOST_LAYERS = 12
-BINS = 100
+BINS = 60
 
 
 def plot(result: Any, path: str | None) -> Any:
@@ -78,9 +78,11 @@ def _weight_gradients(ax: Any, layers: list[Any]) -> None:
 
 
 def _histograms(ax: Any, layers: list[Any], name: str) -> None:
-    # Layers without weights put out what the next sees, but have no gradients.
+    # Hidden layers, as in the paper: the last one has another scale. Layers without
+    # weights put out what the next sees, but have no gradients.
     weighted = [layer for layer in layers if layer.weighted]
-    chosen = [layer for layer in weighted if np.isfinite(getattr(layer, name)).any()]
+    hidden = weighted[:-1] or weighted
+    chosen = [layer for layer in hidden if np.isfinite(getattr(layer, name)).any()]
     if not chosen:
         return
     thin = math.ceil(len(chosen) / MOST_LAYERS)
@@ -92,8 +94,8 @@ def _histograms(ax: Any, layers: list[Any], name: str) -> None:
     middle = (edges[1:] + edges[:-1]) / 2
     for index, (layer, values) in enumerate(zip(shown, samples, strict=True)):
         counts = np.histogram(values, edges)[0] / values.size * 100
-        color = (0.1 + 0.8 * index / max(len(shown) - 1, 1), 0.3, 0.6)
-        ax.plot(middle, counts, label=layer.name, color=color, linewidth=1)
+        style = "-" if index < 10 else "--"
+        ax.plot(middle, counts, style, label=layer.name, color=f"C{index % 10}")
     ax.set_ylabel("% of values in bin")
     ax.set_ylim(bottom=0)
     ax.legend(fontsize=7)

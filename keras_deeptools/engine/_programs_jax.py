@@ -1,5 +1,7 @@
 """Compiling and differentiating a whole pass, on JAX."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +9,39 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
+MOST_EXECUTABLES = 8
+
+_executables: OrderedDict[Any, Any] = OrderedDict()
+
 
 def compiled(function: Callable) -> Callable:
-    """The function as one program."""
-    return jax.jit(function)
+    """The function as one program.
+
+    Programs are compared by their text, and the same is compiled once in a process:
+    measuring a model again, or another of the same kind, only traces.
+    """
+    jitted = jax.jit(function)
+    known: dict[Any, Callable] = {}
+
+    def run(*arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        signature = (structure, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        if signature not in known:
+            known[signature] = _executable(jitted.lower(*arguments))
+        return known[signature](*arguments)
+
+    return run
+
+
+def _executable(lowered: Any) -> Callable:
+    text = hashlib.sha256(lowered.as_text().encode()).digest()
+    key = (text, lowered.in_tree, lowered.out_tree)
+    if key not in _executables:
+        _executables[key] = lowered.compile()
+    _executables.move_to_end(key)
+    if len(_executables) > MOST_EXECUTABLES:
+        _executables.popitem(last=False)
+    return _executables[key]
 
 
 def trace_state() -> Any:

@@ -1,5 +1,6 @@
 """Compiling and differentiating a whole pass, on TensorFlow."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ import tensorflow as tf
 
 def compiled(function: Callable) -> Callable:
     """The function as one graph."""
-    return tf.function(function, autograph=False)
+    # An object of its own: TensorFlow counts traces, and warns, by the code that runs.
+    return tf.function(functools.partial(function), autograph=False)
 
 
 def trace_state() -> Any:

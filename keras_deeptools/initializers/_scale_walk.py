@@ -160,14 +160,12 @@ class ScaleWalk:
         scale, bias_scale = moments.scales(self._target)
         varies = moments.varies
         scale = ops.where(ops.logical_and(exact, varies), scale, given)
-        bias_scale = ops.where(ops.logical_and(exact, varies), bias_scale, 1.0)
-        std = moments.std(scale, bias_scale)
-        self._records[call.name] = ops.stack(
-            [std, scale, bias_scale, ops.cast(varies, "float32")]
-        )
         scaled = linear * scale
         if bias is not None:
+            bias_scale = ops.where(ops.logical_and(exact, varies), bias_scale, 1.0)
             scaled = scaled + bias * bias_scale
+        std = moments.std(scale, bias_scale)
+        self._records[call.name] = (std, scale, bias_scale, varies)
         return ops.cast(scaled, z.dtype)
 
     def _gradient(self, call: LayerCall, gradient: Any) -> Any:

@@ -4,13 +4,25 @@ from collections.abc import Callable
 
 from keras_deeptools import diagnosis
 
+NUMBERS = (
+    "mean",
+    "std",
+    "pre_activation_std",
+    "saturated",
+    "zero",
+    "dead",
+    "gradient_mean",
+    "gradient_std",
+    "weight_gradient_std",
+)
+
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
     "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
         "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
     ),
     "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
-        "dense", "Dense", mean=0.0, std=1.0
+        "dense", "Dense", **dict.fromkeys(NUMBERS, 0.5)
     ),
     "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
         diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
@@ -25,6 +37,6 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         "dead", "dense", "All units are dead.", "Use lsuv."
     ),
     "keras_deeptools.diagnosis.SignalPropagation": lambda: diagnosis.SignalPropagation(
-        (diagnosis.LayerSignal("dense", "Dense", mean=0.0, std=1.0),)
+        (), loss=1.0
     ),
 }

@@ -20,13 +20,13 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         initializers.InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
     ),
     "keras_deeptools.initializers.ScaledLayer": lambda: initializers.ScaledLayer(
-        "dense", std_before=0.5, std_after=1.0, scale=2.0
+        "dense", 0.5, 1.0, 2.0, gradient_before=0.1, gradient_after=0.2
     ),
     "keras_deeptools.initializers.ScaledOrthogonal": lambda: (
         initializers.ScaledOrthogonal(input_axes=[0], output_axes=[1, 2], seed=3)
     ),
     "keras_deeptools.initializers.ScalingReport": lambda: initializers.ScalingReport(
-        (), target=1.0, tolerance=0.05, iterations=1, exempt={}
+        (), 1.0, 0.05, 1, {}, objective_before=0.2, objective_after=0.1
     ),
     "keras_deeptools.initializers.ZerO": initializers.ZerO,
 }
