@@ -1,9 +1,9 @@
 """Tools that make training deep networks with Keras 3 work.
 
-`callbacks` is what users add to `fit`, `layers` and `initializers` what models are made of
-and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a model is.
-`schedules` are hyperparameters over the steps, `statistics` the numbers behind callbacks,
-`engine` is what joins an optimizer's updates and runs models.
+`callbacks` is what users add to `fit`, `layers` and `initializers` what models are made
+of and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a
+model is. `schedules` are hyperparameters over the steps, `statistics` the numbers behind
+callbacks, `engine` is what joins an optimizer's updates and runs models.
 """
 
 import sys
