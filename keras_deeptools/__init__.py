@@ -2,8 +2,8 @@
 
 `callbacks` is what users add to `fit`, `layers` and `initializers` what models are made
 of and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a
-model is. `schedules` are hyperparameters over the steps, `statistics` the numbers behind
-callbacks, `engine` is what joins an optimizer's updates and runs models.
+model is. `schedules` are hyperparameters over the steps, `statistics` the numbers that
+callbacks judge by, `engine` is what joins an optimizer's updates and runs models.
 """
 
 import sys
