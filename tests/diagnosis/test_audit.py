@@ -24,7 +24,7 @@ def healthy() -> keras.Model:
     x = layers.Add()([x, layers.Conv2D(8, 1)(x)])
     x = layers.Reshape((-1, 8))(x)
     x = layers.Add()([x, layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)])
-    x = layers.LSTM(8, dropout=0.1)(x)
+    x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dropout(0.5)(x)
     model = keras.Model(inputs, layers.Dense(3, "softmax")(x), name="healthy")
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
