@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._compiled_pass import StochasticPass
+from keras_deeptools.engine._tensors import tensors
 
 CHANGED_BY_USE = {
     "_called",
@@ -47,6 +48,7 @@ def stochastic_pass(model: keras.Model) -> StochasticPass:
     >>> stochastic_pass(model) is found
     False
     """
+    tensors.synchronize(model)
     fingerprint = _fingerprint(model)
     found = _PASSES.get(model)
     if found is None or found[0] != fingerprint:

@@ -36,7 +36,7 @@ class MCPrediction:
     >>> prediction = mc_predict(model, np.ones((3, 4)), seed=1, verbose=0)
     >>> prediction.num_samples
     array([100, 100, 100])
-    >>> bool((prediction.standard_error == prediction.std / 10).all())
+    >>> bool(np.allclose(prediction.standard_error, prediction.std / 10))
     True
     """
 

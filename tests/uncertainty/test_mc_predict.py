@@ -200,6 +200,22 @@ def test_a_model_goes_on_training_as_if_nothing_had_been() -> None:
     assert losses(look=True) == losses(look=False)
 
 
+def test_a_callback_can_look_during_training() -> None:
+    found = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            found.append(mc_predict(model, X[:4], 5, seed=0, verbose=0).mean)
+
+    model = keras.Sequential([keras.Input((8,)), layers.MCDropout(0.5), dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], callbacks=[Look()], verbose=0)
+    assert len(found) == 3
+    assert (found[0] != found[2]).all()
+    after = mc_predict(model, X[:4], 5, seed=0, verbose=0).mean
+    np.testing.assert_array_equal(after, found[2])
+
+
 def test_training_between_two_calls_is_seen(classifier: keras.Model) -> None:
     mc_predict(classifier, X, 10, seed=0, verbose=0)
     kept = classifier.get_weights()
