@@ -220,7 +220,7 @@ class GradientMonitor(TrainingFeature):
 
     @property
     def variables(self) -> list[str]:
-        """Paths of the watched variables (or layers): the columns of `history`."""
+        """Paths of the watched variables (or layers), the columns of `history`."""
         return self._history.columns
 
     @property

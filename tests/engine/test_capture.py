@@ -287,3 +287,18 @@ def test_a_model_that_is_not_built_is_refused() -> None:
 def test_a_missing_loss_is_named() -> None:
     with pytest.raises(ValueError, match="`loss` must be given"):
         Capture(tanh_net(), backward=gradient_of)(X, Y)
+
+
+def test_models_that_differ_in_a_weight_or_a_constant_have_results_of_their_own() -> (
+    None
+):
+    found = []
+    for factor, seed in ((2.0, 1), (2.0, 2), (3.0, 1)):
+        init = keras.initializers.RandomNormal(seed=seed)
+        parts = [layers.Rescaling(factor), layers.Dense(3, kernel_initializer=init)]
+        model = keras.Sequential([keras.Input((4,)), *parts])
+        out = Capture(model, forward=both)(X).forward[-1]["out"]
+        kernel = np.array(model.layers[1].kernel)
+        np.testing.assert_allclose(out, factor * X @ kernel, atol=1e-5)
+        found.append(out)
+    assert not np.allclose(found[0], found[1])
