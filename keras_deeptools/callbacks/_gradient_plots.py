@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._axes import new_panels
+
 MOST_COLUMNS = 400
 MOST_NAMES = 40
 
@@ -18,7 +20,8 @@ def plot(monitor: Any, path: str | None, ax: Any) -> Any:
             'with `statistics` that have "norm" first.'
         )
     if ax is None:
-        ax = _new_axes(len(monitor.variables))
+        height = 2.5 + 0.2 * min(len(monitor.variables), MOST_NAMES)
+        ax = new_panels("GradientMonitor.plot", 1, 2, (14, height))[0]
     heat, flow = ax
     _heat_map(heat, norms, monitor.steps, monitor.variables)
     _flow(flow, norms, monitor.variables)
@@ -26,18 +29,6 @@ def plot(monitor: Any, path: str | None, ax: Any) -> Any:
     if path is not None:
         figure.savefig(path)
     return figure
-
-
-def _new_axes(num_variables: int) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "GradientMonitor.plot: matplotlib is not installed. "
-            'Install it with `pip install "keras-deeptools[plot]"`.'
-        ) from error
-    height = 2.5 + 0.2 * min(num_variables, MOST_NAMES)
-    return Figure((14, height), layout="constrained").subplots(1, 2)
 
 
 def _heat_map(ax: Any, norms: np.ndarray, steps: np.ndarray, names: list[str]) -> None:

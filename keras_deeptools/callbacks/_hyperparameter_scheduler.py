@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._axes import new_axes
 from keras_deeptools.callbacks._run_position import first_update
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf, Recorder, tensors
@@ -204,7 +205,7 @@ class HyperparameterScheduler(TrainingFeature):
             ImportError: If matplotlib is not installed.
         """
         if ax is None:
-            ax = _new_axes(type(self).__name__)
+            ax = new_axes(f"{type(self).__name__}.plot")
         ax.set_xlabel("step (optimizer update)")
         for i, (name, values) in enumerate(self.history.items()):
             axes = ax if i == 0 else ax.twinx()
@@ -213,14 +214,3 @@ class HyperparameterScheduler(TrainingFeature):
             axes.plot(self.steps, values, color=f"C{i}")
             axes.set_ylabel(name.replace("_", " "), color=f"C{i}")
         return ax
-
-
-def _new_axes(owner: str) -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{owner}.plot: matplotlib is not installed. "
-            'Install it with `pip install "keras-deeptools[plot]"`.'
-        ) from error
-    return plt.subplots()[1]

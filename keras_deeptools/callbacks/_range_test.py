@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._axes import new_axes
 from keras_deeptools.statistics import suggest_learning_rate
 
 
@@ -108,14 +109,7 @@ class RangeTest:
             ImportError: If matplotlib is not installed.
         """
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    "RangeTest.plot: matplotlib is not installed. "
-                    'Install it with `pip install "keras-deeptools[plot]"`.'
-                ) from error
-            _, ax = plt.subplots()
+            ax = new_axes("RangeTest.plot")
         finite = self._positions
         ax.plot(
             self.learning_rates,

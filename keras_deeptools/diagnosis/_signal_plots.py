@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._axes import new_panels
+
 MOST_LAYERS = 12
 BINS = 60
 
@@ -15,26 +17,14 @@ def plot(result: Any, path: str | None) -> Any:
     panels = [_spread, _outputs]
     if any(layer.gradients.size for layer in layers):
         panels += [_gradients, _weight_gradients]
-    axes = _new_axes(len(panels) // 2)
+    rows = len(panels) // 2
+    axes = new_panels("SignalPropagation.plot", rows, 2, (12, 4.2 * rows))
     for panel, ax in zip(panels, np.ravel(axes), strict=True):
         panel(ax, layers)
     figure = np.ravel(axes)[0].figure
     if path is not None:
         figure.savefig(path)
     return figure
-
-
-def _new_axes(rows: int) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "SignalPropagation.plot: matplotlib is not installed. "
-            'Install it with `pip install "keras-deeptools[plot]"`.'
-        ) from error
-    return Figure((12, 4.2 * rows), layout="constrained").subplots(
-        rows, 2, squeeze=False
-    )
 
 
 def _spread(ax: Any, layers: list[Any]) -> None:

@@ -1,28 +1,17 @@
 """Checks of what users pass to an initializer."""
 
-import math
 from collections.abc import Iterable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
+
+from keras_deeptools import _arguments
+from keras_deeptools._arguments import checked_count, checked_float, message
 
 
 def checked_gain(owner: str, value: Any) -> float:
     """Return `value` as a finite float > 0, or raise."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(message(owner, "gain", "a finite float > 0", value))
-    if not math.isfinite(value) or value <= 0:
-        remedy = "Give what `gain(activation)` returns."
-        raise ValueError(message(owner, "gain", "a finite float > 0", value, remedy))
-    return float(value)
-
-
-def checked_count(owner: str, argument: str, value: Any) -> int:
-    """Return `value` as a Python int >= 1, or raise."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(message(owner, argument, "an integer >= 1", value))
-    if value < 1:
-        raise ValueError(message(owner, argument, "an integer >= 1", value))
-    return int(value)
+    remedy = "Give what `gain(activation)` returns."
+    return checked_float(owner, "gain", value, above=0, remedy=remedy)
 
 
 def checked_strides(owner: str, value: Any) -> int | tuple[int, ...]:
@@ -44,37 +33,7 @@ def checked_axes(owner: str, argument: str, value: Any) -> tuple[int, ...] | Non
     return tuple(int(axis) for axis in value)
 
 
-def checked_option(
-    owner: str, argument: str, value: Any, options: Iterable[str]
-) -> str:
-    """Return `value` if it is one of `options`, or raise."""
-    if not isinstance(value, str) or value not in options:
-        rule = "one of " + ", ".join(map(repr, options))
-        raise ValueError(message(owner, argument, rule, value))
-    return value
-
-
 def checked_seed(owner: str, value: Any) -> int | None:
     """Return a seed: None or an int >= 0, or raise."""
-    rule = "None or an integer >= 0"
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        remedy = "Each call of one initializer draws anew, so an integer is enough."
-        raise TypeError(message(owner, "seed", rule, value, remedy))
-    if value < 0:
-        raise ValueError(message(owner, "seed", rule, value))
-    return int(value)
-
-
-def checked_bool(owner: str, argument: str, value: Any) -> bool:
-    """Return `value` if it is True or False, or raise."""
-    if not isinstance(value, bool):
-        raise TypeError(message(owner, argument, "True or False", value))
-    return value
-
-
-def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") -> str:
-    """Write an error in the one form that the package uses."""
-    text = f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."
-    return f"{text} {remedy}".rstrip()
+    remedy = "Each call of one initializer draws anew, so an integer is enough."
+    return _arguments.checked_seed(owner, value, remedy)

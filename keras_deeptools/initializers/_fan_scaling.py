@@ -5,14 +5,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.initializers._arguments import (
     checked_axes,
-    checked_count,
     checked_gain,
-    checked_option,
     checked_seed,
     checked_strides,
-    message,
 )
 from keras_deeptools.initializers._kernel import KINDS, Kernel, kernel_of
 from keras_deeptools.initializers._seed import Seed, as_tensor, started

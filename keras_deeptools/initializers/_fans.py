@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.initializers._arguments import checked_option
+from keras_deeptools._arguments import checked_option
 from keras_deeptools.initializers._kernel import kernel_of
 from keras_deeptools.initializers._layer_kind import ROLES, settings_for
 

@@ -1,20 +1,7 @@
 """By how much weights must make up for an activation."""
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
-import keras
-import numpy as np
-
-from keras_deeptools.initializers._arguments import checked_bool, message
-
-Activation = str | Callable[..., Any] | None
-
-LIMIT = 12.0
-"""Beyond it a standard normal density is under 1e-31."""
-PANELS, NODES = 192, 16
-"""Panels are 1/8 wide, so that the kinks of common activations fall on their edges."""
+from keras_deeptools._arguments import checked_bool
+from keras_deeptools.statistics._activation_moments import Activation, gain_of
 
 
 def gain(activation: Activation, *, centered: bool = False) -> float:
@@ -55,74 +42,4 @@ def gain(activation: Activation, *, centered: bool = False) -> float:
         et al., 2021, section 4. https://arxiv.org/abs/2101.08692
     """
     checked_bool("gain", "centered", centered)
-    mean, square = moments(activation)
-    spread = square - mean**2 if centered else square
-    if spread <= 1e-12:
-        rule = "a function that is not constant" if centered else "one that is not zero"
-        raise ValueError(message("gain", "activation", rule, activation))
-    return float(spread**-0.5)
-
-
-def moments(activation: Activation, variance: float = 1.0) -> tuple[float, float]:
-    """Mean and second moment of `activation` of a normal with mean 0.
-
-    Args:
-        activation: As for `gain`.
-        variance: Float > 0. Variance of the normal.
-
-    Returns:
-        Tuple of two floats.
-    """
-    function = resolved(activation)
-    points, weights = _standard_normal()
-    scaled = (points * np.sqrt(variance)).astype("float32")
-    values = _elementwise(function, scaled, activation)
-    return float(weights @ values), float(weights @ values**2)
-
-
-def resolved(activation: Activation) -> Callable[..., Any]:
-    """The function that Keras knows by that name, or the callable itself."""
-    if activation is not None and not isinstance(activation, str):
-        if not callable(activation):
-            rule = "a name, a function or None"
-            raise ValueError(message("gain", "activation", rule, activation))
-        return activation
-    try:
-        return keras.activations.get(activation)
-    except ValueError as error:
-        remedy = "Names are those of `keras.activations`."
-        rule = "one that Keras knows"
-        text = message("gain", "activation", rule, activation, remedy)
-        raise ValueError(text) from error
-
-
-@functools.cache
-def _standard_normal() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a composite Gauss-Legendre rule for E f(z)."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    edges = np.linspace(-LIMIT, LIMIT, PANELS + 1)
-    half = np.diff(edges)[:, None] / 2
-    points = (edges[:-1, None] + half * (1 + nodes)).ravel()
-    weights = (half * weights).ravel() * np.exp(-(points**2) / 2) / np.sqrt(2 * np.pi)
-    return points, weights / weights.sum()
-
-
-def _elementwise(
-    function: Callable[..., Any], points: np.ndarray, activation: Activation
-) -> np.ndarray:
-    """Values of `function` at `points`, which it must take one by one."""
-
-    def values(z: np.ndarray) -> np.ndarray:
-        result = function(keras.ops.convert_to_tensor(z))
-        return np.asarray(keras.ops.convert_to_numpy(result), "float64")
-
-    whole = values(points)
-    if whole.shape == points.shape and not np.isfinite(whole).all():
-        raise ValueError(message("gain", "activation", "finite", activation))
-    same = whole.shape == points.shape and np.allclose(
-        whole[::5], values(points[::5]), rtol=1e-4, atol=1e-6
-    )
-    if not same:
-        rule = "a function that works element by element and without randomness"
-        raise ValueError(message("gain", "activation", rule, activation))
-    return whole
+    return gain_of("gain", activation, centered)

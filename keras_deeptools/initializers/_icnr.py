@@ -4,11 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.initializers._arguments import (
-    checked_bool,
-    checked_count,
-    message,
-)
+from keras_deeptools._arguments import checked_bool, checked_count, message
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.initializers._arguments import checked_gain, message
+from keras_deeptools._arguments import message
+from keras_deeptools.initializers._arguments import checked_gain
 from keras_deeptools.initializers._seed import as_tensor
 
 

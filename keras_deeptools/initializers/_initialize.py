@@ -6,18 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.engine import layers_of
-from keras_deeptools.initializers._arguments import (
-    checked_option,
-    checked_seed,
-    message,
-)
+from keras_deeptools.initializers._arguments import checked_seed
 from keras_deeptools.initializers._fan_scaling import (
     DISTRIBUTIONS,
     MODES,
     FanScaling,
 )
-from keras_deeptools.initializers._gain import Activation, gain, moments
+from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
@@ -27,6 +24,7 @@ from keras_deeptools.initializers._kernel import kernel_of
 from keras_deeptools.initializers._layer_kind import ROLES, name_of, settings_for
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
 from keras_deeptools.initializers._seed import started
+from keras_deeptools.statistics._activation_moments import Activation, moments
 
 
 def initialize(

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine import Call, calls_of, layers_of
-from keras_deeptools.initializers._gain import moments
 from keras_deeptools.initializers._layer_kind import name_of
+from keras_deeptools.statistics._activation_moments import moments
 
 NORMALIZERS = (
     keras.layers.BatchNormalization,

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.initializers._arguments import message
+from keras_deeptools._arguments import message
 
 layers = keras.layers
 

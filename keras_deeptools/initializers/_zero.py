@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.initializers._arguments import checked_gain, message
+from keras_deeptools._arguments import message
+from keras_deeptools.initializers._arguments import checked_gain
 from keras_deeptools.initializers._seed import as_tensor
 
 
@@ -19,8 +20,7 @@ class ZerO(keras.initializers.Initializer):
     with skip connections; the last layer of a residual branch and the classifier start
     at `"zeros"` in the paper. Convolutions get it at their centre.
 
-    The Hadamard matrix is scaled to be orthonormal (`2 ** (-m / 2)`), as in the
-    authors' code; the text of the paper has `2 ** (-(m - 1) / 2)`.
+    The Hadamard matrix is scaled to be orthonormal, so norms stay.
 
     Args:
         gain: Float > 0. Factor of the matrix.

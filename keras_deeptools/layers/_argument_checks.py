@@ -1,11 +1,13 @@
 """Checks of what users pass to a layer."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import keras
 import numpy as np
+
+from keras_deeptools._arguments import message
 
 
 def checked_rate(owner: str, rate: Any) -> float:
@@ -32,21 +34,6 @@ def checked_number(
     return number
 
 
-def checked_count(owner: str, argument: str, value: Any, minimum: int = 1) -> int:
-    """Return `value` as an int >= `minimum`, or raise."""
-    rule = f"an integer >= {minimum}"
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(message(owner, argument, rule, value))
-    if value < minimum:
-        raise ValueError(message(owner, argument, rule, value))
-    return int(value)
-
-
-def checked_seed(owner: str, seed: Any) -> int | None:
-    """Return `seed` as an int >= 0 or None, or raise."""
-    return None if seed is None else checked_count(owner, "seed", seed, 0)
-
-
 def checked_layers(owner: str, argument: str, value: Any) -> list[keras.Layer]:
     """Return one layer or a sequence of layers as a list, or raise."""
     layers = list(value) if isinstance(value, Sequence) else [value]
@@ -64,9 +51,3 @@ def spawned_seeds(seed: int | None, number: int) -> list[int | None]:
         return [None] * number
     state = np.random.SeedSequence(seed).generate_state(number)
     return [int(word) % 2**31 for word in state]
-
-
-def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") -> str:
-    """Write an error in the one form that the package uses."""
-    text = f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."
-    return f"{text} {remedy}".rstrip()

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_deeptools.layers._argument_checks import checked_count, checked_seed
+from keras_deeptools._arguments import checked_count, checked_seed
 
 OWNER = "fixup_initializer"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._argument_checks import message
+from keras_deeptools._arguments import message
 from keras_deeptools.layers._skip_init import checked_finite
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._monte_carlo import MonteCarlo, checked_rate
+from keras_deeptools.layers._argument_checks import checked_rate
+from keras_deeptools.layers._monte_carlo import MonteCarlo
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

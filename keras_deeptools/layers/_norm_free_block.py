@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._argument_checks import checked_seed, message, spawned_seeds
+from keras_deeptools._arguments import checked_seed, message
+from keras_deeptools.layers._argument_checks import spawned_seeds
 from keras_deeptools.layers._fixup_initializer import fixup_initializer
 from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._argument_checks import checked_layers, message
+from keras_deeptools._arguments import message
+from keras_deeptools.layers._argument_checks import checked_layers
 
 PROBE = 64
 """Length that stands for an unknown one when a branch's stride is measured."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._activation_gain import unit_variance_gain
+from keras_deeptools.statistics._activation_moments import gain_of
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -39,7 +39,7 @@ class ScaledActivation(keras.layers.Activation):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(activation, **kwargs)
-        self.gain = unit_variance_gain(type(self).__name__, self.activation)
+        self.gain = gain_of(type(self).__name__, self.activation, True)
 
     def call(self, inputs: Any) -> Any:
         """The scaled activation of `inputs`."""

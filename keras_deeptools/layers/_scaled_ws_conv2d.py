@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools.layers._activation_gain import unit_variance_gain
+from keras_deeptools.statistics._activation_moments import gain_of
 
 EPSILON = 1e-8
 
@@ -108,7 +108,7 @@ class ScaledWSConv2D(keras.layers.Conv2D):
         )
         self.use_gain = use_gain
         self.gain = None
-        self.activation_gain = unit_variance_gain(type(self).__name__, self.activation)
+        self.activation_gain = gain_of(type(self).__name__, self.activation, True)
 
     def build(self, input_shape: Any) -> None:
         """Creates kernel, bias and gain."""

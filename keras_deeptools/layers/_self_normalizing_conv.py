@@ -5,12 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools.layers._argument_checks import (
-    checked_rate,
-    checked_seed,
-    message,
-    spawned_seeds,
-)
+from keras_deeptools._arguments import checked_seed, message
+from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
 from keras_deeptools.layers._edge_variance import (
     along,
     edge_gain,

@@ -4,12 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._argument_checks import (
-    checked_count,
-    checked_rate,
-    checked_seed,
-    spawned_seeds,
-)
+from keras_deeptools._arguments import checked_count, checked_seed
+from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -6,13 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.layers._argument_checks import (
-    checked_count,
-    checked_rate,
-    checked_seed,
-    message,
-    spawned_seeds,
-)
+from keras_deeptools._arguments import checked_count, checked_seed, message
+from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
 
 OWNER = "self_normalizing_mlp"
 

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.schedules._arguments import checked_count, message
+from keras_deeptools._arguments import message
+from keras_deeptools._axes import new_axes
+from keras_deeptools.schedules._arguments import checked_count
 
 MAX_PLOTTED_STEPS = 5000
 
@@ -113,14 +115,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
                 )
         total_steps = checked_count(owner, "total_steps", total_steps)
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    f"{owner}: matplotlib is not installed. "
-                    'Install it with `pip install "keras-deeptools[plot]"`.'
-                ) from error
-            _, ax = plt.subplots()
+            ax = new_axes(owner)
         num_points = min(total_steps, MAX_PLOTTED_STEPS)
         steps = np.linspace(0, total_steps - 1, num_points).round().astype("int64")
         ax.plot(steps, self.values(steps), label=type(self).__name__)

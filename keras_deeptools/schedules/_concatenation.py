@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_boundaries, message
+from keras_deeptools._arguments import message
+from keras_deeptools.schedules._arguments import checked_boundaries
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._parts import (
     checked_schedule,

@@ -3,14 +3,14 @@
 from types import ModuleType
 from typing import Any
 
-from keras_deeptools.schedules._anneal import SHAPES, Phase, run_phases
-from keras_deeptools.schedules._arguments import (
+from keras_deeptools._arguments import (
     checked_bool,
-    checked_count,
     checked_float,
     checked_option,
     message,
 )
+from keras_deeptools.schedules._anneal import SHAPES, Phase, run_phases
+from keras_deeptools.schedules._arguments import checked_count
 from keras_deeptools.schedules._base import Schedule
 
 

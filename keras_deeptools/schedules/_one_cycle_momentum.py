@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_float, message
+from keras_deeptools._arguments import checked_float, message
 from keras_deeptools.schedules._cycle import Cycle, run_cycle
 
 

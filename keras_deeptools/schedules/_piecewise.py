@@ -7,11 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import (
-    checked_boundaries,
-    checked_float,
-    message,
-)
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.schedules._arguments import checked_boundaries
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._steps import as_float, count_updates, num_reached
 

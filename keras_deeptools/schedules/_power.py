@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_count, checked_float
+from keras_deeptools._arguments import checked_float
+from keras_deeptools.schedules._arguments import checked_count
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._steps import as_float, count_updates
 

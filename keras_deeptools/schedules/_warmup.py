@@ -7,12 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.schedules._anneal import SHAPES, ramp_positions, rise
-from keras_deeptools.schedules._arguments import (
-    checked_count,
-    checked_float,
-    checked_option,
-)
+from keras_deeptools.schedules._arguments import checked_count
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._parts import (
     checked_schedule,

@@ -6,13 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import checked_float, checked_option, message
 from keras_deeptools.schedules._anneal import Phase, run_phases
-from keras_deeptools.schedules._arguments import (
-    checked_count,
-    checked_float,
-    checked_option,
-    message,
-)
+from keras_deeptools.schedules._arguments import checked_count
 from keras_deeptools.schedules._base import Schedule
 
 DECAY_SHAPES = ("linear", "cosine", "sqrt")

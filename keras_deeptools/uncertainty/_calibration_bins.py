@@ -5,11 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.schedules._arguments import (
-    checked_count,
-    checked_option,
-    message,
-)
+from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.uncertainty._labelled_rows import LabelledRows
 
 BINNINGS = ("equal_width", "adaptive")

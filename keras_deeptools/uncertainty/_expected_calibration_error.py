@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_option
+from keras_deeptools._arguments import checked_option
 from keras_deeptools.uncertainty._calibration_bins import (
     CalibrationBins,
     calibration_bins,

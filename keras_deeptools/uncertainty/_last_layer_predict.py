@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_option
+from keras_deeptools._arguments import checked_option
 from keras_deeptools.uncertainty._last_layer import ACTIVATIONS, last_layer
 from keras_deeptools.uncertainty._logit_moments import (
     NUM_NODES,

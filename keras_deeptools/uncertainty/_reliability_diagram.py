@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.uncertainty._axes import new_axes
+from keras_deeptools._axes import new_axes
 from keras_deeptools.uncertainty._calibration_bins import (
     calibration_bins,
     check_binning,

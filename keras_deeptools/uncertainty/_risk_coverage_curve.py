@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_float, message
-from keras_deeptools.uncertainty._axes import new_axes
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._axes import new_axes
 from keras_deeptools.uncertainty._labelled_rows import (
     labelled_rows,
     read_weights,

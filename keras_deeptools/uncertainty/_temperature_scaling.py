@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.schedules._arguments import checked_bool, checked_float
+from keras_deeptools._arguments import checked_bool, checked_float
 from keras_deeptools.uncertainty._labelled_rows import read_labels, read_weights
 from keras_deeptools.uncertainty._log_softmax import log_softmax
 from keras_deeptools.uncertainty._negative_log_likelihood import read_logits

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import seeded, with_dropout_rate
-from keras_deeptools.schedules._arguments import (
+from keras_deeptools._arguments import (
     checked_bool,
     checked_count,
     checked_option,
     message,
 )
+from keras_deeptools.engine import seeded, with_dropout_rate
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._mc_predict import mc_predict
 from keras_deeptools.uncertainty._predictive_likelihood import (

@@ -1,0 +1,33 @@
+"""Axes to draw on, where matplotlib is installed."""
+
+from typing import Any
+
+_MISSING = (
+    "{}: matplotlib is not installed. "
+    'Install it with `pip install "keras-deeptools[plot]"`.'
+)
+
+
+def new_axes(owner: str) -> Any:
+    """The axes of a new figure, or an error that names the extra to install."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(_MISSING.format(owner)) from error
+    return plt.subplots()[1]
+
+
+def new_panels(owner: str, rows: int, columns: int, size: tuple[float, float]) -> Any:
+    """An array `(rows, columns)` of axes of a figure that no window shows.
+
+    Args:
+        owner: Str. Whom an error names.
+        rows: Int >= 1.
+        columns: Int >= 1.
+        size: Width and height in inches.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_MISSING.format(owner)) from error
+    return Figure(size, layout="constrained").subplots(rows, columns, squeeze=False)
