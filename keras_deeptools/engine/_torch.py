@@ -1,13 +1,18 @@
 """Tensor operations on torch: fused `_foreach` kernels, no host synchronization."""
 
 import contextlib
-import math
 from typing import Any
 
 import torch
 
+from keras_deeptools.engine._limit_norms_torch import limit_norms as limit_norms
+
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+CHUNK = 2**18
+"""Elements that stay in a processor's cache."""
+LONGEST = 2**22
+"""Elements in one sum, so that rounding does not grow with the tensor."""
 
 
 def check_supported(optimizer: Any, model: Any) -> None:
@@ -47,9 +52,25 @@ def max_abs(tensors: list[Any]) -> Any:
 @torch.no_grad()
 def zero_fraction(tensors: list[Any]) -> Any:
     """Fraction of elements that are exactly zero, float32 vector."""
-    nonzero = torch.stack([torch.count_nonzero(t) for t in tensors])
+    if tensors[0].device.type == "cpu":
+        scratch = torch.empty(min(max(t.numel() for t in tensors), CHUNK))
+        counts = [_count_nonzero(t, scratch) for t in tensors]
+    else:
+        counts = [torch.count_nonzero(t).float() for t in tensors]
+    nonzero = torch.stack(counts)
     sizes = torch.tensor([max(t.numel(), 1) for t in tensors], device=nonzero.device)
-    return 1.0 - nonzero.float() / sizes.float()
+    return 1.0 - nonzero / sizes
+
+
+def _count_nonzero(tensor: Any, scratch: Any) -> Any:
+    """Without the branches of `torch.count_nonzero`: up to eight times as fast."""
+    if tensor.dtype != torch.float32:
+        return torch.count_nonzero(tensor).float()
+    count = torch.zeros(())
+    for part in tensor.reshape(-1).split(CHUNK):
+        ones = torch.ne(part, 0, out=scratch[: len(part)])
+        count += torch.dot(ones, ones)
+    return count
 
 
 @torch.no_grad()
@@ -61,11 +82,18 @@ def norms(tensors: list[Any]) -> tuple[Any, Any]:
     to blame (always taken on accelerators, where looking would stall the queue).
     """
     values = _floats(tensors)
-    result = torch.stack(torch._foreach_norm(values, 2))
-    if result.device.type == "cpu":
-        if bool(((result > TINY**0.5) & torch.isfinite(result)).all()):
-            return result, torch.zeros_like(result)
+    if values[0].device.type == "cpu":
+        squares = torch.stack([_square(v) for v in values])
+        if bool(((squares > TINY) & torch.isfinite(squares)).all()):
+            return squares.sqrt(), torch.zeros_like(squares)
     return _careful_norms(values)
+
+
+def _square(tensor: Any) -> Any:
+    flat = tensor.reshape(-1)
+    if len(flat) <= LONGEST:
+        return torch.dot(flat, flat)
+    return torch.stack([torch.dot(part, part) for part in flat.split(LONGEST)]).sum()
 
 
 def _careful_norms(values: list[Any]) -> tuple[Any, Any]:
@@ -105,12 +133,11 @@ def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
             weights
         )
     # One variable at a time stays in the processor's cache.
-    norm = torch.linalg.vector_norm
     weights, changes = [], []
     for old, value in zip(before, values, strict=True):
-        weights.append(norm(old, dtype=torch.float32))
-        changes.append(norm(old.sub_(value), dtype=torch.float32))
-    return torch.stack(changes), torch.stack(weights)
+        weights.append(_square(*_floats([old])))
+        changes.append(_square(*_floats([old.sub_(value)])))
+    return torch.stack(changes).sqrt(), torch.stack(weights).sqrt()
 
 
 @torch.no_grad()
@@ -146,54 +173,6 @@ def set_scalar(variable: Any, value: Any) -> None:
 def add(variable: Any, values: Any) -> None:
     """Adds to a variable in place."""
     variable.value.add_(values)
-
-
-@torch.no_grad()
-def limit_norms(
-    variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
-) -> Any:
-    """Scales down, in place, the slices of each variable whose L2 norm is over `limit`.
-
-    Args:
-        variables: Keras variables.
-        axes: For each variable the axes that one norm sums over.
-        limit: Scalar > 0.
-        shrink: For each variable, the fraction of `limit` that scaling leads to: a
-            hair under 1, so that rounding does not lead out of the ball.
-
-    Returns:
-        Float32 vector, the fraction of slices of each variable that were scaled.
-        Slices within the limit, and those with non-finite elements, keep every bit.
-    """
-    fractions = []
-    for variable, dims, hair in zip(variables, axes, shrink, strict=True):
-        value = variable.value
-        norm = _slice_norms(value, dims)
-        if value.device.type == "cpu":
-            largest = norm.max().item()
-            if largest <= limit:
-                fractions.append(norm.new_zeros((), dtype=torch.float32))
-                continue
-            if not math.isfinite(largest):
-                norm = _slice_norms(value.double(), dims)
-        over = (norm > limit) & torch.isfinite(norm)
-        fractions.append(over.mean(dtype=torch.float32))
-        value.mul_(torch.where(over, limit * hair / norm, 1.0))
-    return torch.stack(fractions)
-
-
-def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
-    if not dims:
-        return value.float().abs()
-    if value.device.type == "cuda":
-        # Wide sums cannot overflow, which spares a look that would stall the queue.
-        wide = torch.float64
-        return torch.linalg.vector_norm(value, dim=dims, keepdim=True, dtype=wide)
-    value = value if value.dtype == torch.float64 else value.float()
-    if dims == (value.ndim - 1,):
-        return torch.linalg.vector_norm(value, dim=dims, keepdim=True)
-    # Reducing leading axes is several times faster this way.
-    return value.square().sum(dim=dims, keepdim=True).sqrt()
 
 
 @torch.no_grad()

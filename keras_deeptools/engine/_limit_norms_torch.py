@@ -1,0 +1,54 @@
+"""Scaling slices of weights back into a ball, on torch."""
+
+import math
+from typing import Any
+
+import torch
+
+
+@torch.no_grad()
+def limit_norms(
+    variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
+) -> Any:
+    """Scales down, in place, the slices of each variable whose L2 norm is over `limit`.
+
+    Args:
+        variables: Keras variables.
+        axes: For each variable the axes that one norm sums over.
+        limit: Scalar > 0.
+        shrink: For each variable, the fraction of `limit` that scaling leads to: a
+            hair under 1, so that rounding does not lead out of the ball.
+
+    Returns:
+        Float32 vector, the fraction of slices of each variable that were scaled.
+        Slices within the limit, and those with non-finite elements, keep every bit.
+    """
+    fractions = []
+    for variable, dims, hair in zip(variables, axes, shrink, strict=True):
+        value = variable.value
+        norm = _slice_norms(value, dims)
+        if value.device.type == "cpu":
+            largest = norm.max().item()
+            if largest <= limit:
+                fractions.append(norm.new_zeros((), dtype=torch.float32))
+                continue
+            if not math.isfinite(largest):
+                norm = _slice_norms(value.double(), dims)
+        over = (norm > limit) & torch.isfinite(norm)
+        fractions.append(over.mean(dtype=torch.float32))
+        value.mul_(torch.where(over, limit * hair / norm, 1.0))
+    return torch.stack(fractions)
+
+
+def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
+    if not dims:
+        return value.float().abs()
+    if value.device.type == "cuda":
+        # Wide sums cannot overflow, which spares a look that would stall the queue.
+        wide = torch.float64
+        return torch.linalg.vector_norm(value, dim=dims, keepdim=True, dtype=wide)
+    value = value if value.dtype == torch.float64 else value.float()
+    if dims == (value.ndim - 1,):
+        return torch.linalg.vector_norm(value, dim=dims, keepdim=True)
+    # Reducing leading axes is several times faster this way.
+    return value.square().sum(dim=dims, keepdim=True).sqrt()
