@@ -25,19 +25,43 @@ PLAIN, CONTROL = "plain `fit`", "plain `fit` again (control)"
 
 @dataclass
 class Times:
-    """Seconds per epoch of each contender, round by round."""
+    """What each contender took, round by round.
 
-    seconds: dict[str, list[float]]
+    Attributes:
+        steps: Dict from contender to seconds of the steps of an epoch.
+        reading: Dict from contender to seconds of the work at the end of an epoch.
+        num_steps: Steps in a timed epoch.
+        quantile: Which quantile of the times counts.
+    """
+
+    steps: dict[str, list[float]]
+    reading: dict[str, list[float]]
+    num_steps: int
     quantile: float
 
-    def ratio(self, kind: str) -> float:
-        """How many times as long as the plain way."""
-        low = {k: np.quantile(s, self.quantile) for k, s in self.seconds.items()}
+    def ratio(self, kind: str, epoch: int | None = None) -> float:
+        """How many times as long as the plain way.
+
+        Args:
+            kind: The contender.
+            epoch: Steps in an epoch, whose end is counted in; None: steps alone.
+        """
+        low = {k: self._low(k, epoch) for k in (kind, PLAIN)}
         return float(low[kind] / low[PLAIN])
 
+    def _low(self, kind: str, epoch: int | None) -> float:
+        steps = float(np.quantile(self.steps[kind], self.quantile))
+        if epoch is None:
+            return steps
+        return steps * epoch / self.num_steps + self.end_of_epoch(kind)
+
+    def end_of_epoch(self, kind: str) -> float:
+        """Seconds of the work at the end of an epoch."""
+        return float(np.quantile(self.reading[kind], self.quantile))
+
     def spread(self, kind: str) -> float:
-        """Standard error of the ratio, over 200 resamples of the rounds."""
-        rounds = np.array([self.seconds[kind], self.seconds[PLAIN]])
+        """Standard error of the ratio of steps, over 200 resamples of the rounds."""
+        rounds = np.array([self.steps[kind], self.steps[PLAIN]])
         generator = np.random.default_rng(0)
         picks = generator.integers(0, rounds.shape[1], (200, rounds.shape[1]))
         low = np.quantile(rounds[:, picks], self.quantile, axis=2)
@@ -72,7 +96,8 @@ def compare(
     """
     kinds: dict[str, Callable | None] = {PLAIN: None, CONTROL: None, **contenders}
     runners = {kind: Runner(make(), new and new()) for kind, new in kinds.items()}
-    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    steps: dict[str, list[float]] = {kind: [] for kind in kinds}
+    reading: dict[str, list[float]] = {kind: [] for kind in kinds}
     with contextlib.ExitStack() as stack:
         for runner in runners.values():
             stack.enter_context(runner)
@@ -80,8 +105,10 @@ def compare(
                 runner.epoch(x, y)
         for _ in range(rounds):
             for kind in random.sample(list(kinds), len(kinds)):
-                times[kind].append(runners[kind].epoch(x, y))
-    return Times(times, quantile)
+                during, after = runners[kind].epoch(x, y)
+                steps[kind].append(during)
+                reading[kind].append(after)
+    return Times(steps, reading, len(x) // BATCH_SIZE, quantile)
 
 
 class Runner:
@@ -106,18 +133,18 @@ class Runner:
         if self.attachment is not None:
             self.attachment.detach()
 
-    def epoch(self, x: np.ndarray, y: np.ndarray) -> float:
-        """Seconds of one epoch, reading what was recorded included."""
-        watch = _Stopwatch()
+    def epoch(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        """Seconds of the steps of an epoch, and of the callbacks' work at its end."""
+        steps, whole = _Stopwatch(), _Stopwatch()
         self.model.fit(
             x,
             y,
             batch_size=BATCH_SIZE,
             shuffle=False,
             verbose=0,
-            callbacks=[*self.hooks, watch],
+            callbacks=[steps, *self.hooks, whole],
         )
-        return watch.seconds
+        return steps.end - steps.start, whole.end - steps.end
 
 
 class _EpochHooks(keras.callbacks.Callback):
@@ -140,14 +167,12 @@ class _EpochHooks(keras.callbacks.Callback):
 
 
 class _Stopwatch(keras.callbacks.Callback):
-    """Times the epoch from its first batch to the end of the other callbacks' work."""
-
-    seconds = 0.0
+    """Notes when an epoch begins and when the device is done with it."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.model.get_metrics_result()
-        ops.convert_to_numpy(self.model.trainable_variables[0].value)  # the device ends
-        self.seconds = time.perf_counter() - self.start
+        ops.convert_to_numpy(self.model.trainable_variables[0].value)
+        self.end = time.perf_counter()

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools.callbacks._lookahead import Lookahead
 from keras_deeptools.callbacks._run_position import first_update
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf, Recorder, tensors
-from keras_deeptools.schedules._base import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -105,14 +105,13 @@ class HyperparameterScheduler(TrainingFeature):
         state["values"] = {}
 
         def follow(name: str) -> Callable:
+            schedule, offset = state["schedules"][name], state["offset"]
+            known = Lookahead(schedule)
+
             def value(step: Any) -> Any:
-                schedule, offset = state["schedules"][name], state["offset"]
-                if not isinstance(step, int):
-                    return schedule(ops.cast(step, "int32") - offset)
-                position = step - tensors.scalar(offset)
-                if isinstance(schedule, Schedule):
-                    return float(schedule.evaluate(position, np))
-                return schedule(position)
+                if isinstance(step, int):
+                    return known(step - tensors.scalar(offset))
+                return schedule(ops.cast(step, "int32") - offset)
 
             return value
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from keras_deeptools.engine._scratch_torch import CHUNK, scratch
+
 
 @torch.no_grad()
 def limit_norms(
@@ -50,5 +52,21 @@ def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
     value = value if value.dtype == torch.float64 else value.float()
     if dims == (value.ndim - 1,):
         return torch.linalg.vector_norm(value, dim=dims, keepdim=True)
-    # Reducing leading axes is several times faster this way.
+    leading = dims == tuple(range(value.ndim - 1))
+    if leading and value.is_contiguous() and value.shape[-1] <= CHUNK:
+        squares = _column_squares(value.view(-1, value.shape[-1]))
+        return squares.sqrt_().view(*[1] * len(dims), -1)
     return value.square().sum(dim=dims, keepdim=True).sqrt()
+
+
+def _column_squares(table: Any) -> Any:
+    """Sum of squares of each column; several times as fast as `vector_norm`."""
+    num_columns = table.shape[1]
+    parts = []
+    for part in table.split(max(CHUNK // num_columns, 1)):
+        if part.dtype == torch.float32:
+            out = scratch(part.numel()).view(part.shape)
+            parts.append(torch.mul(part, part, out=out).sum(dim=0))
+        else:
+            parts.append(part.square().sum(dim=0))
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0)

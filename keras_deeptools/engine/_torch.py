@@ -6,11 +6,10 @@ from typing import Any
 import torch
 
 from keras_deeptools.engine._limit_norms_torch import limit_norms as limit_norms
+from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
-CHUNK = 2**18
-"""Elements that stay in a processor's cache."""
 LONGEST = 2**22
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
@@ -53,8 +52,7 @@ def max_abs(tensors: list[Any]) -> Any:
 def zero_fraction(tensors: list[Any]) -> Any:
     """Fraction of elements that are exactly zero, float32 vector."""
     if tensors[0].device.type == "cpu":
-        scratch = torch.empty(min(max(t.numel() for t in tensors), CHUNK))
-        counts = [_count_nonzero(t, scratch) for t in tensors]
+        counts = [_count_nonzero(t) for t in tensors]
     else:
         counts = [torch.count_nonzero(t).float() for t in tensors]
     nonzero = torch.stack(counts)
@@ -62,15 +60,15 @@ def zero_fraction(tensors: list[Any]) -> Any:
     return 1.0 - nonzero / sizes
 
 
-def _count_nonzero(tensor: Any, scratch: Any) -> Any:
+def _count_nonzero(tensor: Any) -> Any:
     """Without the branches of `torch.count_nonzero`: up to eight times as fast."""
     if tensor.dtype != torch.float32:
         return torch.count_nonzero(tensor).float()
-    count = torch.zeros(())
+    counts = []
     for part in tensor.reshape(-1).split(CHUNK):
-        ones = torch.ne(part, 0, out=scratch[: len(part)])
-        count += torch.dot(ones, ones)
-    return count
+        ones = torch.ne(part, 0, out=scratch(len(part)))
+        counts.append(torch.dot(ones, ones))
+    return counts[0] if len(counts) == 1 else torch.stack(counts).sum()
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
 """Checks of what users pass to a schedule."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
-from keras_deeptools._arguments import checked_count as checked_integer
 from keras_deeptools._arguments import message
 
 LARGEST_COUNT = 2**30
@@ -14,9 +14,11 @@ def checked_count(
     owner: str, argument: str, value: Any, *, minimum: int = 1, remedy: str = ""
 ) -> int:
     """Return `value` as a Python int in [minimum, 2**30), or raise."""
-    count = checked_integer(owner, argument, value, minimum, remedy=remedy)
-    if count >= LARGEST_COUNT:
-        rule = f"an integer in [{minimum}, 2**30)"
+    rule = f"an integer in [{minimum}, 2**30)"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(message(owner, argument, rule, value, remedy))
+    count = int(value)
+    if not minimum <= count < LARGEST_COUNT:
         raise ValueError(message(owner, argument, rule, value, remedy))
     return count
 
