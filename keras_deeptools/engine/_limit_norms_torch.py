@@ -29,14 +29,18 @@ def limit_norms(
     for variable, dims, hair in zip(variables, axes, shrink, strict=True):
         value = variable.value
         norm = _slice_norms(value, dims)
+        over = None
         if value.device.type == "cpu":
             largest = norm.max().item()
             if largest <= limit:
                 fractions.append(norm.new_zeros((), dtype=torch.float32))
                 continue
-            if not math.isfinite(largest):
+            if math.isfinite(largest):
+                over = norm > limit
+            else:
                 norm = _slice_norms(value.double(), dims)
-        over = (norm > limit) & torch.isfinite(norm)
+        if over is None:
+            over = (norm > limit) & torch.isfinite(norm)
         fractions.append(over.mean(dtype=torch.float32))
         value.mul_(torch.where(over, limit * hair / norm, 1.0))
     return torch.stack(fractions)
