@@ -95,7 +95,7 @@ def test_a_rate_outside_its_range_is_refused(name: str, rate: float) -> None:
 
 @twins
 def test_a_rate_that_is_no_number_is_refused(name: str) -> None:
-    with pytest.raises(TypeError, match="`rate` must be a float"):
+    with pytest.raises(TypeError, match="`rate` must be a number"):
         ours(name)("half")
 
 

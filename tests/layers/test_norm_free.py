@@ -183,7 +183,7 @@ def test_the_kernels_of_a_block_with_a_seed_are_their_own_and_repeat() -> None:
         (
             lambda: ScaledActivation(keras.ops.zeros_like),
             ValueError,
-            "`activation` must be an elementwise function that varies",
+            "`activation` must be a function that is not constant",
         ),
     ],
 )

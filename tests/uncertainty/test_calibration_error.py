@@ -167,7 +167,7 @@ def test_a_missing_matplotlib_names_the_extra_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"num_bins": 0}, r"`num_bins` must be an integer in \[1"),
+        ({"num_bins": 0}, r"`num_bins` must be an integer >= 1"),
         ({"binning": "quantile"}, "`binning` must be one of 'equal_width', 'adaptive'"),
         ({"event": "top"}, r"`event` must be 'auto', 'predicted' or a class in \[0, 4"),
         ({"event": 4}, "`event` must be"),
