@@ -26,7 +26,10 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False}
-napoleon_custom_sections = ["Call arguments", ("Reference", "References")]
+napoleon_custom_sections = [
+    ("Call arguments", "params_style"),
+    ("Reference", "References"),
+]
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
