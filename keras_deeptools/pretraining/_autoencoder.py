@@ -64,13 +64,13 @@ class Autoencoder(keras.Model):
             regularizer=variable.regularizer,
             constraint=variable.constraint,
         )
-        copy.assign(variable)
+        # Through the host: compiled steps reuse the memory of what they train.
+        copy.assign(_on_host(variable))
         return copy
 
     def values(self) -> list[np.ndarray]:
         """The encoder's weights, in the order of the layer's variables."""
-        tensors = [weight.value for weight in self.encoder_weights]
-        return [np.array(ops.convert_to_numpy(tensor)) for tensor in tensors]
+        return [_on_host(weight) for weight in self.encoder_weights]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The reconstruction: logits, or values where the loss is squared error."""
@@ -87,3 +87,7 @@ class Autoencoder(keras.Model):
             ops.convert_to_tensor(self.decoder_bias),
             self.shape,
         )
+
+
+def _on_host(variable: Any) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(variable.value))

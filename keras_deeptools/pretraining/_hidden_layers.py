@@ -35,7 +35,7 @@ def hidden_layers(
     reasons = {}
     possible = {}
     for position, link in enumerate(links):
-        if link.variables:
+        if getattr(link.operation, "weights", ()):
             reason = _reason_to_leave(link, links)
             if reason:
                 reasons[link.operation.name] = reason

@@ -136,14 +136,14 @@ def pretrain_layerwise(
     optimizers = each("optimizer", optimizer, lambda v: checked_optimizer(OWNER, v))
     if verbose not in ("auto", 0, 1):
         raise ValueError(message(OWNER, "verbose", '"auto", 0 or 1', verbose))
-    if checked_seed(OWNER, seed) is None:
-        seed = random.randrange(2**31)
+    given_seed = checked_seed(OWNER, seed)
     rows = checked_rows(OWNER, model, x)
 
+    drawn_seed = random.randrange(2**31) if given_seed is None else given_seed
     progress = Progress(sum(all_epochs), 0 if verbose == 0 else 1)
     done: list[PretrainedLayer] = []
     found: list[list[np.ndarray]] = []
-    with seeded(int(seed)):
+    with seeded(drawn_seed):
         rows = passed_on(OWNER, links[: chosen[0]], rows, model.inputs[0].dtype)
         for number, position in enumerate(chosen):
             progress.stage = number + 1
@@ -174,7 +174,7 @@ def pretrain_layerwise(
     for position, weights in zip(chosen, found, strict=True):
         for variable, value in zip(links[position].variables, weights, strict=True):
             variable.assign(value)
-    return LayerwisePretraining(tuple(done), left, int(seed))
+    return LayerwisePretraining(tuple(done), left, drawn_seed)
 
 
 def _trained(

@@ -21,7 +21,10 @@ class Progress(keras.callbacks.Callback):
         self.stage = 0
         self.total, self.done = total, 0
         self.bar = keras.utils.Progbar(
-            total, verbose=verbose, unit_name="epoch", stateful_metrics=["layer", "loss"]
+            total,
+            verbose=verbose,
+            unit_name="epoch",
+            stateful_metrics=["layer", "loss"],
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
