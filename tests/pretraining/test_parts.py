@@ -13,16 +13,17 @@ layers = keras.layers
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("window", [1, 2, 3, (3, 4)])
+@pytest.mark.parametrize("window", [3, (1, 4)])
 @pytest.mark.parametrize("stride", [1, 2, (1, 3)])
 def test_the_decoder_is_the_transpose_of_the_convolution(
-    padding: str, window: int, stride: int
+    padding: str, window: int | tuple, stride: int | tuple
 ) -> None:
     layer = layers.Conv2D(3, window, stride, padding, use_bias=False)
     x = np.random.default_rng(0).normal(size=(1, 7, 8, 2)).astype("float32")
     y = keras.ops.convert_to_numpy(layer(x))
     codes = np.random.default_rng(1).normal(size=y.shape).astype("float32")
-    back = decoded(layer, codes, layer.kernel, np.zeros(2, "float32"), x.shape[1:])
+    kernel = keras.ops.convert_to_tensor(layer.kernel)
+    back = decoded(layer, codes, kernel, keras.ops.zeros(2), x.shape[1:])
     back = keras.ops.convert_to_numpy(back)
     assert back.shape == x.shape
     np.testing.assert_allclose((back * x).sum(), (codes * y).sum(), rtol=1e-4)
