@@ -8,6 +8,7 @@ from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
 from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
+from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -36,11 +37,13 @@ __all__ = [
     "Feature",
     "LayerCall",
     "Leaf",
+    "Link",
     "Recorder",
     "Snapshot",
     "attach",
     "batch_loss",
     "calls_of",
+    "chain_of",
     "current_place",
     "exportable_draws",
     "is_attached",

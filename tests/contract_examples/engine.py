@@ -17,6 +17,7 @@ HANDLES = {
     "keras_deeptools.engine.Captured",
     "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
+    "keras_deeptools.engine.Link",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Snapshot",
 }

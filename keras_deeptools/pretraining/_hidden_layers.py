@@ -1,0 +1,111 @@
+"""Which layers of a chain are pretrained."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine import Link
+
+ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+)
+
+
+def hidden_layers(
+    owner: str, links: list[Link], names: Iterable[str] | None
+) -> tuple[list[int], dict[str, str]]:
+    """The positions of the layers to pretrain, and why others stay as they are.
+
+    Args:
+        owner: Str, who is named in errors.
+        links: The chain.
+        names: Names of layers; None: all that can be pretrained, but the last one.
+
+    Returns:
+        List of ints, in the order of the chain, and a dict from the name of each other
+        layer with weights to a reason.
+
+    Raises:
+        ValueError: If there is none, or a name is of no layer that can be pretrained.
+    """
+    reasons = {}
+    possible = {}
+    for position, link in enumerate(links):
+        if getattr(link.operation, "weights", ()):
+            reason = _reason_to_leave(link, links)
+            if reason:
+                reasons[link.operation.name] = reason
+            else:
+                possible[link.operation.name] = position
+    if names is None:
+        chosen = list(possible)[:-1]
+        reasons |= {name: "last layer" for name in list(possible)[-1:]}
+    else:
+        chosen = _checked_names(owner, names, possible, reasons)
+        reasons |= {name: "not chosen" for name in possible if name not in chosen}
+    if not chosen:
+        raise ValueError(
+            f"{owner}: `model` must have hidden layers, Dense or Conv2D, that train. "
+            f"Received: a model whose layers stay as they are: {reasons}. Name those "
+            "to pretrain in `layers`, the last one too where the model has no head."
+        )
+    return sorted(possible[name] for name in chosen), reasons
+
+
+def activation_after(links: list[Link], position: int) -> Link | None:
+    """The activation that follows a layer as a layer of its own, if any.
+
+    Normalization and dropout may stand between: what keeps the shape and is no layer
+    to pretrain.
+    """
+    shape = links[position].shape
+    for link in links[position + 1 :]:
+        if link.shape != shape or hasattr(link.operation, "kernel"):
+            return None
+        if isinstance(link.operation, ACTIVATIONS):
+            return link
+    return None
+
+
+def _checked_names(
+    owner: str, names: Any, possible: dict[str, int], reasons: dict[str, str]
+) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(
+            f"{owner}: `layers` must be None or a list of names. Received: "
+            f"layers={names!r}. Give `[{names!r}]`."
+        )
+    chosen = list(names)
+    for name in chosen:
+        if name not in possible:
+            found = reasons.get(name, "no layer of the model with weights")
+            raise ValueError(
+                f"{owner}: `layers` must name Dense and Conv2D layers that can be "
+                f"pretrained. Received: layers={chosen!r}, of which {name!r} is: "
+                f"{found}. Give names out of {list(possible)}."
+            )
+    return chosen
+
+
+def _reason_to_leave(link: Link, links: list[Link]) -> str:
+    layer = link.operation
+    kinds = (keras.layers.Dense, keras.layers.Conv2D)
+    own = next((kind for kind in kinds if isinstance(layer, kind)), None)
+    if own is None or type(layer).call is not own.call:
+        return "neither Dense nor Conv2D"
+    if sum(other.operation is layer for other in links) > 1:
+        return "used twice"
+    if not layer.kernel.trainable:
+        return "frozen"
+    if not any(variable is layer.kernel for variable in layer.variables):
+        return "kernel made of others"
+    if own is keras.layers.Conv2D:
+        if layer.groups != 1:
+            return "grouped convolution"
+        if tuple(layer.dilation_rate) != (1, 1):
+            return "dilated convolution"
+    return ""

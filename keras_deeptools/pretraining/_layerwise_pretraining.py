@@ -1,0 +1,79 @@
+"""What pretraining layer by layer has done."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PretrainedLayer:
+    """One layer that was pretrained as the encoder of an autoencoder.
+
+    Args:
+        name: Str, name of the layer.
+        inputs: Tuple of ints, the shape of a row of its inputs.
+        outputs: Tuple of ints, the shape of a row of its outputs.
+        loss: Str, the loss of the reconstruction: `"mean_squared_error"` or
+            `"binary_crossentropy"`.
+        history: Tuple of floats, that loss by epoch, over the batches of the epoch,
+            with the noise on the inputs and the layer's regularizers.
+
+    Example:
+
+    >>> from keras_deeptools.pretraining import PretrainedLayer
+    >>> PretrainedLayer("dense", (4,), (2,), "mean_squared_error", (0.5, 0.2)).history
+    (0.5, 0.2)
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    loss: str
+    history: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LayerwisePretraining:
+    """What `pretrain_layerwise` has done to a model.
+
+    Args:
+        layers: Tuple of `PretrainedLayer`, in the order of the model.
+        left: Dict from the name of a layer with weights that was left as it was to the
+            reason.
+        seed: Int, what all random numbers came from.
+
+    Example:
+
+    >>> from keras_deeptools.pretraining import LayerwisePretraining, PretrainedLayer
+    >>> layer = PretrainedLayer("dense", (4,), (2,), "mean_squared_error", (0.5, 0.2))
+    >>> print(LayerwisePretraining((layer,), {"head": "last layer"}, seed=0))
+    layer  inputs  outputs  loss                epochs  first   last
+    dense       4        2  mean_squared_error       2    0.5    0.2
+    Left as they were: head (last layer).
+    """
+
+    layers: tuple[PretrainedLayer, ...]
+    left: dict[str, str]
+    seed: int
+
+    def table(self) -> str:
+        """The layers as lines of text: sizes, loss, first and last epoch."""
+        rows = [["layer", "inputs", "outputs", "loss", "epochs", "first", "last"]]
+        for layer in self.layers:
+            sizes = ["x".join(map(str, s)) for s in (layer.inputs, layer.outputs)]
+            ends = [f"{loss:.4g}" for loss in (layer.history[0], layer.history[-1])]
+            epochs = str(len(layer.history))
+            rows.append([layer.name, *sizes, layer.loss, epochs, *ends])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = ["<", ">", ">", "<", ">", ">", ">"]
+        return "\n".join(
+            "  ".join(
+                f"{cell:{side}{width}}"
+                for cell, side, width in zip(row, aligned, widths, strict=True)
+            )
+            for row in rows
+        )
+
+    def __str__(self) -> str:
+        if not self.left:
+            return self.table()
+        named = ", ".join(f"{name} ({why})" for name, why in self.left.items())
+        return f"{self.table()}\nLeft as they were: {named}."
