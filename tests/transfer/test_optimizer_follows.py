@@ -14,6 +14,7 @@ from transfer.two_branches import (
     INPUTS,
     TARGETS,
     optimizers,
+    step,
     train,
     two_branches,
     values,
