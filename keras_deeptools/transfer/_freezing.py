@@ -62,8 +62,8 @@ def freeze(
     ...     ]
     ... )
     >>> freeze(model, "body")
-    >>> [variable.path for variable in model.trainable_variables]
-    ['head/kernel', 'head/bias']
+    >>> [layer.name for layer in model.layers if layer.trainable_variables]
+    ['head']
     """
     _retrain("freeze", model, layers, False, batch_norm)
 
