@@ -1,18 +1,21 @@
 """Choosing the variables of an optimizer by the layers that hold them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
 
+from keras_deeptools._layer_choice import (
+    Layers,
+    checked_choices,
+    layer_fits,
+    listed,
+    parent_fits,
+    path_fits,
+)
 from keras_deeptools.engine import Leaf, layers_of, trained_variables
 
-Choice = str | Callable[[Any], Any]
-"""A name, a pattern, a layer (which can be called too) or a function of a layer."""
-
-Layers = Choice | Sequence[Choice] | None
 Walk = list[tuple[keras.Layer, dict[str, Any]]]
 
 
@@ -58,27 +61,9 @@ class LayerSelection:
     """
 
     def __init__(self, layers: Layers, owner: str, argument: str = "layers") -> None:
-        choices: Any = (
-            [layers] if isinstance(layers, str) or callable(layers) else layers
-        )
-        if layers is not None and not (
-            isinstance(choices, (list, tuple))
-            and all(isinstance(c, str) or callable(c) for c in choices)
-        ):
-            raise TypeError(self._rule(owner, layers))
-        if layers is not None and not choices:
-            raise ValueError(self._rule(owner, layers))
         self.owner = owner
         self.argument = argument
-        self.choices: list[Any] | None = None if layers is None else list(choices)
-
-    @staticmethod
-    def _rule(owner: str, layers: object) -> str:
-        return (
-            f"{owner}: `layers` must be None, or one or more names, patterns, layers "
-            f"or functions of a layer. Received: layers={layers!r}. Leave it out to "
-            "choose all layers."
-        )
+        self.choices = checked_choices(owner, layers)
 
     def of(self, leaf: Leaf) -> list[Held]:
         """The chosen ones of `leaf.variables`.
@@ -128,12 +113,12 @@ class LayerSelection:
             return known & _below(choice)
         if isinstance(choice, str):
             inner = [layer for layer, _ in walk if layer is not model]
-            named = [_below(layer) for layer in inner if _fits(layer, choice)]
+            named = [_below(layer) for layer in inner if layer_fits(layer, choice)]
             variables = [v for _, held in walk for v in held.values()]
             variables += [held.variable for held in every]
-            fitting = {id(v) for v in variables if _path_fits(v.path, choice)}
+            fitting = {id(v) for v in variables if path_fits(v.path, choice)}
             if not walk:
-                fitting |= {id(v) for v in variables if _parent_fits(v.path, choice)}
+                fitting |= {id(v) for v in variables if parent_fits(v.path, choice)}
             return fitting.union(*named)
         if not walk:
             raise ValueError(
@@ -183,26 +168,10 @@ def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
     ]
 
 
-def _fits(layer: keras.Layer, pattern: str) -> bool:
-    """Whether the layer's name, or its path where the pattern has a `/`, fits."""
-    if "/" in pattern:
-        return _path_fits(layer.path or layer.name, pattern)
-    return fnmatchcase(layer.name, pattern)
-
-
-def _path_fits(path: str, pattern: str) -> bool:
-    whole = fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}")
-    return "/" in pattern and whole
-
-
-def _parent_fits(path: str, pattern: str) -> bool:
-    return any(fnmatchcase(parent, pattern) for parent in path.split("/")[:-1])
-
-
 def _below(layer: keras.Layer) -> set[int]:
     return {id(v) for _, held in layers_of(layer) for v in held.values()}
 
 
 def _available(every: list[Held], layers: Sequence[keras.Layer] = ()) -> str:
     names = [layer.name for layer in layers] or [held.group for held in every]
-    return f"Available: {', '.join(dict.fromkeys(names))}."
+    return listed(names)

@@ -23,10 +23,12 @@ from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
+from keras_deeptools.engine._trainability import Trainability, leaves_of
 
 __all__ = [
     "Attachment",
@@ -39,7 +41,9 @@ __all__ = [
     "Leaf",
     "Link",
     "Recorder",
+    "Retraining",
     "Snapshot",
+    "Trainability",
     "attach",
     "batch_loss",
     "calls_of",
@@ -48,11 +52,13 @@ __all__ = [
     "exportable_draws",
     "is_attached",
     "layers_of",
+    "leaves_of",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
     "preserved",
     "producer",
+    "retrain",
     "seeded",
     "stochastic_layers",
     "submodel",

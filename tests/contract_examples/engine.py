@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 
+import keras
+
 from keras_deeptools import engine
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
+    "keras_deeptools.engine.Trainability": lambda: engine.Trainability(
+        keras.layers.Dense(4), True, False
+    ),
 }
 
 # Handles on something live, for which a copy, a pickle or a config has no meaning.
@@ -19,5 +24,6 @@ HANDLES = {
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Link",
     "keras_deeptools.engine.Recorder",
+    "keras_deeptools.engine.Retraining",
     "keras_deeptools.engine.Snapshot",
 }

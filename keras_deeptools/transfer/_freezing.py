@@ -1,0 +1,172 @@
+"""Freezing and unfreezing layers of a model, at any time."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+from keras_deeptools._arguments import checked_option, message
+from keras_deeptools._layer_choice import Layers
+from keras_deeptools.engine import Retraining, Trainability, retrain
+from keras_deeptools.transfer._chosen_leaves import chosen_leaves
+
+BATCH_NORM = {
+    "frozen": (False, False),
+    "statistics": (True, False),
+    "train": (True, True),
+}
+"""Whether a BatchNormalization updates its statistics, and trains its weights."""
+
+
+def freeze(
+    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "frozen"
+) -> None:
+    """Stops the training of layers, at any time.
+
+    Before and after `compile`, after `fit`, in a callback during `fit`, after loading:
+    every compiled model that holds the layers follows, also when `model` is only a part
+    of it. Its optimizer goes on with what is still trained, keeping momenta, averages
+    and accumulated gradients bit for bit and forgetting those of the frozen weights;
+    its compiled steps are traced again. There is no need to compile anew.
+
+    Args:
+        model: `keras.Model` or layer, built.
+        layers: What to freeze: None for all layers, or one or a list of these. A name,
+            or a pattern with `*`, `?` and `[...]` (`"block3_*"`); with a `/` in it, it
+            is compared with the ends of layers' paths (`"encoder/dense_1"`). A layer. A
+            function of a layer that returns whether it is chosen. A layer that contains
+            layers stands for all that is in it; its flag alone decides nothing.
+        batch_norm: What the chosen BatchNormalization layers do, whatever the other
+            weights do. `"frozen"`: normalize with the moving statistics as they are,
+            weights frozen. `"statistics"`: normalize with the batch and update the
+            moving statistics, weights (gamma, beta) frozen. `"train"`: train.
+
+    Raises:
+        TypeError: If `model` is no layer, or `layers` none of these.
+        ValueError: If `model` is not built, `layers` match nothing that has weights,
+            features are attached to the optimizer, or the optimizer cannot be built
+            again. Nothing has been changed then.
+
+    A saved model keeps one flag per layer, so `"statistics"` comes back as `"train"`:
+    freeze again after loading.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer import freeze
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((2,)),
+    ...         keras.layers.Dense(3, name="body"),
+    ...         keras.layers.Dense(1, name="head"),
+    ...     ]
+    ... )
+    >>> freeze(model, "body")
+    >>> [layer.name for layer in model.layers if layer.trainable_variables]
+    ['head']
+    """
+    _retrain("freeze", model, layers, False, batch_norm)
+
+
+def unfreeze(
+    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "train"
+) -> None:
+    """Starts or resumes the training of layers, at any time.
+
+    As `freeze`, in the other direction. Weights that were trained before behave as if
+    nothing had happened; slots of the newly trained ones start as in a fresh optimizer,
+    moving averages (`use_ema`) at the weights. Adam and its kin correct the bias of new
+    slots by the optimizer's own step count: late in training, first steps of newly
+    trained weights are up to 6.6 times as long as usual, so lower the rate for them or
+    warm it up.
+
+    What encloses an unfrozen layer inside `model` is set to let it train.
+
+    Args:
+        model: `keras.Model` or layer, built.
+        layers: What to unfreeze, as in `freeze`; None for all layers.
+        batch_norm: What the chosen BatchNormalization layers do, as in `freeze`.
+            `"frozen"` is the usual choice for fine-tuning with small batches.
+
+    Raises:
+        TypeError: If `model` is no layer, or `layers` none of these.
+        ValueError: As in `freeze`. Nothing has been changed then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import freeze, unfreeze
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((2,)),
+    ...         keras.layers.Dense(3, name="body"),
+    ...         keras.layers.Dense(1, name="head"),
+    ...     ]
+    ... )
+    >>> freeze(model, "body")
+    >>> model.compile("adam", loss="mse")
+    >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> unfreeze(model, "body")
+    >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> int(model.optimizer.iterations), len(model.trainable_variables)
+    (2, 4)
+    """
+    _retrain("unfreeze", model, layers, True, batch_norm)
+
+
+@contextlib.contextmanager
+def frozen(
+    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "frozen"
+) -> Iterator[None]:
+    """Freezes layers for the length of a block.
+
+    At its end, also after an exception, the layers are as before, and so is what the
+    optimizer remembers of their weights, unless the model was compiled in between.
+
+    Args:
+        model: `keras.Model` or layer, built.
+        layers: What to freeze, as in `freeze`; None for all layers.
+        batch_norm: What the chosen BatchNormalization layers do, as in `freeze`.
+
+    Returns:
+        Context manager that gives nothing.
+
+    Raises:
+        TypeError: If `model` is no layer, or `layers` none of these.
+        ValueError: As in `freeze`. Nothing has been changed then.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer import frozen
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> with frozen(model):
+    ...     print(len(model.trainable_variables))
+    0
+    >>> len(model.trainable_variables)
+    2
+    """
+    change = _retrain("frozen", model, layers, False, batch_norm)
+    try:
+        yield
+    finally:
+        change.undo()
+
+
+def _retrain(
+    owner: str, model: keras.Layer, layers: Layers, trains: bool, batch_norm: str
+) -> Retraining:
+    checked_option(owner, "batch_norm", batch_norm, BATCH_NORM)
+    if not isinstance(model, keras.Layer):
+        rule = "a Keras model or layer"
+        raise TypeError(message(owner, "model", rule, model))
+    if not model.built:
+        remedy = "Give it an Input, or call it on a batch of data, first."
+        raise ValueError(message(owner, "model", "built", model.name, remedy))
+    states = []
+    for leaf in chosen_leaves(owner, model, layers):
+        flags = (trains, trains)
+        if isinstance(leaf, keras.layers.BatchNormalization):
+            flags = BATCH_NORM[batch_norm]
+        states.append(Trainability(leaf, *flags))
+    return retrain(model, states, owner)
