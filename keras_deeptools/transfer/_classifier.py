@@ -90,7 +90,7 @@ def classifier(
     outputs = keras.layers.Dense(
         num_classes, activation=activation, dtype="float32", name="head_outputs"
     )(x)
-    return keras.Model(backbone.inputs, outputs, name=f"{backbone.name}_classifier")
+    return keras.Model(backbone.input, outputs, name=f"{backbone.name}_classifier")
 
 
 def _hidden(features: Any, dropout: type, rate: float, num_units: int) -> Any:

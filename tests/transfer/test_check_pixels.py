@@ -29,7 +29,7 @@ def test_images_in_range_give_their_range() -> None:
     [
         (IMAGES / 255, r"scaled to \[0, 1\]"),
         (IMAGES / 127.5 - 1, r"scaled to \[-1, 1\]"),
-        ((IMAGES - 120) / 58.0, "standardized"),
+        ((IMAGES - 120.0) / 58.0, "standardized"),
         (IMAGES.astype("uint16") * 257, "more than 8 bits"),
         (np.where(IMAGES > 9, IMAGES, np.nan), "not all of them finite"),
         (IMAGES[:0], "must hold images"),

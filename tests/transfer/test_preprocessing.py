@@ -37,7 +37,6 @@ def as_imagenet_torch(pixels: np.ndarray) -> np.ndarray:
 def test_every_constructor_of_keras_applications_is_known() -> None:
     capitals = [name for name in dir(keras.applications) if name[0].isupper()]
     assert capitals == NAMES
-    assert len(NAMES) == 38
 
 
 @pytest.mark.parametrize("name", OUTSIDE_NAMES)
