@@ -33,11 +33,12 @@ def mobile_net(channels: int, weights: str | None) -> keras.Model:
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     keras.utils.set_random_seed(0)
-    model = mobile_net(3, None)
-    for layer in model.layers:  # fresh batch normalization would hide differences
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.moving_variance.assign(0.01 * np.ones(layer.moving_variance.shape))
-    return model
+    return mobile_net(3, None)
+
+
+def first_features(model: keras.Model) -> keras.Model:
+    """Up to the first convolution: later ones, when fresh, shrink what they get."""
+    return keras.Model(model.input, model.get_layer("conv1").output)
 
 
 def test_a_named_network_takes_stored_images_and_gives_what_the_plain_one_gives(
@@ -49,9 +50,10 @@ def test_a_named_network_takes_stored_images_and_gives_what_the_plain_one_gives(
     plain.set_weights([keras.ops.convert_to_numpy(w) for w in network.weights])
     pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), "uint8")
     prepared = keras.applications.mobilenet.preprocess_input(pixels)
-    expected = keras.ops.convert_to_numpy(plain(prepared))
-    assert np.ptp(expected) > 0.01
-    np.testing.assert_allclose(network.predict(pixels, verbose=0), expected, atol=1e-5)
+    expected = first_features(plain).predict(prepared, verbose=0)
+    got = first_features(network).predict(pixels, verbose=0)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_the_layers_of_a_named_network_are_not_nested(network: keras.Model) -> None:
@@ -64,9 +66,14 @@ def test_weights_of_three_channels_treat_gray_images_of_other_channels_the_same(
 ) -> None:
     network.save_weights("three.weights.h5")
     other = mobile_net(channels, "three.weights.h5")
-    expected = features(network, 3)
-    assert np.ptp(expected) > 0.01
-    np.testing.assert_allclose(features(other, channels), expected, atol=1e-4)
+    expected = features(first_features(network), 3)
+    assert np.ptp(expected) > 0.1
+    got = features(first_features(other), channels)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(other.get_layer("conv_pw_13").kernel),
+        keras.ops.convert_to_numpy(network.get_layer("conv_pw_13").kernel),
+    )
 
 
 @pytest.mark.parametrize("preprocessing", ["standardize", "bgr", "symmetric"])
