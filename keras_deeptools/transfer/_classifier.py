@@ -90,7 +90,8 @@ def classifier(
     outputs = keras.layers.Dense(
         num_classes, activation=activation, dtype="float32", name="head_outputs"
     )(x)
-    return keras.Model(backbone.input, outputs, name=f"{backbone.name}_classifier")
+    inputs = backbone.inputs if len(backbone.inputs) > 1 else backbone.inputs[0]
+    return keras.Model(inputs, outputs, name=f"{backbone.name}_classifier")
 
 
 def _hidden(features: Any, dropout: type, rate: float, num_units: int) -> Any:
