@@ -79,10 +79,11 @@ def backbone(
     >>> conv = keras.layers.Conv2D(1, 1, kernel_initializer="ones")
     >>> mine = keras.Sequential([keras.Input((8, 8, 3)), conv])
     >>> features = backbone(mine, pooling="avg", preprocessing="symmetric")
-    >>> features.predict(np.full((1, 8, 8, 3), 255, "uint8"), verbose=0).round().tolist()
+    >>> white = np.full((1, 8, 8, 3), 255, "uint8")
+    >>> features.predict(white, verbose=0).round().tolist()
     [[3.0]]
     >>> gray = backbone(mine, (8, 8, 1), pooling="avg", preprocessing="symmetric")
-    >>> gray.predict(np.full((1, 8, 8, 1), 255, "uint8"), verbose=0).round().tolist()
+    >>> gray.predict(white[..., :1], verbose=0).round().tolist()
     [[3.0]]
     """
     if pooling is not None:
