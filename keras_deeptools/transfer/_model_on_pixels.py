@@ -1,0 +1,105 @@
+"""A network of the user's own that takes pixels."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import message
+from keras_deeptools.transfer._channels import channel_axis, channel_reads, transplant
+from keras_deeptools.transfer._image_shape import checked_image_shape
+from keras_deeptools.transfer._preprocessing import PREPROCESSINGS, Preprocessing
+
+_OWNER = "backbone"
+
+
+def model_on_pixels(
+    model: keras.Model,
+    input_shape: tuple[int | None, ...] | None,
+    pooling: str | None,
+    preprocessing: str | Callable[[Any], Any] | None,
+) -> keras.Model:
+    """A model behind its preprocessing, with pooling on request.
+
+    Args:
+        model: `keras.Model` of one input and one output.
+        input_shape: Tuple or None, see `backbone`.
+        pooling: None, `"avg"` or `"max"`.
+        preprocessing: Str, or a function from a symbolic tensor to another.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer._model_on_pixels import model_on_pixels
+    >>> mine = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    >>> model_on_pixels(mine, None, "max", "included").output_shape
+    (None, 2)
+    """
+    own = _own_shape(model, input_shape)
+    shape = checked_image_shape(own if input_shape is None else input_shape)
+    prepare = _checked_preprocessing(preprocessing)
+    axis = channel_axis(4)
+    num_channels = shape[axis - 1]
+    assert num_channels is not None
+    named = isinstance(prepare, Preprocessing)
+    reads = channel_reads(num_channels, prepare.kernel_order if named else (0, 1, 2))
+    pixels = keras.Input(shape, name="pixels")
+    inputs = prepare.apply(pixels, reads) if named else prepare(pixels)
+    if own is not None and own[axis - 1] not in (None, inputs.shape[axis]):
+        model = _for_channels(model, tuple(inputs.shape[1:]), reads)
+    outputs = model(inputs)
+    if not isinstance(outputs, keras.KerasTensor):
+        raise ValueError(message(_OWNER, "model", "a model of one output", model))
+    if pooling is not None:
+        outputs = _pooled(outputs, pooling)
+    return keras.Model(pixels, outputs, name=f"{model.name}_on_pixels")
+
+
+def _own_shape(model: keras.Model, input_shape: Any) -> tuple[int | None, ...] | None:
+    """What the model was built for, None where only a call would tell."""
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) == 1:
+        return tuple(inputs[0].shape[1:])
+    if inputs:
+        raise ValueError(message(_OWNER, "model", "a model of one input", model))
+    if input_shape is None:
+        rule = "given for a model without a graph"
+        raise ValueError(message(_OWNER, "input_shape", rule, input_shape))
+    return None
+
+
+def _checked_preprocessing(preprocessing: Any) -> Any:
+    """A `Preprocessing`, or the user's own function."""
+    if callable(preprocessing):
+        return preprocessing
+    if preprocessing not in PREPROCESSINGS:
+        names = ", ".join(map(repr, PREPROCESSINGS))
+        rule = f"one of {names}, or a layer or function, for a `keras.Model`"
+        remedy = "What it was trained on cannot be read from its weights."
+        error = ValueError if isinstance(preprocessing, str | None) else TypeError
+        raise error(message(_OWNER, "preprocessing", rule, preprocessing, remedy))
+    return Preprocessing(preprocessing)
+
+
+def _for_channels(
+    model: keras.Model, shape: tuple[int | None, ...], reads: Sequence[Sequence[int]]
+) -> keras.Model:
+    """A copy of the model whose first kernel reads other channels."""
+    try:
+        copy = keras.models.clone_model(model, input_tensors=keras.Input(shape))
+    except (TypeError, ValueError) as error:
+        rule = "of as many channels as the model takes, unless it can be cloned"
+        remedy = "Turn the images into ones of those channels."
+        wrong = message(_OWNER, "input_shape", rule, shape, remedy)
+        raise ValueError(wrong) from error
+    transplant(model, copy, reads)
+    return copy
+
+
+def _pooled(features: Any, pooling: str) -> Any:
+    if len(features.shape) != 4:
+        rule = "None for a model whose output is not a map of features"
+        raise ValueError(message(_OWNER, "pooling", rule, pooling))
+    if pooling == "avg":
+        return keras.layers.GlobalAveragePooling2D(name="pooling")(features)
+    return keras.layers.GlobalMaxPooling2D(name="pooling")(features)
