@@ -3,8 +3,8 @@
 `callbacks` is what users add to `fit`, `layers` and `initializers` what models are made
 of and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a
 model is. `schedules` are hyperparameters over the steps, `statistics` the numbers that
-callbacks judge by, `pretraining` is training without labels, `engine` is what joins an
-optimizer's updates and runs models.
+callbacks judge by, `transfer` and `pretraining` are for few labels, `engine` is what
+joins an optimizer's updates and runs models.
 """
 
 import sys
