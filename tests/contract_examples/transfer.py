@@ -11,3 +11,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         keras.layers.Dense(4)
     ),
 }
+
+# Handles on a model's own layers, which a copy or a pickle would not be.
+HANDLES = {
+    "keras_deeptools.transfer.LayerGroup",
+    "keras_deeptools.transfer.LayerGroups",
+}
