@@ -15,18 +15,20 @@ import subprocess
 import sys
 import time
 
-SIZES = {  # layers, width
-    "20 variables": (10, 8),
-    "200 variables": (100, 8),
-    "1,000 variables": (500, 8),
-    "2,000 variables": (1000, 8),
-    "1 million parameters": (4, 500),
-    "10 million parameters": (4, 1580),
-    "100 million parameters": (4, 5000),
+SIZES = {  # branches that are added up, layers of each, width
+    "20 variables": (1, 10, 8),
+    "200 variables": (10, 10, 8),
+    "1,000 variables": (50, 10, 8),
+    "2,000 variables": (100, 10, 8),
+    "1 million parameters": (1, 4, 500),
+    "10 million parameters": (1, 4, 1580),
+    "100 million parameters": (1, 4, 5000),
 }
 
 
-def measure(num_layers: int, width: int, attached: bool) -> dict[str, float]:
+def measure(
+    num_branches: int, num_layers: int, width: int, attached: bool
+) -> dict[str, float]:
     """Seconds and bytes of one process; called in a process of its own."""
     import contextlib
 
@@ -40,8 +42,15 @@ def measure(num_layers: int, width: int, attached: bool) -> dict[str, float]:
         OneCycleScheduler,
     )
 
-    hidden = [keras.layers.Dense(width) for _ in range(num_layers)]
-    model = keras.Sequential([keras.Input((width,)), *hidden])
+    inputs = keras.Input((width,))
+    branches = []
+    for _ in range(num_branches):
+        hidden = inputs
+        for _ in range(num_layers):
+            hidden = keras.layers.Dense(width)(hidden)
+        branches.append(hidden)
+    outputs = keras.layers.Add()(branches) if num_branches > 1 else branches[0]
+    model = keras.Model(inputs, outputs)
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
     x = np.ones((8, width), "float32")
@@ -64,10 +73,9 @@ def measure(num_layers: int, width: int, attached: bool) -> dict[str, float]:
     return found | {"mib": peak / 1024, "variables": len(model.trainable_variables)}
 
 
-def in_a_fresh_process(num_layers: int, width: int, attached: bool) -> dict:
+def in_a_fresh_process(*job: int) -> dict[str, float]:
     """What `measure` returns."""
-    job = json.dumps([num_layers, width, attached])
-    command = [sys.executable, __file__, "--job", job]
+    command = [sys.executable, __file__, "--job", json.dumps(job)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -82,8 +90,10 @@ def main() -> None:
         return
     print("| model | `attach` | first batch | second batch | memory |")
     print("|---|---|---|---|---|")
-    for name, (num_layers, width) in SIZES.items():
-        plain, ours = (in_a_fresh_process(num_layers, width, a) for a in (False, True))
+    for name, size in SIZES.items():
+        plain, ours = (
+            in_a_fresh_process(*size, attached) for attached in (False, True)
+        )
         first, second = (
             f"{plain[key]:.2f} -> {ours[key]:.2f} s" for key in ("first", "second")
         )
