@@ -27,6 +27,7 @@ def modules_beyond_keras(*names: str) -> list[str]:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
+        timeout=300,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -254,6 +254,7 @@ def test_a_file_saved_during_fit_loads_with_its_state_without_this_package(tmp_p
         env=os.environ | {"PYTHONPATH": "", "KERAS_BACKEND": BACKEND},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert code.stdout.split("\n")[:2] == ["4 0.0625", "10"], code.stderr
 
