@@ -13,9 +13,15 @@ from keras_deeptools.callbacks._range_test_arguments import (
     check_trainable,
 )
 from keras_deeptools.callbacks._range_test_progress import Progress
-from keras_deeptools.engine import Feature, Leaf, attach
-from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
-from keras_deeptools.engine._snapshot import preserved
+from keras_deeptools.engine import (
+    Batches,
+    Feature,
+    Leaf,
+    attach,
+    batch_loss,
+    preserved,
+    train_by_batch,
+)
 from keras_deeptools.schedules import ExponentialRamp, LinearRamp
 
 RAMPS = {"exponential": ExponentialRamp, "linear": LinearRamp}

@@ -4,7 +4,8 @@ The only room that knows Keras' internals and the backends.
 """
 
 from keras_deeptools.engine._attachment import Attachment, attach
-from keras_deeptools.engine._batches import Batches, batch_loss, train_by_batch
+from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
+from keras_deeptools.engine._batches import Batches
 from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_deeptools.statistics import _gradient_rules as rules
+from keras_deeptools.statistics import _update_rules as update_rules
 from keras_deeptools.statistics._gradient_problems import (
     GradientProblem,
     GradientThresholds,
@@ -16,8 +17,9 @@ FIRST = 10
 class GradientDetector:
     """Finds what is wrong in recorded rows, each thing once.
 
-    The rules are functions of `_gradient_rules`; this keeps what they need to know of
-    the past: the last rows, the size of gradients at the start, the ratios so far.
+    The rules are functions of `_gradient_rules` and `_update_rules`; this keeps what
+    they need to know of the past: the last rows, the size of gradients at the start,
+    the ratios so far.
 
     Args:
         thresholds: `GradientThresholds`.
@@ -73,12 +75,12 @@ class GradientDetector:
         self._carried = rows[max(len(rows) - limits.patience + 1, 0) :]
         start = float(median(self._first))
         found = rules.exploding_run(rows, start, len(new), limits)
-        found += rules.huge_updates(new, 100 * limits.large_update)
+        found += update_rules.huge_updates(new, 100 * limits.large_update)
         for window in rows.windows(limits.patience):
             found += rules.exploding_layers(window, limits.exploding_ratio)
             found += rules.vanishing(window, limits.vanishing_ratio)
             found += rules.dead(window, self._loss_is_gone(loss))
-            found += rules.large_updates(window, limits.large_update)
+            found += update_rules.large_updates(window, limits.large_update)
             found += self._small_updates(window)
         return found
 
@@ -93,7 +95,7 @@ class GradientDetector:
         found: list[GradientProblem] = []
         if self._ratios:
             largest, earlier = self._ratios
-            found = rules.small_updates(
+            found = update_rules.small_updates(
                 window, self.thresholds.small_update, largest, earlier
             )
             largest = np.fmax(largest, usual)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from keras_deeptools.engine._batches import Batches, batch_loss
+from keras_deeptools.engine import Batches, batch_loss
 from keras_deeptools.engine._snapshot import Snapshot, preserved
 
 BACKEND = keras.backend.backend()
