@@ -3,6 +3,7 @@
 from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._freeze_to import freeze_to
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
@@ -16,6 +17,7 @@ __all__ = [
     "check_pixels",
     "classifier",
     "freeze",
+    "freeze_to",
     "frozen",
     "layer_groups",
     "unfreeze",
