@@ -56,6 +56,8 @@ class HyperparameterScheduler(TrainingFeature):
     [0.0, 0.033, 0.067, 0.1]
     """
 
+    first_epoch = 0
+
     def __init__(self, schedules: dict[str, Callable]) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -143,7 +145,8 @@ class HyperparameterScheduler(TrainingFeature):
             return
         self._positioned = True
         for leaf, state in self._live:
-            leaf.assign(state["offset"], first_update(leaf, self.params, epoch))
+            since = epoch - self.first_epoch
+            leaf.assign(state["offset"], first_update(leaf, self.params, since))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""

@@ -12,6 +12,7 @@ from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -24,7 +25,7 @@ from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
-from keras_deeptools.engine._seeded import seeded
+from keras_deeptools.engine._seeded import reseed, seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
@@ -51,6 +52,7 @@ __all__ = [
     "current_place",
     "exportable_draws",
     "is_attached",
+    "kept_values",
     "layers_of",
     "leaves_of",
     "moving_averages",
@@ -58,6 +60,7 @@ __all__ = [
     "output_calls_of",
     "preserved",
     "producer",
+    "reseed",
     "retrain",
     "seeded",
     "stochastic_layers",
