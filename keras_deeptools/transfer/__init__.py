@@ -3,6 +3,8 @@
 from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._fine_tune import fine_tune
+from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
@@ -10,12 +12,15 @@ from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 
 __all__ = [
+    "FineTuning",
+    "FineTuningPhase",
     "InferenceMode",
     "LayerGroup",
     "LayerGroups",
     "backbone",
     "check_pixels",
     "classifier",
+    "fine_tune",
     "freeze",
     "freeze_to",
     "frozen",

@@ -1,0 +1,169 @@
+"""The training of all phases, in a way that can go on after an interruption."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine import kept_values, reseed, retrain
+from keras_deeptools.transfer._epoch_feed import begin_epoch
+from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
+from keras_deeptools.transfer._fine_tuning_data import FineTuningData
+from keras_deeptools.transfer._fine_tuning_plan import OWNER, PlannedPhase
+from keras_deeptools.transfer._fine_tuning_progress import KeptProgress
+from keras_deeptools.transfer._phase_progress import PhaseProgress
+
+
+class EpochKeeper(keras.callbacks.Callback):
+    """Gives each epoch its own random numbers, and keeps what it ends with.
+
+    Args:
+        progress: `KeptProgress`.
+        phase: `PlannedPhase`.
+        feed: What `fit` reads.
+        seed: Int.
+    """
+
+    def __init__(
+        self, progress: KeptProgress, phase: PlannedPhase, feed: Any, seed: int
+    ) -> None:
+        super().__init__()
+        self._progress = progress
+        self._phase = phase
+        self._feed = feed
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Makes what is drawn at random depend on seed and epoch alone."""
+        reseed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
+        begin_epoch(self._feed, epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Takes note of the epoch."""
+        stopped = bool(self.model.stop_training)
+        self._progress.add(self._phase, epoch, dict(logs or {}), stopped)
+
+
+@dataclass(frozen=True)
+class FineTuningRun:
+    """One call of `fine_tune`, checked.
+
+    Attributes:
+        model: `keras.Model`, compiled.
+        phases: List of `PlannedPhase`.
+        data: `FineTuningData`.
+        progress: `KeptProgress`.
+        seed: Int.
+        shuffled: Bool.
+        restore_best: Bool.
+        callbacks: The user's callbacks.
+        class_weight: As in `fit`.
+        validation_steps: As in `fit`.
+        verbose: Int.
+    """
+
+    model: keras.Model
+    phases: list[PlannedPhase]
+    data: FineTuningData
+    progress: KeptProgress
+    seed: int
+    shuffled: bool
+    restore_best: bool
+    callbacks: Sequence[keras.callbacks.Callback]
+    class_weight: dict | None
+    validation_steps: int | None
+    verbose: int
+
+    def train(self) -> FineTuning:
+        """Trains what is left to train."""
+        restored = False
+        try:
+            resumed = self.progress.now.phase if self.progress.resumed else -1
+            for position, phase in enumerate(self.phases):
+                self._enter(phase)
+                if position < resumed:
+                    continue
+                if position == resumed:
+                    self.progress.take_up()
+                    if self.progress.now.left:
+                        continue
+                else:
+                    self.progress.enter(position)
+                with kept_values(self.model):
+                    self._fit(phase)
+                self.progress.leave(phase)
+        except BaseException as error:
+            error.add_note(self._last_words())
+            raise
+        finally:
+            if self.restore_best:
+                restored = self.progress.restore_best()
+        return self._result(restored)
+
+    def _enter(self, phase: PlannedPhase) -> None:
+        """Freezes and unfreezes, with the optimizer following."""
+        retrain(self.model, phase.states, OWNER)
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def _fit(self, phase: PlannedPhase) -> None:
+        now = self.progress.now
+        begun = phase.first_epoch + now.trained[-1]
+        feed = self.data.feed(self.data.arrays, self.seed if self.shuffled else None)
+        begin_epoch(feed, begun)
+        callbacks = [phase.scheduler(), *self.callbacks]
+        callbacks.append(EpochKeeper(self.progress, phase, feed, self.seed))
+        if self.verbose:
+            total = self.phases[-1].end
+            callbacks.append(
+                PhaseProgress(phase.name, total, self.data.steps, self.verbose)
+            )
+        self.model.fit(
+            feed,
+            initial_epoch=begun,
+            epochs=begun if now.stopped else phase.end,
+            callbacks=callbacks,
+            class_weight=self.class_weight,
+            validation_steps=self.validation_steps,
+            verbose=0,
+            **self.data.fit_arguments(),
+        )
+
+    def _last_words(self) -> str:
+        now = self.progress.now
+        phase = self.phases[now.phase]
+        best = now.best_epoch
+        has = "the weights of the moment"
+        if self.restore_best and best is not None:
+            has = f"those of the best epoch so far, {best + 1}"
+        return (
+            f"{OWNER}: ended in phase {phase.name!r} after {len(now.epoch)} complete "
+            f"epochs. What trains is what trained in that phase, and the model has "
+            f"{has}. A call with the same arguments and `directory` goes on."
+        )
+
+    def _result(self, restored: bool) -> FineTuning:
+        now = self.progress.now
+        phases = tuple(
+            FineTuningPhase(
+                phase.name,
+                phase.first_epoch,
+                trained,
+                phase.learning_rate,
+                phase.num_trainable,
+                False,
+            )
+            for phase, trained in zip(self.phases, now.trained, strict=True)
+        )
+        return FineTuning(
+            now.history,
+            now.epoch,
+            phases,
+            self.progress.monitor,
+            now.best_epoch,
+            now.best_value,
+            restored,
+            self.seed,
+        )
