@@ -90,15 +90,22 @@ class HyperparameterScheduler(TrainingFeature):
         """Creates the step offset and the record of values."""
         schedules = self.schedules_for(leaf)
         self._names = list(schedules)
-        if not self._live:
+        start = leaf.num_updates
+        if self._live:
+            # What begins to train in mid-run follows the schedule from there.
+            other, state = self._live[0]
+            start -= other.num_updates - int(other.read(state["offset"]))
+        else:
             self._steps, self._rows = [], []
         return {
             "schedules": schedules,
-            "offset": leaf.add_state(
-                "schedule_offset", dtype="int32", initial=leaf.num_updates
-            ),
+            "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
         }
+
+    def adapt(self, state: dict[str, Any], leaf: Leaf) -> dict[str, Any]:
+        """Goes on where it is: schedules are the same for all variables."""
+        return state
 
     def hyperparameters(self, state: dict, leaf: Leaf) -> dict[str, Callable]:
         """Each schedule as a function of the optimizer's own count of updates."""

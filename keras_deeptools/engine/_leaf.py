@@ -49,13 +49,17 @@ class Leaf:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.model = model
-        self.variables = list(optimizer._trainable_variables)
-        self.paths = [variable.path for variable in self.variables]
-        self.active: list[Any] = []
-        self.positions: list[int] = []
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Notes which variables the optimizer was built for."""
+        self.variables = list(self.optimizer._trainable_variables)
+        self.paths = [variable.path for variable in self.variables]
+        self.active: list[Any] = []
+        self.positions: list[int] = []
         self.snapshot: list[Any] | None = None
 
     @property

@@ -46,15 +46,15 @@ class Site:
         started: list[Session] = []
         try:
             for leaf in self.leaves:
-                session = Session(feature, leaf)
-                started.append(session)
-                self._start(session)
+                started.append(Session(feature, leaf))
+                self.start(started[-1])
         except BaseException:
             self.remove(started)
             raise
         return started
 
-    def _start(self, session: Session) -> None:
+    def start(self, session: Session) -> None:
+        """Starts a feature on one optimizer."""
         leaf = session.leaf
         known = len(leaf.state)
         owner = type(session.feature).__name__
@@ -207,10 +207,19 @@ class Site:
 
     # Wrapping and unwrapping
 
+    def join(self, leaf: Leaf) -> None:
+        """Takes in an optimizer that was built after the others."""
+        self.leaves.append(leaf)
+        self._enter(leaf)
+        self._wrap_files(leaf.optimizer)
+
+    def _enter(self, leaf: Leaf) -> None:
+        self._wrap_leaf(leaf)
+        leaf.optimizer.__dict__[SITE] = self
+
     def _install(self) -> None:
         for leaf in self.leaves:
-            self._wrap_leaf(leaf)
-            leaf.optimizer.__dict__[SITE] = self
+            self._enter(leaf)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
