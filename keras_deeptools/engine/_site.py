@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._tensors import tensors
@@ -209,6 +210,7 @@ class Site:
 
     def _install(self) -> None:
         for leaf in self.leaves:
+            hold_seam(leaf.optimizer, self)
             self._wrap_leaf(leaf)
             leaf.optimizer.__dict__[SITE] = self
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
@@ -236,6 +238,7 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
