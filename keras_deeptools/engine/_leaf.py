@@ -164,8 +164,9 @@ class Leaf:
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
     """The optimizers that update variables themselves, wrappers taken off."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return leaf_optimizers(optimizer.inner_optimizer)
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return leaf_optimizers(inner)
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
         return [leaf for o in optimizer.optimizers for leaf in leaf_optimizers(o)]
     return [optimizer]

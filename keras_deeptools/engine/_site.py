@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._tensors import tensors
@@ -214,6 +215,7 @@ class Site:
         self._wrap_files(leaf.optimizer)
 
     def _enter(self, leaf: Leaf) -> None:
+        hold_seam(leaf.optimizer, self)
         self._wrap_leaf(leaf)
         leaf.optimizer.__dict__[SITE] = self
 
@@ -245,6 +247,7 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
