@@ -95,7 +95,9 @@ class Clipping:
         """
         counters, since = dict(self.counters), self.since
         if "layers" in counters:
-            known = dict(zip(self.names, self.leaf.read(counters["layers"]), strict=True))
+            known = dict(
+                zip(self.names, self.leaf.read(counters["layers"]), strict=True)
+            )
             updates = int(self.leaf.read(counters["updates"]))
             since = {n: since.get(n, 0) if n in known else updates for n in names}
             self.leaf.drop_state([counters["layers"]])

@@ -174,5 +174,10 @@ class GradientHistory:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the open file and the identities of variables."""
-        hidden = {"board": None, "_unwritten": [], "_places": {}, "held": []}
+        hidden: dict[str, Any] = {
+            "board": None,
+            "_unwritten": [],
+            "_places": {},
+            "held": [],
+        }
         return self.__dict__ | hidden

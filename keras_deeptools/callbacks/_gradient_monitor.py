@@ -120,6 +120,8 @@ class GradientMonitor(TrainingFeature):
         self.max_history = arguments.checked_count("max_history", max_history, 2, True)
         self.check_every = arguments.checked_count("check_every", check_every, 1, True)
         self._records: list[GradientRecord] = []
+        self._history: GradientHistory
+        self._detector: GradientDetector
         self._begin_run([])
 
     # In the compiled step
@@ -136,9 +138,7 @@ class GradientMonitor(TrainingFeature):
         self._records.append(record)
         return record
 
-    def adapt(
-        self, state: GradientRecord | None, leaf: Leaf
-    ) -> GradientRecord | None:
+    def adapt(self, state: GradientRecord | None, leaf: Leaf) -> GradientRecord | None:
         """Goes on with the variables that are trained now, in the same history."""
         selection = LayerSelection(self.layers, arguments.OWNER)
         held = selection.of(leaf)
