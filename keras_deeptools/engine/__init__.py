@@ -12,6 +12,7 @@ from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._grouped_update import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
@@ -41,6 +42,7 @@ __all__ = [
     "LayerCall",
     "Leaf",
     "Link",
+    "RateMultipliers",
     "Recorder",
     "Retraining",
     "Snapshot",
@@ -49,6 +51,7 @@ __all__ = [
     "batch_loss",
     "calls_of",
     "chain_of",
+    "check_rate_scales",
     "current_place",
     "exportable_draws",
     "is_attached",

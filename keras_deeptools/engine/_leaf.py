@@ -49,13 +49,17 @@ class Leaf:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.model = model
-        self.variables = list(optimizer._trainable_variables)
-        self.paths = [variable.path for variable in self.variables]
-        self.active: list[Any] = []
-        self.positions: list[int] = []
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Notes which variables the optimizer was built for."""
+        self.variables = list(self.optimizer._trainable_variables)
+        self.paths = [variable.path for variable in self.variables]
+        self.active: list[Any] = []
+        self.positions: list[int] = []
         self.snapshot: list[Any] | None = None
 
     @property
@@ -160,8 +164,9 @@ class Leaf:
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
     """The optimizers that update variables themselves, wrappers taken off."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return leaf_optimizers(optimizer.inner_optimizer)
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return leaf_optimizers(inner)
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
         return [leaf for o in optimizer.optimizers for leaf in leaf_optimizers(o)]
     return [optimizer]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._tensors import tensors
@@ -46,15 +47,15 @@ class Site:
         started: list[Session] = []
         try:
             for leaf in self.leaves:
-                session = Session(feature, leaf)
-                started.append(session)
-                self._start(session)
+                started.append(Session(feature, leaf))
+                self.start(started[-1])
         except BaseException:
             self.remove(started)
             raise
         return started
 
-    def _start(self, session: Session) -> None:
+    def start(self, session: Session) -> None:
+        """Starts a feature on one optimizer."""
         leaf = session.leaf
         known = len(leaf.state)
         owner = type(session.feature).__name__
@@ -207,10 +208,20 @@ class Site:
 
     # Wrapping and unwrapping
 
+    def join(self, leaf: Leaf) -> None:
+        """Takes in an optimizer that was built after the others."""
+        self.leaves.append(leaf)
+        self._enter(leaf)
+        self._wrap_files(leaf.optimizer)
+
+    def _enter(self, leaf: Leaf) -> None:
+        hold_seam(leaf.optimizer, self)
+        self._wrap_leaf(leaf)
+        leaf.optimizer.__dict__[SITE] = self
+
     def _install(self) -> None:
         for leaf in self.leaves:
-            self._wrap_leaf(leaf)
-            leaf.optimizer.__dict__[SITE] = self
+            self._enter(leaf)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
@@ -236,6 +247,7 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
