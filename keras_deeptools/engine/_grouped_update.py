@@ -194,7 +194,7 @@ class _Group:
 def _groups(
     leaf: Any, variables: list[Any], sources: list[RateMultipliers]
 ) -> list[_Group]:
-    """Groups of variables with the same multiplier, in the order of their first ones."""
+    """Groups of variables with one multiplier, in the order of their first ones."""
     columns = [source.function(leaf, variables) for source in sources]
     groups: dict[tuple, _Group] = {}
     for position in range(len(variables)):
