@@ -3,12 +3,16 @@
 from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._discriminative_learning_rates import (
+    DiscriminativeLearningRates,
+)
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 
 __all__ = [
+    "DiscriminativeLearningRates",
     "InferenceMode",
     "LayerGroup",
     "LayerGroups",
