@@ -3,6 +3,9 @@
 from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._discriminative_learning_rates import (
+    DiscriminativeLearningRates,
+)
 from keras_deeptools.transfer._fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to
@@ -12,6 +15,7 @@ from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 
 __all__ = [
+    "DiscriminativeLearningRates",
     "FineTuning",
     "FineTuningPhase",
     "InferenceMode",
