@@ -19,11 +19,13 @@ from keras_deeptools.engine._layers import (
     optimized_variables,
     trained_variables,
 )
+from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
+from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
@@ -37,11 +39,13 @@ __all__ = [
     "Capture",
     "Captured",
     "Feature",
+    "FeatureCut",
     "LayerCall",
     "Leaf",
     "Link",
     "Recorder",
     "Retraining",
+    "RowBatches",
     "Snapshot",
     "Trainability",
     "attach",
@@ -56,6 +60,7 @@ __all__ = [
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
+    "padded",
     "preserved",
     "producer",
     "retrain",

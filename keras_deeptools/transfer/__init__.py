@@ -1,18 +1,22 @@
 """Transfer learning: freezing and unfreezing what a model has learned elsewhere."""
 
 from keras_deeptools.transfer._backbone import backbone
+from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._feature_cache import cache_features
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 
 __all__ = [
+    "CachedFeatures",
     "InferenceMode",
     "LayerGroup",
     "LayerGroups",
     "backbone",
+    "cache_features",
     "check_pixels",
     "classifier",
     "freeze",
