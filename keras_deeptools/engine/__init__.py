@@ -12,6 +12,7 @@ from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._grouped_update import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
@@ -27,6 +28,7 @@ from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
+from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import reseed, seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
@@ -40,6 +42,7 @@ __all__ = [
     "Capture",
     "Captured",
     "Feature",
+    "FeatureCut",
     "LayerCall",
     "Leaf",
     "Link",
@@ -47,6 +50,7 @@ __all__ = [
     "RateMultipliers",
     "Recorder",
     "Retraining",
+    "RowBatches",
     "Snapshot",
     "Trainability",
     "attach",
@@ -64,6 +68,7 @@ __all__ = [
     "optimized_variables",
     "output_calls_of",
     "own_weights",
+    "padded",
     "preserved",
     "producer",
     "reseed",

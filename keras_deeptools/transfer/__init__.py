@@ -1,11 +1,13 @@
 """Transfer learning: freezing and unfreezing what a model has learned elsewhere."""
 
 from keras_deeptools.transfer._backbone import backbone
+from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
+from keras_deeptools.transfer._feature_cache import cache_features
 from keras_deeptools.transfer._fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to
@@ -15,6 +17,7 @@ from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 
 __all__ = [
+    "CachedFeatures",
     "DiscriminativeLearningRates",
     "FineTuning",
     "FineTuningPhase",
@@ -22,6 +25,7 @@ __all__ = [
     "LayerGroup",
     "LayerGroups",
     "backbone",
+    "cache_features",
     "check_pixels",
     "classifier",
     "fine_tune",
