@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
+from keras_deeptools.engine import check_rate_scales
 from keras_deeptools.transfer._chosen_loss import chosen_loss
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
@@ -26,29 +27,26 @@ def compiled_for(
     Raises:
         ValueError: If there is no loss and none can be told. Nothing has been changed.
     """
-    given = [each for each in (optimizer, loss, metrics) if each is not None]
-    if model.compiled:
-        if getattr(model, "optimizer", None) is None and optimizer is None:
-            optimizer = _default_optimizer()
-        elif not given:
-            return
-        model.compile(
-            optimizer=model.optimizer if optimizer is None else optimizer,
-            loss=loss,
-            metrics=metrics,
-            run_eagerly=model.run_eagerly,
-            steps_per_execution=model.steps_per_execution,
-            jit_compile=model.jit_compile,
-        )
+    compiled = model.compiled
+    if optimizer is None:
+        optimizer = getattr(model, "optimizer", None) or _default_optimizer()
+    optimizer = keras.optimizers.get(optimizer)
+    check_rate_scales(optimizer, OWNER)
+    if compiled:
+        if optimizer is not model.optimizer or loss is not None or metrics is not None:
+            model.compile(
+                optimizer=optimizer,
+                loss=loss,
+                metrics=metrics,
+                run_eagerly=model.run_eagerly,
+                steps_per_execution=model.steps_per_execution,
+                jit_compile=model.jit_compile,
+            )
         return
     if loss is None:
         loss = chosen_loss(OWNER, model, _some_targets(data))
         metrics = ["accuracy"] if metrics is None else metrics
-    model.compile(
-        optimizer=_default_optimizer() if optimizer is None else optimizer,
-        loss=loss,
-        metrics=metrics,
-    )
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
 
 
 def _default_optimizer() -> keras.optimizers.Optimizer:

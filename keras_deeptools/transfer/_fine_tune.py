@@ -19,7 +19,14 @@ from keras_deeptools.engine import seeded
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
-from keras_deeptools.transfer._fine_tuning_data import FineTuningData, ready_data
+from keras_deeptools.transfer._fine_tuning_arguments import (
+    check_model,
+    checked_callbacks,
+    checked_rate,
+    run_entries,
+    takes_pixels,
+)
+from keras_deeptools.transfer._fine_tuning_data import ready_data
 from keras_deeptools.transfer._fine_tuning_plan import (
     OWNER,
     first_of_head,
@@ -31,7 +38,6 @@ from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
 from keras_deeptools.transfer._run_facts import check_same, described, shapes_of
-from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
 
 def fine_tune(
@@ -65,21 +71,113 @@ def fine_tune(
     seed: int | None = None,
     verbose: str | int = "auto",
 ) -> FineTuning:
-    """Fine-tunes a pretrained model: its new head first, then all layers.
+    """Fine-tunes a pretrained model: first its head, then all layers.
 
-    TODO
+    While the body is frozen, the new head learns with one 1cycle up to `learning_rate`.
+    Then all layers train with another one up to half of it: the head at this rate, the
+    groups before it at ever smaller ones, down to a hundredth. This is fastai's
+    `fine_tune`; Keras' own way, to compile again with one small rate, loses the
+    optimizer's memory. The same is written by hand with `freeze_to`,
+    `DiscriminativeLearningRates` and `OneCycleScheduler`, and gives the same weights.
+
+    Epochs are numbered through both phases, which are two `fit`s to callbacks. At the
+    end, and also when an error or Ctrl-C ends it, the model has the weights of the best
+    epoch, what has been trained last stays unfrozen, and the optimizer its own rate.
+    With a `directory` the same call goes on after an interruption, from the last
+    complete epoch, and ends with the same weights as if nothing had happened; callbacks
+    of yours start afresh. After its end it gives the same result again.
 
     Args:
-        model: `keras.Model`.
+        model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
+            it keeps its optimizer, losses and metrics, unless others are given. If its
+            only input is called "pixels", as `backbone` makes it, `check_pixels` looks
+            at `x`.
+        x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`, a `DataLoader` or a generator.
+        y: Targets, where `x` is arrays.
+        epochs: Int >= 1. Epochs in which all layers train.
+        frozen_epochs: Int >= 0. Epochs before, in which the head trains alone.
+        learning_rate: Float > 0, or the result of `find_learning_rate`.
+        rate_ratio: Float >= 1. The rate of the head over that of the first group, in
+            the second phase; the groups between them lie on a geometric scale. Not used
+            with an optimizer that is a `DiscriminativeLearningRates`.
+        optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
+            of 0.01.
+        loss: As in `compile`. None: the model's own. If it is not compiled, it must end
+            in softmax (then it is a categorical cross-entropy, sparse for integers) or
+            sigmoid (binary cross-entropy), and `metrics` are the accuracy.
+        metrics: As in `compile`. None: the model's own.
+        groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
+        head: Int or str. Number or name of the first group of the head; what comes
+            after it belongs to the head, too.
+        batch_norm: What BatchNormalization layers before the head do in the second
+            phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
+        batch_size: Int >= 1, rows in a batch of arrays; None: 32.
+        validation_data: As in `fit`.
+        validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
+            validate on.
+        validation_steps: As in `fit`.
+        steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
+            unknown length, as 1cycle needs the number of updates.
+        class_weight: As in `fit`.
+        sample_weight: As in `fit`, where `x` is arrays.
+        shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
+            new order in each epoch. It depends on `seed` and the epoch alone.
+        callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase;
+            give `CSVLogger` `append=True`.
+        monitor: Str, what tells which epoch is best. None: `"val_loss"`, or `"loss"`
+            without validation.
+        mode: `"min"`, `"max"`, or `"auto"`, where the name of `monitor` tells.
+        restore_best: Bool. Whether the model gets the weights of the best epoch at the
+            end, rather than those of the last.
+        directory: Path of a folder for the state after each epoch and the best weights,
+            or None to keep the latter in memory. Every file in it is written as a whole
+            or not at all. A call with other arguments, model or shapes of data in the
+            same folder is an error. Needs data that can be read again; a
+            `tf.data.Dataset` must not shuffle by itself.
+        seed: Int >= 0 or None. The order of rows and all other random numbers come from
+            it, but those of layers that have seeds of their own, as Keras' have. None
+            takes one from Python's random state. No other random state moves.
+        verbose: `"auto"`, 0 (silent), 1 (progress bars that name the phase) or 2 (a
+            line for each epoch).
+
+    Returns:
+        `FineTuning`, a history of both phases; print it.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, the model has no body and head, the
+            loss cannot be told, or `directory` is that of another call. Nothing has
+            been trained then.
 
     Example:
 
-    >>> 1
-    1
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import fine_tune
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(8, "relu", name="body"),
+    ...         keras.layers.Dense(2, "softmax", name="head"),
+    ...     ]
+    ... )
+    >>> x = np.random.default_rng(0).normal(size=(32, 4))
+    >>> y = (x[:, 0] > 0).astype("int64")
+    >>> tuned = fine_tune(model, x, y, epochs=2, validation_split=0.25, verbose=0)
+    >>> tuned.epoch, len(tuned.history["val_accuracy"])
+    ([0, 1, 2], 3)
+    >>> [(phase.name, phase.num_trainable) for phase in tuned.phases]
+    [('head', 18), ('all layers', 58)]
+
+    Reference:
+        Howard & Ruder, 2018, section 3. https://arxiv.org/abs/1801.06146. Howard &
+        Gugger, 2020, section 2.1 (fastai). https://arxiv.org/abs/2002.04688. Other
+        than in fastai, batch normalization stays frozen, and rates end at the first one
+        over 10,000.
     """
     epochs = checked_count(OWNER, "epochs", epochs)
     frozen_epochs = checked_count(OWNER, "frozen_epochs", frozen_epochs, minimum=0)
-    rate = _checked_rate(learning_rate)
+    rate = checked_rate(learning_rate)
     ratio = checked_float(OWNER, "rate_ratio", rate_ratio, at_least=1)
     checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
     checked_option(OWNER, "mode", mode, ("auto", "min", "max"))
@@ -88,7 +186,7 @@ def fine_tune(
     checked_seed(OWNER, seed)
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(message(OWNER, "verbose", '"auto", 0, 1 or 2', verbose))
-    _check_model(model)
+    check_model(model)
     if not isinstance(groups, LayerGroups):
         groups = layer_groups(model, groups)
     first = first_of_head(groups, head)
@@ -115,8 +213,8 @@ def fine_tune(
     if monitor is None:
         monitor = "loss" if data.validation is None else "val_loss"
     rising = rises(monitor, mode)
-    entries = _entries(directory, data)
-    if _takes_pixels(model) and not data.one_pass:
+    entries = run_entries(directory, data)
+    if takes_pixels(model) and not data.one_pass:
         check_pixels(x)
     compiled_for(model, data, optimizer, loss, metrics)
     facts = {
@@ -156,55 +254,10 @@ def fine_tune(
         seed=drawn,
         shuffled=shuffle,
         restore_best=restore_best,
-        callbacks=_checked_callbacks(callbacks),
+        callbacks=checked_callbacks(callbacks),
         class_weight=class_weight,
         validation_steps=validation_steps,
         verbose=1 if verbose == "auto" else int(verbose),
     )
     with seeded(drawn):
         return run.train()
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise TypeError(message(OWNER, "model", "a `keras.Model`", model))
-    if not model.built:
-        remedy = "Give it an Input, or call it on a batch of data, first."
-        raise ValueError(message(OWNER, "model", "built", model.name, remedy))
-
-
-def _checked_rate(value: Any) -> float:
-    """The rate, or the suggestion of a range test."""
-    if not isinstance(value, str | bool) and hasattr(value, "__float__"):
-        value = float(value)
-    return checked_float(OWNER, "learning_rate", value, above=0)
-
-
-def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, keras.callbacks.Callback):
-        return [callbacks]
-    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [None]
-    if not all(isinstance(each, keras.callbacks.Callback) for each in listed):
-        rule = "a list of `keras.callbacks.Callback`"
-        raise TypeError(message(OWNER, "callbacks", rule, callbacks))
-    return listed
-
-
-def _entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:
-    if directory is None:
-        return RunMemory()
-    if not isinstance(directory, str | Path):
-        raise TypeError(message(OWNER, "directory", "a path or None", directory))
-    if data.one_pass:
-        rule = "None where `x` is a generator, which cannot be read from its start"
-        remedy = "Give a `keras.utils.PyDataset`."
-        raise ValueError(message(OWNER, "directory", rule, str(directory), remedy))
-    return RunFiles(Path(directory))
-
-
-def _takes_pixels(model: keras.Model) -> bool:
-    """Whether the model begins as `backbone` begins."""
-    inputs = getattr(model, "inputs", None) or []
-    return [tensor.name for tensor in inputs] == ["pixels"]

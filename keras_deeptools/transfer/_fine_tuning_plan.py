@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,6 +62,10 @@ class PlannedPhase:
         still = [s.layer for s in self.states if not s.trains and not s.weights]
         known = [x for x in still if type(x).__module__.startswith("keras.")]
         return {id(variable) for layer in known for variable in layer.weights}
+
+    def rate_multipliers(self, optimizer: Any, variables: list[Any]) -> list[float]:
+        """What the rates of variables are multiplied by."""
+        return [self.multipliers.get(id(variable), 1.0) for variable in variables]
 
     def scheduler(self) -> OneCycleScheduler:
         """The learning rate over the epochs of the phase."""

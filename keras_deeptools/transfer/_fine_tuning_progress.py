@@ -18,7 +18,16 @@ from keras_deeptools.transfer._model_arrays import (
 )
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
-RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1_score", "iou", "r2_score")
+RISING = (
+    "accuracy",
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "f1_score",
+    "iou",
+    "r2_score",
+)
 """Ends of the names of metrics that are better the larger they are."""
 
 

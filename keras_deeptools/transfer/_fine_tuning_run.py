@@ -1,13 +1,17 @@
 """The training of all phases, in a way that can go on after an interruption."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_deeptools.engine import kept_values, reseed, retrain
+from keras_deeptools.engine import RateMultipliers, kept_values, reseed, retrain
+from keras_deeptools.transfer._discriminative_learning_rates import (
+    DiscriminativeLearningRates,
+)
 from keras_deeptools.transfer._epoch_feed import begin_epoch
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
@@ -82,18 +86,8 @@ class FineTuningRun:
         try:
             resumed = self.progress.now.phase if self.progress.resumed else -1
             for position, phase in enumerate(self.phases):
-                self._enter(phase)
-                if position < resumed:
-                    continue
-                if position == resumed:
-                    self.progress.take_up()
-                    if self.progress.now.left:
-                        continue
-                else:
-                    self.progress.enter(position)
-                with kept_values(self.model):
-                    self._fit(phase)
-                self.progress.leave(phase)
+                with self._entered(phase):
+                    self._train_phase(position, resumed)
         except BaseException as error:
             error.add_note(self._last_words())
             raise
@@ -102,11 +96,36 @@ class FineTuningRun:
                 restored = self.progress.restore_best()
         return self._result(restored)
 
-    def _enter(self, phase: PlannedPhase) -> None:
-        """Freezes and unfreezes, with the optimizer following."""
-        retrain(self.model, phase.states, OWNER)
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+    def _train_phase(self, position: int, resumed: int) -> None:
+        """Trains what is left of a phase that has been entered."""
+        if position == resumed:
+            self.progress.take_up()
+        elif position > resumed:
+            self.progress.enter(position)
+        if position < resumed or self.progress.now.left:
+            return
+        phase = self.phases[position]
+        with kept_values(self.model):
+            self._fit(phase)
+        self.progress.leave(phase)
+
+    @contextlib.contextmanager
+    def _entered(self, phase: PlannedPhase) -> Iterator[None]:
+        """Freezes and unfreezes, and gives groups their rates inside the block."""
+        optimizer = self.model.optimizer
+        rates = RateMultipliers(phase.rate_multipliers)
+        own_rates = isinstance(optimizer, DiscriminativeLearningRates)
+        if not own_rates:
+            rates.join(optimizer, OWNER)
+        try:
+            retrain(self.model, phase.states, OWNER)
+            if not optimizer.built:
+                optimizer.build(self.model.trainable_variables)
+            yield
+        finally:
+            if not own_rates:
+                rates.leave(optimizer)
+                self.model.train_function = None
 
     def _fit(self, phase: PlannedPhase) -> None:
         now = self.progress.now

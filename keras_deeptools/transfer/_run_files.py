@@ -51,10 +51,11 @@ class RunFiles:
     def write(self, name: str, arrays: dict[str, np.ndarray], facts: dict) -> None:
         """Puts an entry in the place of one of that name."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        text = np.frombuffer(json.dumps(facts).encode(), "uint8")
+        entry: dict[str, Any] = {f"array/{key}": value for key, value in arrays.items()}
+        entry["facts"] = np.frombuffer(json.dumps(facts).encode(), "uint8")
         unfinished = self._directory / f"{name}.npz.unfinished"
         with open(unfinished, "wb") as file:
-            np.savez(file, facts=text, **{f"array/{k}": v for k, v in arrays.items()})
+            np.savez(file, **entry)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, self._path(name))
