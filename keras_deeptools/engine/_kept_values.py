@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_deeptools.engine._site import SITE
 from keras_deeptools.engine._snapshot import Snapshot
 from keras_deeptools.engine._tensors import tensors
 
@@ -37,6 +38,7 @@ def kept_values(model: keras.Model) -> Iterator[None]:
     except BaseException:
         tensors.synchronize(model)
         if snapshot is not None and _lost(model):
+            _detach_all(model)
             snapshot.restore()
         raise
 
@@ -46,3 +48,11 @@ def _lost(model: keras.Model) -> bool:
     variables = [*model.variables, *model.optimizer.variables]
     values = [variable._value for variable in variables]
     return any(value is None or value.is_deleted() for value in values)
+
+
+def _detach_all(model: keras.Model) -> None:
+    """Takes off what is attached, although its variables have no values either."""
+    site = vars(model.optimizer).get(SITE)
+    for attachment in [] if site is None else list(site.attachments):
+        with contextlib.suppress(RuntimeError, TypeError, ValueError):
+            attachment.detach()

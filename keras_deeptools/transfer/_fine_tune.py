@@ -21,6 +21,7 @@ from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
 from keras_deeptools.transfer._fine_tuning_arguments import (
     check_model,
+    checked_groups,
     checked_callbacks,
     checked_rate,
     run_entries,
@@ -35,7 +36,6 @@ from keras_deeptools.transfer._fine_tuning_plan import (
 from keras_deeptools.transfer._fine_tuning_progress import KeptProgress, rises
 from keras_deeptools.transfer._fine_tuning_run import FineTuningRun
 from keras_deeptools.transfer._layer_group import LayerGroups
-from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
 from keras_deeptools.transfer._run_facts import check_same, described, shapes_of
 
@@ -187,12 +187,11 @@ def fine_tune(
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(message(OWNER, "verbose", '"auto", 0, 1 or 2', verbose))
     check_model(model)
-    if not isinstance(groups, LayerGroups):
-        groups = layer_groups(model, groups)
-    first = first_of_head(groups, head)
+    found = checked_groups(model, groups)
+    first = first_of_head(found, head)
     phases = planned_phases(
         model,
-        groups,
+        found,
         first,
         epochs=epochs,
         frozen_epochs=frozen_epochs,
@@ -215,14 +214,14 @@ def fine_tune(
     rising = rises(monitor, mode)
     entries = run_entries(directory, data)
     if takes_pixels(model) and not data.one_pass:
-        check_pixels(x)
+        check_pixels(data.inputs)
     compiled_for(model, data, optimizer, loss, metrics)
     facts = {
         "epochs": epochs,
         "frozen_epochs": frozen_epochs,
         "learning_rate": rate,
         "rate_ratio": ratio,
-        "groups": [len(group.layers) for group in groups],
+        "groups": [len(group.layers) for group in found],
         "head": first,
         "batch_norm": batch_norm,
         "batch_size": data.batch_size,

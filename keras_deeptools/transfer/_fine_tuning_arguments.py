@@ -6,8 +6,11 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.engine import layers_of
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER
+from keras_deeptools.transfer._layer_group import LayerGroups
+from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
 
@@ -18,6 +21,20 @@ def check_model(model: Any) -> None:
     if not model.built:
         remedy = "Give it an Input, or call it on a batch of data, first."
         raise ValueError(message(OWNER, "model", "built", model.name, remedy))
+
+
+def checked_groups(model: keras.Model, groups: Any) -> LayerGroups:
+    """The layer groups of a model, found or given."""
+    if not isinstance(groups, LayerGroups):
+        return layer_groups(model, groups)
+    own = {id(layer) for layer, _ in layers_of(model)}
+    for group in groups:
+        for layer in group.layers:
+            if id(layer) not in own:
+                rule = "layer groups of the model"
+                name = f"{layer.name!r}, which is not in it"
+                raise ValueError(message(OWNER, "groups", rule, name))
+    return groups
 
 
 def checked_rate(value: Any) -> float:

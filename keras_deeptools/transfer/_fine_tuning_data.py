@@ -44,6 +44,13 @@ class FineTuningData:
         """Whether the data can be read only once."""
         return isinstance(self.source, Iterator)
 
+    @property
+    def inputs(self) -> Any:
+        """The first input, as an array or in the batches of other data."""
+        if self.arrays is None:
+            return self.source
+        return keras.tree.flatten(self.arrays[0])[0]
+
     def feed(self, arrays: tuple | None, seed: int | None) -> Any:
         """What `fit` takes as `x`; `seed` is None for the order that data have."""
         if arrays is not None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.transfer._fine_tuning_plan import OWNER, PlannedPhase
@@ -123,7 +124,8 @@ class KeptProgress:
         now.trained[-1] += 1
         now.stopped = stopped
         for name, value in logs.items():
-            now.history.setdefault(name, []).append(float(value))
+            number = np.asarray(value).tolist()
+            now.history.setdefault(name, []).append(number)
         value = float(logs[self.monitor])
         if self._is_better(value):
             now.best_epoch, now.best_value = epoch, value
