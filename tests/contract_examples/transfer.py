@@ -7,8 +7,14 @@ import keras
 from keras_deeptools import transfer
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.transfer.GradualUnfreezing": lambda: transfer.GradualUnfreezing(
+        epochs=1, start=0
+    ),
     "keras_deeptools.transfer.InferenceMode": lambda: transfer.InferenceMode(
         keras.layers.Dense(4)
+    ),
+    "keras_deeptools.transfer.UnfreezingPhase": lambda: transfer.UnfreezingPhase(
+        0, 0, "head", 1, 10
     ),
 }
 

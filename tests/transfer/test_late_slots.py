@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import freeze, unfreeze
-from transfer.two_branches import optimizers, step, train, two_branches, values
+from transfer.two_branches import optimizers, step, two_branches, values
 
 of = keras.optimizers
 MAKERS = optimizers() | {
