@@ -3,14 +3,16 @@
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._own_steps import births_of, own_count, own_rate
 from keras_deeptools.engine._tensors import tensors
 
 SEAM = "_keras_deeptools_grouped_update"
@@ -153,7 +155,7 @@ def _wrap(leaf: Any) -> None:
     def _backend_update_step(
         grads: Any, trainable_variables: Any, learning_rate: Any
     ) -> None:
-        groups = _groups(leaf, trainable_variables, _sources(leaf))
+        groups = _groups(leaf, trainable_variables, _sources(leaf), births_of(leaf))
         if _all_as_is(groups):
             update(grads, trainable_variables, learning_rate)
         else:
@@ -178,10 +180,14 @@ def _sources(leaf: Any) -> list[RateMultipliers]:
 
 @dataclass(frozen=True)
 class _Group:
-    """The positions of the variables that share a multiplier; None: the rate as is."""
+    """The positions of the variables that share a multiplier; None: the rate as is.
+
+    They also share the count of updates before they began to train.
+    """
 
     multiplier: Any
     positions: list[int]
+    birth: int = 0
 
     def of(self, items: list[Any]) -> list[Any]:
         return [items[position] for position in self.positions]
@@ -192,24 +198,28 @@ class _Group:
 
 
 def _groups(
-    leaf: Any, variables: list[Any], sources: list[RateMultipliers]
+    leaf: Any,
+    variables: list[Any],
+    sources: list[RateMultipliers],
+    births: Mapping[int, int] = MappingProxyType({}),
 ) -> list[_Group]:
-    """Groups of variables with one multiplier, in the order of their first ones."""
+    """Groups of variables with one multiplier and birth, those born first last."""
     columns = [source.function(leaf, variables) for source in sources]
     groups: dict[tuple, _Group] = {}
     for position in range(len(variables)):
         factors = [column[position] for column in columns]
         number = math.prod(f for f in factors if isinstance(f, (int, float)))
         scalars = [f for f in factors if not isinstance(f, (int, float))]
-        key = (number, *map(id, scalars))
+        birth = births.get(id(variables[position]), 0)
+        key = (birth, number, *map(id, scalars))
         if key not in groups:
-            groups[key] = _Group(_product(number, scalars), [])
+            groups[key] = _Group(_product(number, scalars), [], birth)
         groups[key].positions.append(position)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda group: -group.birth)
 
 
 def _all_as_is(groups: list[_Group]) -> bool:
-    return all(group.multiplier is None for group in groups)
+    return all(group.multiplier is None and not group.birth for group in groups)
 
 
 def _product(number: float, scalars: list[Any]) -> Any:
@@ -227,7 +237,10 @@ def _update(
 ) -> None:
     """The optimizer's own update, once per group."""
     if isinstance(leaf, keras.optimizers.Adafactor):
-        _update_then_scale(update, groups, grads, variables, learning_rate)
+        for birth in {group.birth: None for group in groups}:
+            born = [group for group in groups if group.birth == birth]
+            with own_count(leaf, birth):
+                _update_then_scale(update, born, grads, variables, learning_rate)
         return
     advancing = _advancing(leaf) if len(groups) > 1 else []
     before = [tensors.current(variable) for variable in advancing]
@@ -235,7 +248,9 @@ def _update(
         if number:
             for variable, value in zip(advancing, before, strict=True):
                 variable.assign(value)
-        update(group.of(grads), group.of(variables), group.rate(learning_rate))
+        with own_count(leaf, group.birth):
+            rate = own_rate(leaf, group.birth, group.rate(learning_rate))
+            update(group.of(grads), group.of(variables), rate)
 
 
 def _advancing(leaf: Any) -> list[Any]:
@@ -259,7 +274,10 @@ def _update_then_scale(
     """For an optimizer that caps its rate, so that groups at the cap differ, too."""
     scaled = [group for group in groups if group.multiplier is not None]
     before = [[tensors.current(v) for v in group.of(variables)] for group in scaled]
-    update(grads, variables, learning_rate)
+    every = replace(
+        groups[0], positions=[p for group in groups for p in group.positions]
+    )
+    update(every.of(grads), every.of(variables), learning_rate)
     for group, values in zip(scaled, before, strict=True):
         for variable, value in zip(group.of(variables), values, strict=True):
             factor = ops.cast(group.multiplier, variable.dtype)

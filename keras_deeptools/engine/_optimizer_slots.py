@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._births import Births
 from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._tensors import tensors
 
@@ -24,6 +25,7 @@ class OptimizerMemory:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
+        self.births = Births(optimizer)
         self._slots: list[tuple[Any, str, Slots]] = []
         self._scalars: list[tuple[Any, str, Any]] = []
         for part in optimizer_parts(optimizer):
@@ -71,7 +73,8 @@ class OptimizerMemory:
 def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
     """Builds the optimizer anew for `variables`, with the slots of those it knew.
 
-    New slots are as in a fresh optimizer; new moving averages start at the weights.
+    New slots are as in a fresh optimizer, and so is the count of updates that it sees
+    for their variables; new moving averages start at the weights.
 
     Args:
         optimizer: Built Keras optimizer.
@@ -94,9 +97,11 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
             ):
                 if average is not None:
                     average.assign(keras.ops.copy(variable))
-    if earlier is not None and earlier.optimizer is optimizer:
-        earlier.put_back()
+    known = earlier if earlier and earlier.optimizer is optimizer else None
+    if known is not None:
+        known.put_back()
     memory.put_back()
+    memory.births.put_back(known and known.births)
 
 
 def check_rebuildable(optimizer: Any, owner: str) -> None:

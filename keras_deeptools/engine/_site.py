@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
@@ -38,6 +39,7 @@ class Site:
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
         self._hidden = False
+        self._note = Note("features")
         self._replaced: list[tuple[Any, str, Any]] = []
 
     def add(self, feature: Any) -> list[Session]:
@@ -222,6 +224,8 @@ class Site:
     def _install(self) -> None:
         for leaf in self.leaves:
             self._enter(leaf)
+        # What else is noted in files lies beneath, and may come and go.
+        hold_note(self.optimizer, self._note)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
@@ -250,6 +254,7 @@ class Site:
             leaf.optimizer.__dict__.pop(SITE, None)
             release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
+        release_note(self.optimizer, self._note)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
         name = name or method.__name__

@@ -12,18 +12,22 @@ from keras_deeptools.transfer._fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
+from keras_deeptools.transfer._gradual_unfreezing import GradualUnfreezing
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 
 __all__ = [
     "CachedFeatures",
     "DiscriminativeLearningRates",
     "FineTuning",
     "FineTuningPhase",
+    "GradualUnfreezing",
     "InferenceMode",
     "LayerGroup",
     "LayerGroups",
+    "UnfreezingPhase",
     "backbone",
     "cache_features",
     "check_pixels",

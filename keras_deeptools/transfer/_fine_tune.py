@@ -21,8 +21,8 @@ from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
 from keras_deeptools.transfer._fine_tuning_arguments import (
     check_model,
-    checked_groups,
     checked_callbacks,
+    checked_groups,
     checked_rate,
     run_entries,
     takes_pixels,

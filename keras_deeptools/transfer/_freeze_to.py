@@ -101,30 +101,39 @@ def states_after(
     return states
 
 
+def checked_position(
+    owner: str, argument: str, groups: LayerGroups, group: int | str
+) -> int:
+    """The number of a group, counted from 0, or an error that lists those there are.
+
+    Args:
+        owner: Str. Who is named in errors.
+        argument: Str. Which argument is named in errors.
+        groups: `LayerGroups`.
+        group: Int or str.
+    """
+    rule = "the number or name of a layer group"
+    remedy = listed(f"{number} {name!r}" for number, name in enumerate(groups.names))
+    if isinstance(group, str):
+        if group in groups.names:
+            return groups.names.index(group)
+    elif isinstance(group, bool) or not isinstance(group, Integral):
+        raise TypeError(message(owner, argument, rule, group, remedy))
+    elif -len(groups) <= group < len(groups):
+        return int(group) % len(groups)
+    raise ValueError(message(owner, argument, rule, group, remedy))
+
+
 def _layers_before(
     groups: LayerGroups, group: int | str | LayerGroup
 ) -> list[keras.Layer]:
     layers = [layer for one in groups for layer in one.layers]
-    first = _found(groups, group).layers[0]
+    if not isinstance(group, LayerGroup):
+        position = checked_position("freeze_to", "group", groups, group)
+        return [layer for one in groups.groups[:position] for layer in one.layers]
     for position, layer in enumerate(layers):
-        if layer is first:
+        if layer is group.layers[0]:
             return layers[:position]
-    received = group.name if isinstance(group, LayerGroup) else group
     remedy = "Take it from `layer_groups` of this model."
     rule = "a layer group of the model"
-    raise ValueError(message("freeze_to", "group", rule, received, remedy))
-
-
-def _found(groups: LayerGroups, group: int | str | LayerGroup) -> LayerGroup:
-    rule = "the number or name of a layer group, or a `LayerGroup`"
-    remedy = listed(f"{number} {name!r}" for number, name in enumerate(groups.names))
-    if isinstance(group, LayerGroup):
-        return group
-    if isinstance(group, str):
-        if group in groups.names:
-            return groups[group]
-    elif isinstance(group, bool) or not isinstance(group, Integral):
-        raise TypeError(message("freeze_to", "group", rule, group, remedy))
-    elif -len(groups) <= group < len(groups):
-        return groups[int(group)]
-    raise ValueError(message("freeze_to", "group", rule, group, remedy))
+    raise ValueError(message("freeze_to", "group", rule, group.name, remedy))
