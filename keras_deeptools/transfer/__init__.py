@@ -4,7 +4,7 @@ from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
-from keras_deeptools.transfer._feature_cache import cache_features
+from keras_deeptools.transfer._feature_cache import cache_features, caching_obstacle
 from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
@@ -17,6 +17,7 @@ __all__ = [
     "LayerGroups",
     "backbone",
     "cache_features",
+    "caching_obstacle",
     "check_pixels",
     "classifier",
     "freeze",
