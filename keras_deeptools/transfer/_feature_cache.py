@@ -140,7 +140,7 @@ def caching_obstacle(model: keras.Model, views: int = 1) -> str | None:
     except ValueError:
         return (
             f"{OWNER}: `model` must have a graph: be functional, or a Sequential that "
-            f"is built. Received: {name}. Call the subclassed part as a layer inside of a "
+            f"is built. Received: {name}. Call the subclassed part as a layer of a "
             "functional model, or use `model.fit`."
         )
     if not cut.is_random and cut.blocking:
