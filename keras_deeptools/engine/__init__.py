@@ -23,6 +23,7 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._place import current_place
+from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
@@ -48,6 +49,7 @@ __all__ = [
     "LayerCall",
     "Leaf",
     "Link",
+    "PooledOutputs",
     "Recorder",
     "Retraining",
     "RowBatches",
