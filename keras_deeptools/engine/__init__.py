@@ -13,6 +13,7 @@ from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
+from keras_deeptools.engine._feature_pass import FeaturePass
 from keras_deeptools.engine._grouped_update import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
@@ -25,15 +26,18 @@ from keras_deeptools.engine._layers import (
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
+from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import reseed, seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
+from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
 
 __all__ = [
     "Attachment",
@@ -43,10 +47,13 @@ __all__ = [
     "Captured",
     "Feature",
     "FeatureCut",
+    "FeaturePass",
+    "FitWatch",
     "LayerCall",
     "Leaf",
     "Link",
     "OptimizerWrapper",
+    "PooledOutputs",
     "RateMultipliers",
     "Recorder",
     "Retraining",
@@ -60,6 +67,7 @@ __all__ = [
     "check_rate_scales",
     "current_place",
     "exportable_draws",
+    "fit_in_two_parts",
     "is_attached",
     "kept_values",
     "layers_of",
@@ -74,6 +82,7 @@ __all__ = [
     "reseed",
     "retrain",
     "seeded",
+    "step_config",
     "stochastic_layers",
     "submodel",
     "tensors",

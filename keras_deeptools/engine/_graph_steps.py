@@ -24,6 +24,7 @@ class Step:
     operation: Any
     inputs: list[Slot]
     outputs: list[Slot]
+    arguments: Any = None
 
 
 class Steps:
@@ -120,7 +121,8 @@ def _flatten(
             if nested is None or id(node.operation) not in entered:
                 names.update(zip(outputs, outputs, strict=True))
                 run = _calling(node)
-                steps.append(Step(run, node.operation, inputs, outputs))
+                given = (node.arguments.args, node.arguments.kwargs)
+                steps.append(Step(run, node.operation, inputs, outputs, given))
                 continue
             inner = _flatten(
                 nested, inputs, steps, names, numbers, entered, _arguments(node)

@@ -6,7 +6,7 @@ import keras
 
 from keras_deeptools.engine._stochastic import stochastic_layers
 
-FROM_RATES = (
+RATED = (
     keras.layers.Dropout,
     keras.layers.AlphaDropout,
     keras.layers.GaussianDropout,
@@ -15,8 +15,11 @@ FROM_RATES = (
     keras.layers.AdditiveAttention,
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
+    keras.layers.LSTMCell,
+    keras.layers.GRUCell,
+    keras.layers.SimpleRNNCell,
 )
-"""Layers that may hold a generator without drawing from it."""
+"""Layers whose generator serves their dropout only, which may be off."""
 
 
 def changes_in_training(layer: keras.Layer) -> bool:
@@ -35,9 +38,9 @@ def changes_in_training(layer: keras.Layer) -> bool:
             return True
         if id(inner) in quiet:
             continue
-        if isinstance(inner, keras.layers.BatchNormalization) and inner._trainable:
-            return True
         if isinstance(inner, keras.layers.SpectralNormalization):
+            return True
+        if isinstance(inner, keras.layers.BatchNormalization) and inner._trainable:
             return True
     return False
 
@@ -45,25 +48,32 @@ def changes_in_training(layer: keras.Layer) -> bool:
 def draws_in_training(layer: keras.Layer) -> bool:
     """Whether the layer draws random numbers in training.
 
-    Dropout, noise, augmentation; and layers of the user's own that hold a generator. A
-    layer that draws without one cannot be seen.
+    Dropout, noise and augmentation, and layers of the user's own that hold a
+    `SeedGenerator`. One that draws without cannot be told from others.
 
     Args:
         layer: `keras.Layer`, for instance a model.
     """
     quiet = _at_inference(layer)
     dropping = {id(each) for each in stochastic_layers(layer)}
-    for inner in layer._flatten_layers():
-        if id(inner) in quiet and not getattr(inner, "stochastic_inference", False):
-            continue
-        if id(inner) in dropping:
-            return True
-        if inner._seed_generators and not isinstance(inner, FROM_RATES):
-            if not _is_cell_at_rest(inner):
-                return True
-        if "StochasticDepth" in type(inner).__name__:
-            return True
-    return False
+    return any(
+        id(inner) in dropping
+        or (bool(inner._seed_generators) and not isinstance(inner, RATED))
+        or "StochasticDepth" in type(inner).__name__
+        for inner in layer._flatten_layers()
+        if id(inner) not in quiet or getattr(inner, "stochastic_inference", False)
+    )
+
+
+def generator_states(layers: list[keras.Layer]) -> list[Any]:
+    """The variables that the random generators of layers count with."""
+    found = {
+        id(generator.state): generator.state
+        for layer in layers
+        for inner in layer._flatten_layers()
+        for generator in inner._seed_generators
+    }
+    return list(found.values())
 
 
 def _at_inference(layer: keras.Layer) -> set[int]:
@@ -74,8 +84,3 @@ def _at_inference(layer: keras.Layer) -> set[int]:
         if getattr(outer, "always_at_inference", False)
         for inner in outer._flatten_layers()
     }
-
-
-def _is_cell_at_rest(layer: Any) -> bool:
-    """A recurrent cell, whose generator is for its rates of dropout only."""
-    return hasattr(layer, "recurrent_dropout")

@@ -4,10 +4,11 @@ from keras_deeptools.transfer._backbone import backbone
 from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
+from keras_deeptools.transfer._depth_probe import DepthProbe
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
-from keras_deeptools.transfer._feature_cache import cache_features
+from keras_deeptools.transfer._feature_cache import cache_features, caching_obstacle
 from keras_deeptools.transfer._fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to
@@ -20,6 +21,7 @@ from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 
 __all__ = [
     "CachedFeatures",
+    "DepthProbe",
     "DiscriminativeLearningRates",
     "FineTuning",
     "FineTuningPhase",
@@ -30,6 +32,7 @@ __all__ = [
     "UnfreezingPhase",
     "backbone",
     "cache_features",
+    "caching_obstacle",
     "check_pixels",
     "classifier",
     "fine_tune",
@@ -37,5 +40,6 @@ __all__ = [
     "freeze_to",
     "frozen",
     "layer_groups",
+    "probe_depth",
     "unfreeze",
 ]
