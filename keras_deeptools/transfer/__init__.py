@@ -17,6 +17,7 @@ from keras_deeptools.transfer._gradual_unfreezing import GradualUnfreezing
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._probe_depth import probe_depth
 from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 
 __all__ = [

@@ -55,6 +55,7 @@ def fine_tune(
     groups: LayerGroups | int | None = None,
     head: int | str = -1,
     batch_norm: str = "frozen",
+    cache: str | bool = "auto",
     batch_size: int | None = None,
     validation_data: Any = None,
     validation_split: float = 0.0,
@@ -112,6 +113,9 @@ def fine_tune(
             after it belongs to the head, too.
         batch_norm: What BatchNormalization layers before the head do in the second
             phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
+        cache: Whether the frozen layers compute only once what they make of the rows,
+            in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
+            where nothing before the head draws at random and memory suffices.
         batch_size: Int >= 1, rows in a batch of arrays; None: 32.
         validation_data: As in `fit`.
         validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
@@ -181,6 +185,8 @@ def fine_tune(
     ratio = checked_float(OWNER, "rate_ratio", rate_ratio, at_least=1)
     checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
     checked_option(OWNER, "mode", mode, ("auto", "min", "max"))
+    if cache != "auto":
+        checked_bool(OWNER, "cache", cache)
     checked_bool(OWNER, "shuffle", shuffle)
     checked_bool(OWNER, "restore_best", restore_best)
     checked_seed(OWNER, seed)
@@ -224,6 +230,7 @@ def fine_tune(
         "groups": [len(group.layers) for group in found],
         "head": first,
         "batch_norm": batch_norm,
+        "cache": cache,
         "batch_size": data.batch_size,
         "shuffle": shuffle,
         "class_weight": described(class_weight),
@@ -253,6 +260,7 @@ def fine_tune(
         seed=drawn,
         shuffled=shuffle,
         restore_best=restore_best,
+        cache=cache,
         callbacks=checked_callbacks(callbacks),
         class_weight=class_weight,
         validation_steps=validation_steps,

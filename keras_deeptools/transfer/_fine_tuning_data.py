@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_count, checked_float, message
+from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._epoch_feed import (
     ShuffledBatches,
     ShuffledRows,
@@ -51,22 +52,33 @@ class FineTuningData:
             return self.source
         return keras.tree.flatten(self.arrays[0])[0]
 
-    def feed(self, arrays: tuple | None, seed: int | None) -> Any:
-        """What `fit` takes as `x`; `seed` is None for the order that data have."""
-        if arrays is not None:
-            return ShuffledRows(arrays, self.batch_size, self.steps, seed)
-        if _has_length(self.source):
-            return ShuffledBatches(self.source, self.steps, seed)
-        return self.source
+    def fit_arguments(
+        self, seed: int | None, cached: CachedFeatures | None
+    ) -> tuple[Any, dict[str, Any]]:
+        """What `fit` takes as `x`, and what it takes besides of the data.
 
-    def fit_arguments(self) -> dict[str, Any]:
-        """What `fit` takes besides, of the data."""
-        arguments: dict[str, Any] = {"validation_data": self.validation}
-        if isinstance(self.validation, tuple):
+        Args:
+            seed: Int, or None for the order that the data have.
+            cached: `CachedFeatures` to train on in place of the data, or None.
+        """
+        validation = self.validation
+        arguments: dict[str, Any] = {"shuffle": False}
+        feed = self.source
+        if cached is not None:
+            rows = tuple(part for part in cached.rows() if part is not None)
+            feed = ShuffledRows(rows, self.batch_size, self.steps, seed)
+            if isinstance(validation, tuple):
+                found = cached.for_validation(*validation).rows()
+                validation = keras.utils.pack_x_y_sample_weight(*found)
+        elif self.arrays is not None:
+            feed = ShuffledRows(self.arrays, self.batch_size, self.steps, seed)
+        elif _has_length(self.source):
+            feed = ShuffledBatches(self.source, self.steps, seed)
+        else:
+            arguments = {"steps_per_epoch": self.steps}
+        if isinstance(validation, tuple):
             arguments["validation_batch_size"] = self.batch_size
-        if self.arrays is not None or _has_length(self.source):
-            return arguments | {"shuffle": False}
-        return arguments | {"steps_per_epoch": self.steps}
+        return feed, arguments | {"validation_data": validation}
 
     def facts(self) -> list[Any]:
         """Kinds, shapes and types of the data, ready for JSON."""

@@ -14,6 +14,8 @@ from keras_deeptools.transfer._freeze_to import states_after
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 
 OWNER = "fine_tune"
+HEAD, ALL_LAYERS = "head", "all layers"
+"""The names of the phases."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,11 @@ class PlannedPhase:
     def end(self) -> int:
         """The epoch after its last."""
         return self.first_epoch + self.num_epochs
+
+    @property
+    def freezes(self) -> bool:
+        """Whether layers are frozen in it."""
+        return self.name == HEAD
 
     @property
     def num_trainable(self) -> int:
@@ -122,7 +129,7 @@ def planned_phases(
         batch_norm: Str.
     """
     body = [layer for group in groups.groups[:first] for layer in group.layers]
-    head = LayerGroup("head", tuple(x for g in groups.groups[first:] for x in g.layers))
+    head = LayerGroup(HEAD, tuple(x for g in groups.groups[first:] for x in g.layers))
     factors = np.geomspace(1 / rate_ratio, 1.0, first + 1)
     multipliers = {
         id(variable): float(factor)
@@ -132,7 +139,7 @@ def planned_phases(
     }
     phases = [
         PlannedPhase(
-            "head",
+            HEAD,
             first_epoch=0,
             num_epochs=frozen_epochs,
             learning_rate=learning_rate,
@@ -142,7 +149,7 @@ def planned_phases(
             multipliers={},
         ),
         PlannedPhase(
-            "all layers",
+            ALL_LAYERS,
             first_epoch=frozen_epochs,
             num_epochs=epochs,
             learning_rate=learning_rate / 2,

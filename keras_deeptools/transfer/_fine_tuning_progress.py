@@ -14,6 +14,7 @@ from keras_deeptools.transfer._model_arrays import (
     Arrays,
     assign_model,
     assign_optimizer,
+    births_in,
     model_arrays,
     optimizer_arrays,
 )
@@ -43,6 +44,8 @@ class Progress:
         epoch: List of ints, the epochs that are complete.
         history: Dict of lists of floats, of these epochs.
         trained: List of ints, complete epochs of each phase.
+        cached: List of bools, whether each phase trained on cached features.
+        births: What the optimizer knows of when its variables began to train.
         best_epoch: Int or None.
         best_value: Float or None.
     """
@@ -53,6 +56,8 @@ class Progress:
     epoch: list[int] = field(default_factory=list)
     history: dict[str, list[float]] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
+    cached: list[bool] = field(default_factory=list)
+    births: Any = None
     best_epoch: int | None = None
     best_value: float | None = None
 
@@ -98,7 +103,7 @@ class KeptProgress:
     def take_up(self) -> None:
         """Puts the model and its built optimizer in the state that was resumed."""
         assign_model(self._model, self._state)
-        assign_optimizer(self._model, self._state)
+        assign_optimizer(self._model, self._state, self.now.births)
         self._state = {}
 
     @property
@@ -110,6 +115,7 @@ class KeptProgress:
         """Begins a phase."""
         self.now.phase, self.now.left, self.now.stopped = position, False, False
         self.now.trained.append(0)
+        self.now.cached.append(False)
 
     def add(
         self, phase: PlannedPhase, epoch: int, logs: dict[str, Any], stopped: bool
@@ -157,6 +163,7 @@ class KeptProgress:
         if self._entries.lasting:
             arrays = model_arrays(self._model, phase.constant)
             arrays |= optimizer_arrays(self._model)
+            self.now.births = births_in(self._model)
             self._entries.write("state", arrays, asdict(self.now))
 
     def _assign(self, name: str) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import message
 from keras_deeptools.engine import RateMultipliers, kept_values, reseed, retrain
+from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
 from keras_deeptools.transfer._epoch_feed import begin_epoch
+from keras_deeptools.transfer._feature_cache import cache_features, caching_obstacle
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER, PlannedPhase
@@ -28,19 +31,29 @@ class EpochKeeper(keras.callbacks.Callback):
         phase: `PlannedPhase`.
         feed: What `fit` reads.
         seed: Int.
+        cached: `CachedFeatures` that `feed` is made of, or None.
     """
 
     def __init__(
-        self, progress: KeptProgress, phase: PlannedPhase, feed: Any, seed: int
+        self,
+        progress: KeptProgress,
+        phase: PlannedPhase,
+        feed: Any,
+        seed: int,
+        cached: CachedFeatures | None,
     ) -> None:
         super().__init__()
         self._progress = progress
         self._phase = phase
         self._feed = feed
         self._seed = seed
+        self._cached = cached
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Makes what is drawn at random depend on seed and epoch alone."""
+        if self._cached is not None and not self._cached.is_current():
+            rule = "False where a callback changes layers that are frozen"
+            raise ValueError(message(OWNER, "cache", rule, "auto"))
         reseed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
         begin_epoch(self._feed, epoch)
 
@@ -62,6 +75,7 @@ class FineTuningRun:
         seed: Int.
         shuffled: Bool.
         restore_best: Bool.
+        cache: `"auto"` or Bool.
         callbacks: The user's callbacks.
         class_weight: As in `fit`.
         validation_steps: As in `fit`.
@@ -75,6 +89,7 @@ class FineTuningRun:
     seed: int
     shuffled: bool
     restore_best: bool
+    cache: str | bool
     callbacks: Sequence[keras.callbacks.Callback]
     class_weight: dict | None
     validation_steps: int | None
@@ -130,25 +145,50 @@ class FineTuningRun:
     def _fit(self, phase: PlannedPhase) -> None:
         now = self.progress.now
         begun = phase.first_epoch + now.trained[-1]
-        feed = self.data.feed(self.data.arrays, self.seed if self.shuffled else None)
+        cached = self._features(phase)
+        now.cached[-1] = cached is not None
+        seed = self.seed if self.shuffled else None
+        feed, arguments = self.data.fit_arguments(seed, cached)
         begin_epoch(feed, begun)
-        callbacks = [phase.scheduler(), *self.callbacks]
-        callbacks.append(EpochKeeper(self.progress, phase, feed, self.seed))
+        keeper = EpochKeeper(self.progress, phase, feed, self.seed, cached)
+        callbacks = [phase.scheduler(), *self.callbacks, keeper]
         if self.verbose:
-            total = self.phases[-1].end
-            callbacks.append(
-                PhaseProgress(phase.name, total, self.data.steps, self.verbose)
+            total, steps = self.phases[-1].end, self.data.steps
+            callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
+        feeding = contextlib.nullcontext() if cached is None else cached.feeding()
+        with feeding:
+            self.model.fit(
+                feed,
+                initial_epoch=begun,
+                epochs=begun if now.stopped else phase.end,
+                callbacks=callbacks,
+                class_weight=self.class_weight,
+                validation_steps=self.validation_steps,
+                verbose=0,
+                **arguments,
             )
-        self.model.fit(
-            feed,
-            initial_epoch=begun,
-            epochs=begun if now.stopped else phase.end,
-            callbacks=callbacks,
-            class_weight=self.class_weight,
-            validation_steps=self.validation_steps,
-            verbose=0,
-            **self.data.fit_arguments(),
-        )
+
+    def _features(self, phase: PlannedPhase) -> CachedFeatures | None:
+        """What the frozen layers make of the data, if it is to be computed once."""
+        if self.cache is False or not phase.freezes or self.progress.now.stopped:
+            return None
+        arrays = self.data.arrays
+        if self.cache == "auto" and (arrays is None or caching_obstacle(self.model)):
+            return None
+        if arrays is None:
+            rule = "'auto' or False where `x` is not arrays"
+            raise ValueError(message(OWNER, "cache", rule, self.cache))
+        try:
+            return cache_features(
+                self.model,
+                *arrays,
+                batch_size=self.data.batch_size,
+                verbose=min(self.verbose, 1),
+            )
+        except ValueError:
+            if self.cache == "auto":
+                return None
+            raise
 
     def _last_words(self) -> str:
         now = self.progress.now
@@ -172,9 +212,11 @@ class FineTuningRun:
                 trained,
                 phase.learning_rate,
                 phase.num_trainable,
-                False,
+                cached,
             )
-            for phase, trained in zip(self.phases, now.trained, strict=True)
+            for phase, trained, cached in zip(
+                self.phases, now.trained, now.cached, strict=True
+            )
         )
         return FineTuning(
             now.history,

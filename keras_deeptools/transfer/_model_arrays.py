@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._births import birth_note
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -38,14 +40,20 @@ def assign_model(model: keras.Model, arrays: Arrays) -> None:
             variable.assign(value)
 
 
-def assign_optimizer(model: keras.Model, arrays: Arrays) -> None:
-    """Sets all variables of the optimizer, which must be built."""
+def births_in(model: keras.Model) -> Any:
+    """When the optimizer began to train each variable, ready for JSON."""
+    return birth_note(model.optimizer).write()
+
+
+def assign_optimizer(model: keras.Model, arrays: Arrays, births: Any) -> None:
+    """Sets all variables of the optimizer, which must be built, and what they count."""
     store = {
         name.removeprefix("optimizer/"): value
         for name, value in arrays.items()
         if name.startswith("optimizer/")
     }
     model.optimizer.load_own_variables(store)
+    birth_note(model.optimizer).after(births)
 
 
 def _copied(variable: Any) -> np.ndarray:
