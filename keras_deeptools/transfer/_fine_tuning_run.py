@@ -151,7 +151,7 @@ class FineTuningRun:
         feed, arguments = self.data.fit_arguments(seed, cached)
         begin_epoch(feed, begun)
         keeper = EpochKeeper(self.progress, phase, feed, self.seed, cached)
-        callbacks = [phase.scheduler(), *self.callbacks, keeper]
+        callbacks = [phase.scheduler(self.model.optimizer), *self.callbacks, keeper]
         if self.verbose:
             total, steps = self.phases[-1].end, self.data.steps
             callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
