@@ -118,13 +118,13 @@ def ready_data(
     if validation_data is not None and _holds_arrays(validation_data):
         validation_data = as_arrays(tuple(validation_data))
     if not are_arrays(x):
-        for name, value, none in (
-            ("y", y, None),
-            ("sample_weight", sample_weight, None),
-            ("batch_size", batch_size, None),
-            ("validation_split", validation_split, 0.0),
+        for name, value, given in (
+            ("y", y, y is not None),
+            ("sample_weight", sample_weight, sample_weight is not None),
+            ("batch_size", batch_size, batch_size is not None),
+            ("validation_split", validation_split, fraction > 0),
         ):
-            if value is not none and value != none:
+            if given:
                 rule = f"left out where `x` is a {type(x).__name__}"
                 raise ValueError(message(OWNER, name, rule, type(value).__name__))
         available = None if steps else num_batches_of(OWNER, model, x)

@@ -1,6 +1,7 @@
 """How far a fine-tuning has come, and what it has to keep for it."""
 
 import math
+import random
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,8 +19,10 @@ from keras_deeptools.transfer._model_arrays import (
     model_arrays,
     optimizer_arrays,
 )
+from keras_deeptools.transfer._run_facts import Facts, check_same
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
+SEED = "drawn_seed"
 RISING = (
     "accuracy",
     "acc",
@@ -88,17 +91,33 @@ class KeptProgress:
         self.now = Progress()
         self._state: Arrays = {}
 
-    def begin(self, facts: dict[str, Any]) -> None:
-        """Starts from the model as it is."""
-        self._entries.write("start", model_arrays(self._model), facts)
+    def begin_or_resume(self, facts: Facts, seed: int | None) -> int:
+        """Starts from the model as it is, or where a call like this was interrupted.
 
-    def resume(self) -> None:
-        """Goes on from the last complete epoch that the files hold."""
-        self._assign("start")
+        Args:
+            facts: What tells this call from others.
+            seed: Int or None.
+
+        Returns:
+            Int, the seed, or the one that was drawn when the call began.
+
+        Raises:
+            ValueError: If another call was made with the directory.
+        """
+        begun = self._entries.read("start")
+        if begun is None:
+            drawn = random.randrange(2**31) if seed is None else seed
+            facts = facts | {SEED: drawn}
+            self._entries.write("start", model_arrays(self._model), facts)
+            return drawn
+        drawn = begun[1].pop(SEED)
+        check_same(facts, begun[1], self._entries.place)
+        assign_model(self._model, begun[0])
         found = self._entries.read("state")
         if found is not None:
-            self._state, facts = found
-            self.now = Progress(**facts)
+            self._state, now = found
+            self.now = Progress(**now)
+        return drawn
 
     def take_up(self) -> None:
         """Puts the model and its built optimizer in the state that was resumed."""

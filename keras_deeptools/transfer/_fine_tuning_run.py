@@ -173,11 +173,8 @@ class FineTuningRun:
         if self.cache is False or not phase.freezes or self.progress.now.stopped:
             return None
         arrays = self.data.arrays
-        if self.cache == "auto" and (arrays is None or caching_obstacle(self.model)):
+        if arrays is None or (self.cache == "auto" and caching_obstacle(self.model)):
             return None
-        if arrays is None:
-            rule = "'auto' or False where `x` is not arrays"
-            raise ValueError(message(OWNER, "cache", rule, self.cache))
         try:
             return cache_features(
                 self.model,

@@ -93,7 +93,7 @@ def test_the_optimizer_keeps_its_own_rate_and_files_know_nothing(
 
 def test_the_same_by_hand_gives_the_same_weights() -> None:
     one, other = pretrained(), pretrained()
-    tuned(one, shuffle=False, restore_best=False)
+    tuned(one, shuffle=False, restore_best=False, cache=False)
 
     inner = keras.optimizers.AdamW(weight_decay=0.01)
     rates = DiscriminativeLearningRates(inner, slice(1e-5, 1e-3), other)
@@ -174,7 +174,9 @@ def test_a_cache_that_cannot_be_is_refused_on_request() -> None:
 
 def test_early_stopping_ends_a_phase_and_the_next_begins() -> None:
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
-    result = tuned(pretrained(), frozen_epochs=3, epochs=3, callbacks=[stop])
+    result = tuned(
+        pretrained(), frozen_epochs=3, epochs=3, cache=False, callbacks=[stop]
+    )
     assert result.epoch == [0, 1, 3, 4]
     assert [phase.num_epochs for phase in result.phases] == [2, 2]
     assert "1-2" in result.table() and "4-5" in result.table()

@@ -38,8 +38,9 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
         np.testing.assert_allclose(value, other[name], rtol=0, atol=1e-6, err_msg=name)
 
 
-def assert_same_history(one: FineTuning, other: FineTuning) -> None:
+def assert_same_result(one: FineTuning, other: FineTuning) -> None:
     assert one.epoch == other.epoch and one.history.keys() == other.history.keys()
+    assert one.phases == other.phases and one.best_epoch == other.best_epoch
     for name, column in one.history.items():
         np.testing.assert_allclose(column, other.history[name], atol=1e-6)
 
@@ -52,44 +53,39 @@ def forgotten() -> keras.Model:
     return again
 
 
-slow = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "batch", [4, *(pytest.param(number, marks=slow) for number in (1, 2, 3, 5, 6, 8))]
-)
-def test_a_call_that_was_interrupted_ends_with_the_same_weights(
-    batch: int, uninterrupted: tuple, tmp_path: Path
+def test_interrupted_calls_go_on_and_end_with_the_same_weights(
+    uninterrupted: tuple, tmp_path: Path
 ) -> None:
     weights, result = uninterrupted
     options = {"restore_best": False, "directory": tmp_path / "run"}
     with pytest.raises(KeyboardInterrupt) as caught:
-        tuned(model(), callbacks=[Watch(interrupt_at=batch)], **options)
-    complete = (batch - 1) // 2
-    assert f"after {complete} complete epochs" in caught.value.__notes__[0]
-    again, watch = forgotten(), Watch()
-    resumed = tuned(again, callbacks=[watch], **options)
-    assert watch.epochs == [0, 1, 2, 3][complete:]
+        tuned(model(), callbacks=[Watch(interrupt_at=4)], **options)
+    assert "'head' after 1 complete epochs" in caught.value.__notes__[0]
+    again, watch = forgotten(), Watch(interrupt_at=5)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tuned(again, callbacks=[watch], **options)
+    assert "'all layers' after 3 complete epochs" in caught.value.__notes__[0]
+    assert watch.epochs == [1, 2]
+    assert_same_result(tuned(again, **options), result)
     assert_same(values(again), weights)
-    assert_same_history(resumed, result)
-    assert resumed.phases == result.phases and resumed.best_epoch == result.best_epoch
+
+    finished, watch = forgotten(), Watch()
+    assert_same_result(tuned(finished, callbacks=[watch], **options), result)
+    assert watch.num_batches == 0
+    assert_same(values(finished), weights)
 
 
-def test_the_model_that_was_interrupted_goes_on_and_after_its_end_gives_the_result(
-    uninterrupted: tuple, tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 6, 8])
+def test_a_call_that_was_interrupted_anywhere_ends_with_the_same_weights(
+    batch: int, uninterrupted: tuple, tmp_path: Path
 ) -> None:
-    weights, result = uninterrupted
-    same = model()
     options = {"restore_best": False, "directory": tmp_path / "run"}
     with pytest.raises(KeyboardInterrupt):
-        tuned(same, callbacks=[Watch(interrupt_at=7)], **options)
-    tuned(same, **options)
-    assert_same(values(same), weights)
-    again, watch = forgotten(), Watch()
-    finished = tuned(again, callbacks=[watch], **options)
-    assert watch.num_batches == 0
-    assert_same(values(again), weights)
-    assert_same_history(finished, result)
+        tuned(model(), callbacks=[Watch(interrupt_at=batch)], **options)
+    again = forgotten()
+    assert_same_result(tuned(again, **options), uninterrupted[1])
+    assert_same(values(again), uninterrupted[0])
 
 
 def test_an_interrupted_model_is_usable_and_has_the_weights_of_the_best_epoch() -> None:
@@ -190,7 +186,7 @@ SCRIPT = """
 """
 
 
-@slow
+@pytest.mark.slow
 def test_a_killed_process_is_gone_on_with_by_others(
     uninterrupted: tuple, tmp_path: Path
 ) -> None:
