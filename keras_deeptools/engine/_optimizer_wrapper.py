@@ -128,8 +128,9 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
             )
         if not inner.built:
             inner.build(variables)
-        vars(self)["_trainable_variables"] = list(variables)
-        vars(self)["_trainable_variables_indices"] = {
+        # Past the tracking of assigned containers, which would change them.
+        self.__dict__["_trainable_variables"] = list(variables)
+        self.__dict__["_trainable_variables_indices"] = {
             self._var_key(variable): i for i, variable in enumerate(variables)
         }
         self.built = True

@@ -41,8 +41,8 @@ def resolved(
         named = _by_pattern(argument, rates, groups)
         given = list(rates.values())
     else:
-        is_list = isinstance(rates, (list, tuple))
-        named = _in_order(groups, len(rates) if is_list else None)
+        count = len(rates) if isinstance(rates, (list, tuple)) else None
+        named = _in_order(groups, count)
         given = _per_group(argument, rates, len(named))
     values = [checked_float(OWNER, argument, value, above=0) for value in given]
     return _with_paths(named, values), values
