@@ -1,4 +1,4 @@
-"""Two branches, the left one at a quarter of the rate, beside plain ones at each rate."""
+"""Two branches, the left one at a quarter of the rate, beside plain ones."""
 
 from collections.abc import Callable
 
