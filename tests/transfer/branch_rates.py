@@ -44,12 +44,23 @@ def assert_close(these: dict, those: dict, tolerance: float = 1e-6) -> None:
         )
 
 
+def with_an_optimizer_each(make: Make) -> keras.Model:
+    """The two branches with plain optimizers, one at each rate; run without compiling.
+
+    The reference for all that discriminative rates are to do.
+    """
+    slow_and_fast = of.OptimizerMap(make(RATE), {"left/.*": make(RATE * QUARTER)})
+    return two_branches(of.MultiOptimizer(slow_and_fast), run_eagerly=True)
+
+
 def assert_trained_as_plain(
-    model: keras.Model, make: Make, train: Callable[[keras.Model], None]
+    model: keras.Model,
+    make: Make,
+    train: Callable[[keras.Model], None],
+    tolerance: float = 1e-6,
 ) -> None:
     """Each branch has become what a plain optimizer at its rate makes of it."""
-    found = branches(model)
-    for branch, rate in (("left", RATE * QUARTER), ("right", RATE)):
-        plain = two_branches(make(rate))
-        train(plain)
-        assert_close(found[branch], branches(plain)[branch])
+    plain = with_an_optimizer_each(make)
+    train(plain)
+    for branch, found in branches(model).items():
+        assert_close(found, branches(plain)[branch], tolerance)
