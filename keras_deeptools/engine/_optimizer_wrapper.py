@@ -161,6 +161,10 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         """The name, and the inner optimizer in serialized form."""
         inner = keras.saving.serialize_keras_object(self.inner_optimizer)
+        public = getattr(keras.optimizers, inner["class_name"], None)
+        if public is not None and isinstance(self.inner_optimizer, public):
+            # Not the backend's class of that name, which other backends cannot run.
+            inner |= {"module": "keras.optimizers", "registered_name": None}
         return {"name": self.name, "inner_optimizer": inner}
 
     @classmethod

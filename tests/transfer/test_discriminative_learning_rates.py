@@ -239,6 +239,14 @@ def test_a_saved_model_trains_on_as_if_it_had_not_been_saved() -> None:
     assert_close(branches(again)["left"], branches(model)["left"], 0.0)
 
 
+@pytest.mark.parametrize("name", ["Adam", "LossScaleOptimizer"])
+def test_a_file_names_the_optimizer_that_every_backend_has(name: str) -> None:
+    optimizer = of.Adam() if name == "Adam" else of.LossScaleOptimizer(of.Adam())
+    config = with_rates(optimizer, auto_scale_loss=False).optimizer.get_config()
+    inner = config["inner_optimizer"]
+    assert (inner["module"], inner["class_name"]) == ("keras.optimizers", name)
+
+
 def test_a_pickled_model_has_its_rates_and_slots() -> None:
     model = with_rates(of.Adam(RATE), run_eagerly=True)
     train(model)
