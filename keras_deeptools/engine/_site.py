@@ -179,6 +179,8 @@ class Site:
                 item.show(reloaded=loading)
 
     def _wrap_files(self, optimizer: Any) -> None:
+        # What is noted in files lies beneath, and may come and go meanwhile.
+        hold_note(optimizer, self._note)
         originals = {
             name: getattr(optimizer, name)
             for name in ("get_config", "save_own_variables", "load_own_variables")
@@ -224,8 +226,6 @@ class Site:
     def _install(self) -> None:
         for leaf in self.leaves:
             self._enter(leaf)
-        # What else is noted in files lies beneath, and may come and go.
-        hold_note(self.optimizer, self._note)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
@@ -251,6 +251,7 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_note(leaf.optimizer, self._note)
             release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)

@@ -117,6 +117,36 @@ def test_the_count_travels_with_weights_and_ends_with_others(tmp_path: Path) -> 
     assert longest(other) == longest(plain)
 
 
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scaling"])
+def test_a_loaded_model_takes_no_longer_steps_though_it_counts_all_alike(
+    scaled: bool, tmp_path: Path
+) -> None:
+    adam = of.Adam(0.01)
+    model = late_model(adam)
+    if scaled:
+        adam = of.Adam(0.01)
+        model = two_branches(of.LossScaleOptimizer(adam, 256.0))
+        freeze(model, "left")
+        model.optimizer.build(model.trainable_variables)
+        adam.iterations.assign(5000)
+        unfreeze(model, "left")
+    for _ in range(25):
+        longest(model)
+    before = [np.array(slot) for slot in slots(adam)]
+    model.save(tmp_path / "model.keras")
+    for slot, value in zip(slots(adam), before, strict=True):
+        np.testing.assert_array_equal(slot, value)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert max(longest(loaded) for _ in range(10)) <= 1.1 * 0.01
+    model.load_weights(tmp_path / "model.keras")
+    for slot, value in zip(slots(adam), before, strict=True):
+        np.testing.assert_array_equal(slot, value)
+
+
+def slots(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(v) for v in optimizer.variables[2:]]
+
+
 def test_nothing_is_left_on_an_optimizer_that_counts_all_alike() -> None:
     model = two_branches(of.Adam(0.01))
     freeze(model, "left")
