@@ -1,13 +1,19 @@
 """When each variable began to train, kept while the optimizer is rebuilt and saved."""
 
+import gc
 import itertools
 from typing import Any
 
+import keras
+
+from keras_deeptools.engine._attachment import trace_again
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._leaf import leaf_optimizers
 from keras_deeptools.engine._own_steps import births_of, num_updates, set_births
 from keras_deeptools.engine._saved_slots import scale_saved, unscale_loaded
+from keras_deeptools.engine._site import SITE
+from keras_deeptools.engine._traces import traces
 
 NOTE = "_keras_deeptools_birth_note"
 OWN_STEPS = "own steps"
@@ -98,11 +104,27 @@ def _note(optimizer: Any) -> Note:
         counts = [birth for birth, length in runs for _ in range(length)]
         trained = optimizer._trainable_variables
         births = {id(v): birth for v, birth in zip(trained, counts, strict=False)}
+        changed = False
         for leaf in leaf_optimizers(optimizer):
+            before = births_of(leaf)
             own = {id(v): births.get(id(v), 0) for v in leaf._trainable_variables}
             set_births(leaf, own)
+            changed = changed or births_of(leaf) != before
+        if changed:
+            _trace_anew(optimizer)
         if found is not None and found["scaled"]:
             unscale_loaded(optimizer)
         settle(optimizer)
 
     return Note("births", write, after=after)
+
+
+def _trace_anew(optimizer: Any) -> None:
+    """Forgets the steps that were compiled with other births, of any model."""
+    leaves = {id(leaf) for leaf in leaf_optimizers(optimizer)}
+    for model in [m for m in gc.get_objects() if issubclass(type(m), keras.Model)]:
+        root = getattr(model, "optimizer", None)
+        if root is not None and leaves & {id(leaf) for leaf in leaf_optimizers(root)}:
+            traces.forget(model)
+            if SITE in vars(root):
+                trace_again(model)
