@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -11,21 +10,11 @@ from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._session import Session
 from keras_deeptools.engine._tensors import tensors
 
 SITE = "_keras_deeptools_site"
 SEAMS = ("_backend_apply_gradients", "_clip_gradients", "_backend_update_step")
-
-
-@dataclass(eq=False)
-class Session:
-    """One feature at work on one leaf optimizer."""
-
-    feature: Any
-    leaf: Leaf
-    state: Any = None
-    hyperparameters: list[Any] = field(default_factory=list)
-    variables: list[Any] = field(default_factory=list)
 
 
 class Site:

@@ -30,8 +30,14 @@ MAKERS = optimizers() | {
     "SGD without momentum": lambda: keras.optimizers.SGD(0.1),
     "MultiOptimizer": two_parts,
 }
-NAMES = ("SGD without momentum", "LossScaleOptimizer", "MultiOptimizer")
-MORE = ("SGD with momentum", "Adam", "gradient accumulation", "moving averages")
+NAMES = ("SGD without momentum", "LossScaleOptimizer")
+MORE = (
+    "MultiOptimizer",
+    "SGD with momentum",
+    "Adam",
+    "gradient accumulation",
+    "moving averages",
+)
 
 
 class Toggle(keras.callbacks.Callback):

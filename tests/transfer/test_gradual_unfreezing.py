@@ -18,6 +18,7 @@ from keras_deeptools.callbacks import (
 )
 from keras_deeptools.engine._leaf import leaf_optimizers
 from keras_deeptools.transfer import GradualUnfreezing, freeze_to, layer_groups
+from keras_deeptools.transfer._unfreezing_progress import UnfreezingProgress
 from transfer.grouped_model import INPUTS, TARGETS, fit, grouped_model
 
 RATE = 0.01
@@ -38,6 +39,8 @@ MAKERS: dict[str, Callable] = {
     "loss scaling": lambda: of.LossScaleOptimizer(of.Adam(RATE), 256.0),
     "MultiOptimizer": multi,
 }
+
+SLOW = ("accumulation", "averages", "MultiOptimizer")
 
 
 class Watch(keras.callbacks.Callback):
@@ -65,7 +68,13 @@ def make_late(model: keras.Model, updates: int = 5000) -> None:
         leaf._iterations.assign(count)
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, make in MAKERS.items()
+    ],
+)
 def test_first_steps_are_no_longer_than_the_rate_and_the_rest_feels_nothing(
     make: Callable,
 ) -> None:
@@ -104,11 +113,11 @@ def test_groups_are_unfrozen_at_the_given_epochs() -> None:
     assert [phase.num_parameters for phase in unfreezing.history] == [8, 20, 32]
     assert unfreezing.summary().count("\n") == 2
     assert len(model.trainable_variables) == 6
-    fit(model, 2, callbacks=[unfreezing])
-    assert [phase.update for phase in unfreezing.history] == [40, 48]
-    assert len(model.trainable_variables) == 4
-    fit(model, 6, initial_epoch=2, callbacks=[GradualUnfreezing(2, start="neck")])
+    fit(model, 3, initial_epoch=2, callbacks=[GradualUnfreezing([2], start="neck")])
     assert len(model.trainable_variables) == 6
+    fit(model, 1, callbacks=[unfreezing])
+    assert [phase.update for phase in unfreezing.history] == [48]
+    assert len(model.trainable_variables) == 2
 
 
 class Falling(keras.callbacks.Callback):
@@ -123,17 +132,25 @@ class Falling(keras.callbacks.Callback):
         logs["val_score"] = self.values[epoch]
 
 
+def test_one_more_group_is_due_whenever_patience_is_out() -> None:
+    progress, due = UnfreezingProgress(), []
+    for value in (0.5, 0.7, 0.7, 0.6, 0.9, 0.9, 0.95, 0.99, 0.9):
+        progress.judge(value, "max", min_delta=0.06, patience=2)
+        due.append(progress.num_due)
+    assert due == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert UnfreezingProgress.from_json(progress.as_json()) == progress
+
+
 def test_groups_are_unfrozen_when_what_is_watched_stops_improving() -> None:
     model = grouped_model("adam")
-    values = [0.5, 0.7, 0.7, 0.6, 0.9, 0.9, 0.95, 0.99, 0.9]
-    unfreezing = GradualUnfreezing(patience=2, monitor="val_score", min_delta=0.06)
-    fit(model, 9, callbacks=[Falling(values), unfreezing])
-    assert [phase.epoch for phase in unfreezing.history] == [0, 4, 7]
-    assert len(unfreezing.history) == 3
-    fit(model, 4, callbacks=[Falling([1.0, 1.0, 1.0, 1.0]), unfreezing])
+    falling = Falling([1.0] * 6)
+    unfreezing = GradualUnfreezing(patience=2, monitor="val_score")
+    fit(model, 4, callbacks=[falling, unfreezing])
     assert [phase.epoch for phase in unfreezing.history] == [0, 3]
-    fit(model, 6, initial_epoch=4, callbacks=[Falling([1.0] * 6), unfreezing])
+    fit(model, 6, initial_epoch=4, callbacks=[falling, unfreezing])
     assert [phase.epoch for phase in unfreezing.history] == [0, 3, 5]
+    fit(model, 1, callbacks=[falling, unfreezing])
+    assert [phase.epoch for phase in unfreezing.history] == [0]
 
 
 def test_a_number_that_is_missing_is_named() -> None:
@@ -178,10 +195,10 @@ whole_run = functools.cache(run)
 @pytest.mark.parametrize(
     ("kind", "stop", "first"),
     [
-        ("epochs", 2, True),
         ("epochs", 3, False),
-        ("validation", 2, False),
         ("validation", 3, True),
+        pytest.param("epochs", 2, True, marks=pytest.mark.slow),
+        pytest.param("validation", 2, False, marks=pytest.mark.slow),
         pytest.param("epochs", 1, True, marks=pytest.mark.slow),
         pytest.param("epochs", 3, True, marks=pytest.mark.slow),
         pytest.param("validation", 3, False, marks=pytest.mark.slow),
