@@ -21,6 +21,7 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
@@ -29,7 +30,7 @@ from keras_deeptools.engine._seeded import seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
-from keras_deeptools.engine._trainability import Trainability, leaves_of
+from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 
 __all__ = [
     "Attachment",
@@ -41,6 +42,7 @@ __all__ = [
     "LayerCall",
     "Leaf",
     "Link",
+    "OptimizerWrapper",
     "RateMultipliers",
     "Recorder",
     "Retraining",
@@ -59,6 +61,7 @@ __all__ = [
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
+    "own_weights",
     "preserved",
     "producer",
     "retrain",

@@ -44,7 +44,7 @@ class RateMultipliers:
     >>> halves = RateMultipliers(lambda optimizer, variables: [1.0, 0.5])
     >>> halves.join(optimizer)
     >>> optimizer.apply([keras.ops.ones(()), keras.ops.ones(())])
-    >>> float(first), float(second)
+    >>> float(first.numpy()), float(second.numpy())
     (0.5, 0.75)
     """
 

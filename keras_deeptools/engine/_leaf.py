@@ -164,9 +164,22 @@ class Leaf:
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
     """The optimizers that update variables themselves, wrappers taken off."""
+    return [part for part in optimizer_parts(optimizer) if _inner(part) is None]
+
+
+def optimizer_parts(optimizer: Any) -> list[Any]:
+    """The optimizer and those inside it, at any depth; none for None."""
+    if optimizer is None:
+        return []
+    inner = _inner(optimizer) or []
+    return [optimizer, *(part for each in inner for part in optimizer_parts(each))]
+
+
+def _inner(optimizer: Any) -> list[Any] | None:
+    """The optimizers directly inside one; None where it updates variables itself."""
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
-        return leaf_optimizers(inner)
+        return [inner]
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        return [leaf for o in optimizer.optimizers for leaf in leaf_optimizers(o)]
-    return [optimizer]
+        return list(optimizer.optimizers)
+    return None

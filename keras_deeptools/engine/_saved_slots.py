@@ -28,7 +28,7 @@ AVERAGING = (of.Adam, of.Nadam, of.Adamax, of.Lamb, of.Muon)
 
 
 def scale_saved(store: Any, optimizer: Any) -> bool:
-    """Scales what was written; False, and all as it was, where it would overflow.
+    """Scales what was written; False, and all as it was, if nothing or not finite.
 
     Args:
         store: What `save_own_variables` has written to.
@@ -36,9 +36,11 @@ def scale_saved(store: Any, optimizer: Any) -> bool:
     """
     scaled = {}
     for position, power in _powers(optimizer).items():
-        value = np.asarray(store[str(position)])
-        scaled[str(position)] = value * np.asarray(2.0**power, value.dtype)
-    if not all(np.isfinite(value.astype("float32")).all() for value in scaled.values()):
+        if str(position) in store.keys():
+            value = np.asarray(store[str(position)])
+            scaled[str(position)] = value * np.asarray(2.0**power, value.dtype)
+    finite = [np.isfinite(value.astype("float32")).all() for value in scaled.values()]
+    if not scaled or not all(finite):
         return False
     for key, value in scaled.items():
         del store[key]

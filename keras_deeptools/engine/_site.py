@@ -9,7 +9,7 @@ import keras
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
-from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._session import Session
 from keras_deeptools.engine._tensors import tensors
 
@@ -220,12 +220,13 @@ class Site:
         for optimizer in holders.values():
             self._wrap_files(optimizer)
         self.optimizer.__dict__[SITE] = self
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            leaf = self.leaves[0]
-            leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
-            methods = tensors.count_skipped(self.optimizer, leaf.skipped)
-            for name, method in methods.items():
-                self._replace(self.optimizer, method, name)
+        for scaler in optimizer_parts(self.optimizer):
+            if isinstance(scaler, keras.optimizers.LossScaleOptimizer):
+                leaf = self.leaves[0]
+                leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
+                methods = tensors.count_skipped(scaler, leaf.skipped)
+                for name, method in methods.items():
+                    self._replace(scaler, method, name)
 
     def _uninstall(self) -> None:
         for holder, name, previous in reversed(self._replaced):

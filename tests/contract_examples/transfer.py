@@ -4,9 +4,15 @@ from collections.abc import Callable
 
 import keras
 
+from contract_examples.model import small_model
 from keras_deeptools import transfer
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.transfer.DiscriminativeLearningRates": lambda: (
+        transfer.DiscriminativeLearningRates(
+            "adamw", multipliers=[0.1, 1.0], groups=small_model()
+        )
+    ),
     "keras_deeptools.transfer.GradualUnfreezing": lambda: transfer.GradualUnfreezing(
         epochs=1, start=0
     ),

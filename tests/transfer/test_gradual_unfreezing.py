@@ -17,7 +17,12 @@ from keras_deeptools.callbacks import (
     OneCycleScheduler,
 )
 from keras_deeptools.engine._leaf import leaf_optimizers
-from keras_deeptools.transfer import GradualUnfreezing, freeze_to, layer_groups
+from keras_deeptools.transfer import (
+    DiscriminativeLearningRates,
+    GradualUnfreezing,
+    freeze_to,
+    layer_groups,
+)
 from keras_deeptools.transfer._unfreezing_progress import UnfreezingProgress
 from transfer.grouped_model import INPUTS, TARGETS, fit, grouped_model
 
@@ -93,6 +98,22 @@ def test_first_steps_are_no_longer_than_the_rate_and_the_rest_feels_nothing(
         assert moved.max() >= 0.5 * RATE
     for this, that in zip(watch.kernels["head"], other.kernels["head"], strict=True):
         np.testing.assert_array_equal(this, that)
+
+
+def test_rates_by_group_and_own_counts_go_together() -> None:
+    model = grouped_model("sgd")
+    multipliers = [0.1, 0.5, 1.0]
+    optimizer = DiscriminativeLearningRates(
+        of.Adam(RATE), multipliers=multipliers, groups=model
+    )
+    model.compile(optimizer, loss=["mse", "mse"])
+    make_late(model)
+    watch = Watch()
+    fit(model, 4, callbacks=[GradualUnfreezing([1], num_groups=2), watch])
+    for name, multiplier in zip(("body", "neck"), multipliers, strict=False):
+        steps = watch.steps(name)
+        assert (steps[:7] == 0).all()
+        assert 0.5 <= steps[7:27].max() / (RATE * multiplier) <= 1.1
 
 
 def test_plain_unfreezing_late_would_take_longer_steps_without_its_own_count() -> None:
