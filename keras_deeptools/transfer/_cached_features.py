@@ -86,10 +86,12 @@ class CachedFeatures:
             `(inputs, y, sample_weight)`: a dict of arrays, and what `fit` would get.
         """
         first = view * self.num_rows
-        inputs = {
-            name: array[first : first + self.num_rows]
-            for name, array in self._computed.arrays.items()
-        }
+        inputs = self._cut.inputs(
+            {
+                name: array[first : first + self.num_rows]
+                for name, array in self._computed.arrays.items()
+            }
+        )
         if self._labels_are_given():
             return inputs, self._data[1], self._data[2]
         return inputs, *self._computed.labels[view]
@@ -123,8 +125,9 @@ class CachedFeatures:
         """
         self._check_current()
         options = dataclasses.replace(self._options, views=1, verbose=0)
-        computed = compute_features(self._cut, x, options, training=False)
-        return CachedFeatures(self._cut, computed, (x, y, sample_weight), options)
+        data = (x, y, sample_weight)
+        computed = compute_features(self._cut, data, options, training=False)
+        return CachedFeatures(self._cut, computed, data, options)
 
     def fit(
         self,

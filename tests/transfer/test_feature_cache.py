@@ -287,6 +287,31 @@ def test_freezing_more_does_not_end_the_features() -> None:
     assert cache.is_current()
 
 
+def chain(num_frozen: int) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    names = ["one", "two", "three"]
+    layers = [keras.layers.Dense(2, "tanh", name=name) for name in names]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    freeze(model, names[:num_frozen])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_a_cut_elsewhere_with_features_of_the_same_shape_is_another_cut() -> None:
+    points, target = X[:, 0, 0], np.ones((ROWS, 2), "float32")
+    model = chain(2)
+    before = model.get_weights()
+    cached(model, points, target).fit(**FIT)
+    model.set_weights(before)
+    for layer in model.layers[1:]:
+        layer.trainable = True
+    model.compile("sgd", "mse")
+    cached(model, points, target).fit(shuffle=False, **FIT)
+    expected = chain(1)
+    expected.fit(points, target, shuffle=False, **FIT)
+    assert_same(values(expected), values(model))
+
+
 # --- What draws ----------------------------------------------------------------------
 
 
@@ -399,6 +424,11 @@ def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
     np.testing.assert_array_equal(cache.rows()[1], Y)
     with pytest.raises(ValueError, match="read again"):
         cached(model, (batch for batch in [(X, Y)]), directory=tmp_path)
+
+
+def test_targets_are_given_once() -> None:
+    with pytest.raises(ValueError, match="must be None where `x` is no array"):
+        cached(frozen_model(), Pairs(), Y)
 
 
 def test_class_weights_and_a_validation_split_are_as_in_fit() -> None:

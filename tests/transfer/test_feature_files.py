@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 from keras_deeptools.transfer import CachedFeatures, cache_features, freeze
 from keras_deeptools.transfer._feature_files import LIST, FeatureFiles
 from keras_deeptools.transfer._feature_key import RowDigest
+from keras_deeptools.transfer._feature_store import MemoryStore
 
 SPECS = {"one": ((2,), "float32"), "two": ((), "bool")}
 ROWS = {"one": np.ones((3, 2), "float32"), "two": np.array([True, False, True])}
@@ -274,3 +276,47 @@ def test_targets_fit_their_features_where_data_shuffle_themselves(
         for row, label in zip(next(iter(inputs.values())), y, strict=True):
             place = int(np.abs(expected - row).sum(axis=1).argmin())
             assert Y[place] == label
+
+
+# --- Memory --------------------------------------------------------------------------
+
+
+def peak_of(function) -> int:
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_features_on_disk_are_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    batch = {"one": np.ones((1000, 100), "float32")}
+
+    def write() -> None:
+        with FeatureFiles(tmp_path).writing({"one": ((100,), "float32")}) as writer:
+            for _ in range(50):
+                writer.append(batch)
+            writer.finish("key")
+
+    assert peak_of(write) < 50 * batch["one"].nbytes / 10
+
+
+@pytest.mark.parametrize("num_rows, most", [(20_000, 1.1), (None, 2.1)])
+def test_features_in_memory_take_what_is_said(num_rows, most) -> None:
+    total = 20_000 * 100 * 4
+
+    def store() -> None:
+        specs = {"one": ((100,), "float32")}
+        memory = MemoryStore(specs, num_rows, total, "owner")
+        for _ in range(20):
+            memory.append({"one": np.ones((1000, 100), "float32")})
+        assert memory.finish()["one"].nbytes == total
+
+    assert peak_of(store) < most * total
+
+
+def test_more_rows_than_fit_are_refused_when_they_come() -> None:
+    memory = MemoryStore({"one": ((), "float32")}, None, 11, "owner")
+    memory.append({"one": np.ones(2, "float32")})
+    with pytest.raises(ValueError, match=r"owner: .*12 bytes or more"):
+        memory.append({"one": np.ones(1, "float32")})
