@@ -120,11 +120,16 @@ class FeatureCut:
         for variable in self.variables:
             values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
             total.update(f"{values.dtype}{values.shape}".encode())
-            total.update(values.reshape(-1).view(np.uint8))
+            total.update(values.reshape(-1).view(np.uint8).data)
         return total.hexdigest()
 
     def features(self, x: Any, training: bool) -> dict[str, Any]:
-        """The tensors that cross the cut, and the masks that they carry, by name."""
+        """The tensors that cross the cut, and the masks that they carry, by name.
+
+        Args:
+            x: Tensors, inputs of the model.
+            training: Bool, whether layers run as in training.
+        """
         values = run_steps(self.steps, {INPUTS: x}, self._crossing, training)
         found = {}
         for i, slot in enumerate(self._crossing):
@@ -135,7 +140,7 @@ class FeatureCut:
         return found
 
     def inputs(self, features: dict[str, Any]) -> dict[str, Any]:
-        """Features under the names by which the model knows them for such."""
+        """The `features` under the names by which the model knows them for such."""
         return {self.prefix + name: value for name, value in features.items()}
 
     @contextlib.contextmanager

@@ -79,7 +79,7 @@ class FeaturePass:
         return {name: _storable(value[:num_rows]) for name, value in found.items()}
 
     def specs(self, x: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and dtype of one row of each feature, found without computing it."""
+        """Shape and dtype of one row of each feature of `x`, without computing it."""
         symbols = keras.tree.map_structure(
             lambda a: None if a is None else keras.KerasTensor(a.shape, str(a.dtype)), x
         )
@@ -90,7 +90,7 @@ class FeaturePass:
         }
 
     def oddity(self, x: Any) -> str | None:
-        """What of a batch's features depends on more than the row; None if nothing.
+        """What of the features of `x` depends on more than their row, or None.
 
         Runs the batch twice, the second time with the first rows in place of others,
         which must give equal features.

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_count
 from keras_deeptools.engine import FeatureCut, FitWatch, fit_in_two_parts
-from keras_deeptools.transfer._feature_batches import FeatureBatches
+from keras_deeptools.transfer._feature_batches import FeatureBatches, shuffled_batches
 from keras_deeptools.transfer._feature_computation import (
     CacheOptions,
     Computed,
@@ -169,7 +169,7 @@ class CachedFeatures:
         if batch_size is not None:
             size = checked_count("CachedFeatures.fit", "batch_size", batch_size)
         self._check_current()
-        feed = self._feed(size, shuffle, arguments)
+        feed = self._feed(size, shuffle, arguments.get("validation_split", 0.0))
         watch = FitWatch(self.is_current, self._check_batch, _beginner(feed["x"]))
         return fit_in_two_parts(
             self.model,
@@ -189,19 +189,12 @@ class CachedFeatures:
             f"{self.num_bytes:,} bytes {kept})"
         )
 
-    def _feed(self, size: int, shuffle: bool, arguments: dict[str, Any]) -> dict:
+    def _feed(self, size: int, shuffle: bool, split: float) -> dict[str, Any]:
         """The features as arguments of `fit`; arrays where these are in memory."""
         if self.path is None and self.views == 1:
             return {**dict(zip(_DATA, self.rows(), strict=True)), "shuffle": shuffle}
-        if arguments.get("validation_split"):
-            raise ValueError(
-                "CachedFeatures.fit: `validation_split` must be 0 for features on disk "
-                "or of several views. Received: validation_split="
-                f"{arguments['validation_split']!r}. Give `validation_data`."
-            )
-        seed = int(np.random.randint(2**31)) if shuffle else None
         views = [self.rows(view) for view in range(self.views)]
-        return {"x": FeatureBatches(views, size, seed), "shuffle": False}
+        return {"x": shuffled_batches(views, size, shuffle, split), "shuffle": False}
 
     def _validation(self, data: Any, size: int) -> Any:
         """Validation data as features."""

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-import keras_deeptools
 from keras_deeptools.engine import FeatureCut, step_config
 
 FORMAT = 1
@@ -51,7 +50,7 @@ def feature_key(cut: FeatureCut, data: str, **settings: Any) -> str:
         "weights": cut.digest(),
         "data": data,
         "settings": settings,
-        "versions": [keras.__version__, keras_deeptools.__version__],
+        "versions": [keras.__version__, _own_version()],
         "keras": keras.backend.backend(),
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
