@@ -188,6 +188,17 @@ def test_training_on_files_is_training_on_memory(tmp_path: Path) -> None:
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+def test_what_numpy_does_not_know_is_kept_as_float32(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = frozen_model()
+    cache = cached(tmp_path, model)
+    assert cache.features[0].dtype == "float32"
+    with cache.feeding():
+        outputs = model.predict(cache.rows()[0], verbose=0)
+    expected = model.predict(X, verbose=0)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
 def test_every_row_of_files_is_trained_on_in_shuffled_order(tmp_path: Path) -> None:
     model = frozen_model()
     model.optimizer.learning_rate = 0.0
