@@ -47,6 +47,7 @@ class FeatureCut:
         states: List of variables, the states of their random generators.
         blocking: List of random layers that frozen weights stand after.
         changing: List of operations that training changes, in order.
+        trunks: Dict for `FeaturePass`, its compiled models.
         prefix: Str, with which the names of features begin where the model takes them;
             another one for every cut, so that no compiled step of another is found.
 
@@ -97,6 +98,7 @@ class FeatureCut:
             lambda step: id(step.operation) in changing or id(step) in stopping
         )
         self._crossing = self._graph.crossing(self.steps, self._after)
+        self.trunks: dict[bool, keras.Model] = {}
         self.prefix = f"cached_{zlib.crc32(repr(self._crossing).encode()):08x}_"
         operations = [step.operation for step in self.steps]
         self.layers = [each for each in operations if isinstance(each, keras.Layer)]

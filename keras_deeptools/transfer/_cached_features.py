@@ -139,9 +139,8 @@ class CachedFeatures:
     ) -> keras.callbacks.History:
         """Trains the model from the cut on, as `model.fit` trains all of it.
 
-        Same optimizer, with its state; same losses, metrics, callbacks and files. If a
-        callback unfreezes something before the cut, the epochs from there on train on
-        the data.
+        If a callback unfreezes something before the cut, the epochs from there on train
+        on the data.
 
         Args:
             batch_size: Int or None for 32, rows in a batch.
@@ -162,12 +161,16 @@ class CachedFeatures:
         given = [name for name in _DATA if name in arguments]
         if given:
             raise TypeError(
-                f"CachedFeatures.fit: the data are those of the features. Received: "
+                "CachedFeatures.fit: the data are those of the features. Received: "
                 f"`{given[0]}`. Leave it out, or call `cache_features` on other data."
             )
-        size = 32
-        if batch_size is not None:
-            size = checked_count("CachedFeatures.fit", "batch_size", batch_size)
+        if not self.model.compiled:
+            raise ValueError(
+                "CachedFeatures.fit: the model must be compiled. Received: "
+                f"{self.model.name!r}, which is not. Call its `compile`."
+            )
+        size = 32 if batch_size is None else batch_size
+        size = checked_count("CachedFeatures.fit", "batch_size", size)
         self._check_current()
         feed = self._feed(size, shuffle, arguments.get("validation_split", 0.0))
         watch = FitWatch(self.is_current, self._check_batch, _beginner(feed["x"]))
@@ -211,9 +214,8 @@ class CachedFeatures:
         if isinstance(self._data[0], Iterator):
             raise ValueError(
                 "CachedFeatures.fit: data must be such as can be read again to train "
-                "on after unfreezing. Received: x of type "
-                f"{type(self._data[0]).__name__}. Unfreeze between two calls of fit, "
-                "or give arrays, a PyDataset or a tf.data.Dataset."
+                f"on after unfreezing. Received: {type(self._data[0]).__name__}. "
+                "Give arrays, a PyDataset or a tf.data.Dataset."
             )
         if isinstance(validation, CachedFeatures):
             validation = keras.utils.pack_x_y_sample_weight(*validation._data)
@@ -225,6 +227,7 @@ class CachedFeatures:
         return all(y is None for y, _ in self._computed.labels)
 
     def _check_current(self) -> None:
+        """Raises if the model would not make these features any more."""
         if not self._cut.is_frozen():
             state = "something before the cut trains or draws at random now"
         elif self._cut.digest() != self._digest:

@@ -52,6 +52,7 @@ def test_what_is_written_is_nowhere_to_be_found_before_its_end(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_leaves_is_not_taken_for_an_entry(tmp_path: Path) -> None:
     package = Path(__file__).parents[2]
     code = (
