@@ -125,6 +125,10 @@ class FeatureCut:
             total.update(values.reshape(-1).view(np.uint8).data)
         return total.hexdigest()
 
+    def state_values(self) -> list[list[int]]:
+        """What the random generators before the cut draw from next."""
+        return [keras.ops.convert_to_numpy(s.value).tolist() for s in self.states]
+
     def features(self, x: Any, training: bool) -> dict[str, Any]:
         """The tensors that cross the cut, and the masks that they carry, by name.
 

@@ -99,7 +99,7 @@ class CachedFeatures:
     def feeding(self) -> contextlib.AbstractContextManager[None]:
         """A block in which the model takes the inputs of `rows` in place of data.
 
-        Called on data it still runs as a whole.
+        Called on data it runs as a whole.
 
         Raises:
             ValueError: If the features are out of date.
@@ -116,7 +116,7 @@ class CachedFeatures:
     ) -> "CachedFeatures":
         """Features of other data, as the same layers make them at inference.
 
-        Kept as these are: in memory, or in the same directory.
+        Kept in memory or in the directory, as these are.
 
         Args:
             x: Inputs, as in `fit`.

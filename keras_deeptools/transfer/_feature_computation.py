@@ -82,7 +82,8 @@ class _Computation:
         self._options = options
         self._settings: dict[str, Any] = {"views": options.views, "training": training}
         if options.views > 1:
-            self._settings |= {"seed": options.seed, "batch": options.batch_size}
+            drawn_from = cut.state_values() if options.seed is None else options.seed
+            self._settings |= {"seed": drawn_from, "batch": options.batch_size}
         self._is_checked = training and options.views == 1
         self._pass = FeaturePass(cut, options.batch_size, training)
         self._rows = RowBatches(x, options.batch_size, OWNER, labelled=True)
@@ -153,8 +154,6 @@ class _Computation:
                     labels.append((y, sample_weight))
                     bar.add(1)
                 self._labels.append(joined(labels))
-            if store is None:
-                raise ValueError(f"{OWNER}: `x` must hold rows. Received: none.")
             return store.finish() if key is None else store.finish(key())
 
     def _check(self, x: Any) -> None:
@@ -214,7 +213,15 @@ class _Computation:
 
 
 def joined(parts: list[Any]) -> Any:
-    """Structures of arrays, one after the other; None stays None."""
+    """Structures of arrays, one after the other; None stays None.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not parts:
+        raise ValueError(
+            f"{OWNER}: `x` must hold rows. Received: none. Check the data."
+        )
     return keras.tree.map_structure(
         lambda *each: None if each[0] is None else np.concatenate(each), *parts
     )

@@ -54,9 +54,6 @@ def feature_key(cut: FeatureCut, data: str, **settings: Any) -> str:
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
     }
-    if cut.is_random:
-        states = [keras.ops.convert_to_numpy(s.value).tolist() for s in cut.states]
-        facts["states"] = states
     return _digest(facts)
 
 

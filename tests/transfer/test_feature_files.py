@@ -208,6 +208,25 @@ def test_every_row_of_files_is_trained_on_in_shuffled_order(tmp_path: Path) -> N
     assert loss == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-5)
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_views_are_found_by_what_they_were_drawn_from(tmp_path: Path, seed) -> None:
+    def noisy() -> keras.Model:
+        noise = keras.layers.GaussianNoise(1.0, seed=5)
+        model = keras.Sequential([keras.Input((4,)), noise, *frozen_model().layers])
+        freeze(model, "body")
+        return model
+
+    options = {"directory": tmp_path, "views": 2, "batch_size": 5, "verbose": 0}
+    one = cache_features(noisy(), X, Y, seed=seed, **options)
+    written_at = (one.path / LIST).stat().st_mtime_ns
+    two = cache_features(noisy(), X, Y, seed=seed, **options)
+    assert one.path == two.path and entries(tmp_path) == 1
+    assert (two.path / LIST).stat().st_mtime_ns == written_at
+    np.testing.assert_array_equal(one.features[0], two.features[0])
+    cache_features(noisy(), X, Y, seed=4, **options)
+    assert entries(tmp_path) == 2
+
+
 def test_files_are_found_by_another_model_with_the_same_body(tmp_path: Path) -> None:
     one = cached(tmp_path, frozen_model())
     two = cached(tmp_path, frozen_model(head=5))
