@@ -108,7 +108,7 @@ class CachedFeatures:
         return self._cut.fed(self._computed.dtypes)
 
     def is_current(self) -> bool:
-        """Whether the model would still make these features of the data."""
+        """Whether the model would still make these features."""
         return self._cut.is_frozen() and self._cut.digest() == self._digest
 
     def for_validation(
@@ -223,11 +223,9 @@ class CachedFeatures:
         return {**data, "validation_data": validation, "shuffle": shuffle}
 
     def _labels_are_given(self) -> bool:
-        """Whether targets came as arrays of their own, not with the data."""
         return all(y is None for y, _ in self._computed.labels)
 
     def _check_current(self) -> None:
-        """Raises if the model would not make these features any more."""
         if not self._cut.is_frozen():
             state = "something before the cut trains or draws at random now"
         elif self._cut.digest() != self._digest:
