@@ -9,6 +9,11 @@ from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
+from keras_deeptools.engine._cuts import (
+    layer_names,
+    tensor_after,
+    tensor_before_head,
+)
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -20,6 +25,7 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._model_function import ModelFunction
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
@@ -40,6 +46,7 @@ __all__ = [
     "LayerCall",
     "Leaf",
     "Link",
+    "ModelFunction",
     "Recorder",
     "Retraining",
     "Snapshot",
@@ -51,6 +58,7 @@ __all__ = [
     "current_place",
     "exportable_draws",
     "is_attached",
+    "layer_names",
     "layers_of",
     "leaves_of",
     "moving_averages",
@@ -62,6 +70,8 @@ __all__ = [
     "seeded",
     "stochastic_layers",
     "submodel",
+    "tensor_after",
+    "tensor_before_head",
     "tensors",
     "train_by_batch",
     "trained_variables",

@@ -23,6 +23,7 @@ HANDLES = {
     "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Link",
+    "keras_deeptools.engine.ModelFunction",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Retraining",
     "keras_deeptools.engine.Snapshot",
