@@ -12,7 +12,7 @@ def plot_history(owner: str, history: Mapping[str, Sequence[float]], ax: Any) ->
     for name, values in history.items():
         ax.plot(range(1, len(values) + 1), values, "o-", markersize=3, label=name)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss" if "accuracy" not in history else "loss, measures")
+    ax.set_ylabel("loss, measures" if "accuracy" in history else "loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return ax

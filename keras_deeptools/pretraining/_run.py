@@ -1,5 +1,6 @@
 """What all ways to pretrain a whole network have in common."""
 
+import inspect
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ def checked_run(
     if is_array(x):
         x = finite_rows(owner, model, x, "x")
         fit_arguments["batch_size"] = size
+    elif inspect.isgenerator(x):
+        fit_arguments["shuffle"] = False
     if validation_data is not None:
         if is_array(validation_data):
             validation_data = finite_rows(

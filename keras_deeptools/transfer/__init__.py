@@ -7,6 +7,7 @@ from keras_deeptools.transfer._freezing import freeze, frozen, unfreeze
 from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._reuse import reuse
 
 __all__ = [
     "InferenceMode",
@@ -18,5 +19,6 @@ __all__ = [
     "freeze",
     "frozen",
     "layer_groups",
+    "reuse",
     "unfreeze",
 ]
