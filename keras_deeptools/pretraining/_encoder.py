@@ -81,19 +81,19 @@ class Encoder:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Names of the layers that are pretrained."""
-        leaves = leaves_of(self.graph)
+        """Names of the layers that are pretrained, in the order of computation."""
+        leaves = _leaves(self.graph)
         return tuple(leaf.name for leaf in leaves if leaf.trainable_variables)
 
     @property
     def left(self) -> dict[str, str]:
         """Names of the model's other layers with weights, each with the reason."""
-        inside = {id(leaf) for leaf in leaves_of(self.graph)}
+        inside = {id(leaf) for leaf in _leaves(self.graph)}
         reasons = {}
-        for leaf in leaves_of(self._model):
-            if id(leaf) not in inside and leaf.weights:
+        for leaf in _leaves(self._model):
+            if id(leaf) not in inside:
                 reasons[leaf.name] = "not in the encoder"
-            elif leaf.weights and not leaf.trainable_variables:
+            elif not leaf.trainable_variables:
                 reasons[leaf.name] = "frozen"
         return reasons
 
@@ -114,11 +114,23 @@ def _nothing_trains(owner: str, name: str) -> str:
     )
 
 
+def _leaves(model: keras.Model) -> list[keras.Layer]:
+    """The layers that hold weights, in the order of computation, each once."""
+    found = [
+        leaf
+        for call in calls_of(model) or ()
+        if isinstance(call.operation, keras.Layer)
+        for leaf in leaves_of(call.operation)
+        if leaf.weights
+    ]
+    return list({id(leaf): leaf for leaf in found}.values())
+
+
 def _policy(graph: keras.Model) -> Any:
     """The policy of the first layer with weights that computes in half precision.
 
     The first of all where none does.
     """
-    policies = [leaf.dtype_policy for leaf in leaves_of(graph) if leaf.weights]
+    policies = [leaf.dtype_policy for leaf in _leaves(graph)]
     halves = [each for each in policies if each.compute_dtype.endswith("16")]
     return (halves or policies)[0]
