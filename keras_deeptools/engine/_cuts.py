@@ -121,4 +121,6 @@ def _nodes(model: Any, owner: str) -> list[Any]:
             f"{model.name!r}, without a graph. Build it with `keras.Input`."
         )
     by_depth = graph._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [
+        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
+    ]

@@ -39,7 +39,9 @@ def checked_rows(
     rule = f"an array of numbers of shape {expected}, with at least one row"
     if rows.dtype.kind not in "biuf" and rows.dtype.name != "bfloat16":
         found = f"{type(x).__name__} of {rows.dtype}"
-        raise TypeError(message(owner, argument, rule, found, "Give one array of inputs."))
+        raise TypeError(
+            message(owner, argument, rule, found, "Give one array of inputs.")
+        )
     fits = len(rows.shape) == len(expected) and all(
         size is None or size == own
         for size, own in zip(expected[1:], rows.shape[1:], strict=True)

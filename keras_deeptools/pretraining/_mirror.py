@@ -1,14 +1,12 @@
 """A decoder that mirrors an encoder."""
 
-from typing import Any
-
 import keras
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import Call, calls_of, output_calls_of
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._hidden_layers import ACTIVATIONS
-from keras_deeptools.pretraining._mirrored_layers import Decoding
+from keras_deeptools.pretraining._mirrored_layers import Activation, Decoding
 
 
 def mirror(owner: str, encoder: Encoder) -> keras.Model:
@@ -61,8 +59,8 @@ def _trunk(graph: keras.Model) -> list[Call]:
     ]
 
 
-def _activation(trunk: list[Call]) -> tuple[type, dict[str, Any]] | None:
-    """Kind and config of the activation that the last call's output has gone through."""
+def _activation(trunk: list[Call]) -> Activation | None:
+    """The activation that the output of the last call has gone through."""
     for call in reversed(trunk):
         layer = call.operation
         if isinstance(layer, ACTIVATIONS):
@@ -73,4 +71,3 @@ def _activation(trunk: list[Call]) -> tuple[type, dict[str, Any]] | None:
                 return None
             return keras.layers.Activation, {"activation": own}
     return None
-

@@ -19,6 +19,8 @@ CONVOLUTIONS = (
 )
 
 Shape = tuple[int | None, ...]
+Activation = tuple[type[keras.Layer], dict[str, Any]]
+"""Kind and config of a layer."""
 
 
 class Decoding:
@@ -40,7 +42,7 @@ class Decoding:
         self,
         layer: Any,
         target: Shape,
-        activation: tuple[type, dict[str, Any]] | None = None,
+        activation: Activation | None = None,
     ) -> None:
         """Goes from the output of a layer to the shape of its input.
 
@@ -56,9 +58,7 @@ class Decoding:
         elif isinstance(layer, CONVOLUTIONS) and len(shape) == rank:
             padding = "valid" if layer.padding == "valid" else "same"
             strides = layer.strides
-            self._convolve(
-                self._channels(target), layer.kernel_size, strides, padding
-            )
+            self._convolve(self._channels(target), layer.kernel_size, strides, padding)
             self._fit(target)
         elif shape == target:
             return
@@ -134,8 +134,9 @@ class Decoding:
         if any(each != slice(None) for each in cut):
             self._value = self._value[tuple(cut)]
         if any(each != (0, 0) for each in padding):
-            widest = all(max(p) <= s for p, s in zip(padding[1:], self._value.shape[1:]))
-            mode = "symmetric" if widest else "constant"
+            within = zip(padding, self._value.shape, strict=True)
+            near = all(max(ends) <= size for ends, size in list(within)[1:])
+            mode = "symmetric" if near else "constant"
             self._value = keras.ops.pad(self._value, padding, mode)
 
     def _spread(self, target: Shape) -> None:

@@ -52,9 +52,7 @@ class Copied:
         seed: Int >= 0. The states of random layers are drawn from it.
     """
 
-    def __init__(
-        self, owner: keras.Model, function: ModelFunction, seed: int
-    ) -> None:
+    def __init__(self, owner: keras.Model, function: ModelFunction, seed: int) -> None:
         generator = np.random.default_rng(seed)
         self._owner, self._function = owner, function
         self.trainable = [_copied(owner, each, each) for each in function.trainable]

@@ -28,9 +28,7 @@ class Run:
     optimizer: Any
     seed: int
 
-    def __call__(
-        self, method: str, build: Callable[[int], Pretrainer]
-    ) -> Pretraining:
+    def __call__(self, method: str, build: Callable[[int], Pretrainer]) -> Pretraining:
         """Trains what `build` makes of a seed; the encoder's weights land at the end.
 
         Args:

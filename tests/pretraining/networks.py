@@ -23,7 +23,9 @@ def residual() -> keras.Model:
     inputs = keras.Input((8, 8, 1))
     inner_in = keras.Input((8, 8, 1))
     inner = layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")
-    inner = keras.Model(inner_in, layers.BatchNormalization(name="norm")(inner(inner_in)))
+    inner = keras.Model(
+        inner_in, layers.BatchNormalization(name="norm")(inner(inner_in))
+    )
     x = inner(inputs)
     y = layers.Conv2D(4, 3, padding="same", activation="relu", name="branch")(x)
     x = layers.Dropout(0.1, name="dropout")(layers.Add()([x, y]))

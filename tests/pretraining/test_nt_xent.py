@@ -66,7 +66,9 @@ def test_vectors_of_zeros_give_a_finite_loss() -> None:
 
 def test_measures_are_what_they_are_defined_as() -> None:
     second = FIRST + 0.3 * SECOND
-    cosines = similarities(*(on_sphere(keras.ops.convert_to_tensor(v)) for v in (FIRST, second)))
+    cosines = similarities(
+        *(on_sphere(keras.ops.convert_to_tensor(v)) for v in (FIRST, second))
+    )
     z = np.concatenate([FIRST, second]).astype("float64")
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     distances = ((z[:, None] - z[None]) ** 2).sum(axis=-1)
@@ -83,5 +85,7 @@ def test_measures_are_what_they_are_defined_as() -> None:
 
 
 def test_a_temperature_of_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="NTXent: `temperature` must be a finite float"):
+    with pytest.raises(
+        ValueError, match="NTXent: `temperature` must be a finite float"
+    ):
         NTXent(0)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.pretraining import NTXent, Pretraining, pretrain_contrastive
+from keras_deeptools.pretraining import Pretraining, pretrain_contrastive
 from pretraining.networks import copies, images, mlp, moved, residual, rows
 
 layers = keras.layers
@@ -40,7 +40,8 @@ def pretrained() -> tuple[keras.Model, list, Pretraining, keras.Sequential, list
 
 def test_partners_come_nearer_than_others(pretrained: tuple) -> None:
     history = pretrained[2].history
-    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["accuracy"][-1] > 3 / 63
     assert set(history) == {"loss", "accuracy", "alignment", "uniformity"}
     assert all(len(values) == 6 for values in history.values())
 
@@ -57,27 +58,22 @@ def test_the_augmentation_is_only_read(pretrained: tuple) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_the_loss_is_nt_xent_of_two_views() -> None:
-    model = mlp()
-    x = rows(32)
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    weights = model.get_weights()
-    found = {}
-    for temperature in (0.1, 1.0):
-        model.set_weights(weights)
-        result = pretrain_contrastive(
-            model,
-            x,
-            augmentation=noise(),
-            temperature=temperature,
-            batch_size=32,
-            epochs=1,
-            **QUIET,
-        )
-        found[temperature] = result.history["loss"][0]
-    assert 0 < found[0.1] < np.log(63) < found[1.0] + 1.0
-    bound = float(keras.ops.convert_to_numpy(NTXent(1.0)(np.ones((32, 2)), np.ones((32, 2)))))
-    assert found[1.0] <= bound + 1e-3
+def test_views_that_agree_and_nothing_else_give_the_loss_of_chance() -> None:
+    """A dead network maps all views to one point, where every other is as near."""
+    model = mlp("relu")
+    model.layers[1].set_weights([np.zeros((5, 4)), np.full(4, 1.0)])
+    model.layers[1].trainable = False
+    result = pretrain_contrastive(
+        model,
+        rows(32),
+        augmentation=noise(),
+        batch_size=32,
+        epochs=1,
+        optimizer=keras.optimizers.SGD(1e-12),
+        **QUIET,
+    )
+    np.testing.assert_allclose(result.history["loss"], np.log(63), rtol=1e-4)
+    np.testing.assert_allclose(result.history["alignment"], 0, atol=1e-4)
 
 
 def test_one_seed_gives_one_result() -> None:
