@@ -143,15 +143,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="on the labels")
     parser.add_argument("--scale", type=float, default=1, help="of pretraining epochs")
     parser.add_argument("--nets", nargs="*", default=list(NETS), choices=list(NETS))
+    arms = ["none, augmented", *EPOCHS]
+    parser.add_argument("--arms", nargs="*", default=arms, choices=arms)
     chosen = parser.parse_args()
     print(f"{keras.backend.backend()}, {vars(chosen)}\n")
     print("| net | pretraining | accuracy | difference |")
     print("|---|---|---|---|")
     for name in chosen.nets:
-        arms = ["none", "none, augmented", "layerwise", "denoising", "masked"]
-        if name == "3 convolutions":
+        arms = ["none", *chosen.arms]
+        if name == "3 convolutions" and "layerwise" in arms:
             arms.remove("layerwise")
-        found: dict[str, list[float]] = {arm: [] for arm in [*arms, "contrastive"]}
+        found: dict[str, list[float]] = {arm: [] for arm in arms}
         for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
             data = split(seed)
             for arm, values in found.items():

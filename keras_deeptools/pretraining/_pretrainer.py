@@ -68,10 +68,9 @@ class Copied:
         outputs, states, losses = self._function(
             self.trainable, self.states, inputs, training
         )
-        for own, (state, new) in zip(
-            self.states, zip(self._function.states, states, strict=True), strict=True
-        ):
-            if training or self._function.is_seed(state):
+        triples = zip(self.states, self._function.states, states, strict=True)
+        for own, original, new in triples:
+            if training or self._function.is_seed(original):
                 own.assign(new)
         for loss in losses:
             self._owner.add_loss(loss)
