@@ -10,6 +10,7 @@ from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
+from keras_deeptools.engine._cuts import layer_names, tensor_after, tensor_before_head
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -25,6 +26,7 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._model_function import ModelFunction
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
@@ -53,6 +55,7 @@ __all__ = [
     "LayerCall",
     "Leaf",
     "Link",
+    "ModelFunction",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -71,6 +74,7 @@ __all__ = [
     "fit_in_two_parts",
     "is_attached",
     "kept_values",
+    "layer_names",
     "layers_of",
     "leaves_of",
     "moving_averages",
@@ -86,6 +90,8 @@ __all__ = [
     "step_config",
     "stochastic_layers",
     "submodel",
+    "tensor_after",
+    "tensor_before_head",
     "tensors",
     "train_by_batch",
     "trained_variables",

@@ -39,13 +39,14 @@ def seeded(seed: int) -> Iterator[None]:
     before = RandomState()
     global_seed = global_state.get_global_attribute(GLOBAL_RANDOM_SEED)
     context = _tensorflow_context()
-    operations = None if context is None else (context._seed, context._rng)
+    # Without a seed so far, nothing to draw the seeds of operations from exists.
+    operations = (getattr(context, "_seed", None), getattr(context, "_rng", None))
     try:
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
         reseed(seed)
         yield
     finally:
-        if operations is not None:
+        if context is not None:
             context._set_global_seed(operations[0])
             context._rng = operations[1]
         global_state.set_global_attribute(GLOBAL_RANDOM_SEED, global_seed)

@@ -30,18 +30,22 @@ def checked_optimizer(owner: str, value: Any) -> Any:
         raise ValueError(message(owner, "optimizer", rule, value)) from error
 
 
-def checked_rows(owner: str, model: keras.Model, x: Any) -> np.ndarray:
+def checked_rows(
+    owner: str, model: keras.Model, x: Any, argument: str = "x"
+) -> np.ndarray:
     """`x` as an array that fits the one input of the model, or an error."""
     rows = np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)
     expected = tuple(model.inputs[0].shape)
     rule = f"an array of numbers of shape {expected}, with at least one row"
     if rows.dtype.kind not in "biuf" and rows.dtype.name != "bfloat16":
         found = f"{type(x).__name__} of {rows.dtype}"
-        raise TypeError(message(owner, "x", rule, found, "Give one array of inputs."))
+        raise TypeError(
+            message(owner, argument, rule, found, "Give one array of inputs.")
+        )
     fits = len(rows.shape) == len(expected) and all(
         size is None or size == own
         for size, own in zip(expected[1:], rows.shape[1:], strict=True)
     )
     if not fits or not len(rows):
-        raise ValueError(message(owner, "x", rule, rows.shape))
+        raise ValueError(message(owner, argument, rule, rows.shape))
     return rows

@@ -32,6 +32,8 @@ from keras_deeptools.pretraining._progress import Progress
 
 OWNER = "pretrain_layerwise"
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
+RATE = 0.003
+"""Of Adam. At .001 upper layers are far from done after the same number of epochs."""
 
 
 def pretrain_layerwise(
@@ -41,11 +43,11 @@ def pretrain_layerwise(
     layers: Iterable[str] | None = None,
     tied: bool = True,
     noise: str = "masking",
-    noise_level: float | Sequence[float] = 0.25,
+    noise_level: float | Sequence[float] = 0.1,
     loss: str = "auto",
-    epochs: int | Sequence[int] = 20,
+    epochs: int | Sequence[int] = 50,
     batch_size: int | Sequence[int] = 32,
-    optimizer: Any = "adam",
+    optimizer: Any = None,
     seed: int | None = None,
     verbose: str | int = "auto",
 ) -> LayerwisePretraining:
@@ -85,7 +87,8 @@ def pretrain_layerwise(
         epochs: Int >= 1, or a list of one for each layer.
         batch_size: Int >= 1, or a list of one for each layer.
         optimizer: Name or `keras.optimizers.Optimizer`, or a list of one for each
-            layer. Each layer gets a fresh copy; the one given is not touched.
+            layer. Each layer gets a fresh copy; the one given is not touched. None:
+            Adam with a rate of 0.003.
         seed: Int >= 0 or None. Decoders, noise and order of the rows come from it, so
             that it gives the same result on a backend. None takes one from Python's
             random state. No other random state moves.
@@ -133,7 +136,10 @@ def pretrain_layerwise(
     sizes = each(
         "batch_size", batch_size, lambda v: checked_count(OWNER, "batch_size", v)
     )
-    optimizers = each("optimizer", optimizer, lambda v: checked_optimizer(OWNER, v))
+    chosen_optimizer = keras.optimizers.Adam(RATE) if optimizer is None else optimizer
+    optimizers = each(
+        "optimizer", chosen_optimizer, lambda v: checked_optimizer(OWNER, v)
+    )
     if verbose not in ("auto", 0, 1):
         raise ValueError(message(OWNER, "verbose", '"auto", 0 or 1', verbose))
     given_seed = checked_seed(OWNER, seed)
@@ -155,12 +161,12 @@ def pretrain_layerwise(
                 corruptions[number],
                 seed=random.randrange(2**31),
             )
-            chosen_optimizer = optimizers[number]
+            own = optimizers[number]
             layer = _trained(
                 autoencoder,
                 rows,
                 loss,
-                type(chosen_optimizer).from_config(chosen_optimizer.get_config()),
+                type(own).from_config(own.get_config()),
                 epochs=all_epochs[number],
                 batch_size=sizes[number],
                 callbacks=[progress],

@@ -1,6 +1,9 @@
 """What pretraining layer by layer has done."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from keras_deeptools.pretraining._history_plot import plot_history
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,21 @@ class LayerwisePretraining:
             return self.table()
         named = ", ".join(f"{name} ({why})" for name, why in self.left.items())
         return f"{self.table()}\nLeft as they were: {named}."
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the loss of each layer over its epochs.
+
+        Losses of different layers are of different inputs: compare the shapes of the
+        curves, not their heights.
+
+        Args:
+            ax: Matplotlib axes to draw on. Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        history = {layer.name: layer.history for layer in self.layers}
+        return plot_history("LayerwisePretraining.plot", history, ax)

@@ -18,6 +18,7 @@ from keras_deeptools.transfer._inference_mode import InferenceMode
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._probe_depth import probe_depth
+from keras_deeptools.transfer._reuse import reuse
 from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "frozen",
     "layer_groups",
     "probe_depth",
+    "reuse",
     "unfreeze",
 ]

@@ -29,6 +29,7 @@ HANDLES = {
     "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Link",
+    "keras_deeptools.engine.ModelFunction",
     "keras_deeptools.engine.PooledOutputs",
     "keras_deeptools.engine.RateMultipliers",
     "keras_deeptools.engine.Recorder",

@@ -10,5 +10,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.pretraining.LayerwisePretraining": lambda: (
         pretraining.LayerwisePretraining((LAYER,), {"head": "last layer"}, 0)
     ),
+    "keras_deeptools.pretraining.NTXent": lambda: pretraining.NTXent(0.5),
     "keras_deeptools.pretraining.PretrainedLayer": lambda: LAYER,
+    "keras_deeptools.pretraining.Pretraining": lambda: pretraining.Pretraining(
+        "masked autoencoder", ("a",), {}, {"loss": (0.5, 0.4)}, 0
+    ),
 }

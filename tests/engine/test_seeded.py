@@ -2,6 +2,7 @@
 
 import random
 import sys
+import types
 
 import keras
 import numpy as np
@@ -56,3 +57,19 @@ def test_the_program_goes_on_as_if_it_had_not_been(error):
     except KeyboardInterrupt:
         pass
     assert draws() == expected
+
+
+class Unseeded:
+    """TensorFlow's context before any seed was set."""
+
+    def _set_global_seed(self, seed):
+        self._rng = random.Random(seed)
+
+
+def test_it_works_where_no_seed_was_ever_set(monkeypatch):
+    context = Unseeded()
+    module = types.SimpleNamespace(context=lambda: context)
+    monkeypatch.setitem(sys.modules, "tensorflow.python.eager.context", module)
+    with seeded(3):
+        assert context._rng.random() == random.Random(3).random()
+    assert context._rng is None

@@ -288,11 +288,36 @@ def test_constraints_and_regularizers_of_a_layer_hold_in_pretraining() -> None:
     assert result.layers[1].history[0] > 100
 
 
-def test_half_precision_policies_keep_float32_weights() -> None:
-    keras.config.set_dtype_policy("mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_policies_keep_float32_weights(policy: str) -> None:
+    keras.config.set_dtype_policy(policy)
     model = mlp()
     before = model.get_weights()
     result = pretrain_layerwise(model, data(), epochs=3, **QUIET)
     assert result.layers[0].history[-1] < result.layers[0].history[0]
     assert model.layers[0].kernel.dtype == "float32"
     assert not np.array_equal(model.get_weights()[0], before[0])
+
+
+def test_convolutions_with_their_channels_first_are_pretrained() -> None:
+    first = {"data_format": "channels_first", "activation": "tanh"}
+    model = keras.Sequential(
+        [
+            keras.Input((2, 6, 7)),
+            layers.Conv2D(3, 3, strides=2, padding="same", name="a", **first),
+            layers.Conv2D(4, 2, name="b", **first),
+            layers.Flatten(data_format="channels_first"),
+            layers.Dense(2, name="head"),
+        ]
+    )
+    x = np.random.default_rng(0).uniform(size=(32, 2, 6, 7))
+    result = pretrain_layerwise(model, x, epochs=3, **QUIET)
+    assert [layer.outputs for layer in result.layers] == [(3, 3, 4), (4, 2, 3)]
+    assert all(layer.history[-1] < layer.history[0] for layer in result.layers)
+
+
+def test_the_result_draws_the_losses_of_all_layers() -> None:
+    result = pretrain_layerwise(mlp(), data(), epochs=2, **QUIET)
+    lines = result.plot().lines
+    assert [line.get_label() for line in lines] == ["first", "second"]
+    np.testing.assert_allclose(lines[1].get_ydata(), result.layers[1].history)

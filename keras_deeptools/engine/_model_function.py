@@ -1,0 +1,68 @@
+"""A model as a function of its weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+class ModelFunction:
+    """Computes what a model or layer would with other weights; itself it is only read.
+
+    Its flags hold: frozen BatchNormalization uses its moving averages, for instance.
+
+    Args:
+        layer: `keras.Layer`, built, for instance a model.
+
+    Attributes:
+        trainable: List of `keras.Variable` that the layer trains.
+        states: List of the others, seeds of random layers among them.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import ModelFunction
+    >>> function = ModelFunction(
+    ...     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    ... )
+    >>> weights = [np.ones((2, 1), "float32"), np.ones(1, "float32")]
+    >>> outputs, states, losses = function(weights, [], np.ones((1, 2)), training=True)
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[3.0]]
+    """
+
+    def __init__(self, layer: keras.Layer) -> None:
+        self._layer = layer
+        self.trainable = list(layer.trainable_variables)
+        self.states = list(layer.non_trainable_variables)
+        self._seeds = {
+            id(generator.state)
+            for inner in layer._flatten_layers()
+            for generator in inner._seed_generators
+        }
+
+    def is_seed(self, variable: Any) -> bool:
+        """Whether a variable is the state of a random layer."""
+        return id(variable) in self._seeds
+
+    def __call__(
+        self,
+        trainable: Sequence[Any],
+        states: Sequence[Any],
+        inputs: Any,
+        training: bool,
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """Outputs, new states and losses (of regularizers) for some inputs.
+
+        Args:
+            trainable: Tensors in the place of `trainable`.
+            states: Tensors in the place of `states`.
+            inputs: Tensor, what the layer takes.
+            training: Bool.
+        """
+        options = {"training": training} if self._layer._call_has_training_arg else {}
+        mapped = [keras.ops.convert_to_tensor(value) for value in trainable]
+        kept = [keras.ops.convert_to_tensor(value) for value in states]
+        return self._layer.stateless_call(
+            mapped, kept, inputs, return_losses=True, **options
+        )

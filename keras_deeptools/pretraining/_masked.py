@@ -1,0 +1,171 @@
+"""Pretraining of a whole network as a masked autoencoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._patches import (
+    checked_patches,
+    num_to_mask,
+    random_mask,
+)
+from keras_deeptools.pretraining._pretraining import Pretraining
+from keras_deeptools.pretraining._reconstruction import Reconstruction
+from keras_deeptools.pretraining._reconstruction_arguments import (
+    check_floats,
+    checked_decoder,
+    chosen_loss,
+    decoder_for,
+)
+from keras_deeptools.pretraining._run import checked_run
+
+OWNER = "pretrain_masked"
+
+
+def pretrain_masked(
+    model: keras.Model,
+    x: Any,
+    *,
+    patch_size: int | tuple[int, ...],
+    mask_rate: float = 0.5,
+    mask_value: float = 0.0,
+    until: str | None = None,
+    decoder: keras.Layer | None = None,
+    loss: str = "auto",
+    epochs: int = 50,
+    batch_size: int = 32,
+    optimizer: Any = "adam",
+    validation_data: Any = None,
+    steps_per_epoch: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> Pretraining:
+    """Pretrains a network without labels to fill in what is masked.
+
+    In each row as many patches are hidden, chosen anew in every batch: squares of
+    images (all channels), stretches of sequences (all features), features of vectors.
+    The model up to its head is the encoder, a mirrored decoder is put behind it, and
+    both learn by `fit` to give the hidden part; what is visible does not count in the
+    loss. Then the encoder's weights are in the model. All else is as for
+    `pretrain_denoising`.
+
+    Here hidden elements are set to `mask_value`, and the encoder computes them like all
+    others, so that any network will do. He et al. leave hidden patches out of a
+    transformer, which then never sees a mask and costs less. A convolutional network
+    sees edges of patches that inputs later do not have, its BatchNormalization takes
+    averages over masked inputs, and it saves no time: gains from their paper do not
+    carry over by themselves.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential, of one input of floats
+            and of fixed shape. It need not be compiled.
+        x: Inputs without labels, as for `pretrain_denoising`.
+        patch_size: Int >= 1, or one for each axis: pixels along the sides of a patch,
+            steps of a sequence, or features of a vector that are hidden together.
+        mask_rate: Float in (0, 1), the fraction of patches to hide in every row,
+            rounded to whole patches, at least one and not all.
+        mask_value: Float, in the place of what is hidden, in the units of `x`.
+        until: Name of the last layer of the encoder, one of the model's own. None: all
+            before the last layer with weights.
+        decoder: None for a mirrored one, or a Keras layer or model from what the
+            encoder gives to inputs. It is trained in place.
+        loss: `"mean_squared_error"`; `"binary_crossentropy"`, for inputs in [0, 1], of
+            which the decoder then gives the logits; `"auto"`: the latter where `x` is
+            an array in [0, 1].
+        epochs: Int >= 1.
+        batch_size: Int >= 1, rows in a batch where `x` is an array.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
+        validation_data: None, or as `x`: more inputs, whose loss is measured.
+        steps_per_epoch: None, or int >= 1, batches in an epoch.
+        callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
+        seed: Int >= 0 or None. Decoder, masks, dropout and order of rows come from it,
+            so that it gives the same result on a backend. None takes one from Python's
+            random state. No other random state moves.
+        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+
+    Returns:
+        `Pretraining`: loss by epoch, over hidden elements; print or plot it.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
+            does not fit, an argument is out of range, or values are not finite. The
+            model is as it was.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.pretraining import pretrain_masked
+    >>> conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+    >>> head = keras.layers.Dense(3, "softmax", name="head")
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), conv, keras.layers.Flatten(), head]
+    ... )
+    >>> x = np.random.default_rng(0).uniform(size=(32, 8, 8, 1))
+    >>> result = pretrain_masked(model, x, patch_size=2, epochs=2, seed=0, verbose=0)
+    >>> result.layers, len(result.history["loss"])
+    (('conv',), 2)
+
+    Reference:
+        He et al., 2022, sections 3 and 4.1. https://arxiv.org/abs/2111.06377
+    """
+    run = checked_run(
+        OWNER,
+        model,
+        x,
+        until=until,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation_data=validation_data,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=callbacks,
+        seed=seed,
+        verbose=verbose,
+    )
+    check_floats(OWNER, run.encoder)
+    sizes, axis = _masked_axes(run.encoder)
+    patch = checked_patches(OWNER, patch_size, sizes)
+    rate = checked_float(OWNER, "mask_rate", mask_rate, above=0)
+    if rate >= 1:
+        raise ValueError(message(OWNER, "mask_rate", "in (0, 1)", mask_rate))
+    count = num_to_mask(sizes, patch, rate)
+    value = checked_float(OWNER, "mask_value", mask_value)
+    error = chosen_loss(OWNER, loss, run.x)
+    own = checked_decoder(OWNER, decoder, run.encoder)
+
+    def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:
+        mask = random_mask(ops.shape(inputs)[0], sizes, patch, count, generator)
+        if axis is not None:
+            mask = ops.expand_dims(mask, axis)
+        mask = ops.broadcast_to(ops.cast(mask, inputs.dtype), ops.shape(inputs))
+        return inputs * (1 - mask) + value * mask, mask
+
+    return run(
+        "masked autoencoder",
+        lambda number: Reconstruction(
+            run.encoder, decoder_for(OWNER, own, run.encoder), spoil, error, number
+        ),
+    )
+
+
+def _masked_axes(encoder: Encoder) -> tuple[tuple[int, ...], int | None]:
+    """The sizes of the axes that patches span, and the axis of channels, if any."""
+    shape = tuple(encoder.inputs.shape[1:])
+    axis: int | None = None
+    if len(shape) > 1:
+        axis = 1 if encoder.channels_first else -1
+    sizes = shape
+    if axis is not None:
+        sizes = shape[1:] if axis == 1 else shape[:-1]
+    if not sizes or None in shape:
+        raise ValueError(
+            f"{OWNER}: `model` must take inputs of a fixed shape. Received: "
+            f"{encoder.graph.name!r}, which takes {shape}. Build it for one."
+        )
+    return sizes, axis

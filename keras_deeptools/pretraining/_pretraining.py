@@ -1,0 +1,82 @@
+"""What pretraining a whole network has done."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_deeptools.pretraining._history_plot import plot_history
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What `pretrain_denoising` and its kin have done to a model.
+
+    Args:
+        method: Str, such as `"denoising autoencoder"`.
+        layers: Tuple of str, names of the layers that were pretrained.
+        left: Dict from the name of a layer with weights that was left as it was to the
+            reason.
+        history: Dict from the name of a loss or measure to a tuple of floats, one for
+            each epoch.
+        seed: Int, what all random numbers came from.
+
+    Example:
+
+    >>> from keras_deeptools.pretraining import Pretraining
+    >>> history = {"loss": (0.5, 0.3, 0.25)}
+    >>> left = {"head": "not in the encoder"}
+    >>> print(Pretraining("masked autoencoder", ("a", "b"), left, history, seed=0))
+    masked autoencoder of a, b
+          epochs  first  last
+    loss       3    0.5  0.25
+    Left as they were: head (not in the encoder).
+    """
+
+    method: str
+    layers: tuple[str, ...]
+    left: dict[str, str]
+    history: dict[str, tuple[float, ...]]
+    seed: int
+
+    def table(self) -> str:
+        """Losses and measures as lines of text: first and last epoch."""
+        rows = [["", "epochs", "first", "last"]]
+        for name, values in self.history.items():
+            ends = [f"{value:.4g}" for value in (values[0], values[-1])]
+            rows.append([name, str(len(values)), *ends])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(
+                f"{cell:{side}{width}}"
+                for cell, side, width in zip(row, "<>>>", widths, strict=True)
+            )
+            for row in rows
+        )
+
+    def __str__(self) -> str:
+        names = list(self.layers)
+        if len(names) > MOST_NAMES:
+            names = [names[0], "...", names[-1], f"({len(self.layers)} layers)"]
+        lines = [f"{self.method} of {', '.join(names)}", self.table()]
+        if self.left:
+            left = [f"{name} ({why})" for name, why in self.left.items()]
+            if len(left) > MOST_NAMES:
+                left = [*left[:MOST_NAMES], f"and {len(left) - MOST_NAMES} more"]
+            lines.append(f"Left as they were: {', '.join(left)}.")
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws losses and measures over the epochs.
+
+        Args:
+            ax: Matplotlib axes to draw on. Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plot_history("Pretraining.plot", self.history, ax)
+
+
+MOST_NAMES = 8

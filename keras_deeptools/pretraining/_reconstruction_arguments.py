@@ -1,0 +1,71 @@
+"""Checks and defaults for what reconstructs inputs."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._arguments import checked_option, message
+from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._mirror import mirror
+
+LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
+
+
+def chosen_loss(owner: str, loss: str, x: Any) -> str:
+    """The loss for the argument `loss`: for arrays in [0, 1] the cross-entropy."""
+    checked_option(owner, "loss", loss, LOSSES)
+    within = isinstance(x, np.ndarray) and bool(x.min() >= 0 and x.max() <= 1)
+    if loss == "auto":
+        return LOSSES[2] if within else LOSSES[1]
+    if loss == LOSSES[2] and isinstance(x, np.ndarray) and not within:
+        raise ValueError(
+            f"{owner}: `loss` must be 'mean_squared_error' or 'auto' where inputs are "
+            f"not in [0, 1]. Received: loss={loss!r} and inputs between "
+            f"{x.min():.3g} and {x.max():.3g}. Scale `x`."
+        )
+    return loss
+
+
+def check_floats(owner: str, encoder: Encoder) -> None:
+    """An error where inputs are whole numbers, such as the indices of words."""
+    if not keras.backend.is_float_dtype(encoder.inputs.dtype):
+        raise ValueError(
+            f"{owner}: `model` must take floats. Received: {encoder.graph.name!r}, "
+            f"which takes {encoder.inputs.dtype}. Give the part after the embedding."
+        )
+
+
+def checked_decoder(owner: str, decoder: Any, encoder: Encoder) -> keras.Layer | None:
+    """A decoder of the user's, built and of fitting shape; None stays None."""
+    if decoder is None:
+        return None
+    if not isinstance(decoder, keras.Layer):
+        rule = "None or a Keras layer or model"
+        raise TypeError(message(owner, "decoder", rule, decoder))
+    wanted = tuple(encoder.inputs.shape[1:])
+    given = tuple(encoder.codes.shape[1:])
+    try:
+        found = tuple(decoder(keras.Input(given)).shape[1:])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(_does_not_fit(owner, given, wanted, "an error")) from error
+    fits = len(found) == len(wanted) and all(
+        a is None or b is None or a == b for a, b in zip(found, wanted, strict=True)
+    )
+    if not fits:
+        raise ValueError(_does_not_fit(owner, given, wanted, f"outputs {found}"))
+    return decoder
+
+
+def decoder_for(
+    owner: str, decoder: keras.Layer | None, encoder: Encoder
+) -> keras.Layer:
+    """The decoder given, or the mirrored one."""
+    return mirror(owner, encoder) if decoder is None else decoder
+
+
+def _does_not_fit(owner: str, given: Any, wanted: Any, found: str) -> str:
+    return (
+        f"{owner}: `decoder` must map rows of shape {given} to {wanted}. Received: a "
+        f"decoder that gives {found}. Leave it out for a mirrored one."
+    )
