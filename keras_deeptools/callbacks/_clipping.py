@@ -1,8 +1,9 @@
 """How the gradients of one optimizer are brought within their limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_deeptools.engine import Leaf, tensors
@@ -57,6 +58,8 @@ class Clipping:
         names: List of the groups' names.
         limits: Dict from `"value"`, `"norm"`, `"global_norm"` to scalar variables.
         counters: Dict of int variables; `"layers"` counts for each group.
+        since: Dict from the groups that were not there from the beginning to the number
+            of updates before they were.
     """
 
     leaf: Leaf
@@ -64,6 +67,7 @@ class Clipping:
     names: list[str]
     limits: dict[str, Any]
     counters: dict[str, Any]
+    since: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -82,6 +86,26 @@ class Clipping:
         }
         return cls(leaf, groups, names, limits, counters)
 
+    def regrouped(self, groups: dict[int, int], names: list[str]) -> "Clipping":
+        """The same limits and counts for other groups, of which some may be new.
+
+        Args:
+            groups: As in `Clipping`.
+            names: As in `Clipping`.
+        """
+        counters, since = dict(self.counters), self.since
+        if "layers" in counters:
+            known = dict(
+                zip(self.names, self.leaf.read(counters["layers"]), strict=True)
+            )
+            updates = int(self.leaf.read(counters["updates"]))
+            since = {n: since.get(n, 0) if n in known else updates for n in names}
+            self.leaf.drop_state([counters["layers"]])
+            layers = self.leaf.add_state("clipped_layers", (len(names),), "int32")
+            layers.assign([known.get(name, 0) for name in names])
+            counters["layers"] = layers
+        return Clipping(self.leaf, groups, names, self.limits, counters, since)
+
     def read(self) -> tuple[dict[str, int], dict[str, float]]:
         """The counts so far, and the fraction of updates for each group."""
         found = {name: self.leaf.read(v) for name, v in self.counters.items()}
@@ -89,7 +113,8 @@ class Clipping:
         counts = {name: int(count) for name, count in found.items()}
         if layers is None:
             return counts, {}
-        fractions = (layers / max(counts["updates"], 1)).tolist()
+        updates = [counts["updates"] - self.since.get(name, 0) for name in self.names]
+        fractions = (layers / np.maximum(updates, 1)).tolist()
         return counts, dict(zip(self.names, fractions, strict=True))
 
     def clipped(self, gradients: list) -> list:

@@ -172,6 +172,31 @@ class GradientClipper(TrainingFeature):
         ]
         if not self._running:
             self._counts, self._by_layer, self.history = {}, {}, {}
+        groups, names = self._groups(leaf)
+        if not groups:
+            return None
+        on = {kind: x for kind, x in self._limits.items() if x is not None}
+        state = Clipping.begin(leaf, groups, names, on)
+        self._running.append(state)
+        return state
+
+    def adapt(self, state: Clipping | None, leaf: Leaf) -> Clipping | None:
+        """Goes on counting; what is newly trained is counted from now on."""
+        groups, names = self._groups(leaf)
+        if state is None and not groups:
+            return None
+        self._read()
+        if state is not None:
+            new = state.regrouped(groups, names)
+        else:
+            on = {kind: x for kind, x in self._limits.items() if x is not None}
+            new = Clipping.begin(leaf, groups, names, on)
+        others = [other for other in self._running if other is not state]
+        self._running = [*others, new]
+        return new
+
+    def _groups(self, leaf: Leaf) -> tuple[dict[int, int], list[str]]:
+        """The group of each chosen variable, and the groups' names."""
         selection = LayerSelection(self.layers, OWNER)
         held = selection.of(leaf)
         everywhere = selection.everywhere(leaf)
@@ -184,15 +209,10 @@ class GradientClipper(TrainingFeature):
                 f"{leaf.optimizer.name!r}. Use `norm`, or choose `layers` of one "
                 "optimizer."
             )
-        if not held:
-            return None
         names = [h.group if self.per == "layer" else h.variable.path for h in held]
         number = {name: i for i, name in enumerate(dict.fromkeys(names))}
         groups = {h.position: number[name] for h, name in zip(held, names, strict=True)}
-        on = {kind: x for kind, x in self._limits.items() if x is not None}
-        state = Clipping.begin(leaf, groups, list(number), on)
-        self._running.append(state)
-        return state
+        return groups, list(number)
 
     def transform_gradients(
         self, state: Clipping | None, leaf: Leaf, gradients: list

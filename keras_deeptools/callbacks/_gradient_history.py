@@ -45,6 +45,8 @@ class GradientHistory:
         self.columns = list(dict.fromkeys(getattr(v, key) for v in self.variables))
         self.lost = 0
         self._places = {id(item.variable): i for i, item in enumerate(held)}
+        self.held = held
+        self.lost_before = 0
         self._skipped = 0
         self.board: EventFile | None = None
         self._unwritten: list[tuple[np.ndarray, np.ndarray]] = []
@@ -53,13 +55,39 @@ class GradientHistory:
             max_rows = min(max(MAX_BYTES // (4 * width), 100), MAX_ROWS)
         self._rows = DecimatedRows(width, max_rows)
 
+    def widened(self, held: list[Held]) -> "GradientHistory":
+        """The same record with columns for more variables, NaN until now.
+
+        Args:
+            held: List of `Held`, those that are watched already among them.
+        """
+        self.write_board()
+        grown = GradientHistory(held, self.statistics, self.grouped, 2)
+        grown.lost_before, grown._skipped = self.lost_before, self._skipped
+        grown.lost = self.lost
+        grown.board, self.board = self.board, None
+        names = {v.layer: v.layer for v in self.variables}
+        if not self.grouped:
+            moved = [grown._places[id(item.variable)] for item in self.held]
+            names = {
+                old.path: grown.variables[i].path
+                for old, i in zip(self.variables, moved, strict=True)
+            }
+        columns = [grown.columns.index(names[column]) for column in self.columns]
+        count = len(grown.columns)
+        places = [i * count + c for i in range(len(self.names)) for c in columns]
+        width = len(self.names) * count
+        grown._rows = self._rows.widened(width + 1, [*places, width])
+        return grown
+
     def take(self, records: list[GradientRecord]) -> GradientRows:
         """Reads what is new from the device, and keeps it."""
         parts = []
         for record in records:
             columns = [self._places[id(item.variable)] for item in record.held]
             parts.append((*record.read(), columns))
-        self.lost = sum(record.recorder.lost for record in records)
+        lost = sum(record.recorder.lost for record in records)
+        self.lost = self.lost_before + lost
         self.skipped(records)
         steps, tables = joined(parts, len(self.variables))
         rows = GradientRows(
@@ -146,4 +174,10 @@ class GradientHistory:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the open file and the identities of variables."""
-        return self.__dict__ | {"board": None, "_unwritten": [], "_places": {}}
+        hidden: dict[str, Any] = {
+            "board": None,
+            "_unwritten": [],
+            "_places": {},
+            "held": [],
+        }
+        return self.__dict__ | hidden

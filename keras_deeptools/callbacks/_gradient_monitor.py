@@ -13,7 +13,12 @@ from keras_deeptools.callbacks import _gradient_report as report
 from keras_deeptools.callbacks._gradient_alarm import sound
 from keras_deeptools.callbacks._gradient_history import GradientHistory
 from keras_deeptools.callbacks._gradient_record import STATISTICS, GradientRecord
-from keras_deeptools.callbacks._layer_selection import Layers, LayerSelection, names_of
+from keras_deeptools.callbacks._layer_selection import (
+    Layers,
+    LayerSelection,
+    names_of,
+    united,
+)
 from keras_deeptools.callbacks._tensorboard import EventFile
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
@@ -115,6 +120,8 @@ class GradientMonitor(TrainingFeature):
         self.max_history = arguments.checked_count("max_history", max_history, 2, True)
         self.check_every = arguments.checked_count("check_every", check_every, 1, True)
         self._records: list[GradientRecord] = []
+        self._history: GradientHistory
+        self._detector: GradientDetector
         self._begin_run([])
 
     # In the compiled step
@@ -130,6 +137,29 @@ class GradientMonitor(TrainingFeature):
         record = GradientRecord(leaf, held, self.statistics, self.every)
         self._records.append(record)
         return record
+
+    def adapt(self, state: GradientRecord | None, leaf: Leaf) -> GradientRecord | None:
+        """Goes on with the variables that are trained now, in the same history."""
+        selection = LayerSelection(self.layers, arguments.OWNER)
+        held = selection.of(leaf)
+        everywhere = selection.everywhere(leaf)
+        self._read()
+        every = united(self._history.held, everywhere, leaf.model)
+        if len(every) > len(self._history.held):
+            self._history = self._history.widened(every)
+        self._detector = self._detector.restarted()
+        others = [record for record in self._records if record is not state]
+        if state is not None:
+            self._history.lost_before += state.recorder.lost
+            state.recorder.end()
+        new = None
+        if held:
+            new = GradientRecord(leaf, held, self.statistics, self.every)
+            others.append(new)
+        self._records = others
+        self._settle_room()
+        self._next_read = 0
+        return new
 
     def observe_gradients(
         self, state: GradientRecord | None, leaf: Leaf, gradients: list
@@ -178,13 +208,16 @@ class GradientMonitor(TrainingFeature):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles how many batches the record has room for."""
+        self._settle_room()
+        self._next_read = self._room
+        self._epoch_norms = []
+
+    def _settle_room(self) -> None:
         room = [record.recorder.capacity * self.every for record in self._records]
         if self.check_every is not None:
             room.append(self.check_every)
-        at_once = self.model.steps_per_execution
+        at_once = 1 if self.model is None else self.model.steps_per_execution
         self._room = max(min(room, default=1) - at_once, 1)
-        self._next_read = self._room
-        self._epoch_norms = []
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, or as often as was asked for."""

@@ -56,6 +56,8 @@ class HyperparameterScheduler(TrainingFeature):
     [0.0, 0.033, 0.067, 0.1]
     """
 
+    first_epoch = 0
+
     def __init__(self, schedules: dict[str, Callable]) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -77,6 +79,7 @@ class HyperparameterScheduler(TrainingFeature):
         self._steps: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []
         self._names: list[str] = []
+        self._watched: dict[str, Any] | None = None
         self._positioned = False
         self._next_read = self._room = 0
 
@@ -90,15 +93,36 @@ class HyperparameterScheduler(TrainingFeature):
         """Creates the step offset and the record of values."""
         schedules = self.schedules_for(leaf)
         self._names = list(schedules)
-        if not self._live:
-            self._steps, self._rows = [], []
-        return {
+        start = self._start(leaf)
+        state = {
             "schedules": schedules,
-            "offset": leaf.add_state(
-                "schedule_offset", dtype="int32", initial=leaf.num_updates
-            ),
+            "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
+            "idle": False,
         }
+        if not self._live:
+            self._steps, self._rows, self._watched = [], [], state
+        return state
+
+    def adapt(self, state: dict[str, Any], leaf: Leaf) -> dict[str, Any]:
+        """Goes on where it is: schedules are the same for all variables."""
+        self._read()
+        for _, other in self._live:
+            other["recorder"].read()
+        if state["idle"] and leaf.variables:
+            leaf.assign(state["offset"], self._start(leaf))
+        state["idle"] = not leaf.variables
+        active = [other for _, other in self._live if not other["idle"]]
+        self._watched = active[0] if active else self._watched
+        return state
+
+    def _start(self, leaf: Leaf) -> int:
+        """The count at which the run began, for what begins to train in mid-run."""
+        for other, state in self._live:
+            if not state["idle"]:
+                position = other.num_updates - int(other.read(state["offset"]))
+                return leaf.num_updates - position
+        return leaf.num_updates
 
     def hyperparameters(self, state: dict, leaf: Leaf) -> dict[str, Callable]:
         """Each schedule as a function of the optimizer's own count of updates."""
@@ -143,7 +167,8 @@ class HyperparameterScheduler(TrainingFeature):
             return
         self._positioned = True
         for leaf, state in self._live:
-            leaf.assign(state["offset"], first_update(leaf, self.params, epoch))
+            since = epoch - self.first_epoch
+            leaf.assign(state["offset"], first_update(leaf, self.params, since))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""
@@ -160,16 +185,14 @@ class HyperparameterScheduler(TrainingFeature):
 
     def finish(self, state: dict, leaf: Leaf) -> None:
         """Reads the rest of the record."""
-        self._collect(state)
+        if state is self._watched:
+            self._read()
+            self._watched = None
 
     def _read(self) -> None:
-        if self._live:
-            self._collect(self._live[0][1])
-
-    def _collect(self, state: dict) -> None:
-        if self._live and self._live[0][1] is not state:
+        if self._watched is None:
             return
-        steps, rows = state["recorder"].read()
+        steps, rows = self._watched["recorder"].read()
         if len(steps):
             self._steps.append(steps)
             self._rows.append(rows)
@@ -189,6 +212,10 @@ class HyperparameterScheduler(TrainingFeature):
         self._read()
         rows = np.concatenate([np.zeros((0, len(self._names)), "f4"), *self._rows])
         return {name: rows[:, i] for i, name in enumerate(self._names)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running `fit`."""
+        return super().__getstate__() | {"_watched": None}
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.

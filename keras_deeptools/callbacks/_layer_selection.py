@@ -168,6 +168,14 @@ def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
     ]
 
 
+def united(these: list[Held], those: list[Held], model: Any) -> list[Held]:
+    """Variables of two selections, in the order of the model where it is known."""
+    every = {id(held.variable): held for held in [*these, *those]}
+    weights = [] if model is None else model.weights
+    order = {id(variable): position for position, variable in enumerate(weights)}
+    return sorted(every.values(), key=lambda held: order.get(id(held.variable), -1))
+
+
 def _below(layer: keras.Layer) -> set[int]:
     return {id(v) for _, held in layers_of(layer) for v in held.values()}
 

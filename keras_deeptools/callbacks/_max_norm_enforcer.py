@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
 from keras_deeptools.callbacks._layer_selection import (
@@ -34,6 +35,7 @@ class _Ball:
     limit: Any
     activity: Any
     num_updates: Any
+    since: list[int]
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -146,7 +148,29 @@ class MaxNormEnforcer(TrainingFeature):
         ]
         if not self._balls:
             self._table = {}
+        return self._new_ball(leaf, self._chosen(leaf))
+
+    def adapt(self, state: _Ball | None, leaf: Leaf) -> _Ball | None:
+        """Goes on counting; what is newly trained is counted from now on."""
         chosen = self._chosen(leaf)
+        self._read()
+        new = self._new_ball(leaf, chosen)
+        if state is None:
+            return new
+        self._balls = [ball for ball in self._balls if ball is not state]
+        if new is not None:
+            places = {id(item.variable): i for i, item in enumerate(state.held)}
+            updates, activity = leaf.read(state.num_updates), leaf.read(state.activity)
+            known = [places.get(id(item.variable)) for item in new.held]
+            leaf.assign(new.num_updates, updates)
+            leaf.assign(new.activity, [0 if i is None else activity[i] for i in known])
+            new.since = [int(updates) if i is None else state.since[i] for i in known]
+        leaf.drop_state([state.limit, state.activity, state.num_updates])
+        return new
+
+    def _new_ball(
+        self, leaf: Leaf, chosen: list[tuple[Held, tuple[int, ...]]]
+    ) -> _Ball | None:
         if not chosen:
             return None
         held = [item for item, _ in chosen]
@@ -160,8 +184,9 @@ class MaxNormEnforcer(TrainingFeature):
             leaf.add_state("max_norm", initial=self._max_norm),
             leaf.add_state("max_norm_activity", (len(held),)),
             leaf.add_state("max_norm_updates", dtype="int32"),
+            [0] * len(held),
         )
-        self._balls.append(ball)
+        self._balls = [*self._balls, ball]
         return ball
 
     def project_weights(self, state: _Ball | None, leaf: Leaf) -> None:
@@ -185,8 +210,9 @@ class MaxNormEnforcer(TrainingFeature):
 
     def _read(self) -> None:
         for ball in self._balls:
-            num_updates = max(int(ball.leaf.read(ball.num_updates)), 1)
-            fractions = (ball.leaf.read(ball.activity) / num_updates).tolist()
+            updates = int(ball.leaf.read(ball.num_updates)) - np.array(ball.since)
+            activity = ball.leaf.read(ball.activity)
+            fractions = (activity / np.maximum(updates, 1)).tolist()
             for item, axes, part in zip(ball.held, ball.axes, fractions, strict=True):
                 what = f"{tuple(item.variable.shape)}, {axes}"
                 self._table[item.variable.path] = (what, part)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._arguments import checked_count
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
@@ -43,6 +44,8 @@ class OneCycleScheduler(HyperparameterScheduler):
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. Whether the rate falls as slowly as it rose, and then on to
             its last value, as in the paper.
+        first_epoch: Int >= 0. The epoch, as `fit` counts them, in which the cycle
+            begins: for one cycle after another, in epochs that are numbered through.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -80,6 +83,7 @@ class OneCycleScheduler(HyperparameterScheduler):
         cycle_momentum: bool = True,
         shape: str = "cosine",
         three_phase: bool = False,
+        first_epoch: int = 0,
     ) -> None:
         if not isinstance(max_learning_rate, str) and hasattr(
             max_learning_rate, "__float__"
@@ -94,6 +98,9 @@ class OneCycleScheduler(HyperparameterScheduler):
         self.cycle_momentum = cycle_momentum
         self.shape = shape
         self.three_phase = three_phase
+        self.first_epoch = checked_count(
+            "OneCycleScheduler", "first_epoch", first_epoch, minimum=0
+        )
         steps = 1000 if total_steps is None else total_steps
         super().__init__(
             {"learning_rate": self._rate(steps), "momentum": self._momentum(steps)}
@@ -103,7 +110,7 @@ class OneCycleScheduler(HyperparameterScheduler):
         """The two halves of the policy, under the names that the optimizer uses."""
         total_steps = self.total_steps
         if total_steps is None:
-            total_steps = updates_in_run(leaf, self.params)
+            total_steps = updates_in_run(leaf, self.params, self.first_epoch)
         if total_steps is None:
             raise ValueError(
                 "OneCycleScheduler: `total_steps` must be given where the number of "

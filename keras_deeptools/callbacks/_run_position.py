@@ -5,24 +5,28 @@ from typing import Any
 from keras_deeptools.engine import Leaf
 
 
-def updates_in_run(leaf: Leaf, params: dict[str, Any]) -> int | None:
-    """Number of updates that a whole `fit` makes, from epoch 0 to its last.
+def updates_in_run(
+    leaf: Leaf, params: dict[str, Any], first_epoch: int = 0
+) -> int | None:
+    """Number of updates that a whole `fit` makes, from its first epoch to its last.
 
     Args:
         leaf: `Leaf` of the optimizer; gradient accumulation makes an update of
             several batches, also across the ends of epochs.
         params: What Keras tells callbacks: `epochs` and `steps` per epoch.
+        first_epoch: Int >= 0. The epoch to count from.
 
     Returns:
         Int >= 1, or None when the number of batches per epoch is unknown.
     """
     if not params or params.get("steps") is None:
         return None
-    return max(params["epochs"] * params["steps"] // leaf.accumulation_steps, 1)
+    num_epochs = params["epochs"] - first_epoch
+    return max(num_epochs * params["steps"] // leaf.accumulation_steps, 1)
 
 
 def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
-    """The optimizer's count of updates at which a run, begun in epoch 0, started.
+    """The optimizer's count of updates at which a run started.
 
     The position in a run follows the epoch, so that a run that is resumed (by
     `initial_epoch` or `BackupAndRestore`) goes on where it was, and another `fit`
@@ -31,7 +35,7 @@ def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
     Args:
         leaf: `Leaf` of the optimizer.
         params: What Keras tells callbacks: `epochs` and `steps` per epoch.
-        epoch: Int >= 0. The epoch that begins now.
+        epoch: Int >= 0. The epoch that begins now, counted from the first of the run.
 
     Returns:
         Int; negative when the optimizer has counted fewer updates than the run.

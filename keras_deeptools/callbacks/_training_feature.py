@@ -38,6 +38,15 @@ class TrainingFeature(Feature, keras.callbacks.Callback):
         """Checks the optimizer and creates the state for it; see `Feature.prepare`."""
         return None
 
+    def adapt(self, state: Any, leaf: Leaf) -> Any:
+        """Goes on with the variables that the optimizer has now; see `Feature.follow`.
+
+        Needed where `begin` is overridden, to go on when layers are frozen or unfrozen.
+        """
+        if type(self).begin is not TrainingFeature.begin:
+            raise NotImplementedError
+        return state
+
     def finish(self, state: Any, leaf: Leaf) -> None:
         """Reads what is still in the state before it is taken away."""
 
@@ -53,6 +62,12 @@ class TrainingFeature(Feature, keras.callbacks.Callback):
         state = self.begin(leaf)
         self._live.append((leaf, state))
         return state
+
+    def follow(self, state: Any, leaf: Leaf) -> Any:
+        """Goes on with other variables on one optimizer."""
+        new = self.adapt(state, leaf)
+        self._live = [(other, new if other is leaf else s) for other, s in self._live]
+        return new
 
     def release(self, state: Any, leaf: Leaf) -> None:
         """Ends on one optimizer."""

@@ -113,9 +113,11 @@ def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
 
 
 def _innermost(model: keras.Model) -> Any:
-    """The optimizer that updates, inside a LossScaleOptimizer."""
-    optimizer = getattr(model, "optimizer", None)
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    """The optimizer that updates, inside those that wrap it."""
+    optimizer: Any = getattr(model, "optimizer", None)
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 RULES = (

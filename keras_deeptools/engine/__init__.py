@@ -12,6 +12,10 @@ from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
+from keras_deeptools.engine._feature_cut import FeatureCut
+from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._grouped_update import RateMultipliers, check_rate_scales
+from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -20,15 +24,20 @@ from keras_deeptools.engine._layers import (
     trained_variables,
 )
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
+from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
-from keras_deeptools.engine._seeded import seeded
+from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._seeded import reseed, seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
-from keras_deeptools.engine._trainability import Trainability, leaves_of
+from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
+from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
 
 __all__ = [
     "Attachment",
@@ -37,29 +46,43 @@ __all__ = [
     "Capture",
     "Captured",
     "Feature",
+    "FeatureCut",
+    "FeaturePass",
+    "FitWatch",
     "LayerCall",
     "Leaf",
     "Link",
+    "OptimizerWrapper",
+    "PooledOutputs",
+    "RateMultipliers",
     "Recorder",
     "Retraining",
+    "RowBatches",
     "Snapshot",
     "Trainability",
     "attach",
     "batch_loss",
     "calls_of",
     "chain_of",
+    "check_rate_scales",
     "current_place",
     "exportable_draws",
+    "fit_in_two_parts",
     "is_attached",
+    "kept_values",
     "layers_of",
     "leaves_of",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
+    "own_weights",
+    "padded",
     "preserved",
     "producer",
+    "reseed",
     "retrain",
     "seeded",
+    "step_config",
     "stochastic_layers",
     "submodel",
     "tensors",

@@ -8,8 +8,8 @@ import keras
 
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
-from keras_deeptools.engine._leaf import leaf_optimizers
-from keras_deeptools.engine._site import SEAMS, SITE, Site
+from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._site import SEAMS, SITE, Session, Site
 from keras_deeptools.engine._tensors import tensors
 
 GUARDED = ("fit", "compile", "train_on_batch")
@@ -53,7 +53,7 @@ class Attachment:
             site.remove(self._sessions)
             raise
         site.attachments.append(self)
-        _trace_again(site.model)
+        trace_again(site.model)
 
     @property
     def active(self) -> bool:
@@ -64,6 +64,17 @@ class Attachment:
     def stale(self) -> bool:
         """Whether this belongs to a `fit` that ended without saying so."""
         return self._in_fit and not is_fitting(self._site.model)
+
+    def extend(self, leaf: Leaf) -> None:
+        """Lets the features take part in the updates of one more optimizer.
+
+        Args:
+            leaf: `Leaf` of that optimizer.
+        """
+        for feature in self.features:
+            session = Session(feature, leaf)
+            self._sessions.append(session)
+            self._site.start(session)
 
     def state(self, feature: Feature) -> list[Any]:
         """What `feature.prepare` returned, for each leaf optimizer."""
@@ -238,7 +249,8 @@ def _check_seams(optimizer: Any) -> None:
             )
 
 
-def _trace_again(model: Any) -> None:
+def trace_again(model: Any) -> None:
+    """Lets the model trace its train step anew, if it has one, as features need it."""
     if model is not None and getattr(model, "train_function", None) is not None:
         tensors.fresh_step_function(model)
 

@@ -86,5 +86,23 @@ class Feature:
     def project_weights(self, state: Any, leaf: Leaf) -> None:
         """Corrects the values of `leaf.active` after the update."""
 
+    def follow(self, state: Any, leaf: Leaf) -> Any:
+        """Goes on with other variables, after layers were frozen or unfrozen.
+
+        Called between steps, when `leaf.variables` are the new ones; what is raised
+        here undoes the freezing. A feature without a `prepare` of its own goes on as it
+        is; others override this too, or cannot be attached meanwhile.
+
+        Args:
+            state: What `prepare` returned, or the last `follow`.
+            leaf: `Leaf`, whose state variables still have their values.
+
+        Returns:
+            What the other stages want to receive as `state` from now on.
+        """
+        if type(self).prepare is not Feature.prepare:
+            raise NotImplementedError
+        return state
+
     def release(self, state: Any, leaf: Leaf) -> None:
         """Called once before the state is taken away; the last chance to read it."""

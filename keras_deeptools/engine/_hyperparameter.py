@@ -74,16 +74,36 @@ class ScheduledAttribute:
     def detach(self) -> None:
         """Nothing to restore: the attribute is a plain float between steps."""
 
+    def withdraw(self) -> None:
+        """Nothing of it hinders the optimizer in being built again."""
+
+    def follow(self) -> None:
+        """Nothing of it belongs to single variables."""
+
 
 class AddedMomentum(ScheduledAttribute):
     """Momentum for an SGD that was built without: its velocities come and go."""
 
     def __init__(self, leaf: Leaf, name: str, function: Callable) -> None:
         super().__init__(leaf, name, function)
-        self._without = leaf.optimizer.__dict__["momentums"]
-        leaf.optimizer.__dict__["momentums"] = [
-            self._velocity(variable) for variable in leaf.variables
-        ]
+        self._velocities: dict[int, Any] = {}
+        self.follow()
+
+    def withdraw(self) -> None:
+        """Leaves the optimizer as it was built."""
+        self._leaf.optimizer.__dict__["momentums"] = self._without
+
+    def follow(self) -> None:
+        """Keeps the velocities of variables that were there before."""
+        known = self._velocities
+        self._velocities = {
+            id(v): known[id(v)] if id(v) in known else self._velocity(v)
+            for v in self._leaf.variables
+        }
+        gone = known.keys() - self._velocities.keys()
+        self._leaf.drop_state([known[key] for key in gone])
+        self._without = self._leaf.optimizer.__dict__["momentums"]
+        self._leaf.optimizer.__dict__["momentums"] = list(self._velocities.values())
 
     def _velocity(self, variable: Any) -> Any:
         return self._leaf.adopt(
@@ -98,7 +118,7 @@ class AddedMomentum(ScheduledAttribute):
 
     def detach(self) -> None:
         """Takes the velocities away."""
-        self._leaf.optimizer.__dict__["momentums"] = self._without
+        self.withdraw()
 
 
 class ScheduledLearningRate:
@@ -148,6 +168,12 @@ class ScheduledLearningRate:
     def detach(self) -> None:
         """Puts the original rate back."""
         self.variable.assign(self._original())
+
+    def withdraw(self) -> None:
+        """Nothing of it hinders the optimizer in being built again."""
+
+    def follow(self) -> None:
+        """Nothing of it belongs to single variables."""
 
     def _original(self) -> float:
         written = float(self._leaf.read(self._written))

@@ -172,6 +172,11 @@ def synchronize(model: Any) -> None:
     model.jax_state_sync()
 
 
+def can_decay(optimizer: Any, variables: list[Any]) -> bool:
+    """Whether weight decay accepts these variables."""
+    return True
+
+
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
     """Methods for a LossScaleOptimizer that count its skipped updates."""
     handle = optimizer._stateless_handle_non_finite_grads

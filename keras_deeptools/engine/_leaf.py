@@ -49,13 +49,17 @@ class Leaf:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.model = model
-        self.variables = list(optimizer._trainable_variables)
-        self.paths = [variable.path for variable in self.variables]
-        self.active: list[Any] = []
-        self.positions: list[int] = []
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Notes which variables the optimizer was built for."""
+        self.variables = list(self.optimizer._trainable_variables)
+        self.paths = [variable.path for variable in self.variables]
+        self.active: list[Any] = []
+        self.positions: list[int] = []
         self.snapshot: list[Any] | None = None
 
     @property
@@ -160,8 +164,22 @@ class Leaf:
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
     """The optimizers that update variables themselves, wrappers taken off."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return leaf_optimizers(optimizer.inner_optimizer)
+    return [part for part in optimizer_parts(optimizer) if _inner(part) is None]
+
+
+def optimizer_parts(optimizer: Any) -> list[Any]:
+    """The optimizer and those inside it, at any depth; none for None."""
+    if optimizer is None:
+        return []
+    inner = _inner(optimizer) or []
+    return [optimizer, *(part for each in inner for part in optimizer_parts(each))]
+
+
+def _inner(optimizer: Any) -> list[Any] | None:
+    """The optimizers directly inside one; None where it updates variables itself."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return [inner]
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        return [leaf for o in optimizer.optimizers for leaf in leaf_optimizers(o)]
-    return [optimizer]
+        return list(optimizer.optimizers)
+    return None

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._births import Births
+from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._tensors import tensors
 
 Slots = dict[int, tuple[Any, Any]]
@@ -24,9 +25,10 @@ class OptimizerMemory:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
+        self.births = Births(optimizer)
         self._slots: list[tuple[Any, str, Slots]] = []
         self._scalars: list[tuple[Any, str, Any]] = []
-        for part in _parts(optimizer):
+        for part in optimizer_parts(optimizer):
             if part.built:
                 self._remember(part)
 
@@ -71,7 +73,8 @@ class OptimizerMemory:
 def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
     """Builds the optimizer anew for `variables`, with the slots of those it knew.
 
-    New slots are as in a fresh optimizer; new moving averages start at the weights.
+    New slots are as in a fresh optimizer, and so is the count of updates that it sees
+    for their variables; new moving averages start at the weights.
 
     Args:
         optimizer: Built Keras optimizer.
@@ -79,7 +82,7 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
         earlier: `OptimizerMemory` of variables that left it, if they come back.
     """
     memory = OptimizerMemory(optimizer)
-    parts = _parts(optimizer)
+    parts = optimizer_parts(optimizer)
     before = [(part, dict(vars(part)), list(part._variables)) for part in parts]
     for part in parts:
         _reset(part)
@@ -94,15 +97,21 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
             ):
                 if average is not None:
                     average.assign(keras.ops.copy(variable))
-    if earlier is not None and earlier.optimizer is optimizer:
-        earlier.put_back()
+    known = earlier if earlier and earlier.optimizer is optimizer else None
+    if known is not None:
+        known.put_back()
     memory.put_back()
+    memory.births.put_back(known and known.births)
 
 
 def check_rebuildable(optimizer: Any, owner: str) -> None:
     """Raises if building the optimizer again would not lead to the same parts."""
-    if not isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        return
+    for part in optimizer_parts(optimizer):
+        if isinstance(part, keras.optimizers.MultiOptimizer):
+            _check_map(part, owner)
+
+
+def _check_map(optimizer: Any, owner: str) -> None:
     for variable in optimizer._trainable_variables:
         index = optimizer._var_to_optimizer_idx[optimizer._var_key(variable)]
         if optimizer._optimizer_map(variable) is not optimizer.optimizers[index]:
@@ -112,15 +121,6 @@ def check_rebuildable(optimizer: Any, owner: str) -> None:
                 "Create the optimizers first and let the function choose among them, "
                 "or use `keras.optimizers.OptimizerMap`."
             )
-
-
-def _parts(optimizer: Any) -> list[Any]:
-    """The optimizer and those inside it."""
-    if optimizer is None:
-        return []
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    inner += getattr(optimizer, "optimizers", [])
-    return [optimizer, *(deep for each in inner for deep in _parts(each))]
 
 
 def _permanent(part: Any) -> list[Any]:

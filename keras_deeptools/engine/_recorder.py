@@ -108,6 +108,10 @@ class Recorder:
         tensors.write_row(self._rows, index, head, [row])
         tensors.set_scalar(self._count, count + ops.cast(due, "int32"))
 
+    def end(self) -> None:
+        """Gives the memory back, when another recorder takes its place."""
+        self._leaf.drop_state([self._rows, self._count])
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Brings the rows to the host that have been written since the last call.
 

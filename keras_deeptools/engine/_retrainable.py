@@ -6,13 +6,18 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._attachment import trace_again
+from keras_deeptools.engine._following import (
+    bring_back,
+    site_of,
+    site_structures,
+    take_out,
+)
 from keras_deeptools.engine._optimizer_slots import (
     OptimizerMemory,
     check_rebuildable,
     rebuild,
 )
-from keras_deeptools.engine._site import SITE
 from keras_deeptools.engine._snapshot import optimizer_structures
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._traces import traces
@@ -74,8 +79,9 @@ def retrain(
 
     Of each compiled model with these layers, also one that only encloses `root`, the
     optimizer is built anew for what it now trains, keeping the slots of the variables
-    that it goes on training bit for bit, and compiled steps are traced again. Works
-    before and after `compile`, after `fit`, and in a callback during `fit`.
+    that it goes on training bit for bit, attached features follow, and compiled steps
+    are traced again. Works before and after `compile`, after `fit`, and in a callback
+    during `fit`.
 
     Args:
         root: `keras.Layer`, built, for instance a model.
@@ -86,7 +92,7 @@ def retrain(
         `Retraining`, which can undo it.
 
     Raises:
-        ValueError: If features are attached to an optimizer, or an optimizer cannot be
+        ValueError: If an attached feature cannot follow, or an optimizer cannot be
             built again. Nothing has been changed then.
 
     Example:
@@ -117,23 +123,32 @@ def _change(
     for model in models:
         _check_values(model, owner)
         if _optimizer_of(model) is not None:
-            _check_free(model, owner)
             check_rebuildable(model.optimizer, owner)
     flags = Flags(root)
+    sites = [site_of(_optimizer_of(model)) for model in models]
     structures = [s for model in models for s in optimizer_structures(model)]
-    memories = [OptimizerMemory(_optimizer_of(model)) for model in models]
+    structures += [s for site in sites if site for s in site_structures(site)]
     try:
+        for site in sites:
+            if site is not None:
+                take_out(site)
+        memories = [OptimizerMemory(_optimizer_of(model)) for model in models]
         change()
         for model, memory in zip(models, memories, strict=True):
             _follow(model, memory, earlier)
+        for site in sites:
+            if site is not None:
+                bring_back(site)
     except BaseException:
         flags.restore()
         for structure in structures:
             structure.restore()
         raise
     finally:
-        for model in models:
+        for model, site in zip(models, sites, strict=True):
             traces.forget(model)
+            if site is not None:
+                trace_again(model)
     return memories
 
 
@@ -173,21 +188,6 @@ def _follow(
         known = [past for past in earlier if past.optimizer is optimizer]
         rebuild(optimizer, variables, known[0] if known else None)
     memory.forget(variables)
-
-
-def _check_free(model: Any, owner: str) -> None:
-    site = vars(model.optimizer).get(SITE)
-    if site is not None:
-        site.detach_stale()
-    site = vars(model.optimizer).get(SITE)
-    if site is not None:
-        names = sorted({type(s.feature).__name__ for s in site.sessions})
-        when = "during this `fit`" if is_fitting(model) else "now"
-        raise ValueError(
-            f"{owner}: nothing may be attached to the optimizer, because what is "
-            f"attached knows its variables. Received: model={model.name!r} with "
-            f"{', '.join(names)} attached {when}. Detach it, or end the `fit`, first."
-        )
 
 
 def _check_values(model: Any, owner: str) -> None:

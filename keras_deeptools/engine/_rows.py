@@ -15,6 +15,9 @@ class RowBatches:
         x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
         batch_size: Int >= 1, rows in a batch; the last one may have fewer.
+        owner: Str. Who is named in errors.
+        labelled: Bool. Whether to give `(x, y, sample_weight)`, None for what the data
+            do not hold, instead of `x`.
 
     Attributes:
         num_rows: Int, or None where only reading the data tells.
@@ -30,13 +33,20 @@ class RowBatches:
     [(2, 2), (2, 2), (1, 2)]
     """
 
-    def __init__(self, x: Any, batch_size: int) -> None:
+    def __init__(
+        self,
+        x: Any,
+        batch_size: int,
+        owner: str = "mc_predict",
+        labelled: bool = False,
+    ) -> None:
         self._batch_size = batch_size
+        self._labelled = labelled
         try:
             self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
         except (ValueError, KeyError) as error:
             raise ValueError(
-                "mc_predict: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
+                f"{owner}: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
                 "torch DataLoader or a generator, with rows. Received: x of type "
                 f"{type(x).__name__}."
             ) from error
@@ -50,9 +60,9 @@ class RowBatches:
         self._adapter.on_epoch_begin()
         try:
             for batch in self._adapter.get_numpy_iterator():
-                x = keras.utils.unpack_x_y_sample_weight(batch)[0]
-                held.append(x)
-                count += _length(x)
+                parts = keras.utils.unpack_x_y_sample_weight(batch)
+                held.append(parts if self._labelled else parts[0])
+                count += _length(parts[0])
                 if count >= self._batch_size:
                     yield from self._cut(held, count // self._batch_size)
                     count %= self._batch_size
@@ -92,10 +102,12 @@ def _length(x: Any) -> int:
 
 
 def _slice(x: Any, start: int, stop: int) -> Any:
-    return keras.tree.map_structure(lambda a: a[start:stop], x)
+    return keras.tree.map_structure(lambda a: None if a is None else a[start:stop], x)
 
 
 def _joined(held: list[Any]) -> Any:
     if len(held) == 1:
         return held[0]
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *held)
+    return keras.tree.map_structure(
+        lambda *parts: None if parts[0] is None else np.concatenate(parts), *held
+    )

@@ -41,15 +41,8 @@ def seeded(seed: int) -> Iterator[None]:
     context = _tensorflow_context()
     operations = None if context is None else (context._seed, context._rng)
     try:
-        global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-        random.seed(seed)
-        np.random.seed(seed)
-        if context is not None:
-            context._set_global_seed(seed)
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.manual_seed(seed)
+        reseed(seed)
         yield
     finally:
         if operations is not None:
@@ -57,6 +50,40 @@ def seeded(seed: int) -> Iterator[None]:
             context._rng = operations[1]
         global_state.set_global_attribute(GLOBAL_RANDOM_SEED, global_seed)
         before.restore()
+
+
+def reseed(seed: int) -> None:
+    """Seeds all that training draws from, inside a block of `seeded`.
+
+    At the start of every epoch, for instance, so that what an epoch draws does not
+    depend on the epochs before it. Compiled steps go on drawing from the generators
+    that they know, which are set to the seed.
+
+    Args:
+        seed: Int in [0, 2**32).
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine import reseed, seeded
+    >>> with seeded(7):
+    ...     first = np.random.uniform()
+    ...     reseed(7)
+    ...     np.random.uniform() == first
+    True
+    """
+    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    if generator is not None:
+        generator.state.assign([seed, 0])
+    random.seed(seed)
+    np.random.seed(seed)
+    context = _tensorflow_context()
+    if context is not None:
+        context._set_global_seed(seed)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
 
 
 def _tensorflow_context() -> Any:

@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._file_notes import Note, hold_note, release_note
+from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
-from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._tensors import tensors
 
 SITE = "_keras_deeptools_site"
@@ -37,6 +39,7 @@ class Site:
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
         self._hidden = False
+        self._note = Note("features")
         self._replaced: list[tuple[Any, str, Any]] = []
 
     def add(self, feature: Any) -> list[Session]:
@@ -46,15 +49,15 @@ class Site:
         started: list[Session] = []
         try:
             for leaf in self.leaves:
-                session = Session(feature, leaf)
-                started.append(session)
-                self._start(session)
+                started.append(Session(feature, leaf))
+                self.start(started[-1])
         except BaseException:
             self.remove(started)
             raise
         return started
 
-    def _start(self, session: Session) -> None:
+    def start(self, session: Session) -> None:
+        """Starts a feature on one optimizer."""
         leaf = session.leaf
         known = len(leaf.state)
         owner = type(session.feature).__name__
@@ -207,21 +210,34 @@ class Site:
 
     # Wrapping and unwrapping
 
+    def join(self, leaf: Leaf) -> None:
+        """Takes in an optimizer that was built after the others."""
+        self.leaves.append(leaf)
+        self._enter(leaf)
+        self._wrap_files(leaf.optimizer)
+
+    def _enter(self, leaf: Leaf) -> None:
+        hold_seam(leaf.optimizer, self)
+        self._wrap_leaf(leaf)
+        leaf.optimizer.__dict__[SITE] = self
+
     def _install(self) -> None:
         for leaf in self.leaves:
-            self._wrap_leaf(leaf)
-            leaf.optimizer.__dict__[SITE] = self
+            self._enter(leaf)
+        # What else is noted in files lies beneath, and may come and go.
+        hold_note(self.optimizer, self._note)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
             self._wrap_files(optimizer)
         self.optimizer.__dict__[SITE] = self
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            leaf = self.leaves[0]
-            leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
-            methods = tensors.count_skipped(self.optimizer, leaf.skipped)
-            for name, method in methods.items():
-                self._replace(self.optimizer, method, name)
+        for scaler in optimizer_parts(self.optimizer):
+            if isinstance(scaler, keras.optimizers.LossScaleOptimizer):
+                leaf = self.leaves[0]
+                leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
+                methods = tensors.count_skipped(scaler, leaf.skipped)
+                for name, method in methods.items():
+                    self._replace(scaler, method, name)
 
     def _uninstall(self) -> None:
         for holder, name, previous in reversed(self._replaced):
@@ -236,7 +252,9 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
+        release_note(self.optimizer, self._note)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
         name = name or method.__name__

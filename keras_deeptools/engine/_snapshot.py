@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._leaf import optimizer_parts
 from keras_deeptools.engine._modules import ModuleState
 from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._site import SITE
@@ -183,25 +184,18 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
 
     Empty where the optimizers inside are only known once it is built.
     """
-    optimizer = getattr(model, "optimizer", None)
-    if isinstance(optimizer, keras.optimizers.MultiOptimizer) and not optimizer.built:
-        if not hasattr(optimizer._optimizer_map, "values"):
-            return []
-    return [Structure(each) for each in _optimizers(optimizer)]
-
-
-def _optimizers(optimizer: Any) -> list[Any]:
-    if optimizer is None:
-        return []
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    inner += getattr(optimizer, "optimizers", [])
-    return [optimizer, *(deep for each in inner for deep in _optimizers(each))]
+    parts = optimizer_parts(getattr(model, "optimizer", None))
+    for part in parts:
+        if isinstance(part, keras.optimizers.MultiOptimizer) and not part.built:
+            if not hasattr(part._optimizer_map, "values"):
+                return []
+    return [Structure(part) for part in parts]
 
 
 def _variables(model: keras.Model) -> list[Any]:
     """All variables, each once."""
     found = [*model.variables, *model.metrics_variables]
-    for optimizer in _optimizers(getattr(model, "optimizer", None)):
+    for optimizer in optimizer_parts(getattr(model, "optimizer", None)):
         found += optimizer.variables
     return list({id(variable): variable for variable in found}.values())
 

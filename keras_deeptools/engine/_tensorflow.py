@@ -174,6 +174,11 @@ def synchronize(model: Any) -> None:
     """Nothing to do: variables are always up to date on this backend."""
 
 
+def can_decay(optimizer: Any, variables: list[Any]) -> bool:
+    """Whether weight decay accepts these variables."""
+    return True
+
+
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
     """Methods for a LossScaleOptimizer that count its skipped updates."""
     handle = optimizer._stateful_handle_non_finite_grads

@@ -58,7 +58,23 @@ def leaves_of(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def own_weights(layer: keras.Layer) -> list[Any]:
-    """The variables that a layer holds itself and that can be trained."""
+    """The variables that a layer holds itself and that can be trained, frozen or not.
+
+    Args:
+        layer: `keras.Layer`, built.
+
+    Returns:
+        List of `keras.Variable`; moving statistics are not among them.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import own_weights
+    >>> layer = keras.layers.BatchNormalization(trainable=False)
+    >>> layer.build((None, 2))
+    >>> [variable.name for variable in own_weights(layer)]
+    ['gamma', 'beta']
+    """
     return list(layer._trainable_variables)
 
 

@@ -59,6 +59,19 @@ class DecimatedRows:
             self.stride *= 2
             self._older.replace(*_every(self.stride, *self._older.table))
 
+    def widened(self, width: int, places: list[int]) -> "DecimatedRows":
+        """The same record with more numbers per row, NaN where there were none.
+
+        Args:
+            width: Int. Numbers per row from now on.
+            places: List of ints. Where each of the present numbers goes.
+        """
+        new = DecimatedRows(width, self.max_rows)
+        new.stride, new._num_appended = self.stride, self._num_appended
+        new._older = self._older.widened(width, places)
+        new._latest = self._latest.widened(width, places)
+        return new
+
     @property
     def steps(self) -> np.ndarray:
         """Int64 array `(n,)`: the numbers of the rows kept."""
@@ -99,6 +112,14 @@ class _Table:
         self, ordinals: np.ndarray, steps: np.ndarray, rows: np.ndarray
     ) -> None:
         self._pieces = [(ordinals, steps, rows)]
+
+    def widened(self, width: int, places: list[int]) -> "_Table":
+        ordinals, steps, rows = self.table
+        wide = np.full((len(rows), width), np.nan, "float32")
+        wide[:, places] = rows
+        new = _Table(width)
+        new.replace(ordinals, steps, wide)
+        return new
 
     def split(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Takes out and returns the first `count` rows."""

@@ -64,6 +64,13 @@ class GradientDetector:
         self.problems += new
         return new
 
+    def restarted(self) -> "GradientDetector":
+        """One that knows what was found, but judges rows of other variables anew."""
+        new = GradientDetector(self.thresholds)
+        new.problems = list(self.problems)
+        new._is_broken = self._is_broken
+        return new
+
     def _judge(self, new: GradientRows, loss: float | None) -> list[GradientProblem]:
         limits = self.thresholds
         norms = new.global_norms

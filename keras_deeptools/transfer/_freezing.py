@@ -5,21 +5,18 @@ from collections.abc import Iterator
 
 import keras
 
-from keras_deeptools._arguments import checked_option, message
-from keras_deeptools._layer_choice import Layers
-from keras_deeptools.engine import Retraining, Trainability, retrain
-from keras_deeptools.transfer._chosen_leaves import chosen_leaves
-
-BATCH_NORM = {
-    "frozen": (False, False),
-    "statistics": (True, False),
-    "train": (True, True),
-}
-"""Whether a BatchNormalization updates its statistics, and trains its weights."""
+from keras_deeptools._arguments import checked_option
+from keras_deeptools.engine import Retraining, retrain
+from keras_deeptools.transfer._chosen_leaves import Choices, chosen_leaves
+from keras_deeptools.transfer._leaf_states import (
+    BATCH_NORM,
+    checked_model,
+    leaf_states,
+)
 
 
 def freeze(
-    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "frozen"
+    model: keras.Layer, layers: Choices = None, *, batch_norm: str = "frozen"
 ) -> None:
     """Stops the training of layers, at any time.
 
@@ -34,8 +31,9 @@ def freeze(
         layers: What to freeze: None for all layers, or one or a list of these. A name,
             or a pattern with `*`, `?` and `[...]` (`"block3_*"`); with a `/` in it, it
             is compared with the ends of layers' paths (`"encoder/dense_1"`). A layer. A
-            function of a layer that returns whether it is chosen. A layer that contains
-            layers stands for all that is in it; its flag alone decides nothing.
+            `LayerGroup` of this model (`layer_groups(model)[:2]`). A function of a
+            layer that returns whether it is chosen. A layer that contains layers stands
+            for all that is in it; its flag alone decides nothing.
         batch_norm: What the chosen BatchNormalization layers do, whatever the other
             weights do. `"frozen"`: normalize with the moving statistics as they are,
             weights frozen. `"statistics"`: normalize with the batch and update the
@@ -69,7 +67,7 @@ def freeze(
 
 
 def unfreeze(
-    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "train"
+    model: keras.Layer, layers: Choices = None, *, batch_norm: str = "train"
 ) -> None:
     """Starts or resumes the training of layers, at any time.
 
@@ -116,7 +114,7 @@ def unfreeze(
 
 @contextlib.contextmanager
 def frozen(
-    model: keras.Layer, layers: Layers = None, *, batch_norm: str = "frozen"
+    model: keras.Layer, layers: Choices = None, *, batch_norm: str = "frozen"
 ) -> Iterator[None]:
     """Freezes layers for the length of a block.
 
@@ -154,19 +152,8 @@ def frozen(
 
 
 def _retrain(
-    owner: str, model: keras.Layer, layers: Layers, trains: bool, batch_norm: str
+    owner: str, model: keras.Layer, layers: Choices, trains: bool, batch_norm: str
 ) -> Retraining:
     checked_option(owner, "batch_norm", batch_norm, BATCH_NORM)
-    if not isinstance(model, keras.Layer):
-        rule = "a Keras model or layer"
-        raise TypeError(message(owner, "model", rule, model))
-    if not model.built:
-        remedy = "Give it an Input, or call it on a batch of data, first."
-        raise ValueError(message(owner, "model", "built", model.name, remedy))
-    states = []
-    for leaf in chosen_leaves(owner, model, layers):
-        flags = (trains, trains)
-        if isinstance(leaf, keras.layers.BatchNormalization):
-            flags = BATCH_NORM[batch_norm]
-        states.append(Trainability(leaf, *flags))
-    return retrain(model, states, owner)
+    leaves = chosen_leaves(owner, checked_model(owner, model), layers)
+    return retrain(model, leaf_states(leaves, trains, batch_norm), owner)

@@ -41,6 +41,8 @@ class InferenceMode(keras.layers.Wrapper):
     [[1.0, 1.0]]
     """
 
+    always_at_inference = True
+
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         if not isinstance(layer, keras.Layer):
             rule = "a Keras layer or model"

@@ -8,6 +8,9 @@ from keras_deeptools import engine
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
+    "keras_deeptools.engine.OptimizerWrapper": lambda: engine.OptimizerWrapper(
+        keras.optimizers.Adam()
+    ),
     "keras_deeptools.engine.Trainability": lambda: engine.Trainability(
         keras.layers.Dense(4), True, False
     ),
@@ -23,6 +26,7 @@ HANDLES = {
     "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Link",
+    "keras_deeptools.engine.RateMultipliers",
     "keras_deeptools.engine.Recorder",
     "keras_deeptools.engine.Retraining",
     "keras_deeptools.engine.Snapshot",

@@ -7,8 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.callbacks import GradientClipper
-from keras_deeptools.engine import attach
 from keras_deeptools.transfer import freeze, frozen, unfreeze
 from transfer.two_branches import (
     INPUTS,
@@ -209,17 +207,6 @@ def test_flags_set_by_hand_after_a_fit_are_followed_at_the_next_call() -> None:
     model = two_branches("adam")
     train(model)
     model.get_layer("left").trainable = False
-    freeze(model, "left")
-    assert not moved(model, "left")
-
-
-def test_what_is_attached_to_the_optimizer_must_be_detached_first() -> None:
-    model = two_branches("adam")
-    train(model)
-    with attach(model, GradientClipper(value=1.0)):
-        with pytest.raises(ValueError, match="freeze: nothing may be attached"):
-            freeze(model, "left")
-        assert len(model.trainable_variables) == 4
     freeze(model, "left")
     assert not moved(model, "left")
 

@@ -52,7 +52,7 @@ def optimizers() -> dict[str, Callable[[], keras.optimizers.Optimizer]]:
     of = keras.optimizers
 
     def multi() -> keras.optimizers.Optimizer:
-        chosen = keras.optimizers.OptimizerMap(of.Adam(0.1), {"left": of.Lion(0.1)})
+        chosen = keras.optimizers.OptimizerMap(of.Adam(0.1), {"left.*": of.Lion(0.1)})
         return of.MultiOptimizer(chosen)
 
     return {

@@ -1,0 +1,184 @@
+"""A model cut where all before is frozen, and fed there with features, not data."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
+
+from keras_deeptools.engine._attributes import replaced
+from keras_deeptools.engine._graph_steps import (
+    INPUTS,
+    Step,
+    Steps,
+    graph_of,
+    run_steps,
+    variables_of,
+)
+from keras_deeptools.engine._steadiness import (
+    changes_in_training,
+    draws_in_training,
+    generator_states,
+)
+
+PREFIX = "cached_feature_"
+MASK = "_mask"
+
+
+class FeatureCut:
+    """A functional model in two parts: what training leaves as it is, and the rest.
+
+    All that depends on no trained weight, on no statistics that training updates and on
+    nothing random is before the cut, also inside of nested models.
+
+    Args:
+        model: `keras.Model`, built, with a graph.
+        random: Bool. Whether random layers may stand before the cut: those that frozen
+            weights stand after.
+
+    Attributes:
+        model: The model.
+        steps: List of `Step`, what is before the cut.
+        layers: List of `keras.Layer`, those before the cut.
+        variables: List of their variables, without states of random generators.
+        states: List of variables, the states of their random generators.
+        blocking: List of random layers that frozen weights stand after.
+        changing: List of operations that training changes, in order.
+
+    Raises:
+        ValueError: If the model has no graph.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import FeatureCut
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
+    ... )
+    >>> model.layers[0].trainable = False
+    >>> cut = FeatureCut(model)
+    >>> [layer.units for layer in cut.layers]
+    [3]
+    >>> features = cut.features(np.ones((4, 2), "float32"), training=True)
+    >>> with cut.fed({name: "float32" for name in features}):
+    ...     model(features).shape == model(np.ones((4, 2))).shape
+    True
+    """
+
+    def __init__(self, model: keras.Model, random: bool = False) -> None:
+        graph = graph_of(model) if isinstance(model, keras.Model) else None
+        if graph is None:
+            raise ValueError(
+                "FeatureCut: `model` must have a graph: be functional, or a built "
+                f"Sequential. Received: {model!r}."
+            )
+        self.model = model
+        self.is_random = random
+        inside = list(model._flatten_layers())
+        changing = {id(each) for each in inside if changes_in_training(each)}
+        drawing = {id(each) for each in inside if draws_in_training(each)}
+        self._graph = Steps(graph, changing | drawing)
+        used = [step.operation for step in self._graph.steps]
+        self.changing = [each for each in used if id(each) in changing]
+        # How far one gets where randomness does not count, and which steps of that
+        # stand before frozen weights.
+        furthest, _ = self._graph.cut(lambda step: id(step.operation) in changing)
+        needed = _leading_to_weights(furthest)
+        stopping = {id(step) for step in furthest if id(step.operation) in drawing}
+        self.blocking = [s.operation for s in furthest if id(s) in stopping & needed]
+        if random:
+            stopping -= needed
+        self.steps, self._after = self._graph.cut(
+            lambda step: id(step.operation) in changing or id(step) in stopping
+        )
+        self._crossing = self._graph.crossing(self.steps, self._after)
+        operations = [step.operation for step in self.steps]
+        self.layers = [each for each in operations if isinstance(each, keras.Layer)]
+        self.states = generator_states(self.layers)
+        states = {id(state) for state in self.states}
+        self.variables = [v for v in variables_of(self.steps) if id(v) not in states]
+
+    def is_frozen(self) -> bool:
+        """Whether training still leaves all before the cut as it is."""
+        if any(changes_in_training(layer) for layer in self.layers):
+            return False
+        return self.is_random or not any(map(draws_in_training, self.layers))
+
+    def trains(self) -> bool:
+        """Whether a variable before the cut is trained; quick to tell."""
+        return any(variable.trainable for variable in self.variables)
+
+    def digest(self) -> str:
+        """A text that changes with any value before the cut."""
+        total = hashlib.blake2b(digest_size=16)
+        for variable in self.variables:
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
+            total.update(f"{values.dtype}{values.shape}".encode())
+            total.update(values.reshape(-1).view(np.uint8))
+        return total.hexdigest()
+
+    def features(self, x: Any, training: bool) -> dict[str, Any]:
+        """The tensors that cross the cut, and the masks that they carry, by name."""
+        values = run_steps(self.steps, {INPUTS: x}, self._crossing, training)
+        found = {}
+        for i, slot in enumerate(self._crossing):
+            found[f"{PREFIX}{i}"] = values[slot]
+            mask = get_keras_mask(values[slot])
+            if mask is not None:
+                found[f"{PREFIX}{i}{MASK}"] = mask
+        return found
+
+    @contextlib.contextmanager
+    def fed(self, dtypes: dict[str, str]) -> Iterator[None]:
+        """Lets the model run from the cut on where it is called on features.
+
+        All else is as always: the same variables, optimizer, metrics, callbacks and
+        files. Called on data, the model runs as a whole.
+
+        Args:
+            dtypes: Name of a feature -> the dtype in which it comes out of the layers.
+        """
+        call, check = self.model.call, self.model._assert_input_compatibility
+
+        def routed(inputs: Any, training: Any = None, **arguments: Any) -> Any:
+            if not _are_features(inputs):
+                return call(inputs, training=training, **arguments)
+            values = {}
+            for i, slot in enumerate(self._crossing):
+                name = f"{PREFIX}{i}"
+                values[slot] = keras.ops.cast(inputs[name], dtypes[name])
+                mask = inputs.get(name + MASK)
+                if mask is not None:
+                    set_keras_mask(values[slot], keras.ops.cast(mask, "bool"))
+            outputs = self._graph.outputs
+            return self._graph.packed(
+                run_steps(self._after, values, outputs, bool(training))
+            )
+
+        def checked(inputs: Any, *rest: Any) -> Any:
+            return None if _are_features(inputs) else check(inputs, *rest)
+
+        with (
+            replaced(self.model, "call", routed),
+            replaced(self.model, "_assert_input_compatibility", checked),
+        ):
+            yield
+
+
+def _are_features(inputs: Any) -> bool:
+    return isinstance(inputs, dict) and f"{PREFIX}0" in inputs
+
+
+def _leading_to_weights(steps: list[Step]) -> set[int]:
+    """Ids of the steps with weights, and of those whose values reach one."""
+    found: set[int] = set()
+    wanted: set[Any] = set()
+    for step in reversed(steps):
+        weighted = isinstance(step.operation, keras.Layer) and step.operation.weights
+        if weighted or wanted.intersection(step.outputs):
+            found.add(id(step))
+            wanted.update(step.inputs)
+    return found

@@ -1,0 +1,101 @@
+"""Notes in the files that hold an optimizer's variables.
+
+A note is an attribute in the HDF5 file, so whoever does not know of it loads the file
+as any other. It is written and read with the variables, by whatever saves or loads
+them: `model.save_weights`, `ModelCheckpoint`, `BackupAndRestore`.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+ATTRIBUTE = "keras_deeptools"
+NOTES = "_keras_deeptools_notes"
+SAVE, LOAD = "save_own_variables", "load_own_variables"
+
+
+@dataclass(frozen=True, eq=False)
+class Note:
+    """One thing to know of an optimizer beside its variables.
+
+    Args:
+        name: Str, unique.
+        write: Function that returns what to note, as JSON has it; None: nothing.
+        before: Function of what was noted, or None, called before variables are loaded.
+        after: The same, called afterwards.
+    """
+
+    name: str
+    write: Callable[[], Any] = lambda: None
+    before: Callable[[Any], None] = lambda found: None
+    after: Callable[[Any], None] = lambda found: None
+
+
+@dataclass(frozen=True)
+class _Seam:
+    """The notes of an optimizer, and the methods that were replaced for them."""
+
+    notes: tuple[Note, ...]
+    replaced: dict[str, Any]
+
+
+def hold_note(optimizer: Any, note: Note) -> None:
+    """Lets a note travel with the optimizer's variables."""
+    seam = vars(optimizer).get(NOTES)
+    if seam is None:
+        seam = _Seam((), {name: vars(optimizer).get(name) for name in (SAVE, LOAD)})
+        _wrap(optimizer)
+    if note not in seam.notes:
+        vars(optimizer)[NOTES] = _Seam((*seam.notes, note), seam.replaced)
+
+
+def release_note(optimizer: Any, note: Note) -> None:
+    """Undoes `hold_note`."""
+    seam = vars(optimizer).get(NOTES)
+    if seam is None:
+        return
+    notes = tuple(other for other in seam.notes if other is not note)
+    vars(optimizer)[NOTES] = _Seam(notes, seam.replaced)
+    if notes:
+        return
+    del vars(optimizer)[NOTES]
+    for name, method in seam.replaced.items():
+        if method is None:
+            del vars(optimizer)[name]
+        else:
+            vars(optimizer)[name] = method
+
+
+def _wrap(optimizer: Any) -> None:
+    save, load = getattr(optimizer, SAVE), getattr(optimizer, LOAD)
+
+    def save_own_variables(store: Any) -> None:
+        save(store)
+        written = {note.name: note.write() for note in vars(optimizer)[NOTES].notes}
+        found = {name: value for name, value in written.items() if value is not None}
+        attributes = _attributes(store)
+        if found and attributes is not None:
+            attributes[ATTRIBUTE] = json.dumps(found)
+
+    def load_own_variables(store: Any) -> None:
+        attributes = _attributes(store)
+        found: dict[str, Any] = {}
+        if attributes is not None:
+            found = json.loads(attributes.get(ATTRIBUTE, "{}"))
+        for note in vars(optimizer)[NOTES].notes:
+            note.before(found.get(note.name))
+        load(store)
+        for note in vars(optimizer)[NOTES].notes:
+            note.after(found.get(note.name))
+
+    vars(optimizer)[SAVE] = save_own_variables
+    vars(optimizer)[LOAD] = load_own_variables
+
+
+def _attributes(store: Any) -> Any:
+    """The attributes of the group that the variables are in; None outside HDF5."""
+    with contextlib.suppress(AttributeError):
+        return store._h5_entry_group.attrs
+    return None

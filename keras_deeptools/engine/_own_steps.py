@@ -1,0 +1,74 @@
+"""Counting the updates of variables from when they began to train.
+
+Adam and its kin divide by `1 - beta ** step`, which makes up for averages that start at
+zero. Late in training it makes up for nothing, and averages that start then lead to
+steps that are several times too long. Here the optimizer's own code sees the variable's
+own count, so that what is unfrozen trains as in a fresh optimizer.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+BIRTHS = "_keras_deeptools_births"
+of = keras.optimizers
+UNCOUNTED = (of.SGD, of.Adagrad, of.Adadelta, of.Ftrl, of.Lion)
+"""Optimizers whose update is the same at every step."""
+
+
+def births_of(leaf: Any) -> dict[int, int]:
+    """Updates before each variable began to train: identity -> count, if not 0."""
+    return vars(leaf).get(BIRTHS, {})
+
+
+def set_births(leaf: Any, births: dict[int, int]) -> None:
+    """Replaces what `births_of` returns; the optimizer's methods must be wrapped."""
+    vars(leaf).pop(BIRTHS, None)
+    late = {key: birth for key, birth in births.items() if birth > 0}
+    if late and type(leaf) not in UNCOUNTED:
+        vars(leaf)[BIRTHS] = late
+
+
+def num_updates(leaf: Any) -> int:
+    """Updates that the optimizer has made; on the host, between steps."""
+    batches = int(ops.convert_to_numpy(leaf._iterations))
+    return batches // (leaf.gradient_accumulation_steps or 1)
+
+
+@contextlib.contextmanager
+def own_count(leaf: Any, birth: int) -> Iterator[None]:
+    """Shows the optimizer a count of updates that begins at `birth`."""
+    if not birth:
+        yield
+        return
+    iterations = leaf._iterations
+    batches = birth * (leaf.gradient_accumulation_steps or 1)
+    vars(leaf)["_iterations"] = ops.subtract(iterations, batches)
+    try:
+        if isinstance(leaf, keras.optimizers.Nadam):
+            leaf._u_product.assign(_nadam_product(leaf))
+        yield
+    finally:
+        vars(leaf)["_iterations"] = iterations
+
+
+def own_rate(leaf: Any, birth: int, learning_rate: Any) -> Any:
+    """The rate in `own_count`, lower where a fresh optimizer takes too long steps."""
+    if not birth or not isinstance(leaf, keras.optimizers.RMSprop):
+        return learning_rate
+    step = ops.cast(leaf.iterations + 1, "float32")
+    return learning_rate * ops.sqrt(1 - ops.power(float(leaf.rho), step))
+
+
+def _nadam_product(leaf: Any) -> Any:
+    """What Nadam's `_u_product` is after `leaf.iterations` updates."""
+    dtype = leaf._u_product.dtype
+    factors = np.cumprod(1 - 0.5 * 0.96 ** np.arange(1.0, 500.0))
+    table = ops.convert_to_tensor(np.concatenate([[1.0], factors]), dtype)
+    place = ops.minimum(ops.cast(leaf.iterations, "int32"), len(factors))
+    step = ops.cast(leaf.iterations, dtype)
+    return ops.take(table, place) * ops.power(ops.cast(leaf.beta_1, dtype), step)

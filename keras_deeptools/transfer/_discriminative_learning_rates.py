@@ -1,0 +1,176 @@
+"""Learning rates that differ from layer group to layer group."""
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.engine import OptimizerWrapper, RateMultipliers, check_rate_scales
+from keras_deeptools.transfer._rate_group import RateGroups
+from keras_deeptools.transfer._rate_resolution import (
+    OWNER,
+    Groups,
+    Rates,
+    decayed,
+    resolved,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class DiscriminativeLearningRates(OptimizerWrapper):
+    """An optimizer that trains each layer group with a learning rate of its own.
+
+    What lies near the inputs of a pretrained model is general and should change little;
+    the head is new and should change much. Wrap an optimizer and compile with it: all
+    groups are updated by that optimizer's own code, weight decay follows each group's
+    rate, and the rates are saved with the model.
+
+    `learning_rate` is the last group's; the others are multiples of it. Whatever moves
+    it (a schedule, 1cycle, `ReduceLROnPlateau`) moves all groups in proportion.
+    Freezing and unfreezing keep the rates. Every Keras optimizer can be wrapped but
+    `Ftrl`, whose update is not proportional to its rate; with `Adafactor`, which caps
+    its rate, the update is multiplied.
+
+    Args:
+        inner_optimizer: Keras optimizer, or its name.
+        rates: Learning rates; the optimizer's own rate is set to the last group's (by
+            pattern: the highest). `slice(low, high)`: geometric from the first group to
+            the last. `slice(None, high)`: `high / 10` for all groups but the last, as
+            in fastai. A list: one for each group. A dict from a name or pattern of
+            layers, as in `freeze`, to a rate; the first that fits a layer counts.
+        groups: `keras.Model`, for its `layer_groups` (as many as `rates` is long) or
+            for patterns; or `LayerGroups`; or a list of layers or lists of layers.
+        multipliers: In the place of `rates`, the same forms, but multiples of the rate
+            that the optimizer has, which may be a schedule.
+        layer_decay: In the place of `rates`, float in (0, 1]: each group has this many
+            times the rate of the next one, the last group the optimizer's.
+        name: Str or None.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If not exactly one of `rates`, `multipliers` and `layer_decay` is
+            given or it does not fit the groups, for `Ftrl`, and, when the optimizer is
+            built, if a variable to be trained is in no group.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer import DiscriminativeLearningRates
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(3, name="first"),
+    ...         keras.layers.Dense(3, name="second"),
+    ...         keras.layers.Dense(2, name="head"),
+    ...     ]
+    ... )
+    >>> optimizer = DiscriminativeLearningRates("adamw", slice(1e-5, 1e-3), model)
+    >>> model.compile(optimizer, loss="mse")
+    >>> print(optimizer.table())
+    group      layers  parameters  multiplier  rate now
+    0  first        1          15        0.01     1e-05
+    1  second       1          12         0.1    0.0001
+    2  head         1           8           1     0.001
+    >>> optimizer.learning_rate = 2e-3
+    >>> print(optimizer.table().splitlines()[1])
+    0  first        1          15        0.01     2e-05
+
+    Reference:
+        Howard & Ruder, 2018, section 3.2. https://arxiv.org/abs/1801.06146
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: Any,
+        rates: Rates | None = None,
+        groups: Groups | None = None,
+        *,
+        multipliers: Rates | None = None,
+        layer_decay: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        optimizer = keras.optimizers.get(inner_optimizer)
+        check_rate_scales(optimizer, OWNER)
+        given = {"rates": rates, "multipliers": multipliers, "layer_decay": layer_decay}
+        found, base = _groups_of(optimizer, groups, given)
+        super().__init__(optimizer, name)
+        if base is not None:
+            self.learning_rate = base
+        self._groups = found
+        # Only what comes from a file may know its variables by other numbers.
+        self._may_rename = isinstance(groups, RateGroups)
+        self._multipliers = RateMultipliers(self._of)
+
+    def build(self, variables: list[Any]) -> None:
+        """Builds the inner optimizer for `variables`, which must all have a rate."""
+        paths = [variable.path for variable in variables]
+        groups = self._groups.renamed(paths) if self._may_rename else self._groups
+        missing = [path for path in paths if path not in groups.multipliers]
+        if missing:
+            raise ValueError(
+                f"{OWNER}: every variable that is trained must be in a group. "
+                f"Received: {', '.join(missing)}, in none. Make the optimizer from the "
+                'model as it is now; as the last pattern, "*" takes all that is left.'
+            )
+        super().build(variables)
+        check_rate_scales(self, OWNER)
+        self._groups, self._may_rename = groups, False
+        self._multipliers.join(self.inner_optimizer, OWNER)
+
+    def _of(self, optimizer: Any, variables: list[Any]) -> list[float]:
+        known = self._groups.multipliers
+        return [known[variable.path] for variable in variables]
+
+    @property
+    def multipliers(self) -> dict[str, float]:
+        """Dict from the path of each variable that may be trained to its multiplier."""
+        return self._groups.multipliers
+
+    def table(self) -> str:
+        """Each group with its layers, parameters, multiplier and rate now, as text."""
+        rate = getattr(self, "learning_rate", None)
+        return self._groups.table(
+            None if rate is None else float(keras.ops.convert_to_numpy(rate))
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The name, the inner optimizer, and each group with the paths in it."""
+        return super().get_config() | {"groups": self._groups.get_config()}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "DiscriminativeLearningRates":
+        """The reverse of `get_config`; `custom_objects` for the inner optimizer."""
+        groups = RateGroups.from_config(config["groups"])
+        return super().from_config(config | {"groups": groups}, custom_objects)
+
+
+def _groups_of(
+    optimizer: Any, groups: Any, given: dict[str, Any]
+) -> tuple[RateGroups, float | None]:
+    """The groups with their multipliers, and the rate to set, if any."""
+    named = [name for name, value in given.items() if value is not None]
+    if isinstance(groups, RateGroups) and not named:
+        return groups, None
+    if len(named) != 1:
+        raise ValueError(
+            f"{OWNER}: one of `rates`, `multipliers` and `layer_decay` must be given. "
+            f"Received: {', '.join(named) or 'none'}. Pass for instance "
+            "`rates=slice(1e-5, 1e-3)`."
+        )
+    [argument], [value] = named, [given[named[0]]]
+    if argument == "layer_decay":
+        decay = checked_float(OWNER, argument, value, above=0, at_most=1)
+        return decayed(decay, groups), None
+    found, values = resolved(argument, value, groups)
+    if argument == "multipliers":
+        return found, None
+    rule = "left out where the optimizer's rate cannot be set"
+    if not isinstance(getattr(optimizer, "learning_rate", None), keras.Variable):
+        remedy = "Its rate is a schedule, or one of several: give `multipliers`."
+        raise ValueError(message(OWNER, argument, rule, value, remedy))
+    base = max(values) if isinstance(value, dict) else values[-1]
+    scaled = [replace(g, multiplier=g.multiplier / base) for g in found.groups]
+    return RateGroups(tuple(scaled)), base

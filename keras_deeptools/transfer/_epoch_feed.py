@@ -1,0 +1,157 @@
+"""The data of a training, in an order that depends on nothing but seed and epoch."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._arguments import message
+from keras_deeptools.engine import Batches
+
+Feed = Any
+"""What `fit` takes as `x`."""
+
+
+class ShuffledRows(keras.utils.PyDataset):
+    """Batches of arrays, every epoch in another order that its number and a seed tell.
+
+    Args:
+        arrays: Tuple `(x, y, ...)` of structures of numpy arrays.
+        batch_size: Int, rows in a batch; the last one of an epoch may have fewer.
+        num_batches: Int, batches in an epoch.
+        seed: Int, or None for the order of the arrays.
+    """
+
+    def __init__(
+        self, arrays: tuple, batch_size: int, num_batches: int, seed: int | None
+    ) -> None:
+        super().__init__()
+        self.arrays = arrays
+        self._batch_size = batch_size
+        self._length = num_batches
+        self._seed = seed
+        self._rows = np.arange(len(keras.tree.flatten(arrays)[0]))
+
+    def begin(self, epoch: int) -> None:
+        """Puts the rows in the order of an epoch."""
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, epoch])
+            self._rows = order.permutation(len(self._rows))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple:
+        start = index * self._batch_size
+        rows = self._rows[start : start + self._batch_size]
+        return keras.tree.map_structure(lambda array: _taken(array, rows), self.arrays)
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """The batches of a data set of the user's, in an order of every epoch's own.
+
+    Args:
+        batches: `keras.utils.PyDataset` of known length.
+        num_batches: Int, batches in an epoch.
+        seed: Int, or None for its own order.
+    """
+
+    def __init__(
+        self, batches: keras.utils.PyDataset, num_batches: int, seed: int | None
+    ) -> None:
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self._batches = batches
+        self._length = num_batches
+        self._seed = seed
+        self._order = np.arange(batches.num_batches)
+
+    def begin(self, epoch: int) -> None:
+        """Puts the batches in the order of an epoch."""
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, epoch])
+            self._order = order.permutation(len(self._order))
+
+    def on_epoch_begin(self) -> None:
+        """As the data set of the user's."""
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """As the data set of the user's."""
+        self._batches.on_epoch_end()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Any:
+        return self._batches[int(self._order[index])]
+
+
+def begin_epoch(feed: Any, epoch: int) -> None:
+    """Tells data which epoch begins, where that decides their order."""
+    if isinstance(feed, ShuffledRows | ShuffledBatches):
+        feed.begin(epoch)
+
+
+def are_arrays(x: Any) -> bool:
+    """Whether data are arrays, or a structure of them, with all rows at hand."""
+    if isinstance(x, keras.utils.PyDataset | Iterator):
+        return False
+    leaves = keras.tree.flatten(x)
+    return bool(leaves) and all(
+        hasattr(leaf, "shape") and hasattr(leaf, "dtype") or hasattr(leaf, "to_numpy")
+        for leaf in leaves
+    )
+
+
+def as_arrays(data: Any) -> Any:
+    """The same structure of numpy arrays, all of which stay where they are."""
+    return keras.tree.map_structure(_as_array, data)
+
+
+def length_of(arrays: Any) -> int:
+    """The number of rows."""
+    return len(keras.tree.flatten(arrays)[0])
+
+
+def split_rows(arrays: tuple, fraction: float) -> tuple[tuple, tuple]:
+    """All but the last rows, and the last rows, as `fit` splits them."""
+    at = math.floor(length_of(arrays) * (1 - fraction))
+    first = keras.tree.map_structure(lambda array: array[:at], arrays)
+    return first, keras.tree.map_structure(lambda array: array[at:], arrays)
+
+
+def num_batches_of(owner: str, model: keras.Model, x: Any) -> int:
+    """Batches in an epoch of data that are no arrays.
+
+    Raises:
+        ValueError: If only reading all of them would tell.
+    """
+    count = None if isinstance(x, Iterator) else Batches(model, x).num_batches
+    if count is None:
+        remedy = (
+            "1cycle needs the number of updates. Give the number of batches to train "
+            "on in an epoch."
+        )
+        rule = f"given for a {type(x).__name__} of unknown length"
+        raise ValueError(message(owner, "steps_per_epoch", rule, None, remedy))
+    return count
+
+
+def _as_array(leaf: Any) -> np.ndarray:
+    if keras.ops.is_tensor(leaf):
+        return np.asarray(keras.ops.convert_to_numpy(leaf))
+    return np.asarray(leaf)
+
+
+def _taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of an array; floats as Keras computes with them."""
+    taken = array[rows]
+    if taken.dtype == np.float64:
+        return taken.astype(keras.config.floatx())
+    return taken

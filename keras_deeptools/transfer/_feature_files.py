@@ -1,0 +1,154 @@
+"""Features on disk: whole entries, found by a key, written aside and then moved."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from keras_deeptools.transfer._feature_store import Specs, stored_dtype
+
+LIST = "features.json"
+Arrays = dict[str, np.ndarray]
+
+
+class FeatureFiles:
+    """A directory of entries, one folder for each key.
+
+    An entry is a `.npy` file for each array and a list with their digests. It is
+    written under a name of its own and moved to its place as a whole, so that what an
+    interruption leaves is never taken for an entry, and of two processes that write
+    the same one the first wins. Files that are damaged, or not of the list, are as good
+    as none.
+
+    Args:
+        directory: `pathlib.Path`, made where it is missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, key: str) -> Path:
+        """The folder of an entry."""
+        return self._directory / key
+
+    def find(self, key: str) -> Arrays | None:
+        """The arrays of an entry, memory-mapped and read-only; None if not intact."""
+        folder = self.path(key)
+        try:
+            facts = json.loads((folder / LIST).read_text("utf-8"))
+            if facts["key"] != key:
+                return None
+            found = {}
+            for name, digest in facts["digests"].items():
+                file = folder / f"{name}.npy"
+                if _digest(file) != digest:
+                    return None
+                found[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return found
+
+    def remove(self, key: str) -> None:
+        """Removes an entry, out of its place first."""
+        place = self.path(key)
+        aside = place.with_name(f".removed-{os.getpid()}-{secrets.token_hex(8)}")
+        with contextlib.suppress(OSError):
+            place.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def writing(self, specs: Specs) -> Iterator["EntryWriter"]:
+        """Gives a writer; what it has not moved to its place is removed at the end."""
+        name = f".writing-{os.getpid()}-{secrets.token_hex(8)}"
+        folder = self._directory / name
+        folder.mkdir()
+        writer = EntryWriter(self, folder, specs)
+        try:
+            yield writer
+        finally:
+            writer.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class EntryWriter:
+    """Writes the arrays of one entry row by row; made by `FeatureFiles.writing`.
+
+    Args:
+        files: `FeatureFiles`.
+        folder: `pathlib.Path` to write in.
+        specs: What the features are.
+    """
+
+    def __init__(self, files: FeatureFiles, folder: Path, specs: Specs) -> None:
+        self._files = files
+        self._folder = folder
+        self._specs = specs
+        self._num_rows = 0
+        self._open: dict[str, IO[bytes]] = {}
+        for name in specs:
+            self._open[name] = (folder / f"{name}.npy").open("w+b")
+            self._write_header(name)
+
+    def append(self, features: Arrays) -> None:
+        """Adds the rows of a batch."""
+        for name, value in features.items():
+            self._open[name].write(np.ascontiguousarray(value).data)
+        self._num_rows += len(next(iter(features.values())))
+
+    def finish(self, key: str) -> Arrays:
+        """Moves the entry to its place and opens it."""
+        for name, file in self._open.items():
+            size = file.tell()
+            file.seek(0)
+            self._write_header(name)
+            file.seek(size)
+            file.flush()
+            os.fsync(file.fileno())
+        self.close()
+        digests = {n: _digest(self._folder / f"{n}.npy") for n in self._specs}
+        facts = {"key": key, "digests": digests}
+        with (self._folder / LIST).open("w", encoding="utf-8") as file:
+            json.dump(facts, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        return self._moved(key)
+
+    def close(self) -> None:
+        """Closes all files."""
+        for file in self._open.values():
+            file.close()
+
+    def _moved(self, key: str) -> Arrays:
+        place = self._files.path(key)
+        for _ in range(10):
+            with contextlib.suppress(OSError):
+                self._folder.rename(place)
+            found = self._files.find(key)
+            if found is not None:
+                return found
+            # What is there is damaged: out of the way with it, and once more.
+            self._files.remove(key)
+        raise OSError(f"cache_features: {place} cannot be written.")
+
+    def _write_header(self, name: str) -> None:
+        # numpy leaves room in a header for the first axis to grow.
+        shape, dtype = self._specs[name]
+        header = {
+            "descr": np.lib.format.dtype_to_descr(stored_dtype(dtype)),
+            "fortran_order": False,
+            "shape": (self._num_rows, *shape),
+        }
+        np.lib.format.write_array_header_1_0(self._open[name], header)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()

@@ -1,0 +1,270 @@
+"""Fine-tuning a pretrained model in one call."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import (
+    checked_bool,
+    checked_count,
+    checked_float,
+    checked_option,
+    checked_seed,
+    message,
+)
+from keras_deeptools.engine import seeded
+from keras_deeptools.transfer._check_pixels import check_pixels
+from keras_deeptools.transfer._compiling import compiled_for
+from keras_deeptools.transfer._fine_tuning import FineTuning
+from keras_deeptools.transfer._fine_tuning_arguments import (
+    check_model,
+    checked_callbacks,
+    checked_groups,
+    checked_rate,
+    run_entries,
+    takes_pixels,
+)
+from keras_deeptools.transfer._fine_tuning_data import ready_data
+from keras_deeptools.transfer._fine_tuning_plan import (
+    OWNER,
+    first_of_head,
+    planned_phases,
+)
+from keras_deeptools.transfer._fine_tuning_progress import KeptProgress, rises
+from keras_deeptools.transfer._fine_tuning_run import FineTuningRun
+from keras_deeptools.transfer._layer_group import LayerGroups
+from keras_deeptools.transfer._leaf_states import BATCH_NORM
+from keras_deeptools.transfer._run_facts import check_same, described, shapes_of
+
+
+def fine_tune(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    frozen_epochs: int = 1,
+    learning_rate: float = 2e-3,
+    rate_ratio: float = 100.0,
+    optimizer: Any = None,
+    loss: Any = None,
+    metrics: Any = None,
+    groups: LayerGroups | int | None = None,
+    head: int | str = -1,
+    batch_norm: str = "frozen",
+    cache: str | bool = "auto",
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    validation_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    class_weight: dict | None = None,
+    sample_weight: Any = None,
+    shuffle: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    monitor: str | None = None,
+    mode: str = "auto",
+    restore_best: bool = True,
+    directory: str | Path | None = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> FineTuning:
+    """Fine-tunes a pretrained model: first its head, then all layers.
+
+    While the body is frozen, the new head learns with one 1cycle up to `learning_rate`.
+    Then all layers train with another one up to half of it: the head at this rate, the
+    groups before it at ever smaller ones, down to a hundredth. This is fastai's
+    `fine_tune`; Keras' own way, to compile again with one small rate, loses the
+    optimizer's memory. The same is written by hand with `freeze_to`,
+    `DiscriminativeLearningRates` and `OneCycleScheduler`, and gives the same weights.
+
+    Epochs are numbered through both phases, which are two `fit`s to callbacks. At the
+    end, and also when an error or Ctrl-C ends it, the model has the weights of the best
+    epoch, what has been trained last stays unfrozen, and the optimizer its own rate.
+    With a `directory` the same call goes on after an interruption, from the last
+    complete epoch, and ends with the same weights as if nothing had happened; callbacks
+    of yours start afresh. After its end it gives the same result again.
+
+    Args:
+        model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
+            it keeps its optimizer, losses and metrics, unless others are given. If its
+            only input is called "pixels", as `backbone` makes it, `check_pixels` looks
+            at `x`.
+        x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`, a `DataLoader` or a generator.
+        y: Targets, where `x` is arrays.
+        epochs: Int >= 1. Epochs in which all layers train.
+        frozen_epochs: Int >= 0. Epochs before, in which the head trains alone.
+        learning_rate: Float > 0, or the result of `find_learning_rate`.
+        rate_ratio: Float >= 1. The rate of the head over that of the first group, in
+            the second phase; the groups between them lie on a geometric scale. Not used
+            with an optimizer that is a `DiscriminativeLearningRates`.
+        optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
+            of 0.01.
+        loss: As in `compile`. None: the model's own. If it is not compiled, it must end
+            in softmax (then it is a categorical cross-entropy, sparse for integers) or
+            sigmoid (binary cross-entropy), and `metrics` are the accuracy.
+        metrics: As in `compile`. None: the model's own.
+        groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
+        head: Int or str. Number or name of the first group of the head; what comes
+            after it belongs to the head, too.
+        batch_norm: What BatchNormalization layers before the head do in the second
+            phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
+        cache: Whether the frozen layers compute only once what they make of the rows,
+            in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
+            where nothing before the head draws at random and memory suffices.
+        batch_size: Int >= 1, rows in a batch of arrays; None: 32.
+        validation_data: As in `fit`.
+        validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
+            validate on.
+        validation_steps: As in `fit`.
+        steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
+            unknown length, as 1cycle needs the number of updates.
+        class_weight: As in `fit`.
+        sample_weight: As in `fit`, where `x` is arrays.
+        shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
+            new order in each epoch. It depends on `seed` and the epoch alone.
+        callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase;
+            give `CSVLogger` `append=True`.
+        monitor: Str, what tells which epoch is best. None: `"val_loss"`, or `"loss"`
+            without validation.
+        mode: `"min"`, `"max"`, or `"auto"`, where the name of `monitor` tells.
+        restore_best: Bool. Whether the model gets the weights of the best epoch at the
+            end, rather than those of the last.
+        directory: Path of a folder for the state after each epoch and the best weights,
+            or None to keep the latter in memory. Every file in it is written as a whole
+            or not at all. A call with other arguments, model or shapes of data in the
+            same folder is an error. Needs data that can be read again; a
+            `tf.data.Dataset` must not shuffle by itself.
+        seed: Int >= 0 or None. The order of rows and all other random numbers come from
+            it, but those of layers that have seeds of their own, as Keras' have. None
+            takes one from Python's random state. No other random state moves.
+        verbose: `"auto"`, 0 (silent), 1 (progress bars that name the phase) or 2 (a
+            line for each epoch).
+
+    Returns:
+        `FineTuning`, a history of both phases; print it.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, the model has no body and head, the
+            loss cannot be told, or `directory` is that of another call. Nothing has
+            been trained then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import fine_tune
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(8, "relu", name="body"),
+    ...         keras.layers.Dense(2, "softmax", name="head"),
+    ...     ]
+    ... )
+    >>> x = np.random.default_rng(0).normal(size=(32, 4))
+    >>> y = (x[:, 0] > 0).astype("int64")
+    >>> tuned = fine_tune(model, x, y, epochs=2, validation_split=0.25, verbose=0)
+    >>> tuned.epoch, len(tuned.history["val_accuracy"])
+    ([0, 1, 2], 3)
+    >>> [(phase.name, phase.num_trainable) for phase in tuned.phases]
+    [('head', 18), ('all layers', 58)]
+
+    Reference:
+        Howard & Ruder, 2018, section 3. https://arxiv.org/abs/1801.06146. Howard &
+        Gugger, 2020, section 2.1 (fastai). https://arxiv.org/abs/2002.04688. Other
+        than in fastai, batch normalization stays frozen, and rates end at the first one
+        over 10,000.
+    """
+    epochs = checked_count(OWNER, "epochs", epochs)
+    frozen_epochs = checked_count(OWNER, "frozen_epochs", frozen_epochs, minimum=0)
+    rate = checked_rate(learning_rate)
+    ratio = checked_float(OWNER, "rate_ratio", rate_ratio, at_least=1)
+    checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
+    checked_option(OWNER, "mode", mode, ("auto", "min", "max"))
+    if cache != "auto":
+        checked_bool(OWNER, "cache", cache)
+    checked_bool(OWNER, "shuffle", shuffle)
+    checked_bool(OWNER, "restore_best", restore_best)
+    checked_seed(OWNER, seed)
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(message(OWNER, "verbose", '"auto", 0, 1 or 2', verbose))
+    check_model(model)
+    found = checked_groups(model, groups)
+    first = first_of_head(found, head)
+    phases = planned_phases(
+        model,
+        found,
+        first,
+        epochs=epochs,
+        frozen_epochs=frozen_epochs,
+        learning_rate=rate,
+        rate_ratio=ratio,
+        batch_norm=batch_norm,
+    )
+    data = ready_data(
+        model,
+        x,
+        y,
+        sample_weight,
+        batch_size,
+        validation_data,
+        validation_split,
+        steps_per_epoch,
+    )
+    if monitor is None:
+        monitor = "loss" if data.validation is None else "val_loss"
+    rising = rises(monitor, mode)
+    entries = run_entries(directory, data)
+    if takes_pixels(model) and not data.one_pass:
+        check_pixels(data.inputs)
+    compiled_for(model, data, optimizer, loss, metrics)
+    facts = {
+        "epochs": epochs,
+        "frozen_epochs": frozen_epochs,
+        "learning_rate": rate,
+        "rate_ratio": ratio,
+        "groups": [len(group.layers) for group in found],
+        "head": first,
+        "batch_norm": batch_norm,
+        "cache": cache,
+        "batch_size": data.batch_size,
+        "shuffle": shuffle,
+        "class_weight": described(class_weight),
+        "monitor": monitor,
+        "rising": rising,
+        "seed": seed,
+        "backend": keras.backend.backend(),
+        "optimizer": described(model.optimizer),
+        "loss": described(model.loss),
+        "model": shapes_of(model),
+        "data": data.facts(),
+    }
+    progress = KeptProgress(model, entries, monitor, rising)
+    begun = entries.read("start")
+    if begun is None:
+        drawn = random.randrange(2**31) if seed is None else seed
+        progress.begin(facts | {"drawn_seed": drawn})
+    else:
+        drawn = begun[1].pop("drawn_seed")
+        check_same(facts, begun[1], Path(directory or ""))
+        progress.resume()
+    run = FineTuningRun(
+        model,
+        phases,
+        data,
+        progress,
+        seed=drawn,
+        shuffled=shuffle,
+        restore_best=restore_best,
+        cache=cache,
+        callbacks=checked_callbacks(callbacks),
+        class_weight=class_weight,
+        validation_steps=validation_steps,
+        verbose=1 if verbose == "auto" else int(verbose),
+    )
+    with seeded(drawn):
+        return run.train()

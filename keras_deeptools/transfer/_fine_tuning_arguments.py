@@ -1,0 +1,76 @@
+"""Arguments of `fine_tune`, checked."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.engine import layers_of
+from keras_deeptools.transfer._fine_tuning_data import FineTuningData
+from keras_deeptools.transfer._fine_tuning_plan import OWNER
+from keras_deeptools.transfer._layer_group import LayerGroups
+from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._run_files import RunFiles, RunMemory
+
+
+def check_model(model: Any) -> None:
+    """Raises if `model` is no built Keras model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(message(OWNER, "model", "a `keras.Model`", model))
+    if not model.built:
+        remedy = "Give it an Input, or call it on a batch of data, first."
+        raise ValueError(message(OWNER, "model", "built", model.name, remedy))
+
+
+def checked_groups(model: keras.Model, groups: Any) -> LayerGroups:
+    """The layer groups of a model, found or given."""
+    if not isinstance(groups, LayerGroups):
+        return layer_groups(model, groups)
+    own = {id(layer) for layer, _ in layers_of(model)}
+    for group in groups:
+        for layer in group.layers:
+            if id(layer) not in own:
+                rule = "layer groups of the model"
+                name = f"{layer.name!r}, which is not in it"
+                raise ValueError(message(OWNER, "groups", rule, name))
+    return groups
+
+
+def checked_rate(value: Any) -> float:
+    """The rate, or the suggestion of a range test."""
+    if not isinstance(value, str | bool) and hasattr(value, "__float__"):
+        value = float(value)
+    return checked_float(OWNER, "learning_rate", value, above=0)
+
+
+def checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks as a list."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [None]
+    if not all(isinstance(each, keras.callbacks.Callback) for each in listed):
+        rule = "a list of `keras.callbacks.Callback`"
+        raise TypeError(message(OWNER, "callbacks", rule, callbacks))
+    return listed
+
+
+def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:
+    """Where the run is kept."""
+    if directory is None:
+        return RunMemory()
+    if not isinstance(directory, str | Path):
+        raise TypeError(message(OWNER, "directory", "a path or None", directory))
+    if data.one_pass:
+        rule = "None where `x` is a generator, which cannot be read from its start"
+        remedy = "Give a `keras.utils.PyDataset`."
+        raise ValueError(message(OWNER, "directory", rule, str(directory), remedy))
+    return RunFiles(Path(directory))
+
+
+def takes_pixels(model: keras.Model) -> bool:
+    """Whether the model begins as `backbone` begins."""
+    inputs = getattr(model, "inputs", None) or []
+    return [tensor.name for tensor in inputs] == ["pixels"]

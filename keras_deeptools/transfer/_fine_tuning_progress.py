@@ -1,0 +1,189 @@
+"""How far a fine-tuning has come, and what it has to keep for it."""
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._arguments import message
+from keras_deeptools.transfer._fine_tuning_plan import OWNER, PlannedPhase
+from keras_deeptools.transfer._model_arrays import (
+    Arrays,
+    assign_model,
+    assign_optimizer,
+    births_in,
+    model_arrays,
+    optimizer_arrays,
+)
+from keras_deeptools.transfer._run_files import RunFiles, RunMemory
+
+RISING = (
+    "accuracy",
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "f1_score",
+    "iou",
+    "r2_score",
+)
+"""Ends of the names of metrics that are better the larger they are."""
+
+
+@dataclass
+class Progress:
+    """How far a fine-tuning has come.
+
+    Attributes:
+        phase: Int, position of the phase at work, or of the last one.
+        left: Bool, whether that phase has ended.
+        stopped: Bool, whether a callback has stopped it.
+        epoch: List of ints, the epochs that are complete.
+        history: Dict of lists of floats, of these epochs.
+        trained: List of ints, complete epochs of each phase.
+        cached: List of bools, whether each phase trained on cached features.
+        births: What the optimizer knows of when its variables began to train.
+        best_epoch: Int or None.
+        best_value: Float or None.
+    """
+
+    phase: int = 0
+    left: bool = False
+    stopped: bool = False
+    epoch: list[int] = field(default_factory=list)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    trained: list[int] = field(default_factory=list)
+    cached: list[bool] = field(default_factory=list)
+    births: Any = None
+    best_epoch: int | None = None
+    best_value: float | None = None
+
+
+class KeptProgress:
+    """The progress of a fine-tuning, with the weights of its start and best epoch.
+
+    With files also the state after the last complete epoch, to go on from.
+
+    Args:
+        model: `keras.Model` that is fine-tuned.
+        entries: `RunMemory` or `RunFiles`.
+        monitor: Str, what tells which epoch is best.
+        rising: Bool, whether it is better the larger it is.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        entries: RunMemory | RunFiles,
+        monitor: str,
+        rising: bool,
+    ) -> None:
+        self._model = model
+        self._entries = entries
+        self.monitor = monitor
+        self._rising = rising
+        self.now = Progress()
+        self._state: Arrays = {}
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Starts from the model as it is."""
+        self._entries.write("start", model_arrays(self._model), facts)
+
+    def resume(self) -> None:
+        """Goes on from the last complete epoch that the files hold."""
+        self._assign("start")
+        found = self._entries.read("state")
+        if found is not None:
+            self._state, facts = found
+            self.now = Progress(**facts)
+
+    def take_up(self) -> None:
+        """Puts the model and its built optimizer in the state that was resumed."""
+        assign_model(self._model, self._state)
+        assign_optimizer(self._model, self._state, self.now.births)
+        self._state = {}
+
+    @property
+    def resumed(self) -> bool:
+        """Whether there is a state that has not been taken up."""
+        return bool(self._state)
+
+    def enter(self, position: int) -> None:
+        """Begins a phase."""
+        self.now.phase, self.now.left, self.now.stopped = position, False, False
+        self.now.trained.append(0)
+        self.now.cached.append(False)
+
+    def add(
+        self, phase: PlannedPhase, epoch: int, logs: dict[str, Any], stopped: bool
+    ) -> None:
+        """Takes note of an epoch, keeps its weights if best, and the state."""
+        if self.monitor not in logs:
+            rule = "one of the names in the logs of an epoch"
+            remedy = f"Available: {', '.join(logs)}."
+            raise ValueError(message(OWNER, "monitor", rule, self.monitor, remedy))
+        now = self.now
+        now.epoch.append(epoch)
+        now.trained[-1] += 1
+        now.stopped = stopped
+        for name, value in logs.items():
+            number = np.asarray(value).tolist()
+            now.history.setdefault(name, []).append(number)
+        value = float(logs[self.monitor])
+        if self._is_better(value):
+            now.best_epoch, now.best_value = epoch, value
+            arrays = model_arrays(self._model, phase.constant)
+            self._entries.write(f"best-{epoch}", arrays, {self.monitor: value})
+        self._write(phase)
+        self._entries.remove_others("best-", f"best-{now.best_epoch}")
+
+    def leave(self, phase: PlannedPhase) -> None:
+        """Ends a phase."""
+        self.now.left = True
+        self._write(phase)
+
+    def restore_best(self) -> bool:
+        """Gives the model the weights of the best epoch; whether there is one."""
+        if self.now.best_epoch is None:
+            return False
+        self._assign("start")
+        self._assign(f"best-{self.now.best_epoch}")
+        return True
+
+    def _is_better(self, value: float) -> bool:
+        best = self.now.best_value
+        if not math.isfinite(value):
+            return False
+        return best is None or (value > best if self._rising else value < best)
+
+    def _write(self, phase: PlannedPhase) -> None:
+        if self._entries.lasting:
+            arrays = model_arrays(self._model, phase.constant)
+            arrays |= optimizer_arrays(self._model)
+            self.now.births = births_in(self._model)
+            self._entries.write("state", arrays, asdict(self.now))
+
+    def _assign(self, name: str) -> None:
+        found = self._entries.read(name)
+        if found is not None:
+            assign_model(self._model, found[0])
+
+
+def rises(monitor: str, mode: str) -> bool:
+    """Whether what is monitored is better the larger it is.
+
+    Raises:
+        ValueError: If its name does not tell and `mode` is `"auto"`.
+    """
+    if mode != "auto":
+        return mode == "max"
+    name = re.sub(r"_\d+$", "", monitor)
+    if name.endswith(RISING):
+        return True
+    if name.endswith(("loss", "error", "crossentropy", "mse", "mae")):
+        return False
+    rule = f"'min' or 'max' where the name {monitor!r} does not tell"
+    raise ValueError(message(OWNER, "mode", rule, mode))

@@ -1,0 +1,292 @@
+"""Unfreezing layer group by layer group inside one `fit`."""
+
+import inspect
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_float,
+    checked_option,
+    message,
+)
+from keras_deeptools.engine import retrain
+from keras_deeptools.engine._resumable import Resumable
+from keras_deeptools.transfer._freeze_to import checked_position, states_after
+from keras_deeptools.transfer._layer_group import LayerGroups
+from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._leaf_states import BATCH_NORM
+from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
+from keras_deeptools.transfer._unfreezing_progress import (
+    UnfreezingProgress,
+    checked_epochs,
+    direction,
+    due_by_epoch,
+)
+
+OWNER = "GradualUnfreezing"
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class GradualUnfreezing(keras.callbacks.Callback):
+    """Trains the last layer group first, and unfreezes the others one after another.
+
+    Training all of a pretrained model at once lets the large gradients of a new head
+    destroy what the model knows. Here a `fit` begins with the head alone; the groups
+    before it (see `layer_groups`) follow from the outputs to the inputs, at given
+    epochs or whenever validation stops improving. Nothing is compiled again: layers
+    trained before go on with the optimizer's memory of them as if nothing had
+    happened. Newly trained ones begin as in a fresh optimizer, with bias correction by
+    their own count of updates and moving averages (`use_ema`) at the weights.
+    Callbacks of this package that act on updates go on too.
+
+    Every `fit` begins at `start` again, unless it is resumed: by `initial_epoch`, with
+    the same model, or by `BackupAndRestore`, before or after this callback in the list;
+    it then trains what it would have trained. The state of this callback is noted in
+    the file that holds the optimizer's variables, so the two are always of one moment.
+    After `fit` the model trains what it trained last.
+
+    Args:
+        epochs: Int >= 1, or a list of increasing ints >= 1, or None. Epochs, counted
+            from 0 as Keras does, that begin with one more group: every so many, or
+            those in the list.
+        monitor: Str. Name in the logs of what is watched, with `patience`. A name that
+            begins with `"val_"` is judged when validation ends; for others this
+            callback must come before `BackupAndRestore` in the list.
+        patience: Int >= 1 or None. Unfreezes one more group after so many epochs in a
+            row without improvement. Give this or `epochs`.
+        min_delta: Float >= 0. The least change that is an improvement.
+        mode: `"min"`, `"max"`, or `"auto"` to tell by the name.
+        num_groups: Int >= 1 or None. As in `layer_groups`.
+        start: Int or str. The first group to train at the start, as in `freeze_to`.
+        batch_norm: What BatchNormalization layers do in groups that train, as in
+            `freeze_to`; those of the last group, the head, always train.
+        verbose: 0 or 1. Whether to print each phase as it begins.
+
+    Attributes:
+        history: List of `UnfreezingPhase` of the latest `fit`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range, or, when training starts, if the
+            model cannot be cut into such groups or has fewer than `epochs` unfreezes.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import GradualUnfreezing
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(4, name="body"),
+    ...         keras.layers.Dense(2, name="head"),
+    ...     ]
+    ... )
+    >>> model.compile("adam", loss="mse")
+    >>> unfreezing = GradualUnfreezing(epochs=[2])
+    >>> x, y = np.ones((8, 4)), np.ones((8, 2))
+    >>> history = model.fit(x, y, epochs=4, callbacks=[unfreezing], verbose=0)
+    >>> print(unfreezing.summary())
+    from epoch 0, update 0: 1 group trains, from head on (10 parameters)
+    from epoch 2, update 2: 2 groups train, from body on (30 parameters)
+
+    Reference:
+        Howard and Ruder, 2018, section 3.3. https://arxiv.org/abs/1801.06146
+    """
+
+    def __init__(
+        self,
+        epochs: int | Sequence[int] | None = None,
+        *,
+        monitor: str = "val_loss",
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        num_groups: int | None = None,
+        start: Any = -1,
+        batch_norm: str = "frozen",
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        if (epochs is None) == (patience is None):
+            rule = "given, or else `patience`, and not both"
+            remedy = "For instance `epochs=[2, 4]`, or `patience=2`."
+            raise ValueError(message(OWNER, "epochs", rule, epochs, remedy))
+        self.epochs = checked_epochs(OWNER, epochs)
+        if not isinstance(monitor, str):
+            raise TypeError(message(OWNER, "monitor", "a string", monitor))
+        self.monitor = monitor
+        self.patience = None
+        if patience is not None:
+            self.patience = checked_count(OWNER, "patience", patience)
+        self.min_delta = checked_float(OWNER, "min_delta", min_delta, at_least=0)
+        self.mode = mode
+        self._direction = "min"
+        if patience is not None:
+            self._direction = direction(OWNER, mode, monitor)
+        self.num_groups = None
+        if num_groups is not None:
+            self.num_groups = checked_count(OWNER, "num_groups", num_groups)
+        if isinstance(start, bool) or not isinstance(start, (int, str)):
+            raise TypeError(message(OWNER, "start", "an int or a string", start))
+        self.start = start
+        self.batch_norm = checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
+        self.verbose = verbose
+        self._progress = UnfreezingProgress()
+        self._note = Resumable(OWNER, self._written, self._restore)
+        self._trained: Any = None
+        self._resumed = self._begun = self._judged = self._told = False
+
+    # When
+
+    def set_model(self, model: keras.Model) -> None:
+        """Lets what resumes a `fit` find the state before any callback begins."""
+        super().set_model(model)
+        self._resumed = self._begun = self._told = False
+        self._note.hold(model)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Checks that the model has the groups, before anything is changed."""
+        self._most(self._groups())
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Freezes, or unfreezes, what is due."""
+        self._judged = False
+        if not self._begun and not self._resumed:
+            same = self._trained is not None and self._trained() is self.model
+            if epoch == 0 or not same:
+                self._progress = UnfreezingProgress()
+        progress = self._progress
+        due = progress.num_due
+        if self.epochs is not None:
+            due = due_by_epoch(self.epochs, epoch)
+        if not self._begun or due != progress.num_unfrozen:
+            self._enter(due, epoch)
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Judges what validation has found."""
+        if self.monitor.startswith("val_") and logs:
+            self._judge(logs.get(self.monitor.removeprefix("val_")))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Judges what the epoch has come to, if validation did not."""
+        self._judge((logs or {}).get(self.monitor))
+        if self.patience is not None and not self._judged and not self._told:
+            self._told = True
+            warnings.warn(
+                f"{OWNER}: {self.monitor!r} is not in the logs of epoch {epoch}, which "
+                "is not counted then. Validate in every epoch, or watch another of: "
+                f"{', '.join(logs or {})}.",
+                stacklevel=2,
+            )
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Leaves the model as it is."""
+        self._note.release()
+        self._begun = False
+
+    def _judge(self, value: float | None) -> None:
+        running = self._begun and not self._judged
+        if self.patience is None or value is None or not running:
+            return
+        self._judged = True
+        self._progress.judge(
+            float(value), self._direction, self.min_delta, self.patience
+        )
+
+    # What
+
+    def _groups(self) -> LayerGroups:
+        return layer_groups(self.model, self.num_groups)
+
+    def _most(self, groups: LayerGroups) -> int:
+        """How many groups can be unfrozen."""
+        most = checked_position(OWNER, "start", groups, self.start)
+        if isinstance(self.epochs, list) and len(self.epochs) > most:
+            rule = f"at most {most}, one for each group before {groups[most].name!r}"
+            remedy = f"The model has {len(groups)} groups: {', '.join(groups.names)}."
+            raise ValueError(message(OWNER, "epochs", rule, self.epochs, remedy))
+        return most
+
+    def _enter(self, due: int, epoch: int) -> None:
+        """Trains the groups from `start` on, and as many before it as are due."""
+        groups, progress = self._groups(), self._progress
+        due = min(due, self._most(groups))
+        first = self._freeze(groups, due)
+        if progress.num_unfrozen != due or not progress.history:
+            trained = groups.groups[first:]
+            phase = UnfreezingPhase(
+                epoch,
+                int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
+                groups[first].name,
+                len(trained),
+                sum(group.num_trainable for group in trained),
+            )
+            progress.history.append(phase)
+            if self.verbose:
+                print(f"{OWNER}: {phase}.")
+        progress.num_unfrozen = progress.num_due = due
+        self._begun, self._trained = True, weakref.ref(self.model)
+
+    def _freeze(self, groups: LayerGroups, num_unfrozen: int) -> int:
+        first = self._most(groups) - num_unfrozen
+        before = [layer for group in groups.groups[:first] for layer in group.layers]
+        states = states_after(self.model, before, groups[-1], self.batch_norm)
+        retrain(self.model, states, OWNER)
+        return first
+
+    # For files
+
+    def _written(self) -> dict[str, Any]:
+        return self._progress.as_json() | {"groups": self._groups().names}
+
+    def _restore(self, found: dict[str, Any]) -> None:
+        groups = self._groups()
+        names = found.pop("groups")
+        if names != groups.names:
+            raise ValueError(
+                f"{OWNER}: a `fit` must be resumed with the layer groups that it began "
+                f"with. Received: {groups.names}, but the backup has {names}. Give the "
+                "same model and `num_groups`, or delete the backup."
+            )
+        self._progress = UnfreezingProgress.from_json(found)
+        self._freeze(groups, self._progress.num_unfrozen)
+        self._resumed = True
+
+    # For the user
+
+    @property
+    def history(self) -> list[UnfreezingPhase]:
+        """List of `UnfreezingPhase` of the latest `fit`."""
+        return list(self._progress.history)
+
+    def summary(self) -> str:
+        """The phases of the latest `fit`, one line each."""
+        return "\n".join(map(str, self._progress.history))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GradualUnfreezing":
+        """The reverse of `get_config`.
+
+        Args:
+            config: Dict of constructor arguments, as `get_config` returns it.
+        """
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the model: a copy belongs to none."""
+        state = {k: v for k, v in self.__dict__.items() if k != "_note"}
+        return state | {"_model": None, "params": None, "_trained": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._note = Resumable(OWNER, self._written, self._restore)
