@@ -74,7 +74,7 @@ def test_what_keras_rescales_inside_is_rescaled_before(
 def before_the_first_convolution(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     kinds = (keras.layers.Conv2D, keras.layers.ZeroPadding2D, keras.Sequential)
     first = next(layer for layer in model.layers if isinstance(layer, kinds))
-    return keras.ops.convert_to_numpy(keras.Model(model.inputs, first.input)(pixels))
+    return keras.ops.convert_to_numpy(keras.Model(model.input, first.input)(pixels))
 
 
 @pytest.mark.slow
