@@ -10,6 +10,7 @@ from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
+from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -49,6 +50,7 @@ __all__ = [
     "batch_loss",
     "calls_of",
     "chain_of",
+    "compile_arguments",
     "current_place",
     "exportable_draws",
     "is_attached",
