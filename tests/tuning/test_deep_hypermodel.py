@@ -178,10 +178,9 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_says_when() -> None:
     hypermodel = DeepHyperModel(make_model, max_epochs=2, parts=["optimizer"])
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
-    bad = X.copy()
-    bad[0, 0] = np.nan
+    bad = np.full_like(Y, np.nan)
     with pytest.raises(keras_tuner.errors.FailedTrialError, match="epoch 1"):
-        hypermodel.fit(hp, model, bad, Y, epochs=2, verbose=0)
+        hypermodel.fit(hp, model, X, bad, epochs=2, verbose=0)
 
 
 def test_a_callback_of_the_search_is_kept() -> None:
