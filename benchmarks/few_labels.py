@@ -166,7 +166,9 @@ def plain(task: Task) -> dict[str, np.ndarray]:
     features = keras.Input(pooled.output_shape[1:])
     outputs = model.get_layer("head_dropout")(features)
     head = keras.Model(features, model.get_layer("head_outputs")(outputs))
-    learned, asked = (pooled.predict(part, batch_size=100, verbose=0) for part in (x, test))
+    learned, asked = (
+        pooled.predict(part, batch_size=100, verbose=0) for part in (x, test)
+    )
     trained(head, 1e-3, learned, task.y, task.plan.frozen)
     found = {"head alone": guesses(head, asked)}
     start = model.get_weights()
@@ -227,7 +229,9 @@ ROWS = (
 
 def read(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """All runs that files hold."""
-    return [run for path in paths if path.exists() for run in json.loads(path.read_text())]
+    return [
+        run for path in paths if path.exists() for run in json.loads(path.read_text())
+    ]
 
 
 def mean_and_error(values: list[float]) -> str:
@@ -284,7 +288,8 @@ def main() -> None:
                 if plan.labels not in wanted:
                     continue
                 if any(
-                    (run["run"], run["labels"], run["seed"]) == (name, plan.labels, seed)
+                    (run["run"], run["labels"], run["seed"])
+                    == (name, plan.labels, seed)
                     for run in runs
                 ):
                     continue

@@ -13,15 +13,13 @@ Reference:
     excitation, with ReLU6). https://arxiv.org/abs/1905.11946
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from sklearn.datasets import load_digits
 
-from keras_deeptools.transfer import backbone, classifier, layer_groups
+from keras_deeptools.transfer import backbone
 
 layers = keras.layers
 
@@ -113,9 +111,7 @@ def convolved(
 ) -> Any:
     """A convolution, batch normalization, and ReLU6 on request."""
     x = kind(*sizes, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(
-        momentum=momentum, epsilon=1e-3, name=f"{name}_bn"
-    )(x)
+    x = layers.BatchNormalization(momentum=momentum, epsilon=1e-3, name=f"{name}_bn")(x)
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 
 

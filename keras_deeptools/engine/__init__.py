@@ -10,6 +10,7 @@ from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
+from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._cuts import layer_names, tensor_after, tensor_before_head
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
@@ -69,6 +70,7 @@ __all__ = [
     "calls_of",
     "chain_of",
     "check_rate_scales",
+    "compile_arguments",
     "current_place",
     "exportable_draws",
     "fit_in_two_parts",

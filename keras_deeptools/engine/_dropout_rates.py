@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras.src.saving import serialization_lib
 
+from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._stochastic import stochastic_layers
 
 RATES = ("rate", "dropout", "recurrent_dropout")
@@ -94,23 +95,14 @@ def _copied(model: keras.Model) -> Any:
 
 def _compile_as(copied: keras.Model, model: keras.Model) -> None:
     """Compiles a copy with what the model was compiled with, and no shared state."""
-    arguments = dict(model._compile_config.config)
-    optimizer = keras.optimizers.serialize(model.optimizer)
-    arguments["optimizer"] = keras.optimizers.deserialize(optimizer)
-    for name in ("metrics", "weighted_metrics"):
-        arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
-    copied.compile(**arguments)
+    config = keras.optimizers.serialize(model.optimizer)
+    optimizer = keras.optimizers.deserialize(config)
+    copied.compile(optimizer, **compile_arguments(model))
     if model.optimizer.built:
         copied.optimizer.build(copied.trainable_variables)
         pairs = zip(copied.optimizer.variables, model.optimizer.variables, strict=True)
         for theirs, ours in pairs:
             theirs.assign(_value(ours))
-
-
-def _fresh(metric: Any) -> Any:
-    if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
-    return metric
 
 
 def _value(variable: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ import keras
 from keras_deeptools import engine
 
 EXAMPLES: dict[str, Callable[[], object]] = {
-    "keras_deeptools.engine.Feature": (engine.Feature),
+    "keras_deeptools.engine.Feature": engine.Feature,
     "keras_deeptools.engine.OptimizerWrapper": (
         lambda: engine.OptimizerWrapper(keras.optimizers.Adam())
     ),

@@ -1,0 +1,137 @@
+"""What an argument may be in a search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_deeptools._arguments import checked_count, checked_float, message
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """Floats between two ends, both included.
+
+    Args:
+        low: Float, the smallest value.
+        high: Float > `low`, the largest value.
+        log: Bool, whether each decade is as likely as the next, as is right for
+            learning rates and other scales. `low` must be over 0 then.
+
+    Raises:
+        TypeError: If an end is no number.
+        ValueError: If the ends are not in order, or `low <= 0` on a log scale.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import FloatRange
+    >>> FloatRange(1e-4, 1e-1, log=True)
+    FloatRange(low=0.0001, high=0.1, log=True)
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        above = 0.0 if self.log else None
+        low = checked_float("FloatRange", "low", self.low, above=above)
+        checked_float("FloatRange", "high", self.high, above=low)
+
+    def ask(self, hp: Any, name: str) -> float:
+        """The value of this trial.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`.
+            name: Str, name of the hyperparameter.
+        """
+        return hp.Float(name, self.low, self.high, sampling=_sampling(self.log))
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """Whole numbers between two ends, both included.
+
+    Args:
+        low: Int, the smallest value.
+        high: Int > `low`, the largest value.
+        log: Bool, whether each doubling is as likely as the next, as is right for
+            numbers of units. `low` must be over 0 then.
+
+    Raises:
+        TypeError: If an end is no integer.
+        ValueError: If the ends are not in order, or `low < 1` on a log scale.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import IntRange
+    >>> IntRange(16, 512, log=True)
+    IntRange(low=16, high=512, log=True)
+    """
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        low = checked_count("IntRange", "low", self.low, minimum=int(self.log))
+        checked_count("IntRange", "high", self.high, minimum=low + 1)
+
+    def ask(self, hp: Any, name: str) -> int:
+        """The value of this trial.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`.
+            name: Str, name of the hyperparameter.
+        """
+        return hp.Int(name, self.low, self.high, sampling=_sampling(self.log))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values of any kind.
+
+    Values that KerasTuner cannot hold (tuples, None, layers) are known to it by their
+    text.
+
+    Args:
+        values: Sequence of two values or more, each with a text of its own.
+
+    Raises:
+        ValueError: If there are fewer than two values, or two with the same text.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import OneOf
+    >>> OneOf(("relu", "selu"))
+    OneOf(values=('relu', 'selu'))
+    """
+
+    values: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        texts = [str(value) for value in self.values]
+        if len(texts) < 2 or len(set(texts)) < len(texts):
+            rule = "two values or more, all different"
+            raise ValueError(message("OneOf", "values", rule, self.values))
+
+    def ask(self, hp: Any, name: str) -> Any:
+        """The value of this trial.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`.
+            name: Str, name of the hyperparameter.
+        """
+        if set(map(type, self.values)) == {bool}:
+            return hp.Boolean(name, default=self.values[0])
+        kinds = {type(value) for value in self.values}
+        if len(kinds) == 1 and kinds <= {int, float, str}:
+            return hp.Choice(name, list(self.values), default=self.values[0])
+        by_text = {str(value): value for value in self.values}
+        return by_text[hp.Choice(name, list(by_text), default=str(self.values[0]))]
+
+
+Range = FloatRange | IntRange | OneOf
+
+
+def _sampling(log: bool) -> str:
+    return "log" if log else "linear"

@@ -1,0 +1,84 @@
+"""An optimizer whose kind, rate and weight decay come from a search."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import message
+from keras_deeptools.tuning._ranges import FloatRange
+
+OWNER = "searched_optimizer"
+DECAY = FloatRange(1e-6, 1e-1, log=True)
+# Rates at which each usually trains: about a factor of 30 around its common default.
+RATES = {
+    "adamw": FloatRange(1e-4, 3e-2, log=True),
+    "sgd": FloatRange(1e-3, 1.0, log=True),
+    "adam": FloatRange(1e-4, 3e-2, log=True),
+    "nadam": FloatRange(1e-4, 3e-2, log=True),
+    "rmsprop": FloatRange(1e-4, 1e-2, log=True),
+    "lion": FloatRange(1e-5, 3e-3, log=True),
+}
+DECAYING = ("adamw", "lion")
+
+
+def searched_optimizer(
+    hp: Any,
+    names: Sequence[str] = ("adamw", "sgd"),
+    *,
+    prefix: str = "optimizer",
+    learning_rate: float | FloatRange | None = None,
+) -> keras.optimizers.Optimizer:
+    """Makes an optimizer from a search: which one, its rate, its weight decay.
+
+    Each has a rate of its own in the search, because good rates of SGD and Adam lie a
+    factor of thirty apart.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        names: Names out of `"adam"`, `"adamw"`, `"lion"`, `"nadam"`, `"rmsprop"` and
+            `"sgd"` (with Nesterov momentum .9). The first is the default.
+        prefix: Str, first part of the hyperparameters' names.
+        learning_rate: Float, a rate that is taken as it is; a `FloatRange` for all;
+            None for each optimizer's own range.
+
+    Returns:
+        `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: If a name is unknown.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import searched_optimizer
+    >>> class FirstTrial:
+    ...     Float = staticmethod(lambda name, low, high, sampling: low)
+    >>> optimizer = searched_optimizer(FirstTrial, ["sgd"])
+    >>> type(optimizer).__name__, round(float(optimizer.learning_rate), 6)
+    ('SGD', 0.001)
+    """
+    unknown = sorted(set(names) - set(RATES))
+    if unknown or not names:
+        rule = f"names out of {', '.join(sorted(RATES))}"
+        raise ValueError(message(OWNER, "names", rule, list(names)))
+    name = names[0]
+    if len(names) > 1:
+        name = hp.Choice(f"{prefix}/name", list(names), default=names[0])
+        # Every optimizer's own hyperparameters hang on its name.
+        with hp.conditional_scope(f"{prefix}/name", [name]):
+            return _made(hp, name, f"{prefix}/{name}", learning_rate)
+    return _made(hp, name, f"{prefix}/{name}", learning_rate)
+
+
+def _made(
+    hp: Any, name: str, prefix: str, learning_rate: float | FloatRange | None
+) -> keras.optimizers.Optimizer:
+    rate = RATES[name] if learning_rate is None else learning_rate
+    if isinstance(rate, FloatRange):
+        rate = rate.ask(hp, f"{prefix}/learning_rate")
+    options: dict[str, Any] = {"learning_rate": rate}
+    if name in DECAYING:
+        options["weight_decay"] = DECAY.ask(hp, f"{prefix}/weight_decay")
+    if name == "sgd":
+        options |= {"momentum": 0.9, "nesterov": True}
+    return keras.optimizers.get({"class_name": name, "config": options})

@@ -1,0 +1,19 @@
+"""A valid instance of every public class of `keras_deeptools.tuning`."""
+
+from collections.abc import Callable
+
+from contract_examples.model import small_model
+from keras_deeptools import tuning
+
+
+def hypermodel() -> tuning.DeepHyperModel:
+    return tuning.DeepHyperModel(small_model(), max_epochs=3, parts=["optimizer"])
+
+
+EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.tuning.DeepHyperModel": hypermodel,
+    "keras_deeptools.tuning.FloatRange": lambda: tuning.FloatRange(1e-3, 1.0, log=True),
+    "keras_deeptools.tuning.IntRange": lambda: tuning.IntRange(1, 8),
+    "keras_deeptools.tuning.OneOf": lambda: tuning.OneOf(("relu", "selu")),
+    "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
+}
