@@ -29,6 +29,9 @@ NOT_SEARCHED = {
     "check_pixels": "looks at data",
     "frozen": "`freeze` for a while",
     "layer_groups": "describes",
+    "cache_features": "changes the time, not the result",
+    "caching_obstacle": "describes",
+    "probe_depth": "finds what a search would look for",
 }
 
 
@@ -70,6 +73,13 @@ GIVEN = {
     "self_normalizing_residual": {"branch": layers.SelfNormalizingDense(4)},
 }
 ACTIONS = {
+    "discriminative_learning_rates",
+    "fine_tune",
+    "freeze_to",
+    "pretrain_contrastive",
+    "pretrain_denoising",
+    "pretrain_masked",
+    "reuse",
     "backbone",
     "classifier",
     "freeze",
