@@ -130,6 +130,13 @@ class KeptProgress:
         """Whether there is a state that has not been taken up."""
         return bool(self._state)
 
+    @property
+    def way_on(self) -> str:
+        """What to do after an interruption."""
+        if self._entries.lasting:
+            return "The same call goes on from there."
+        return "With a `directory`, the same call could go on."
+
     def enter(self, position: int) -> None:
         """Begins a phase."""
         self.now.phase, self.now.left, self.now.stopped = position, False, False
