@@ -152,12 +152,6 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         """Sets the `weights` of the inner optimizer."""
         self.inner_optimizer.set_weights(weights)
 
-    def save_own_variables(self, store: Any) -> None:
-        """Nothing to `store`: files hold the inner optimizer beside this one."""
-
-    def load_own_variables(self, store: Any) -> None:
-        """Nothing to load from the `store`."""
-
     def get_config(self) -> dict[str, Any]:
         """The name, and the inner optimizer in serialized form."""
         inner = keras.saving.serialize_keras_object(self.inner_optimizer)

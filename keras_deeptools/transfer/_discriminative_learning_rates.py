@@ -112,9 +112,12 @@ class DiscriminativeLearningRates(OptimizerWrapper):
         """The multiple of the optimizer's rate that one `variable` is trained with.
 
         Raises:
-            KeyError: If the variable is in no group; of a loaded model, if the
+            ValueError: If the variable is in no group; of a loaded model, if the
                 optimizer was not built for it yet.
         """
+        if not self._groups.knows(variable):
+            rule = "in a group that the optimizer knows"
+            raise ValueError(message(OWNER, "variable", rule, variable))
         return self._groups.multipliers([variable])[0]
 
     def table(self) -> str:

@@ -59,6 +59,10 @@ class RateGroups:
         for variable in variables:
             self._known[id(variable)] = (variable, number)
 
+    def knows(self, variable: Any) -> bool:
+        """Whether the variable is in a group."""
+        return id(variable) in self._known
+
     def multipliers(self, variables: Iterable[Any]) -> list[float]:
         """The multiplier of each variable; all are known."""
         return [self.groups[self._known[id(v)][1]].multiplier for v in variables]
@@ -68,9 +72,9 @@ class RateGroups:
         if self._from_file:
             numbers = self._numbers([variable.path for variable in variables])
             for variable, number in zip(variables, numbers, strict=True):
-                if number is not None and id(variable) not in self._known:
+                if number is not None and not self.knows(variable):
                     self._learn([variable], number)
-        return [variable for variable in variables if id(variable) not in self._known]
+        return [variable for variable in variables if not self.knows(variable)]
 
     def note_trained(self, variables: list[Any]) -> None:
         """Keeps for files the order in which the optimizer has the variables."""

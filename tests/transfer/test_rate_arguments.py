@@ -163,3 +163,9 @@ def test_an_optimizer_that_is_built_for_other_variables_is_refused(
     optimizer = DiscriminativeLearningRates(adam, slice(0.1), model)
     with pytest.raises(ValueError, match="built for other ones"):
         optimizer.build(model.trainable_variables)
+
+
+def test_a_variable_in_no_group_has_no_multiplier(model: keras.Model) -> None:
+    optimizer = DiscriminativeLearningRates("adam", slice(0.1), model)
+    with pytest.raises(ValueError, match="`variable` must be in a group"):
+        optimizer.multiplier(keras.Variable(1.0))
