@@ -15,7 +15,6 @@ from keras_deeptools.transfer._model_arrays import (
     Arrays,
     assign_model,
     assign_optimizer,
-    births_in,
     model_arrays,
     optimizer_arrays,
 )
@@ -48,7 +47,7 @@ class Progress:
         history: Dict of lists of floats, of these epochs.
         trained: List of ints, complete epochs of each phase.
         cached: List of bools, whether each phase trained on cached features.
-        births: What the optimizer knows of when its variables began to train.
+        births: Lists of ints, updates before the optimizer trained each variable.
         best_epoch: Int or None.
         best_value: Float or None.
     """
@@ -60,7 +59,7 @@ class Progress:
     history: dict[str, list[float]] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
     cached: list[bool] = field(default_factory=list)
-    births: Any = None
+    births: list[list[int]] = field(default_factory=list)
     best_epoch: int | None = None
     best_value: float | None = None
 
@@ -130,6 +129,13 @@ class KeptProgress:
         """Whether there is a state that has not been taken up."""
         return bool(self._state)
 
+    @property
+    def way_on(self) -> str:
+        """What to do after an interruption."""
+        if self._entries.lasting:
+            return "The same call goes on from there."
+        return "With a `directory`, the same call could go on."
+
     def enter(self, position: int) -> None:
         """Begins a phase."""
         self.now.phase, self.now.left, self.now.stopped = position, False, False
@@ -181,8 +187,8 @@ class KeptProgress:
     def _write(self, phase: PlannedPhase) -> None:
         if self._entries.lasting:
             arrays = model_arrays(self._model, phase.constant)
-            arrays |= optimizer_arrays(self._model)
-            self.now.births = births_in(self._model)
+            values, self.now.births = optimizer_arrays(self._model)
+            arrays |= values
             self._entries.write("state", arrays, asdict(self.now))
 
     def _assign(self, name: str) -> None:

@@ -8,11 +8,11 @@ from keras_deeptools import engine
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.Feature": engine.Feature,
-    "keras_deeptools.engine.OptimizerWrapper": (
-        lambda: engine.OptimizerWrapper(keras.optimizers.Adam())
+    "keras_deeptools.engine.OptimizerWrapper": lambda: engine.OptimizerWrapper(
+        keras.optimizers.Adam()
     ),
-    "keras_deeptools.engine.Trainability": (
-        lambda: engine.Trainability(keras.layers.Dense(4), True, False)
+    "keras_deeptools.engine.Trainability": lambda: engine.Trainability(
+        keras.layers.Dense(4), True, False
     ),
 }
 
