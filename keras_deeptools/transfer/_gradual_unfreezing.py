@@ -1,6 +1,5 @@
 """Unfreezing layer group by layer group inside one `fit`."""
 
-import inspect
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools.engine import retrain
 from keras_deeptools.engine._resumable import Resumable
+from keras_deeptools.transfer._configured_callback import ConfiguredCallback
 from keras_deeptools.transfer._freeze_to import checked_position, states_after
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
@@ -32,7 +32,7 @@ OWNER = "GradualUnfreezing"
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class GradualUnfreezing(keras.callbacks.Callback):
+class GradualUnfreezing(ConfiguredCallback):
     """Trains the last layer group first, and unfreezes the others one after another.
 
     Training all of a pretrained model at once lets the large gradients of a new head
@@ -268,24 +268,9 @@ class GradualUnfreezing(keras.callbacks.Callback):
         """The phases of the latest `fit`, one line each."""
         return "\n".join(map(str, self._progress.history))
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "GradualUnfreezing":
-        """The reverse of `get_config`.
-
-        Args:
-            config: Dict of constructor arguments, as `get_config` returns it.
-        """
-        return cls(**config)
-
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the model: a copy belongs to none."""
-        state = {k: v for k, v in self.__dict__.items() if k != "_note"}
-        return state | {"_model": None, "params": None, "_trained": None}
+        return super().__getstate__() | {"_note": None, "_trained": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -9,7 +9,7 @@ from typing import Any
 from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 
-SMALL = ("loss", "error", "mse", "mae", "mape", "msle", "entropy", "perplexity")
+SMALL = ("loss", "error", "mse", "mae", "msle", "entropy", "perplexity")
 LARGE = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "score")
 MODES = ("auto", "min", "max")
 

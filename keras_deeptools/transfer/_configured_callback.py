@@ -1,0 +1,28 @@
+"""A callback that can be stored as its arguments, and copied without its model."""
+
+import inspect
+from typing import Any
+
+import keras
+
+
+class ConfiguredCallback(keras.callbacks.Callback):
+    """A callback whose constructor's arguments are stored under their own names."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ConfiguredCallback":
+        """The reverse of `get_config`.
+
+        Args:
+            config: Dict of constructor arguments, as `get_config` returns it.
+        """
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the model: a copy belongs to none."""
+        return self.__dict__ | {"_model": None, "params": None}
