@@ -426,11 +426,6 @@ def test_images_of_bytes_are_taken_as_fit_takes_them() -> None:
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
-def test_data_without_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="`x` must hold rows"):
-        cached(frozen_model(), (batch for batch in []))
-
-
 def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
     model = frozen_model()
     cache = cached(model, ((X[i : i + 5], Y[i : i + 5]) for i in range(0, ROWS, 5)))
