@@ -39,7 +39,8 @@ def main(epochs: int = 10) -> dict[str, float]:
     """Returns the accuracies from scratch and after the auxiliary task."""
     keras.utils.set_random_seed(0)
     x, y = load_digits(return_X_y=True)
-    x = (x / 16).astype("float32").reshape(-1, 8, 8, 1)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = (x[order] / 16).astype("float32").reshape(-1, 8, 8, 1), y[order]
     seen, test, labelled = slice(0, 1300), slice(1300, None), slice(0, 100)
 
     turned = np.concatenate([np.rot90(x[seen], turn, (1, 2)) for turn in range(4)])
