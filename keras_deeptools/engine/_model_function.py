@@ -54,6 +54,8 @@ class ModelFunction:
     ) -> tuple[Any, list[Any], list[Any]]:
         """Outputs, new states and losses (of regularizers) for some inputs.
 
+        A state that has not changed comes back as the object given.
+
         Args:
             trainable: Tensors in the place of `trainable`.
             states: Tensors in the place of `states`.
@@ -63,6 +65,9 @@ class ModelFunction:
         options = {"training": training} if self._layer._call_has_training_arg else {}
         mapped = [keras.ops.convert_to_tensor(value) for value in trainable]
         kept = [keras.ops.convert_to_tensor(value) for value in states]
-        return self._layer.stateless_call(
+        outputs, found, losses = self._layer.stateless_call(
             mapped, kept, inputs, return_losses=True, **options
         )
+        triples = zip(states, kept, found, strict=True)
+        new = [given if value is old else value for given, old, value in triples]
+        return outputs, new, losses

@@ -57,7 +57,7 @@ class Encoder:
         if not self.function.trainable:
             raise ValueError(_nothing_trains(owner, model.name))
         self.policy = _policy(self.graph)
-        self._model = model
+        self._whole = model
 
     @property
     def inputs(self) -> Any:
@@ -90,7 +90,7 @@ class Encoder:
         """Names of the model's other layers with weights, each with the reason."""
         inside = {id(leaf) for leaf in _leaves(self.graph)}
         reasons = {}
-        for leaf in _leaves(self._model):
+        for leaf in _leaves(self._whole):
             if id(leaf) not in inside:
                 reasons[leaf.name] = "not in the encoder"
             elif not leaf.trainable_variables:

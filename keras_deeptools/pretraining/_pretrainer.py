@@ -70,7 +70,8 @@ class Copied:
         )
         triples = zip(self.states, self._function.states, states, strict=True)
         for own, original, new in triples:
-            if training or self._function.is_seed(original):
+            # Writing what has not changed would spoil gradients that go through it.
+            if new is not own and (training or self._function.is_seed(original)):
                 own.assign(new)
         for loss in losses:
             self._owner.add_loss(loss)
