@@ -80,6 +80,7 @@ def compare(
     y: np.ndarray,
     rounds: int,
     quantile: float,
+    models: dict[str, Callable[[], keras.Model]] | None = None,
 ) -> Times:
     """Trains a copy of the model for each contender, an epoch of each per round.
 
@@ -90,12 +91,17 @@ def compare(
         y: Targets of one epoch.
         rounds: Epochs of each, after three to warm up.
         quantile: Which quantile of the times counts.
+        models: Dict from a name to a function that makes a compiled model of its own,
+            for contenders that are no callbacks.
 
     Returns:
         `Times`.
     """
     kinds: dict[str, Callable | None] = {PLAIN: None, CONTROL: None, **contenders}
     runners = {kind: Runner(make(), new and new()) for kind, new in kinds.items()}
+    for kind, make_own in (models or {}).items():
+        kinds[kind] = None
+        runners[kind] = Runner(make_own(), None)
     steps: dict[str, list[float]] = {kind: [] for kind in kinds}
     reading: dict[str, list[float]] = {kind: [] for kind in kinds}
     with contextlib.ExitStack() as stack:

@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
+from keras_deeptools.callbacks._ball import Ball
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     Layers,
@@ -21,21 +21,6 @@ from keras_deeptools.engine import Leaf, moving_averages, tensors
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
-
-
-@dataclass
-class _Ball:
-    """What one optimizer's updates need and count."""
-
-    leaf: Leaf
-    held: list[Held]
-    axes: list[tuple[int, ...]]
-    shrink: list[float]
-    averages: list[Any]
-    limit: Any
-    activity: Any
-    num_updates: Any
-    since: list[int]
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -99,7 +84,7 @@ class MaxNormEnforcer(TrainingFeature):
         axis: Axis | dict[str, Axis | None] | None = None,
     ) -> None:
         super().__init__()
-        self._balls: list[_Ball] = []
+        self._balls: list[Ball] = []
         self._table: dict[str, tuple[str, float]] = {}
         self._max_norm = _checked_norm(max_norm)
         LayerSelection(layers, OWNER)
@@ -139,7 +124,7 @@ class MaxNormEnforcer(TrainingFeature):
         ]
         return "\n".join(lines)
 
-    def begin(self, leaf: Leaf) -> _Ball | None:
+    def begin(self, leaf: Leaf) -> Ball | None:
         """Finds the weights and their axes before anything is changed."""
         self._balls = [
             ball
@@ -150,7 +135,7 @@ class MaxNormEnforcer(TrainingFeature):
             self._table = {}
         return self._new_ball(leaf, self._chosen(leaf))
 
-    def adapt(self, state: _Ball | None, leaf: Leaf) -> _Ball | None:
+    def adapt(self, state: Ball | None, leaf: Leaf) -> Ball | None:
         """Goes on counting; what is newly trained is counted from now on."""
         chosen = self._chosen(leaf)
         self._read()
@@ -170,12 +155,12 @@ class MaxNormEnforcer(TrainingFeature):
 
     def _new_ball(
         self, leaf: Leaf, chosen: list[tuple[Held, tuple[int, ...]]]
-    ) -> _Ball | None:
+    ) -> Ball | None:
         if not chosen:
             return None
         held = [item for item, _ in chosen]
         averages = moving_averages(leaf)
-        ball = _Ball(
+        ball = Ball(
             leaf,
             held,
             [axes for _, axes in chosen],
@@ -189,7 +174,7 @@ class MaxNormEnforcer(TrainingFeature):
         self._balls = [*self._balls, ball]
         return ball
 
-    def project_weights(self, state: _Ball | None, leaf: Leaf) -> None:
+    def project_weights(self, state: Ball | None, leaf: Leaf) -> None:
         """Scales back what is outside, whether or not it had a gradient."""
         if state is None:
             return
@@ -202,7 +187,7 @@ class MaxNormEnforcer(TrainingFeature):
         tensors.add(state.num_updates, 1)
         tensors.add(state.activity, scaled)
 
-    def finish(self, state: _Ball | None, leaf: Leaf) -> None:
+    def finish(self, state: Ball | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""
         with contextlib.suppress(RuntimeError):
             self._read()

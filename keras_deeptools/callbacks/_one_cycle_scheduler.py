@@ -154,14 +154,9 @@ class OneCycleScheduler(HyperparameterScheduler):
                 stacklevel=2,
             )
             return None
-        momentum = getattr(optimizer, "momentum", None)
-        if isinstance(optimizer, keras.optimizers.SGD) or momentum:
-            return "momentum"
-        beta_1 = getattr(optimizer, "beta_1", None)
-        if isinstance(beta_1, float) and not isinstance(
-            optimizer, keras.optimizers.Lion
-        ):
-            return "beta_1"
+        name = momentum_name(optimizer)
+        if name is not None:
+            return name
         warnings.warn(
             f"OneCycleScheduler: {type(optimizer).__name__} has no momentum to cycle; "
             "the learning rate alone is cycled. `cycle_momentum=False` says the same "
@@ -173,3 +168,18 @@ class OneCycleScheduler(HyperparameterScheduler):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"momentum_range": list(self.momentum_range)}
+
+
+def momentum_name(optimizer: Any) -> str | None:
+    """What an optimizer calls its momentum, None where it has none.
+
+    Args:
+        optimizer: Keras optimizer that updates variables itself.
+    """
+    momentum = getattr(optimizer, "momentum", None)
+    if isinstance(optimizer, keras.optimizers.SGD) or momentum:
+        return "momentum"
+    beta_1 = getattr(optimizer, "beta_1", None)
+    if isinstance(beta_1, float) and not isinstance(optimizer, keras.optimizers.Lion):
+        return "beta_1"
+    return None

@@ -9,7 +9,9 @@ import keras
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
-from keras_deeptools.engine._site import SEAMS, SITE, Session, Site
+from keras_deeptools.engine._retracing import forget_trace, trace_again
+from keras_deeptools.engine._session import Session
+from keras_deeptools.engine._site import SEAMS, SITE, Site
 from keras_deeptools.engine._tensors import tensors
 
 GUARDED = ("fit", "compile", "train_on_batch")
@@ -90,7 +92,7 @@ class Attachment:
                 session.feature.release(session.state, session.leaf)
         finally:
             self._site.remove(self._sessions)
-            _forget_trace(self._site.model)
+            forget_trace(self._site.model)
 
     def __enter__(self) -> "Attachment":
         return self
@@ -247,14 +249,3 @@ def _check_seams(optimizer: Any) -> None:
                 f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
                 f"{', '.join(missing)}. Install keras>=3.15,<3.16."
             )
-
-
-def trace_again(model: Any) -> None:
-    """Lets the model trace its train step anew, if it has one, as features need it."""
-    if model is not None and getattr(model, "train_function", None) is not None:
-        tensors.fresh_step_function(model)
-
-
-def _forget_trace(model: Any) -> None:
-    if model is not None and getattr(model, "train_function", None) is not None:
-        model.train_function = None

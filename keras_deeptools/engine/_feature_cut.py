@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,6 @@ from keras_deeptools.engine._steadiness import (
     generator_states,
 )
 
-PREFIX = "cached_feature_"
 MASK = "_mask"
 
 
@@ -47,6 +47,9 @@ class FeatureCut:
         states: List of variables, the states of their random generators.
         blocking: List of random layers that frozen weights stand after.
         changing: List of operations that training changes, in order.
+        trunks: Dict for `FeaturePass`, its compiled models.
+        prefix: Str, with which the names of features begin where the model takes them;
+            another one for every cut, so that no compiled step of another is found.
 
     Raises:
         ValueError: If the model has no graph.
@@ -64,7 +67,7 @@ class FeatureCut:
     [3]
     >>> features = cut.features(np.ones((4, 2), "float32"), training=True)
     >>> with cut.fed({name: "float32" for name in features}):
-    ...     model(features).shape == model(np.ones((4, 2))).shape
+    ...     model(cut.inputs(features)).shape == model(np.ones((4, 2))).shape
     True
     """
 
@@ -95,6 +98,8 @@ class FeatureCut:
             lambda step: id(step.operation) in changing or id(step) in stopping
         )
         self._crossing = self._graph.crossing(self.steps, self._after)
+        self.trunks: dict[bool, keras.Model] = {}
+        self.prefix = f"cached_{zlib.crc32(repr(self._crossing).encode()):08x}_"
         operations = [step.operation for step in self.steps]
         self.layers = [each for each in operations if isinstance(each, keras.Layer)]
         self.states = generator_states(self.layers)
@@ -117,23 +122,36 @@ class FeatureCut:
         for variable in self.variables:
             values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
             total.update(f"{values.dtype}{values.shape}".encode())
-            total.update(values.reshape(-1).view(np.uint8))
+            total.update(values.reshape(-1).view(np.uint8).data)
         return total.hexdigest()
 
+    def state_values(self) -> list[list[int]]:
+        """What the random generators before the cut draw from next."""
+        return [keras.ops.convert_to_numpy(s.value).tolist() for s in self.states]
+
     def features(self, x: Any, training: bool) -> dict[str, Any]:
-        """The tensors that cross the cut, and the masks that they carry, by name."""
+        """The tensors that cross the cut, and the masks that they carry, by name.
+
+        Args:
+            x: Tensors, inputs of the model.
+            training: Bool, whether layers run as in training.
+        """
         values = run_steps(self.steps, {INPUTS: x}, self._crossing, training)
         found = {}
         for i, slot in enumerate(self._crossing):
-            found[f"{PREFIX}{i}"] = values[slot]
+            found[f"feature_{i}"] = values[slot]
             mask = get_keras_mask(values[slot])
             if mask is not None:
-                found[f"{PREFIX}{i}{MASK}"] = mask
+                found[f"feature_{i}{MASK}"] = mask
         return found
+
+    def inputs(self, features: dict[str, Any]) -> dict[str, Any]:
+        """The `features` under the names by which the model knows them for such."""
+        return {self.prefix + name: value for name, value in features.items()}
 
     @contextlib.contextmanager
     def fed(self, dtypes: dict[str, str]) -> Iterator[None]:
-        """Lets the model run from the cut on where it is called on features.
+        """Lets the model run from the cut on where it is called on `inputs(features)`.
 
         All else is as always: the same variables, optimizer, metrics, callbacks and
         files. Called on data, the model runs as a whole.
@@ -144,13 +162,14 @@ class FeatureCut:
         call, check = self.model.call, self.model._assert_input_compatibility
 
         def routed(inputs: Any, training: Any = None, **arguments: Any) -> Any:
-            if not _are_features(inputs):
+            if not self._are_features(inputs):
                 return call(inputs, training=training, **arguments)
             values = {}
             for i, slot in enumerate(self._crossing):
-                name = f"{PREFIX}{i}"
-                values[slot] = keras.ops.cast(inputs[name], dtypes[name])
-                mask = inputs.get(name + MASK)
+                name = f"feature_{i}"
+                value = inputs[self.prefix + name]
+                values[slot] = keras.ops.cast(value, dtypes[name])
+                mask = inputs.get(self.prefix + name + MASK)
                 if mask is not None:
                     set_keras_mask(values[slot], keras.ops.cast(mask, "bool"))
             outputs = self._graph.outputs
@@ -159,7 +178,7 @@ class FeatureCut:
             )
 
         def checked(inputs: Any, *rest: Any) -> Any:
-            return None if _are_features(inputs) else check(inputs, *rest)
+            return None if self._are_features(inputs) else check(inputs, *rest)
 
         with (
             replaced(self.model, "call", routed),
@@ -167,9 +186,8 @@ class FeatureCut:
         ):
             yield
 
-
-def _are_features(inputs: Any) -> bool:
-    return isinstance(inputs, dict) and f"{PREFIX}0" in inputs
+    def _are_features(self, inputs: Any) -> bool:
+        return isinstance(inputs, dict) and f"{self.prefix}feature_0" in inputs
 
 
 def _leading_to_weights(steps: list[Step]) -> set[int]:

@@ -1,6 +1,7 @@
 """The compiled pass over what is before a cut; it leaves the model as it was."""
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +40,11 @@ class FeaturePass:
     def __init__(self, cut: FeatureCut, batch_size: int, training: bool = True) -> None:
         self._cut = cut
         self._batch_size = batch_size
-        self._trunk = _Trunk(cut, training)
+        # One compilation serves both where it makes no difference.
+        mode = training and (cut.is_random or _has_custom_layers(cut))
+        if mode not in cut.trunks:
+            cut.trunks[mode] = _Trunk(cut, mode)
+        self._trunk = cut.trunks[mode]
 
     @contextlib.contextmanager
     def undone(self, seed: int | None = None) -> Iterator[None]:
@@ -79,7 +84,12 @@ class FeaturePass:
         return {name: _storable(value[:num_rows]) for name, value in found.items()}
 
     def specs(self, x: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and dtype of one row of each feature, found without computing it."""
+        """Shape and dtype of one row of each feature of `x`.
+
+        Found without computing them, except for strings.
+        """
+        if any(a is not None and a.dtype.kind not in "biuf" for a in _leaves(x)):
+            return {n: (v.shape[1:], str(v.dtype)) for n, v in self(x).items()}
         symbols = keras.tree.map_structure(
             lambda a: None if a is None else keras.KerasTensor(a.shape, str(a.dtype)), x
         )
@@ -90,7 +100,7 @@ class FeaturePass:
         }
 
     def oddity(self, x: Any) -> str | None:
-        """What of a batch's features depends on more than the row; None if nothing.
+        """What of the features of `x` depends on more than their row, or None.
 
         Runs the batch twice, the second time with the first rows in place of others,
         which must give equal features.
@@ -120,7 +130,7 @@ class _Trunk(keras.Model):
 
     def __init__(self, cut: FeatureCut, training: bool) -> None:
         super().__init__(name=f"{cut.model.name}_trunk")
-        self._features = [cut.features]
+        self._cut = weakref.ref(cut)
         self._before = list(cut.layers)
         self._training = training
         self._convert_input_args = False
@@ -128,7 +138,26 @@ class _Trunk(keras.Model):
         self.built = True
 
     def call(self, x: Any) -> dict[str, Any]:
-        return self._features[0](x, self._training)
+        cut = self._cut()
+        assert cut is not None
+        return cut.features(as_tensors(x), self._training)
+
+
+def as_tensors(x: Any) -> Any:
+    """Arrays as tensors; models of one input in a list take nothing else."""
+    return keras.tree.map_structure(
+        lambda a: None if a is None else keras.ops.convert_to_tensor(a), x
+    )
+
+
+def _has_custom_layers(cut: FeatureCut) -> bool:
+    """Whether a layer may do something of its own in training."""
+    inside = [inner for layer in cut.layers for inner in layer._flatten_layers()]
+    return any(
+        isinstance(layer, keras.layers.Lambda)
+        or type(layer).__module__.partition(".")[0] not in ("keras", "keras_deeptools")
+        for layer in inside
+    )
 
 
 def _updatable(cut: FeatureCut) -> list[Any]:
@@ -160,7 +189,11 @@ def _reseed(states: list[Any], seed: int) -> None:
 
 
 def _num_rows(x: Any) -> int:
-    return len(next(a for a in keras.tree.flatten(x) if a is not None))
+    return len(next(a for a in _leaves(x) if a is not None))
+
+
+def _leaves(x: Any) -> list[Any]:
+    return list(keras.tree.flatten(x))
 
 
 def _doubled(a: Any, half: int) -> Any:

@@ -22,13 +22,14 @@ class Note:
 
     Args:
         name: Str, unique.
-        write: Function that returns what to note, as JSON has it; None: nothing.
+        write: Function of the store that the variables were written to, which returns
+            what to note, as JSON has it; None: nothing.
         before: Function of what was noted, or None, called before variables are loaded.
         after: The same, called afterwards.
     """
 
     name: str
-    write: Callable[[], Any] = lambda: None
+    write: Callable[[Any], Any] = lambda store: None
     before: Callable[[Any], None] = lambda found: None
     after: Callable[[Any], None] = lambda found: None
 
@@ -73,7 +74,7 @@ def _wrap(optimizer: Any) -> None:
 
     def save_own_variables(store: Any) -> None:
         save(store)
-        written = {note.name: note.write() for note in vars(optimizer)[NOTES].notes}
+        written = {note.name: note.write(store) for note in _notes(optimizer)}
         found = {name: value for name, value in written.items() if value is not None}
         attributes = _attributes(store)
         if found and attributes is not None:
@@ -84,14 +85,21 @@ def _wrap(optimizer: Any) -> None:
         found: dict[str, Any] = {}
         if attributes is not None:
             found = json.loads(attributes.get(ATTRIBUTE, "{}"))
-        for note in vars(optimizer)[NOTES].notes:
+        for note in _notes(optimizer):
             note.before(found.get(note.name))
         load(store)
-        for note in vars(optimizer)[NOTES].notes:
+        for note in _notes(optimizer):
             note.after(found.get(note.name))
 
     vars(optimizer)[SAVE] = save_own_variables
     vars(optimizer)[LOAD] = load_own_variables
+
+
+def _notes(optimizer: Any) -> list[Note]:
+    """The notes held now, of those with one name the first."""
+    seam = vars(optimizer).get(NOTES)
+    notes = () if seam is None else seam.notes
+    return list({note.name: note for note in reversed(notes)}.values())
 
 
 def _attributes(store: Any) -> Any:

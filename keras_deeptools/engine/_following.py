@@ -4,7 +4,8 @@ from typing import Any
 
 from keras_deeptools.engine._interruption import is_fitting
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
-from keras_deeptools.engine._site import SITE, Session, Site
+from keras_deeptools.engine._session import Session
+from keras_deeptools.engine._site import SITE, Site
 from keras_deeptools.engine._snapshot import Structure
 from keras_deeptools.engine._tensors import tensors
 

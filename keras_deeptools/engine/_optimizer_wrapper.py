@@ -19,6 +19,7 @@ REPLACED = (
     "ema_overwrite_frequency",
     "global_clipnorm",
     "gradient_accumulation_steps",
+    "loss_scale_factor",
     "use_ema",
     "weight_decay",
 )
@@ -73,6 +74,8 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         inner = vars(self).get("inner_optimizer")
         own = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
         if inner is not None and not own and hasattr(inner, name):
+            if name == "loss_scale_factor":
+                _check_scaled_once(self, inner)
             setattr(inner, name, value)
         else:
             super().__setattr__(name, value)
@@ -96,26 +99,6 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
-    @property
-    def loss_scale_factor(self) -> Any:
-        """The inner optimizer's; a `LossScaleOptimizer` around this one sets it."""
-        return self.inner_optimizer.loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, value: float | None) -> None:
-        inner = vars(self).get("inner_optimizer")
-        if inner is None:
-            return
-        for part in optimizer_parts(inner):
-            if isinstance(part, keras.optimizers.LossScaleOptimizer):
-                raise ValueError(
-                    f"{type(self).__name__}: the loss can be scaled by one optimizer. "
-                    f"Received: {part.name!r} inside, and another one around, which "
-                    "`compile` adds under the policy mixed_float16. Put yours around: "
-                    f"`LossScaleOptimizer({type(self).__name__}(...))`."
-                )
-        inner.loss_scale_factor = value
-
     def build(self, variables: list[Any]) -> None:
         """Builds the inner optimizer for `variables`, unless it is built for them."""
         inner = self.inner_optimizer
@@ -128,8 +111,9 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
             )
         if not inner.built:
             inner.build(variables)
-        vars(self)["_trainable_variables"] = list(variables)
-        vars(self)["_trainable_variables_indices"] = {
+        # Past the tracking of assigned containers, which would change them.
+        self.__dict__["_trainable_variables"] = list(variables)
+        self.__dict__["_trainable_variables_indices"] = {
             self._var_key(variable): i for i, variable in enumerate(variables)
         }
         self.built = True
@@ -168,15 +152,13 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         """Sets the `weights` of the inner optimizer."""
         self.inner_optimizer.set_weights(weights)
 
-    def save_own_variables(self, store: Any) -> None:
-        """Nothing to `store`: files hold the inner optimizer beside this one."""
-
-    def load_own_variables(self, store: Any) -> None:
-        """Nothing to load from the `store`."""
-
     def get_config(self) -> dict[str, Any]:
         """The name, and the inner optimizer in serialized form."""
         inner = keras.saving.serialize_keras_object(self.inner_optimizer)
+        public = getattr(keras.optimizers, inner["class_name"], None)
+        if public is not None and isinstance(self.inner_optimizer, public):
+            # Not the backend's class of that name, which other backends cannot run.
+            inner |= {"module": "keras.optimizers", "registered_name": None}
         return {"name": self.name, "inner_optimizer": inner}
 
     @classmethod
@@ -192,3 +174,16 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
 def _same(these: list[Any], those: list[Any]) -> bool:
     return [id(variable) for variable in these] == [id(variable) for variable in those]
+
+
+def _check_scaled_once(wrapper: OptimizerWrapper, inner: Any) -> None:
+    """Raises if another optimizer, which sets the factor, scales the loss again."""
+    owner = type(wrapper).__name__
+    for part in optimizer_parts(inner):
+        if isinstance(part, keras.optimizers.LossScaleOptimizer):
+            raise ValueError(
+                f"{owner}: the loss can be scaled by one optimizer. Received: "
+                f"{part.name!r} inside, and another one around, which `compile` adds "
+                "under the policy mixed_float16. Put yours around: "
+                f"`LossScaleOptimizer({owner}(...))`."
+            )

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine._calls import calls_of
+from keras_deeptools.engine._feature_pass import as_tensors
 from keras_deeptools.engine._graph_steps import INPUTS, Steps, graph_of, run_steps
 from keras_deeptools.engine._rows import padded
 
@@ -60,7 +61,7 @@ class PooledOutputs(keras.Model):
 
     def call(self, x: Any) -> list[Any]:
         """A vector `(batch, channels)` for each chosen call."""
-        values = run_steps(list(self._steps[0]), {INPUTS: x}, self._slots)
+        values = run_steps(list(self._steps[0]), {INPUTS: as_tensors(x)}, self._slots)
         return [_pooled(values[slot]) for slot in self._slots]
 
     def on_rows(self, x: Any, batch_size: int) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._births import birth_note
+from keras_deeptools.engine._births import birth_notes
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._interruption import is_fitting
 
@@ -29,8 +29,7 @@ class Resumable:
         self._name = name
         self._write = write
         self._restore = restore
-        self._optimizer: Any = None
-        self._notes: list[Note] = []
+        self._held: list[tuple[Any, Note]] = []
 
     def hold(self, model: keras.Model) -> None:
         """Takes part in what the running `fit` saves and loads; nothing outside one.
@@ -41,9 +40,8 @@ class Resumable:
         self.release()
         if not is_fitting(model):
             return
-        self._optimizer = model.optimizer
 
-        def write() -> Any:
+        def write(store: Any) -> Any:
             return self._write() if is_fitting(model) else None
 
         def restore(found: Any) -> None:
@@ -51,12 +49,12 @@ class Resumable:
                 self._restore(found)
 
         own = Note(self._name, write, before=restore)
-        self._notes = [own, birth_note(self._optimizer)]
-        for note in self._notes:
-            hold_note(self._optimizer, note)
+        self._held = [(model.optimizer, own), *birth_notes(model.optimizer)]
+        for optimizer, note in self._held:
+            hold_note(optimizer, note)
 
     def release(self) -> None:
         """Takes part no more."""
-        for note in self._notes:
-            release_note(self._optimizer, note)
-        self._optimizer, self._notes = None, []
+        for optimizer, note in self._held:
+            release_note(optimizer, note)
+        self._held = []

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._attachment import trace_again
 from keras_deeptools.engine._following import (
     bring_back,
     site_of,
@@ -18,6 +17,7 @@ from keras_deeptools.engine._optimizer_slots import (
     check_rebuildable,
     rebuild,
 )
+from keras_deeptools.engine._retracing import trace_again
 from keras_deeptools.engine._snapshot import optimizer_structures
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._traces import traces

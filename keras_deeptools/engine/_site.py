@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -11,21 +10,11 @@ from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
+from keras_deeptools.engine._session import Session
 from keras_deeptools.engine._tensors import tensors
 
 SITE = "_keras_deeptools_site"
 SEAMS = ("_backend_apply_gradients", "_clip_gradients", "_backend_update_step")
-
-
-@dataclass(eq=False)
-class Session:
-    """One feature at work on one leaf optimizer."""
-
-    feature: Any
-    leaf: Leaf
-    state: Any = None
-    hyperparameters: list[Any] = field(default_factory=list)
-    variables: list[Any] = field(default_factory=list)
 
 
 class Site:
@@ -179,6 +168,8 @@ class Site:
                 item.show(reloaded=loading)
 
     def _wrap_files(self, optimizer: Any) -> None:
+        # What is noted in files lies beneath, and may come and go meanwhile.
+        hold_note(optimizer, self._note)
         originals = {
             name: getattr(optimizer, name)
             for name in ("get_config", "save_own_variables", "load_own_variables")
@@ -224,8 +215,6 @@ class Site:
     def _install(self) -> None:
         for leaf in self.leaves:
             self._enter(leaf)
-        # What else is noted in files lies beneath, and may come and go.
-        hold_note(self.optimizer, self._note)
         holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
@@ -252,6 +241,7 @@ class Site:
                 leaf.skipped = None
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
+            release_note(leaf.optimizer, self._note)
             release_seam(leaf.optimizer, self)
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)

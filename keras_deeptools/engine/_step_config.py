@@ -18,7 +18,18 @@ def step_config(steps: list[Step]) -> str:
     is known by the name of its class.
 
     Args:
-        steps: List of `Step`.
+        steps: List of `Step`, such as `FeatureCut(model).steps`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import FeatureCut, step_config
+    >>> def config(rate):
+    ...     layers = [keras.layers.Rescaling(rate), keras.layers.Dense(1)]
+    ...     model = keras.Sequential([keras.Input((2,)), *layers])
+    ...     return step_config(FeatureCut(model).steps)
+    >>> config(0.5) == config(0.5), config(0.5) == config(0.1)
+    (True, False)
     """
     numbers: dict[Slot, int] = {}
     lines = []

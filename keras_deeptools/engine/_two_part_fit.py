@@ -30,6 +30,26 @@ def fit_in_two_parts(
         around_first: Context manager for the first part.
         callbacks: As in `fit`.
         **arguments: What else `fit` takes.
+
+    Returns:
+        `keras.callbacks.History`.
+
+    Example:
+
+    >>> import contextlib, keras, numpy as np
+    >>> from keras_deeptools.engine import FitWatch, fit_in_two_parts
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> epochs = []
+    >>> watch = FitWatch(lambda: len(epochs) < 2, lambda: None, epochs.append)
+    >>> few, many = {"x": np.ones((2, 1)), "y": np.ones(2)}, {"x": np.ones((9, 1))}
+    >>> many = {**many, "y": np.ones(9)}
+    >>> nothing = contextlib.nullcontext()
+    >>> history = fit_in_two_parts(
+    ...     model, few, lambda: many, watch, nothing, epochs=5, verbose=0
+    ... )
+    >>> watch.left, history.epoch
+    (2, [0, 1, 2, 3, 4])
     """
     given = _listed(callbacks)
     finalize = model.optimizer.finalize_variable_values
@@ -59,6 +79,18 @@ class FitWatch(keras.callbacks.Callback):
         serves: Function of nothing that returns a bool.
         check_batch: Function of nothing, called before each batch, which may raise.
         begin: Function of the epoch, called where it begins.
+
+    Attributes:
+        left: Int, the epoch in which the data did not serve any more, or None.
+
+    Example:
+
+    >>> from keras_deeptools.engine import FitWatch
+    >>> begun = []
+    >>> watch = FitWatch(lambda: True, lambda: None, begun.append)
+    >>> watch.on_epoch_begin(3)
+    >>> begun, watch.left
+    ([3], None)
     """
 
     def __init__(

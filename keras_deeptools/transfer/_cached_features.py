@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_count
 from keras_deeptools.engine import FeatureCut, FitWatch, fit_in_two_parts
-from keras_deeptools.transfer._feature_batches import FeatureBatches
+from keras_deeptools.transfer._feature_batches import FeatureBatches, shuffled_batches
 from keras_deeptools.transfer._feature_computation import (
     CacheOptions,
     Computed,
@@ -86,10 +86,12 @@ class CachedFeatures:
             `(inputs, y, sample_weight)`: a dict of arrays, and what `fit` would get.
         """
         first = view * self.num_rows
-        inputs = {
-            name: array[first : first + self.num_rows]
-            for name, array in self._computed.arrays.items()
-        }
+        inputs = self._cut.inputs(
+            {
+                name: array[first : first + self.num_rows]
+                for name, array in self._computed.arrays.items()
+            }
+        )
         if self._labels_are_given():
             return inputs, self._data[1], self._data[2]
         return inputs, *self._computed.labels[view]
@@ -97,7 +99,7 @@ class CachedFeatures:
     def feeding(self) -> contextlib.AbstractContextManager[None]:
         """A block in which the model takes the inputs of `rows` in place of data.
 
-        Called on data it still runs as a whole.
+        Called on data it runs as a whole.
 
         Raises:
             ValueError: If the features are out of date.
@@ -106,7 +108,7 @@ class CachedFeatures:
         return self._cut.fed(self._computed.dtypes)
 
     def is_current(self) -> bool:
-        """Whether the model would still make these features of the data."""
+        """Whether the model would still make these features."""
         return self._cut.is_frozen() and self._cut.digest() == self._digest
 
     def for_validation(
@@ -114,7 +116,7 @@ class CachedFeatures:
     ) -> "CachedFeatures":
         """Features of other data, as the same layers make them at inference.
 
-        Kept as these are: in memory, or in the same directory.
+        Kept in memory or in the directory, as these are.
 
         Args:
             x: Inputs, as in `fit`.
@@ -123,8 +125,9 @@ class CachedFeatures:
         """
         self._check_current()
         options = dataclasses.replace(self._options, views=1, verbose=0)
-        computed = compute_features(self._cut, x, options, training=False)
-        return CachedFeatures(self._cut, computed, (x, y, sample_weight), options)
+        data = (x, y, sample_weight)
+        computed = compute_features(self._cut, data, options, training=False)
+        return CachedFeatures(self._cut, computed, data, options)
 
     def fit(
         self,
@@ -136,9 +139,8 @@ class CachedFeatures:
     ) -> keras.callbacks.History:
         """Trains the model from the cut on, as `model.fit` trains all of it.
 
-        Same optimizer, with its state; same losses, metrics, callbacks and files. If a
-        callback unfreezes something before the cut, the epochs from there on train on
-        the data.
+        If a callback unfreezes something before the cut, the epochs from there on train
+        on the data.
 
         Args:
             batch_size: Int or None for 32, rows in a batch.
@@ -159,14 +161,18 @@ class CachedFeatures:
         given = [name for name in _DATA if name in arguments]
         if given:
             raise TypeError(
-                f"CachedFeatures.fit: the data are those of the features. Received: "
+                "CachedFeatures.fit: the data are those of the features. Received: "
                 f"`{given[0]}`. Leave it out, or call `cache_features` on other data."
             )
-        size = 32
-        if batch_size is not None:
-            size = checked_count("CachedFeatures.fit", "batch_size", batch_size)
+        if not self.model.compiled:
+            raise ValueError(
+                "CachedFeatures.fit: the model must be compiled. Received: "
+                f"{self.model.name!r}, which is not. Call its `compile`."
+            )
+        size = 32 if batch_size is None else batch_size
+        size = checked_count("CachedFeatures.fit", "batch_size", size)
         self._check_current()
-        feed = self._feed(size, shuffle, arguments)
+        feed = self._feed(size, shuffle, arguments.get("validation_split", 0.0))
         watch = FitWatch(self.is_current, self._check_batch, _beginner(feed["x"]))
         return fit_in_two_parts(
             self.model,
@@ -186,19 +192,12 @@ class CachedFeatures:
             f"{self.num_bytes:,} bytes {kept})"
         )
 
-    def _feed(self, size: int, shuffle: bool, arguments: dict[str, Any]) -> dict:
+    def _feed(self, size: int, shuffle: bool, split: float) -> dict[str, Any]:
         """The features as arguments of `fit`; arrays where these are in memory."""
         if self.path is None and self.views == 1:
             return {**dict(zip(_DATA, self.rows(), strict=True)), "shuffle": shuffle}
-        if arguments.get("validation_split"):
-            raise ValueError(
-                "CachedFeatures.fit: `validation_split` must be 0 for features on disk "
-                "or of several views. Received: validation_split="
-                f"{arguments['validation_split']!r}. Give `validation_data`."
-            )
-        seed = int(np.random.randint(2**31)) if shuffle else None
         views = [self.rows(view) for view in range(self.views)]
-        return {"x": FeatureBatches(views, size, seed), "shuffle": False}
+        return {"x": shuffled_batches(views, size, shuffle, split), "shuffle": False}
 
     def _validation(self, data: Any, size: int) -> Any:
         """Validation data as features."""
@@ -215,9 +214,8 @@ class CachedFeatures:
         if isinstance(self._data[0], Iterator):
             raise ValueError(
                 "CachedFeatures.fit: data must be such as can be read again to train "
-                "on after unfreezing. Received: x of type "
-                f"{type(self._data[0]).__name__}. Unfreeze between two calls of fit, "
-                "or give arrays, a PyDataset or a tf.data.Dataset."
+                f"on after unfreezing. Received: {type(self._data[0]).__name__}. "
+                "Give arrays, a PyDataset or a tf.data.Dataset."
             )
         if isinstance(validation, CachedFeatures):
             validation = keras.utils.pack_x_y_sample_weight(*validation._data)
@@ -225,7 +223,6 @@ class CachedFeatures:
         return {**data, "validation_data": validation, "shuffle": shuffle}
 
     def _labels_are_given(self) -> bool:
-        """Whether targets came as arrays of their own, not with the data."""
         return all(y is None for y, _ in self._computed.labels)
 
     def _check_current(self) -> None:

@@ -1,20 +1,13 @@
 """Learning rates that differ from layer group to layer group."""
 
-from dataclasses import replace
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._arguments import message
 from keras_deeptools.engine import OptimizerWrapper, RateMultipliers, check_rate_scales
-from keras_deeptools.transfer._rate_group import RateGroups
-from keras_deeptools.transfer._rate_resolution import (
-    OWNER,
-    Groups,
-    Rates,
-    decayed,
-    resolved,
-)
+from keras_deeptools.transfer._rate_groups import RateGroups
+from keras_deeptools.transfer._rate_resolution import OWNER, Groups, Rates, resolved
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -95,18 +88,16 @@ class DiscriminativeLearningRates(OptimizerWrapper):
         given = {"rates": rates, "multipliers": multipliers, "layer_decay": layer_decay}
         found, base = _groups_of(optimizer, groups, given)
         super().__init__(optimizer, name)
-        if base is not None:
+        if rates is not None:
             self.learning_rate = base
         self._groups = found
-        # Only what comes from a file may know its variables by other numbers.
-        self._may_rename = isinstance(groups, RateGroups)
-        self._multipliers = RateMultipliers(self._of)
+        self._source = RateMultipliers(
+            lambda _, variables: found.multipliers(variables)
+        )
 
     def build(self, variables: list[Any]) -> None:
         """Builds the inner optimizer for `variables`, which must all have a rate."""
-        paths = [variable.path for variable in variables]
-        groups = self._groups.renamed(paths) if self._may_rename else self._groups
-        missing = [path for path in paths if path not in groups.multipliers]
+        missing = [variable.path for variable in self._groups.recognize(variables)]
         if missing:
             raise ValueError(
                 f"{OWNER}: every variable that is trained must be in a group. "
@@ -114,18 +105,20 @@ class DiscriminativeLearningRates(OptimizerWrapper):
                 'model as it is now; as the last pattern, "*" takes all that is left.'
             )
         super().build(variables)
-        check_rate_scales(self, OWNER)
-        self._groups, self._may_rename = groups, False
-        self._multipliers.join(self.inner_optimizer, OWNER)
+        self._groups.note_trained(variables)
+        self._source.join(self.inner_optimizer, OWNER)
 
-    def _of(self, optimizer: Any, variables: list[Any]) -> list[float]:
-        known = self._groups.multipliers
-        return [known[variable.path] for variable in variables]
+    def multiplier(self, variable: Any) -> float:
+        """The multiple of the optimizer's rate that one `variable` is trained with.
 
-    @property
-    def multipliers(self) -> dict[str, float]:
-        """Dict from the path of each variable that may be trained to its multiplier."""
-        return self._groups.multipliers
+        Raises:
+            ValueError: If the variable is in no group; of a loaded model, if the
+                optimizer was not built for it yet.
+        """
+        if not self._groups.knows(variable):
+            rule = "in a group that the optimizer knows"
+            raise ValueError(message(OWNER, "variable", rule, variable))
+        return self._groups.multipliers([variable])[0]
 
     def table(self) -> str:
         """Each group with its layers, parameters, multiplier and rate now, as text."""
@@ -149,28 +142,22 @@ class DiscriminativeLearningRates(OptimizerWrapper):
 
 def _groups_of(
     optimizer: Any, groups: Any, given: dict[str, Any]
-) -> tuple[RateGroups, float | None]:
-    """The groups with their multipliers, and the rate to set, if any."""
+) -> tuple[RateGroups, float]:
+    """The groups with their multipliers, and the rate of which they are multiples."""
     named = [name for name, value in given.items() if value is not None]
     if isinstance(groups, RateGroups) and not named:
-        return groups, None
+        return groups, 1.0
     if len(named) != 1:
         raise ValueError(
             f"{OWNER}: one of `rates`, `multipliers` and `layer_decay` must be given. "
             f"Received: {', '.join(named) or 'none'}. Pass for instance "
             "`rates=slice(1e-5, 1e-3)`."
         )
-    [argument], [value] = named, [given[named[0]]]
-    if argument == "layer_decay":
-        decay = checked_float(OWNER, argument, value, above=0, at_most=1)
-        return decayed(decay, groups), None
-    found, values = resolved(argument, value, groups)
-    if argument == "multipliers":
-        return found, None
-    rule = "left out where the optimizer's rate cannot be set"
-    if not isinstance(getattr(optimizer, "learning_rate", None), keras.Variable):
+    [argument] = named
+    value = given[argument]
+    rate = getattr(optimizer, "learning_rate", None)
+    if argument == "rates" and not isinstance(rate, keras.Variable):
+        rule = "left out where the optimizer's rate cannot be set"
         remedy = "Its rate is a schedule, or one of several: give `multipliers`."
         raise ValueError(message(OWNER, argument, rule, value, remedy))
-    base = max(values) if isinstance(value, dict) else values[-1]
-    scaled = [replace(g, multiplier=g.multiplier / base) for g in found.groups]
-    return RateGroups(tuple(scaled)), base
+    return resolved(argument, value, groups)

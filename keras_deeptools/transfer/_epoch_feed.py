@@ -110,8 +110,8 @@ def are_arrays(x: Any) -> bool:
 
 
 def as_arrays(data: Any) -> Any:
-    """The same structure of numpy arrays, all of which stay where they are."""
-    return keras.tree.map_structure(_as_array, data)
+    """The same structure of numpy arrays, with tuples for lists."""
+    return keras.tree.lists_to_tuples(keras.tree.map_structure(_as_array, data))
 
 
 def length_of(arrays: Any) -> int:

@@ -47,6 +47,27 @@ class FeatureBatches(keras.utils.PyDataset):
         return parts if isinstance(parts, tuple) else (parts,)
 
 
+def shuffled_batches(
+    views: list[Any], batch_size: int, shuffle: bool, validation_split: float
+) -> FeatureBatches:
+    """Batches in an order that comes from the global random state, or their own.
+
+    Args:
+        views: As in `FeatureBatches`.
+        batch_size: Int >= 1.
+        shuffle: Bool.
+        validation_split: Float, what `fit` was given, which must be 0.
+    """
+    if validation_split:
+        raise ValueError(
+            "CachedFeatures.fit: `validation_split` must be 0 for features on disk or "
+            f"of several views. Received: validation_split={validation_split!r}. Give "
+            "`validation_data`."
+        )
+    seed = int(np.random.randint(2**31)) if shuffle else None
+    return FeatureBatches(views, batch_size, seed)
+
+
 def _sliceable(a: Any) -> Any:
     """As numpy, memory-mapped arrays as they are."""
     if a is None or isinstance(a, np.ndarray):

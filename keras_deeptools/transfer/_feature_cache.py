@@ -102,8 +102,9 @@ def cache_features(
         error = ValueError if isinstance(model, keras.Model) else TypeError
         raise error(obstacle)
     cut = FeatureCut(model, random=views > 1)
-    computed = compute_features(cut, x, options, training=True)
-    return CachedFeatures(cut, computed, (x, y, sample_weight), options)
+    data = (x, y, sample_weight)
+    computed = compute_features(cut, data, options, training=True)
+    return CachedFeatures(cut, computed, data, options)
 
 
 def caching_obstacle(model: keras.Model, views: int = 1) -> str | None:

@@ -51,37 +51,50 @@ class Computed:
 
 
 def compute_features(
-    cut: FeatureCut, x: Any, options: CacheOptions, training: bool
+    cut: FeatureCut, data: tuple[Any, Any, Any], options: CacheOptions, training: bool
 ) -> Computed:
     """Runs what is before the cut over data, or finds that it has been done.
 
     Args:
         cut: `FeatureCut`.
-        x: Data, as in `fit`.
+        data: `(x, y, sample_weight)`, as in `fit`.
         options: `CacheOptions`.
         training: Bool, whether layers run as in training.
 
     Raises:
         ValueError: If the features depend on more than their row, or take too much
-            memory, or the data can be read only once and would have to be read again.
+            memory, the data carry targets and others are given, or can be read only
+            once and would have to be read again.
     """
-    return _Computation(cut, x, options, training).run()
+    return _Computation(cut, data, options, training).run()
 
 
 class _Computation:
     def __init__(
-        self, cut: FeatureCut, x: Any, options: CacheOptions, training: bool
+        self,
+        cut: FeatureCut,
+        data: tuple[Any, Any, Any],
+        options: CacheOptions,
+        training: bool,
     ) -> None:
+        x, *labels = data
         self._cut = cut
         self._options = options
         self._settings: dict[str, Any] = {"views": options.views, "training": training}
         if options.views > 1:
-            self._settings |= {"seed": options.seed, "batch": options.batch_size}
+            drawn_from = cut.state_values() if options.seed is None else options.seed
+            self._settings |= {"seed": drawn_from, "batch": options.batch_size}
         self._is_checked = training and options.views == 1
         self._pass = FeaturePass(cut, options.batch_size, training)
         self._rows = RowBatches(x, options.batch_size, OWNER, labelled=True)
         self._specs: Specs = {}
         self._labels: list[tuple[Any, Any]] = []
+        if self._rows.num_rows is None and any(each is not None for each in labels):
+            raise ValueError(
+                f"{OWNER}: `y` and `sample_weight` must be None where `x` is no array. "
+                f"Received: x of type {type(x).__name__} and one of them. Let the data "
+                "give (x, y) or (x, y, sample_weight)."
+            )
         once = isinstance(x, Iterator)
         if once and (options.views > 1 or options.directory is not None):
             raise ValueError(
@@ -141,8 +154,6 @@ class _Computation:
                     labels.append((y, sample_weight))
                     bar.add(1)
                 self._labels.append(joined(labels))
-            if store is None:
-                raise ValueError(f"{OWNER}: `x` must hold rows. Received: none.")
             return store.finish() if key is None else store.finish(key())
 
     def _check(self, x: Any) -> None:
@@ -202,7 +213,15 @@ class _Computation:
 
 
 def joined(parts: list[Any]) -> Any:
-    """Structures of arrays, one after the other; None stays None."""
+    """Structures of arrays, one after the other; None stays None.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not parts:
+        raise ValueError(
+            f"{OWNER}: `x` must hold rows. Received: none. Check the data."
+        )
     return keras.tree.map_structure(
         lambda *each: None if each[0] is None else np.concatenate(each), *parts
     )

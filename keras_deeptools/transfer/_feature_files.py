@@ -115,10 +115,10 @@ class EntryWriter:
         self.close()
         digests = {n: _digest(self._folder / f"{n}.npy") for n in self._specs}
         facts = {"key": key, "digests": digests}
-        with (self._folder / LIST).open("w", encoding="utf-8") as file:
-            json.dump(facts, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        with (self._folder / LIST).open("wb") as listing:
+            listing.write(json.dumps(facts, indent=1).encode())
+            listing.flush()
+            os.fsync(listing.fileno())
         return self._moved(key)
 
     def close(self) -> None:

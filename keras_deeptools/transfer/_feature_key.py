@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import keras
 import numpy as np
 
-import keras_deeptools
 from keras_deeptools.engine import FeatureCut, step_config
 
 FORMAT = 1
@@ -27,9 +27,7 @@ class RowDigest:
                 rows = np.ascontiguousarray(value)
                 name = f"{path} {rows.dtype} {rows.shape[1:]}"
                 part = self._parts.setdefault(name, hashlib.blake2b())
-                part.update(
-                    rows.data if rows.dtype != object else repr(rows.tolist()).encode()
-                )
+                part.update(_content(rows))
 
     def hexdigest(self) -> str:
         """The digest of all rows so far."""
@@ -51,15 +49,22 @@ def feature_key(cut: FeatureCut, data: str, **settings: Any) -> str:
         "weights": cut.digest(),
         "data": data,
         "settings": settings,
-        "versions": [keras.__version__, keras_deeptools.__version__],
+        "versions": [keras.__version__, _own_version()],
         "keras": keras.backend.backend(),
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
     }
-    if cut.is_random:
-        states = [keras.ops.convert_to_numpy(s.value).tolist() for s in cut.states]
-        facts["states"] = states
     return _digest(facts)
+
+
+def _own_version() -> str:
+    """The version of the package, which is above what this file may import."""
+    return str(sys.modules[__name__.partition(".")[0]].__version__)
+
+
+def _content(rows: np.ndarray) -> Any:
+    """The bytes of numbers; how strings and other objects are written."""
+    return repr(rows.tolist()).encode() if rows.dtype == object else rows.data
 
 
 def _digest(facts: Any) -> str:

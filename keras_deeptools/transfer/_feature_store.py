@@ -22,10 +22,8 @@ def stored_dtype(dtype: str) -> np.dtype:
     Args:
         dtype: Str, a Keras dtype, such as `"bfloat16"`.
     """
-    try:
-        return np.dtype(dtype)
-    except TypeError:
-        return np.dtype("float32")
+    is_known = dtype != "bfloat16" and not dtype.startswith("float8")
+    return np.dtype(dtype if is_known else "float32")
 
 
 class MemoryStore:

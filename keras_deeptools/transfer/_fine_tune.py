@@ -1,6 +1,5 @@
 """Fine-tuning a pretrained model in one call."""
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from keras_deeptools.transfer._fine_tuning_progress import KeptProgress, rises
 from keras_deeptools.transfer._fine_tuning_run import FineTuningRun
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
-from keras_deeptools.transfer._run_facts import check_same, described, shapes_of
+from keras_deeptools.transfer._run_facts import described, facts_of
 
 
 def fine_tune(
@@ -215,6 +214,10 @@ def fine_tune(
         validation_split,
         steps_per_epoch,
     )
+    if cache is True and data.arrays is None:
+        rule = "'auto' or False where `x` is not arrays"
+        raise ValueError(message(OWNER, "cache", rule, cache))
+    listed = checked_callbacks(callbacks)
     if monitor is None:
         monitor = "loss" if data.validation is None else "val_loss"
     rising = rises(monitor, mode)
@@ -237,21 +240,10 @@ def fine_tune(
         "monitor": monitor,
         "rising": rising,
         "seed": seed,
-        "backend": keras.backend.backend(),
-        "optimizer": described(model.optimizer),
-        "loss": described(model.loss),
-        "model": shapes_of(model),
         "data": data.facts(),
     }
     progress = KeptProgress(model, entries, monitor, rising)
-    begun = entries.read("start")
-    if begun is None:
-        drawn = random.randrange(2**31) if seed is None else seed
-        progress.begin(facts | {"drawn_seed": drawn})
-    else:
-        drawn = begun[1].pop("drawn_seed")
-        check_same(facts, begun[1], Path(directory or ""))
-        progress.resume()
+    drawn = progress.begin_or_resume(facts | facts_of(model), seed)
     run = FineTuningRun(
         model,
         phases,
@@ -261,7 +253,7 @@ def fine_tune(
         shuffled=shuffle,
         restore_best=restore_best,
         cache=cache,
-        callbacks=checked_callbacks(callbacks),
+        callbacks=listed,
         class_weight=class_weight,
         validation_steps=validation_steps,
         verbose=1 if verbose == "auto" else int(verbose),

@@ -32,6 +32,7 @@ class FineTuningData:
         validation: Like `arrays`, or other data, or None.
         batch_size: Int, of arrays.
         steps: Int, batches in an epoch.
+        limited: Bool, whether that was given, and is not all that there is.
     """
 
     arrays: tuple | None
@@ -39,6 +40,7 @@ class FineTuningData:
     validation: Any
     batch_size: int
     steps: int
+    limited: bool
 
     @property
     def one_pass(self) -> bool:
@@ -74,8 +76,8 @@ class FineTuningData:
             feed = ShuffledRows(self.arrays, self.batch_size, self.steps, seed)
         elif _has_length(self.source):
             feed = ShuffledBatches(self.source, self.steps, seed)
-        else:
-            arguments = {"steps_per_epoch": self.steps}
+        elif self.limited:
+            arguments["steps_per_epoch"] = self.steps
         if isinstance(validation, tuple):
             arguments["validation_batch_size"] = self.batch_size
         return feed, arguments | {"validation_data": validation}
@@ -118,21 +120,21 @@ def ready_data(
     if validation_data is not None and _holds_arrays(validation_data):
         validation_data = as_arrays(tuple(validation_data))
     if not are_arrays(x):
-        for name, value, none in (
-            ("y", y, None),
-            ("sample_weight", sample_weight, None),
-            ("batch_size", batch_size, None),
-            ("validation_split", validation_split, 0.0),
+        for name, value, given in (
+            ("y", y, y is not None),
+            ("sample_weight", sample_weight, sample_weight is not None),
+            ("batch_size", batch_size, batch_size is not None),
+            ("validation_split", validation_split, fraction > 0),
         ):
-            if value is not none and value != none:
+            if given:
                 rule = f"left out where `x` is a {type(x).__name__}"
                 raise ValueError(message(OWNER, name, rule, type(value).__name__))
         available = None if steps else num_batches_of(OWNER, model, x)
         if _has_length(x):
             available = x.num_batches
-        return FineTuningData(
-            None, x, validation_data, size, _checked_steps(steps, available)
-        )
+        count = _checked_steps(steps, available)
+        limited = steps is not None
+        return FineTuningData(None, x, validation_data, size, count, limited)
     arrays = as_arrays(tuple(a for a in (x, y, sample_weight) if a is not None))
     if sample_weight is not None and y is None:
         raise ValueError(message(OWNER, "y", "given with `sample_weight`", None))
@@ -144,7 +146,7 @@ def ready_data(
         arrays, validation_data = split_rows(arrays, fraction)
     count = math.ceil(length_of(arrays) / size)
     steps = _checked_steps(steps, count)
-    return FineTuningData(arrays, None, validation_data, size, steps)
+    return FineTuningData(arrays, None, validation_data, size, steps, limited=True)
 
 
 def _checked_steps(steps: int | None, available: int | None) -> int:

@@ -9,7 +9,9 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.callbacks import OneCycleScheduler
+from keras_deeptools.callbacks._one_cycle_scheduler import momentum_name
 from keras_deeptools.engine import Trainability
+from keras_deeptools.engine._leaf import leaf_optimizers
 from keras_deeptools.transfer._freeze_to import states_after
 from keras_deeptools.transfer._layer_group import LayerGroup, LayerGroups
 
@@ -74,13 +76,15 @@ class PlannedPhase:
         """What the rates of variables are multiplied by."""
         return [self.multipliers.get(id(variable), 1.0) for variable in variables]
 
-    def scheduler(self) -> OneCycleScheduler:
-        """The learning rate over the epochs of the phase."""
+    def scheduler(self, optimizer: Any) -> OneCycleScheduler:
+        """The learning rate over the epochs, and momentum if there is any."""
+        leaves = leaf_optimizers(optimizer)
         return OneCycleScheduler(
             self.learning_rate,
             warmup_fraction=self.warmup_fraction,
             initial_divisor=self.initial_divisor,
             first_epoch=self.first_epoch,
+            cycle_momentum=all(momentum_name(leaf) is not None for leaf in leaves),
         )
 
 

@@ -1,6 +1,7 @@
 """How far a fine-tuning has come, and what it has to keep for it."""
 
 import math
+import random
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,12 +15,13 @@ from keras_deeptools.transfer._model_arrays import (
     Arrays,
     assign_model,
     assign_optimizer,
-    births_in,
     model_arrays,
     optimizer_arrays,
 )
+from keras_deeptools.transfer._run_facts import Facts, check_same
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
+SEED = "drawn_seed"
 RISING = (
     "accuracy",
     "acc",
@@ -45,7 +47,7 @@ class Progress:
         history: Dict of lists of floats, of these epochs.
         trained: List of ints, complete epochs of each phase.
         cached: List of bools, whether each phase trained on cached features.
-        births: What the optimizer knows of when its variables began to train.
+        births: Lists of ints, updates before the optimizer trained each variable.
         best_epoch: Int or None.
         best_value: Float or None.
     """
@@ -57,7 +59,7 @@ class Progress:
     history: dict[str, list[float]] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
     cached: list[bool] = field(default_factory=list)
-    births: Any = None
+    births: list[list[int]] = field(default_factory=list)
     best_epoch: int | None = None
     best_value: float | None = None
 
@@ -88,17 +90,33 @@ class KeptProgress:
         self.now = Progress()
         self._state: Arrays = {}
 
-    def begin(self, facts: dict[str, Any]) -> None:
-        """Starts from the model as it is."""
-        self._entries.write("start", model_arrays(self._model), facts)
+    def begin_or_resume(self, facts: Facts, seed: int | None) -> int:
+        """Starts from the model as it is, or where a call like this was interrupted.
 
-    def resume(self) -> None:
-        """Goes on from the last complete epoch that the files hold."""
-        self._assign("start")
+        Args:
+            facts: What tells this call from others.
+            seed: Int or None.
+
+        Returns:
+            Int, the seed, or the one that was drawn when the call began.
+
+        Raises:
+            ValueError: If another call was made with the directory.
+        """
+        begun = self._entries.read("start")
+        if begun is None:
+            drawn = random.randrange(2**31) if seed is None else seed
+            facts = facts | {SEED: drawn}
+            self._entries.write("start", model_arrays(self._model), facts)
+            return drawn
+        drawn = begun[1].pop(SEED)
+        check_same(facts, begun[1], self._entries.place)
+        assign_model(self._model, begun[0])
         found = self._entries.read("state")
         if found is not None:
-            self._state, facts = found
-            self.now = Progress(**facts)
+            self._state, now = found
+            self.now = Progress(**now)
+        return drawn
 
     def take_up(self) -> None:
         """Puts the model and its built optimizer in the state that was resumed."""
@@ -110,6 +128,13 @@ class KeptProgress:
     def resumed(self) -> bool:
         """Whether there is a state that has not been taken up."""
         return bool(self._state)
+
+    @property
+    def way_on(self) -> str:
+        """What to do after an interruption."""
+        if self._entries.lasting:
+            return "The same call goes on from there."
+        return "With a `directory`, the same call could go on."
 
     def enter(self, position: int) -> None:
         """Begins a phase."""
@@ -162,8 +187,8 @@ class KeptProgress:
     def _write(self, phase: PlannedPhase) -> None:
         if self._entries.lasting:
             arrays = model_arrays(self._model, phase.constant)
-            arrays |= optimizer_arrays(self._model)
-            self.now.births = births_in(self._model)
+            values, self.now.births = optimizer_arrays(self._model)
+            arrays |= values
             self._entries.write("state", arrays, asdict(self.now))
 
     def _assign(self, name: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import RateMultipliers, kept_values, reseed, retrain
+from keras_deeptools.engine._leaf import optimizer_parts
 from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
@@ -128,19 +129,20 @@ class FineTuningRun:
     def _entered(self, phase: PlannedPhase) -> Iterator[None]:
         """Freezes and unfreezes, and gives groups their rates inside the block."""
         optimizer = self.model.optimizer
+        retrain(self.model, phase.states, OWNER)
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
         rates = RateMultipliers(phase.rate_multipliers)
-        own_rates = isinstance(optimizer, DiscriminativeLearningRates)
-        if not own_rates:
-            rates.join(optimizer, OWNER)
+        parts = optimizer_parts(optimizer)
+        if any(isinstance(part, DiscriminativeLearningRates) for part in parts):
+            yield
+            return
+        rates.join(optimizer, OWNER)
         try:
-            retrain(self.model, phase.states, OWNER)
-            if not optimizer.built:
-                optimizer.build(self.model.trainable_variables)
             yield
         finally:
-            if not own_rates:
-                rates.leave(optimizer)
-                self.model.train_function = None
+            rates.leave(optimizer)
+            self.model.train_function = None
 
     def _fit(self, phase: PlannedPhase) -> None:
         now = self.progress.now
@@ -151,7 +153,7 @@ class FineTuningRun:
         feed, arguments = self.data.fit_arguments(seed, cached)
         begin_epoch(feed, begun)
         keeper = EpochKeeper(self.progress, phase, feed, self.seed, cached)
-        callbacks = [phase.scheduler(), *self.callbacks, keeper]
+        callbacks = [phase.scheduler(self.model.optimizer), *self.callbacks, keeper]
         if self.verbose:
             total, steps = self.phases[-1].end, self.data.steps
             callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
@@ -173,11 +175,8 @@ class FineTuningRun:
         if self.cache is False or not phase.freezes or self.progress.now.stopped:
             return None
         arrays = self.data.arrays
-        if self.cache == "auto" and (arrays is None or caching_obstacle(self.model)):
+        if arrays is None or (self.cache == "auto" and caching_obstacle(self.model)):
             return None
-        if arrays is None:
-            rule = "'auto' or False where `x` is not arrays"
-            raise ValueError(message(OWNER, "cache", rule, self.cache))
         try:
             return cache_features(
                 self.model,
@@ -200,7 +199,7 @@ class FineTuningRun:
         return (
             f"{OWNER}: ended in phase {phase.name!r} after {len(now.epoch)} complete "
             f"epochs. What trains is what trained in that phase, and the model has "
-            f"{has}. A call with the same arguments and `directory` goes on."
+            f"{has}. {self.progress.way_on}"
         )
 
     def _result(self, restored: bool) -> FineTuning:

@@ -24,7 +24,8 @@ def freeze(
     every compiled model that holds the layers follows, also when `model` is only a part
     of it. Its optimizer goes on with what is still trained, keeping momenta, averages
     and accumulated gradients bit for bit and forgetting those of the frozen weights;
-    its compiled steps are traced again. There is no need to compile anew.
+    its compiled steps are traced again. There is no need to compile anew. What is
+    attached to the optimizer, as callbacks of this package are during `fit`, follows.
 
     Args:
         model: `keras.Model` or layer, built.
@@ -42,8 +43,8 @@ def freeze(
     Raises:
         TypeError: If `model` is no layer, or `layers` none of these.
         ValueError: If `model` is not built, `layers` match nothing that has weights,
-            features are attached to the optimizer, or the optimizer cannot be built
-            again. Nothing has been changed then.
+            what is attached to the optimizer cannot follow, or the optimizer cannot be
+            built again. Nothing has been changed then.
 
     A saved model keeps one flag per layer, so `"statistics"` comes back as `"train"`:
     freeze again after loading.
@@ -72,11 +73,17 @@ def unfreeze(
     """Starts or resumes the training of layers, at any time.
 
     As `freeze`, in the other direction. Weights that were trained before behave as if
-    nothing had happened; slots of the newly trained ones start as in a fresh optimizer,
-    moving averages (`use_ema`) at the weights. Adam and its kin correct the bias of new
-    slots by the optimizer's own step count: late in training, first steps of newly
-    trained weights are up to 6.6 times as long as usual, so lower the rate for them or
-    warm it up.
+    nothing had happened. The newly trained ones train as in a fresh optimizer: with new
+    slots, moving averages (`use_ema`) at the weights, and a count of updates of their
+    own, by which Adam and its kin correct the bias of averages that start at 0. (By the
+    optimizer's count, first steps late in training are up to 6.6 times as long.)
+    RMSprop, which corrects nothing, begins with steps of the rate instead of up to 3.2
+    times that. `GradualUnfreezing` unfreezes in the course of a `fit`.
+
+    The counts are kept in files of weights, as an attribute that Keras passes over, and
+    come back when weights are loaded into a model that has such counts. Elsewhere, as
+    with `keras.saving.load_model`, all variables count alike; files therefore hold late
+    averages as large as the optimizer's count expects them.
 
     What encloses an unfrozen layer inside `model` is set to let it train.
 

@@ -6,7 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._births import birth_note
+from keras_deeptools.engine._optimizer_state import (
+    optimizer_state,
+    set_optimizer_state,
+)
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,11 +28,10 @@ def model_arrays(model: keras.Model, left_out: Collection[int] = ()) -> Arrays:
     }
 
 
-def optimizer_arrays(model: keras.Model) -> Arrays:
-    """Copies of the optimizer's variables, as they are without what is attached."""
-    store: dict[str, Any] = {}
-    model.optimizer.save_own_variables(store)
-    return {f"optimizer/{name}": _plain(value) for name, value in store.items()}
+def optimizer_arrays(model: keras.Model) -> tuple[Arrays, list[list[int]]]:
+    """Copies of the optimizer's variables, and when it began to train each weight."""
+    values, births = optimizer_state(model.optimizer)
+    return {f"optimizer/{i}": _plain(value) for i, value in enumerate(values)}, births
 
 
 def assign_model(model: keras.Model, arrays: Arrays) -> None:
@@ -40,20 +42,13 @@ def assign_model(model: keras.Model, arrays: Arrays) -> None:
             variable.assign(value)
 
 
-def births_in(model: keras.Model) -> Any:
-    """When the optimizer began to train each variable, ready for JSON."""
-    return birth_note(model.optimizer).write()
-
-
-def assign_optimizer(model: keras.Model, arrays: Arrays, births: Any) -> None:
-    """Sets all variables of the optimizer, which must be built, and what they count."""
-    store = {
-        name.removeprefix("optimizer/"): value
-        for name, value in arrays.items()
-        if name.startswith("optimizer/")
-    }
-    model.optimizer.load_own_variables(store)
-    birth_note(model.optimizer).after(births)
+def assign_optimizer(
+    model: keras.Model, arrays: Arrays, births: list[list[int]]
+) -> None:
+    """Sets all that the optimizer knows; it must be built."""
+    count = sum(name.startswith("optimizer/") for name in arrays)
+    values = [arrays[f"optimizer/{i}"] for i in range(count)]
+    set_optimizer_state(model.optimizer, values, births)
 
 
 def _copied(variable: Any) -> np.ndarray:

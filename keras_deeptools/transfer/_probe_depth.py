@@ -89,9 +89,9 @@ def probe_depth(
     >>> x = np.random.default_rng(0).normal(size=(60, 2))
     >>> print(probe_depth(model, x, x[:, 0] > 0))
     Retrain from 'lose' on (group 1). 60 rows, 2 classes.
-    group     accuracy  standard error
-    0  keep      0.967           0.020  best, keep
-    1  lose      0.500           0.000  retrain
+    group    accuracy  standard error
+    0  keep     0.967           0.033  best, keep
+    1  lose     0.500           0.000  retrain
 
     Reference:
         Alain & Bengio, 2016, section 3 (linear probes); Yosinski et al., 2014, section

@@ -1,6 +1,6 @@
 """From what users say of rates to the multiplier of each variable."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ from keras_deeptools.engine import leaves_of, own_weights
 from keras_deeptools.transfer._chosen_leaves import chosen_leaves
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
-from keras_deeptools.transfer._rate_group import RateGroup, RateGroups
+from keras_deeptools.transfer._rate_groups import RateGroup, RateGroups
 
 OWNER = "DiscriminativeLearningRates"
 
@@ -24,35 +24,33 @@ Groups: TypeAlias = keras.Model | LayerGroups | Sequence[Any]
 Named: TypeAlias = list[tuple[str, list[keras.Layer]]]
 
 
-def resolved(
-    argument: str, rates: Rates, groups: Groups
-) -> tuple[RateGroups, list[float]]:
-    """The groups with a value each: multipliers as given, or rates.
+def resolved(argument: str, value: Any, groups: Groups) -> tuple[RateGroups, float]:
+    """The groups with their multipliers, and the rate of which they are multiples.
 
     Args:
-        argument: Str, the name under which `rates` was passed.
-        rates: Slice, list or dict.
+        argument: `"rates"`, `"multipliers"` or `"layer_decay"`.
+        value: What was passed for it.
         groups: Model, layer groups, or lists of layers.
 
     Returns:
-        The groups, multipliers being the values, and the values.
+        The groups, and the rate; 1.0 but for `rates`.
     """
-    if isinstance(rates, dict):
-        named = _by_pattern(argument, rates, groups)
-        given = list(rates.values())
+    if argument == "layer_decay":
+        decay = checked_float(OWNER, argument, value, above=0, at_most=1)
+        named = _in_order(groups, None)
+        given = [decay**power for power in reversed(range(len(named)))]
+    elif isinstance(value, dict):
+        named = _by_pattern(argument, value, groups)
+        given = list(value.values())
     else:
-        is_list = isinstance(rates, (list, tuple))
-        named = _in_order(groups, len(rates) if is_list else None)
-        given = _per_group(argument, rates, len(named))
-    values = [checked_float(OWNER, argument, value, above=0) for value in given]
-    return _with_paths(named, values), values
-
-
-def decayed(layer_decay: float, groups: Groups) -> RateGroups:
-    """Each group with this many times the rate of the next; the last with 1."""
-    named = _in_order(groups, None)
-    powers = reversed(range(len(named)))
-    return _with_paths(named, [layer_decay**power for power in powers])
+        count = len(value) if isinstance(value, (list, tuple)) else None
+        named = _in_order(groups, count)
+        given = _per_group(argument, value, len(named))
+    values = [checked_float(OWNER, argument, number, above=0) for number in given]
+    base = 1.0
+    if argument == "rates":
+        base = max(values) if isinstance(value, dict) else values[-1]
+    return _grouped(named, [number / base for number in values]), base
 
 
 def _per_group(argument: str, rates: Any, count: int) -> list[Any]:
@@ -108,30 +106,24 @@ def _by_pattern(argument: str, rates: dict[str, float], groups: Groups) -> Named
     return [(pattern, chosen_leaves(OWNER, groups, pattern)) for pattern in rates]
 
 
-def _with_paths(named: Named, values: Iterable[float]) -> RateGroups:
+def _grouped(named: Named, multipliers: list[float]) -> RateGroups:
     """Each variable in the first group that has it."""
-    taken: dict[int, float] = {}
-    multipliers: dict[str, float] = {}
-    groups = []
-    for (name, layers), value in zip(named, values, strict=True):
+    taken: set[int] = set()
+    groups, members = [], []
+    for (name, layers), multiplier in zip(named, multipliers, strict=True):
         leaves = [leaf for layer in layers for leaf in leaves_of(layer)]
-        pairs = [(leaf, v) for leaf in leaves for v in own_weights(leaf)]
-        pairs = [(leaf, v) for leaf, v in pairs if id(v) not in taken]
-        taken |= {id(variable): value for _, variable in pairs}
-        for _, variable in pairs:
-            if multipliers.setdefault(variable.path, value) != value:
-                raise ValueError(
-                    f"{OWNER}: variables with different rates must have different "
-                    f"paths. Received: two variables with path={variable.path!r}. "
-                    "Give their layers different names."
-                )
+        held = [(leaf, v) for leaf in leaves for v in own_weights(leaf)]
+        held = [(leaf, v) for leaf, v in held if id(v) not in taken]
+        variables = list({id(v): v for _, v in held}.values())
+        taken |= {id(variable) for variable in variables}
         groups.append(
             RateGroup(
                 name,
-                value,
-                tuple(dict.fromkeys(leaf.name for leaf, _ in pairs)),
-                sum(prod(variable.shape) for _, variable in pairs),
-                tuple(dict.fromkeys(variable.path for _, variable in pairs)),
+                multiplier,
+                len({id(leaf) for leaf, _ in held}),
+                sum(prod(variable.shape) for variable in variables),
+                tuple(variable.path for variable in variables),
             )
         )
-    return RateGroups(tuple(groups))
+        members.append(variables)
+    return RateGroups(groups, members)

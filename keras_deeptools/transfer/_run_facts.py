@@ -1,7 +1,6 @@
 """What tells one call from another: arguments, model and data, ready for JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -36,18 +35,23 @@ def described(thing: Any) -> Any:
     return [type(thing).__name__, described(thing.get_config())]
 
 
-def shapes_of(model: keras.Model) -> list[str]:
-    """Type and shape of every variable of a model, in order."""
-    return [f"{v.dtype} {tuple(v.shape)}" for v in model.variables]
+def facts_of(model: keras.Model) -> Facts:
+    """What a compiled model is and how it is compiled."""
+    return {
+        "backend": keras.backend.backend(),
+        "optimizer": described(model.optimizer),
+        "loss": described(model.loss),
+        "model": [f"{v.dtype} {tuple(v.shape)}" for v in model.variables],
+    }
 
 
-def check_same(given: Facts, found: Facts, directory: Path) -> None:
+def check_same(given: Facts, found: Facts, place: str) -> None:
     """Raises if a directory holds the run of another call.
 
     Args:
         given: What describes this call.
         found: What the directory holds.
-        directory: Path.
+        place: Str, the directory.
 
     Raises:
         ValueError: Naming what differs.
@@ -59,7 +63,7 @@ def check_same(given: Facts, found: Facts, directory: Path) -> None:
     listed = "; ".join(f"{n}: {_pair(given.get(n), found.get(n))}" for n in names)
     raise ValueError(
         f"{OWNER}: `directory` must be new, or that of a call with the same arguments, "
-        f"model and data. Received: directory={str(directory)!r}, where other than now "
+        f"model and data. Received: directory={place!r}, where other than now "
         f"was {listed}. Make the same call to go on, or give another directory."
     )
 

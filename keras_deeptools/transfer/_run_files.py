@@ -15,6 +15,7 @@ class RunMemory:
     """Entries in memory, gone with the object."""
 
     lasting = False
+    place = "memory"
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
@@ -47,6 +48,7 @@ class RunFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.place = str(directory)
 
     def write(self, name: str, arrays: dict[str, np.ndarray], facts: dict) -> None:
         """Puts an entry in the place of one of that name."""

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from contract_examples.model import small_model
 from keras_deeptools import transfer
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.transfer.DepthProbe": lambda: transfer.DepthProbe(
+        ("low", "high"), ("head",), np.array([[0.5, 0.7], [0.8, 0.9]]), 20, 2
+    ),
     "keras_deeptools.transfer.DiscriminativeLearningRates": lambda: (
         transfer.DiscriminativeLearningRates(
             "adamw", multipliers=[0.1, 1.0], groups=small_model()
@@ -39,6 +43,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
 
 # Handles on a model's own layers, which a copy or a pickle would not be.
 HANDLES = {
+    "keras_deeptools.transfer.CachedFeatures",
     "keras_deeptools.transfer.LayerGroup",
     "keras_deeptools.transfer.LayerGroups",
 }

@@ -30,14 +30,13 @@ MAKERS = optimizers() | {
     "SGD without momentum": lambda: keras.optimizers.SGD(0.1),
     "MultiOptimizer": two_parts,
 }
-NAMES = (
-    "SGD without momentum",
+NAMES = ("SGD without momentum", "LossScaleOptimizer")
+MORE = (
+    "MultiOptimizer",
     "SGD with momentum",
     "Adam",
     "gradient accumulation",
     "moving averages",
-    "LossScaleOptimizer",
-    "MultiOptimizer",
 )
 
 
@@ -63,7 +62,9 @@ def weights(model: keras.Model, layer: str) -> list[np.ndarray]:
     return model.get_layer(layer).get_weights()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
 def test_features_go_on_for_what_is_trained_as_if_nothing_had_happened(
     name: str,
 ) -> None:

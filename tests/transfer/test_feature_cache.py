@@ -144,6 +144,7 @@ def test_several_tensors_cross_the_cut() -> None:
     assert_same(values(twin), values(model))
 
 
+@pytest.mark.slow
 def test_masks_cross_the_cut() -> None:
     def make() -> keras.Model:
         keras.utils.set_random_seed(0)
@@ -287,6 +288,31 @@ def test_freezing_more_does_not_end_the_features() -> None:
     assert cache.is_current()
 
 
+def chain(num_frozen: int) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    names = ["one", "two", "three"]
+    layers = [keras.layers.Dense(2, "tanh", name=name) for name in names]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    freeze(model, names[:num_frozen])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_a_cut_elsewhere_with_features_of_the_same_shape_is_another_cut() -> None:
+    points, target = X[:, 0, 0], np.ones((ROWS, 2), "float32")
+    model = chain(2)
+    before = model.get_weights()
+    cached(model, points, target).fit(**FIT)
+    model.set_weights(before)
+    for layer in model.layers[1:]:
+        layer.trainable = True
+    model.compile("sgd", "mse")
+    cached(model, points, target).fit(shuffle=False, **FIT)
+    expected = chain(1)
+    expected.fit(points, target, shuffle=False, **FIT)
+    assert_same(values(expected), values(model))
+
+
 # --- What draws ----------------------------------------------------------------------
 
 
@@ -393,6 +419,18 @@ def test_a_data_set_gives_features_with_targets_and_weights_in_its_order() -> No
     np.testing.assert_allclose(next(iter(inputs.values())), features, atol=1e-5)
 
 
+def test_images_of_bytes_are_taken_as_fit_takes_them() -> None:
+    model = frozen_model()
+    pixels = (X * 50 + 100).clip(0, 255).astype("uint8")
+    one, two = (cached(model, x, Y).features[0] for x in (pixels, pixels * 1.0))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+def test_data_without_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="`x` must hold rows"):
+        cached(frozen_model(), (batch for batch in []))
+
+
 def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
     model = frozen_model()
     cache = cached(model, ((X[i : i + 5], Y[i : i + 5]) for i in range(0, ROWS, 5)))
@@ -401,6 +439,12 @@ def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
         cached(model, (batch for batch in [(X, Y)]), directory=tmp_path)
 
 
+def test_targets_are_given_once() -> None:
+    with pytest.raises(ValueError, match="must be None where `x` is no array"):
+        cached(frozen_model(), Pairs(), Y)
+
+
+@pytest.mark.slow
 def test_class_weights_and_a_validation_split_are_as_in_fit() -> None:
     data, features = frozen_model(), frozen_model()
     options = {**FIT, "class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}
@@ -463,6 +507,13 @@ def test_models_that_cannot_be_cut_or_fed_are_refused() -> None:
 def test_bad_arguments_are_named(options, error) -> None:
     with pytest.raises(error, match=f"cache_features: `{next(iter(options))}`"):
         cache_features(frozen_model(), X, Y, **options)
+
+
+def test_fit_needs_a_compiled_model() -> None:
+    model = chain(1)
+    model = keras.Model(model.inputs, model.outputs)
+    with pytest.raises(ValueError, match="must be compiled"):
+        cached(model, X[:, 0, 0], Y).fit(**FIT)
 
 
 def test_fit_refuses_data() -> None:

@@ -1,0 +1,146 @@
+"""Variables that are trained with the same multiple of the optimizer's rate."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RateGroup:
+    """What is said of one group, also after loading.
+
+    Attributes:
+        name: Str.
+        multiplier: Float > 0, of the optimizer's own rate.
+        num_layers: Int.
+        num_parameters: Int.
+        paths: Tuple of str, of the variables that can be trained.
+    """
+
+    name: str
+    multiplier: float
+    num_layers: int
+    num_parameters: int
+    paths: tuple[str, ...]
+
+
+class RateGroups:
+    """The groups of a model, and which variable is in which.
+
+    Variables are known by identity. Those of a loaded model are recognized by their
+    order, as their slots are: loading changes the paths of variables (the name of an
+    enclosing Sequential is lost, layers named by Keras get other numbers), and two
+    variables may have the same path.
+
+    Args:
+        groups: `RateGroup` objects.
+        members: For each group, its variables; None: they are to be recognized.
+        trained: Pairs of the path and the number of the group of each variable that the
+            optimizer was built for when it was saved, in order.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[RateGroup],
+        members: Iterable[Iterable[Any]] | None = None,
+        trained: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        self.groups = tuple(groups)
+        self._from_file = members is None
+        self._trained = [(path, number) for path, number in trained]
+        # With the variables themselves, lest another one gets the identity.
+        self._known: dict[int, tuple[Any, int]] = {}
+        for number, variables in enumerate(members or ()):
+            self._learn(variables, number)
+
+    def _learn(self, variables: Iterable[Any], number: int) -> None:
+        for variable in variables:
+            self._known[id(variable)] = (variable, number)
+
+    def knows(self, variable: Any) -> bool:
+        """Whether the variable is in a group."""
+        return id(variable) in self._known
+
+    def multipliers(self, variables: Iterable[Any]) -> list[float]:
+        """The multiplier of each variable; all are known."""
+        return [self.groups[self._known[id(v)][1]].multiplier for v in variables]
+
+    def recognize(self, variables: list[Any]) -> list[Any]:
+        """Finds the group of each variable; returns those that are in none."""
+        if self._from_file:
+            numbers = self._numbers([variable.path for variable in variables])
+            for variable, number in zip(variables, numbers, strict=True):
+                if number is not None and not self.knows(variable):
+                    self._learn([variable], number)
+        return [variable for variable in variables if not self.knows(variable)]
+
+    def note_trained(self, variables: list[Any]) -> None:
+        """Keeps for files the order in which the optimizer has the variables."""
+        self._trained = [(v.path, self._known[id(v)][1]) for v in variables]
+
+    def _numbers(self, paths: list[str]) -> list[int | None]:
+        """The groups of variables from a file: by order, else by layer and name."""
+        if [_tail(path) for path, _ in self._trained] == list(map(_tail, paths)):
+            return [number for _, number in self._trained]
+        stored: dict[str, list[int]] = defaultdict(list)
+        for number, group in enumerate(self.groups):
+            for path in group.paths:
+                stored[_tail(path)].append(number)
+        counts = Counter(map(_tail, paths))
+        seen: Counter[str] = Counter()
+        found: list[int | None] = []
+        for path in paths:
+            tail = _tail(path)
+            candidates = stored[tail]
+            if len(set(candidates)) != 1 and len(candidates) != counts[tail]:
+                exact = [n for n, g in enumerate(self.groups) if path in g.paths]
+                candidates = exact if len(exact) == 1 else []
+            at = min(seen[tail], len(candidates) - 1)
+            found.append(candidates[at] if candidates else None)
+            seen[tail] += 1
+        return found
+
+    def table(self, learning_rate: float | None) -> str:
+        """Lines of text, columns aligned: each group with its rate now."""
+        rows = [["group", "layers", "parameters", "multiplier", "rate now"]]
+        digits = len(str(len(self.groups) - 1))
+        for number, group in enumerate(self.groups):
+            rate = None if learning_rate is None else learning_rate * group.multiplier
+            rows.append(
+                [
+                    f"{number:>{digits}}  {group.name}",
+                    f"{group.num_layers:,}",
+                    f"{group.num_parameters:,}",
+                    f"{group.multiplier:.4g}",
+                    "-" if rate is None else f"{rate:.3g}",
+                ]
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for first, *others in rows:
+            pairs = zip(others, widths[1:], strict=True)
+            cells = [cell.rjust(width) for cell, width in pairs]
+            lines.append("  ".join([first.ljust(widths[0]), *cells]))
+        return "\n".join(lines)
+
+    def get_config(self) -> dict[str, Any]:
+        """The groups, and the order of what is trained, as lists and dicts."""
+        groups = [asdict(group) | {"paths": list(group.paths)} for group in self.groups]
+        return {"groups": groups, "trained": [list(pair) for pair in self._trained]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "RateGroups":
+        """The reverse of `get_config`."""
+        groups = [
+            RateGroup(**group | {"paths": tuple(group["paths"])})
+            for group in config["groups"]
+        ]
+        return cls(groups, trained=[tuple(pair) for pair in config["trained"]])
+
+
+def _tail(path: str) -> str:
+    """Layer and name of a variable, without the number that Keras gives the layer."""
+    layer, _, name = path.rpartition("/")
+    return re.sub(r"_\d+$", "", layer.rpartition("/")[2]) + "/" + name
