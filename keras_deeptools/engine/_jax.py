@@ -13,7 +13,7 @@ TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 
 
-def check_supported(optimizer: Any, model: Any) -> None:
+def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Accepts every JAX set-up: gradients inside `jit` are global arrays."""
 
 

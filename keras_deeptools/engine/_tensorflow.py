@@ -10,15 +10,15 @@ TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 
 
-def check_supported(optimizer: Any, model: Any) -> None:
+def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Raises under a strategy with several replicas, whose gradients are partial."""
     strategy = optimizer._distribution_strategy
     replicas = strategy.num_replicas_in_sync
     if replicas > 1 or "ParameterServer" in type(strategy).__name__:
         raise ValueError(
-            "attach: the tf.distribute strategy must have one replica, because Keras "
-            "reduces gradients only after the point where they are observed and "
-            f"clipped. Received: strategy={type(strategy).__name__} with "
+            f"{owner}: the tf.distribute strategy must have one replica, because Keras "
+            "reduces gradients only inside of the update, after the point where they "
+            f"are seen and grouped. Received: strategy={type(strategy).__name__} with "
             f"num_replicas_in_sync={replicas}. Use the JAX backend with "
             "`keras.distribution.DataParallel`, whose gradients are global, or train "
             "on one replica."

@@ -14,7 +14,7 @@ LONGEST = 2**22
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
 
-def check_supported(optimizer: Any, model: Any) -> None:
+def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Raises for a model that `torch.compile` traces."""
     if model is not None and getattr(model, "jit_compile", False) is True:
         raise ValueError(
