@@ -73,7 +73,7 @@ TRAINING = {
         },
     ),
     "freeze_to": SearchSpace(
-        transfer.freeze_to, {"group": IntRange(-4, -1), "batch_norm": BATCH_NORM}
+        transfer.freeze_to, {"group": OneOf((-1, -2, -3, -4)), "batch_norm": BATCH_NORM}
     ),
     "gradual_unfreezing": SearchSpace(
         transfer.GradualUnfreezing,
@@ -82,6 +82,9 @@ TRAINING = {
     "reuse": SearchSpace(transfer.reuse, {"num_layers": IntRange(1, 8)}),
     "freeze": SearchSpace(transfer.freeze, {"batch_norm": BATCH_NORM}),
     "unfreeze": SearchSpace(transfer.unfreeze, {"batch_norm": BATCH_NORM}),
+    "nt_xent": SearchSpace(
+        pretraining.NTXent, {"temperature": FloatRange(0.05, 1.0, log=True)}
+    ),
     # Chen et al., 2020, section 5.1 and table 5.
     "pretrain_contrastive": SearchSpace(
         pretraining.pretrain_contrastive,
