@@ -8,10 +8,9 @@ import keras
 import numpy as np
 
 from keras_deeptools.callbacks import _gradient_arguments as arguments
-from keras_deeptools.callbacks import _gradient_plots as plots
-from keras_deeptools.callbacks import _gradient_report as report
 from keras_deeptools.callbacks._gradient_alarm import sound
 from keras_deeptools.callbacks._gradient_history import GradientHistory
+from keras_deeptools.callbacks._gradient_readings import GradientReadings
 from keras_deeptools.callbacks._gradient_record import STATISTICS, GradientRecord
 from keras_deeptools.callbacks._layer_selection import (
     Layers,
@@ -20,14 +19,13 @@ from keras_deeptools.callbacks._layer_selection import (
     united,
 )
 from keras_deeptools.callbacks._tensorboard import EventFile
-from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
-from keras_deeptools.statistics import GradientProblem, GradientThresholds
+from keras_deeptools.statistics import GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class GradientMonitor(TrainingFeature):
+class GradientMonitor(GradientReadings):
     """Records the gradients of every layer at every update, and says what is wrong.
 
     The statistics are computed inside the compiled step, from the gradients that
@@ -119,9 +117,6 @@ class GradientMonitor(TrainingFeature):
         self.thresholds = arguments.checked_thresholds(thresholds)
         self.max_history = arguments.checked_count("max_history", max_history, 2, True)
         self.check_every = arguments.checked_count("check_every", check_every, 1, True)
-        self._records: list[GradientRecord] = []
-        self._history: GradientHistory
-        self._detector: GradientDetector
         self._begin_run([])
 
     # In the compiled step
@@ -196,7 +191,7 @@ class GradientMonitor(TrainingFeature):
         )
         self._detector = GradientDetector(self.thresholds)
         self._told: set[str] = set()
-        self._epoch_norms: list[np.ndarray] = []
+        self._epoch_norms = []
         self._next_read = 0
         self._room = 0
 
@@ -242,91 +237,6 @@ class GradientMonitor(TrainingFeature):
     def _examine(self, loss: float | None) -> None:
         self._read(loss)
         sound(self._detector.problems, self.on_problem, self._told, self)
-
-    def _read(self, loss: float | None = None) -> None:
-        if self._records:
-            rows = self._history.take(self._records)
-            self._epoch_norms.append(rows.global_norms)
-            self._detector.update(rows, loss)
-
-    # For the user
-
-    @property
-    def variables(self) -> list[str]:
-        """Paths of the watched variables (or layers), the columns of `history`."""
-        return self._history.columns
-
-    @property
-    def steps(self) -> np.ndarray:
-        """Int64 array `(n,)`: the optimizer's count of updates before each update."""
-        self._read()
-        return self._history.steps
-
-    @property
-    def history(self) -> dict[str, np.ndarray]:
-        """Dict from a statistic to a float32 array `(n, len(variables))`.
-
-        Beside the chosen statistics it has `"nonfinite"`, numbers of elements that are
-        not finite. NaN stands where a variable has no gradient, and for
-        update-to-weight ratios of weights that are all 0.
-        """
-        self._read()
-        return self._history.tables
-
-    @property
-    def global_norms(self) -> np.ndarray:
-        """Float array `(n,)`: L2 norm over all watched variables."""
-        self._read()
-        return self._history.global_norms
-
-    @property
-    def skipped_updates(self) -> int:
-        """Updates that loss scaling has skipped."""
-        return self._history.skipped(self._records)
-
-    @property
-    def lost_updates(self) -> int:
-        """Updates that were overwritten on the device before they were read."""
-        return self._history.lost
-
-    @property
-    def problems(self) -> list[GradientProblem]:
-        """What was found, each kind once for each variable or layer."""
-        self._read()
-        return list(self._detector.problems)
-
-    def summary(self) -> str:
-        """A table of the latest updates, one line for each variable, and the problems.
-
-        Returns:
-            Str. Medians over the latest 100 recorded updates.
-        """
-        return report.summary(self)
-
-    def to_csv(self, path: str) -> None:
-        """Writes the history as a table, one line for each update and variable.
-
-        Args:
-            path: Str. The file to write.
-        """
-        report.to_csv(self, path)
-
-    def plot(self, path: str | None = None, ax: Any = None) -> Any:
-        """Draws the norms over layers and steps, and the gradient flow.
-
-        Args:
-            path: Str or None. Picture file to write.
-            ax: Pair of matplotlib axes: for the heat map of log10 norms, and for the
-                gradient flow (mean and largest norm of each variable). Default: those
-                of a new figure.
-
-        Returns:
-            The matplotlib figure.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
-        """
-        return plots.plot(self, path, ax)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

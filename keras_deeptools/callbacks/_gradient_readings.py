@@ -1,0 +1,111 @@
+"""What a gradient monitor has seen, for its user to read."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools.callbacks import _gradient_plots as plots
+from keras_deeptools.callbacks import _gradient_report as report
+from keras_deeptools.callbacks._gradient_history import GradientHistory
+from keras_deeptools.callbacks._gradient_record import GradientRecord
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.statistics import GradientProblem
+from keras_deeptools.statistics._gradient_detector import GradientDetector
+
+
+class GradientReadings(TrainingFeature):
+    """Reads records from the device when they are asked for, and shows them.
+
+    `GradientMonitor` fills the records.
+    """
+
+    _history: GradientHistory
+    _detector: GradientDetector
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: list[GradientRecord] = []
+        self._epoch_norms: list[np.ndarray] = []
+
+    def _read(self, loss: float | None = None) -> None:
+        if self._records:
+            rows = self._history.take(self._records)
+            self._epoch_norms.append(rows.global_norms)
+            self._detector.update(rows, loss)
+
+    @property
+    def variables(self) -> list[str]:
+        """Paths of the watched variables (or layers), the columns of `history`."""
+        return self._history.columns
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Int64 array `(n,)`: the optimizer's count of updates before each update."""
+        self._read()
+        return self._history.steps
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Dict from a statistic to a float32 array `(n, len(variables))`.
+
+        Beside the chosen statistics it has `"nonfinite"`, numbers of elements that are
+        not finite. NaN stands where a variable has no gradient, and for
+        update-to-weight ratios of weights that are all 0.
+        """
+        self._read()
+        return self._history.tables
+
+    @property
+    def global_norms(self) -> np.ndarray:
+        """Float array `(n,)`: L2 norm over all watched variables."""
+        self._read()
+        return self._history.global_norms
+
+    @property
+    def skipped_updates(self) -> int:
+        """Updates that loss scaling has skipped."""
+        return self._history.skipped(self._records)
+
+    @property
+    def lost_updates(self) -> int:
+        """Updates that were overwritten on the device before they were read."""
+        return self._history.lost
+
+    @property
+    def problems(self) -> list[GradientProblem]:
+        """What was found, each kind once for each variable or layer."""
+        self._read()
+        return list(self._detector.problems)
+
+    def summary(self) -> str:
+        """A table of the latest updates, one line for each variable, and the problems.
+
+        Returns:
+            Str. Medians over the latest 100 recorded updates.
+        """
+        return report.summary(self)
+
+    def to_csv(self, path: str) -> None:
+        """Writes the history as a table, one line for each update and variable.
+
+        Args:
+            path: Str. The file to write.
+        """
+        report.to_csv(self, path)
+
+    def plot(self, path: str | None = None, ax: Any = None) -> Any:
+        """Draws the norms over layers and steps, and the gradient flow.
+
+        Args:
+            path: Str or None. Picture file to write.
+            ax: Pair of matplotlib axes: for the heat map of log10 norms, and for the
+                gradient flow (mean and largest norm of each variable). Default: those
+                of a new figure.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plots.plot(self, path, ax)
