@@ -39,15 +39,18 @@ def seeded(seed: int) -> Iterator[None]:
     before = RandomState()
     global_seed = global_state.get_global_attribute(GLOBAL_RANDOM_SEED)
     context = _tensorflow_context()
-    operations = None if context is None else (context._seed, context._rng)
+    # Without a seed, operations have no generator of seeds.
+    operations = getattr(context, "_rng", None)
+    operations_seed = getattr(context, "_seed", None)
     try:
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
         reseed(seed)
         yield
     finally:
-        if operations is not None:
-            context._set_global_seed(operations[0])
-            context._rng = operations[1]
+        if context is not None:
+            context._set_global_seed(operations_seed)
+            if operations is not None:
+                context._rng = operations
         global_state.set_global_attribute(GLOBAL_RANDOM_SEED, global_seed)
         before.restore()
 
