@@ -83,7 +83,7 @@ class KeptProgress:
         monitor: str,
         rising: bool,
     ) -> None:
-        self._model = model
+        self._tuned = model
         self._entries = entries
         self.monitor = monitor
         self._rising = rising
@@ -107,11 +107,11 @@ class KeptProgress:
         if begun is None:
             drawn = random.randrange(2**31) if seed is None else seed
             facts = facts | {SEED: drawn}
-            self._entries.write("start", model_arrays(self._model), facts)
+            self._entries.write("start", model_arrays(self._tuned), facts)
             return drawn
         drawn = begun[1].pop(SEED)
         check_same(facts, begun[1], self._entries.place)
-        assign_model(self._model, begun[0])
+        assign_model(self._tuned, begun[0])
         found = self._entries.read("state")
         if found is not None:
             self._state, now = found
@@ -120,8 +120,8 @@ class KeptProgress:
 
     def take_up(self) -> None:
         """Puts the model and its built optimizer in the state that was resumed."""
-        assign_model(self._model, self._state)
-        assign_optimizer(self._model, self._state, self.now.births)
+        assign_model(self._tuned, self._state)
+        assign_optimizer(self._tuned, self._state, self.now.births)
         self._state = {}
 
     @property
@@ -160,7 +160,7 @@ class KeptProgress:
         value = float(logs[self.monitor])
         if self._is_better(value):
             now.best_epoch, now.best_value = epoch, value
-            arrays = model_arrays(self._model, phase.constant)
+            arrays = model_arrays(self._tuned, phase.constant)
             self._entries.write(f"best-{epoch}", arrays, {self.monitor: value})
         self._write(phase)
         self._entries.remove_others("best-", f"best-{now.best_epoch}")
@@ -186,15 +186,15 @@ class KeptProgress:
 
     def _write(self, phase: PlannedPhase) -> None:
         if self._entries.lasting:
-            arrays = model_arrays(self._model, phase.constant)
-            values, self.now.births = optimizer_arrays(self._model)
+            arrays = model_arrays(self._tuned, phase.constant)
+            values, self.now.births = optimizer_arrays(self._tuned)
             arrays |= values
             self._entries.write("state", arrays, asdict(self.now))
 
     def _assign(self, name: str) -> None:
         found = self._entries.read(name)
         if found is not None:
-            assign_model(self._model, found[0])
+            assign_model(self._tuned, found[0])
 
 
 def rises(monitor: str, mode: str) -> bool:
