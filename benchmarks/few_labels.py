@@ -70,7 +70,7 @@ class Plan:
     small: int
 
 
-PLANS = (Plan(10, 20, 8, 28, 100), Plan(50, 20, 4, 12, 40), Plan(200, 20, 2, 4, 20))
+PLANS = (Plan(10, 20, 24, 40, 100), Plan(50, 20, 8, 12, 40), Plan(200, 20, 2, 4, 20))
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ def main() -> None:
     counts = [plan.labels for plan in PLANS]
     parser.add_argument("--labels", nargs="+", type=int, choices=counts)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
-    parser.add_argument("--size", type=int, default=48, help="of enlarged images")
+    parser.add_argument("--size", type=int, default=96, help="of enlarged images")
     parser.add_argument("--results", type=Path, help="file to add runs to")
     parser.add_argument("--table", nargs="+", type=Path, help="files to print only")
     chosen = parser.parse_args()
