@@ -13,13 +13,15 @@ Reference:
     excitation, with ReLU6). https://arxiv.org/abs/1905.11946
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from sklearn.datasets import load_digits, load_sample_image
 
-from keras_deeptools.transfer import backbone
+from keras_deeptools.transfer import backbone, classifier, fine_tune, layer_groups
 
 layers = keras.layers
 
@@ -171,5 +173,71 @@ def lite0_on_pixels(size: int, pretrained: bool = True, **options: Any) -> keras
     return backbone(network, pooling="avg", preprocessing=prepare)
 
 
-def main() -> None:
-    pass
+def largest_difference(size: int = 224) -> float:
+    """Between the logits of this network and the one in torch, for two photographs."""
+    try:
+        import torch
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ImportError(
+            "The network in torch is missing. Install it with `pip install torch "
+            "efficientnet_lite_pytorch`."
+        ) from error
+    weights = imagenet_weights()
+    network = efficientnet_lite0((size, size, 3), num_classes=1000)
+    load_torch_weights(network, weights)
+    reference = EfficientNet.from_name("efficientnet-lite0")
+    reference.load_state_dict(weights)
+    photographs = np.stack([load_sample_image(f"{n}.jpg") for n in ("china", "flower")])
+    pixels = keras.ops.image.resize(photographs.astype("float32"), (size, size))
+    inputs = (keras.ops.convert_to_numpy(pixels) - 127) / 128
+    with torch.no_grad():
+        channels_first = torch.tensor(inputs.transpose(0, 3, 1, 2))
+        expected = reference.eval()(channels_first).numpy()
+    logits = network.predict(inputs, verbose=0)
+    print(f"classes {logits.argmax(axis=-1)}: 698 is a palace, 985 a daisy")
+    return float(np.abs(logits - expected).max())
+
+
+def main(
+    epochs: int = 8,
+    labels_per_class: int = 10,
+    size: int = 96,
+    pretrained: bool = True,
+    **options: Any,
+) -> float:
+    """Fine-tunes on few labelled digits; returns the accuracy on the others."""
+    keras.utils.set_random_seed(0)
+    x, y = load_digits(return_X_y=True)
+    images = np.repeat(x.reshape(-1, 8, 8, 1) * (255 / 16), 3, axis=-1)
+    images = keras.ops.image.resize(images.astype("float32"), (size, size))
+    images = np.clip(keras.ops.convert_to_numpy(images), 0, 255).astype("uint8")
+    labelled = np.concatenate(
+        [np.flatnonzero(y == label)[:labels_per_class] for label in range(10)]
+    )
+    others = np.setdiff1d(np.arange(len(y)), labelled)[:500]
+    model = classifier(lite0_on_pixels(size, pretrained, **options), num_classes=10)
+    print(layer_groups(model))
+    result = fine_tune(
+        model,
+        images[labelled],
+        y[labelled],
+        epochs=epochs,
+        frozen_epochs=2 * epochs,
+        seed=0,
+        verbose=2,
+    )
+    print(result)
+    guesses = model.predict(images[others], batch_size=100, verbose=0).argmax(axis=-1)
+    accuracy = float(np.mean(guesses == y[others]))
+    print(f"accuracy {accuracy:.3f} with {labels_per_class} labels per class")
+    return accuracy
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with torch only")
+    if parser.parse_args().check:
+        print(f"largest difference between logits: {largest_difference():.1e}")
+    else:
+        main()

@@ -55,7 +55,8 @@ def backbone(
             71). None for a `keras.Model`: its own.
         weights: `"imagenet"`, None for fresh ones, or the path of a weights file for
             three channels. Of no meaning for a `keras.Model`, which has its own.
-        pooling: None for a map of features, `"avg"` or `"max"` for a vector.
+        pooling: None for a map of features, `"avg"` or `"max"` over the places,
+            or over the tokens of a transformer, for a vector.
         preprocessing: What a `keras.Model` takes: `"symmetric"` for pixels in [-1, 1],
             `"standardize"` for ImageNet's mean and standard deviation taken out,
             `"bgr"` for blue, green, red with ImageNet's mean taken out, `"included"`

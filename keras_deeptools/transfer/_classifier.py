@@ -12,6 +12,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.layers import MCDropout
+from keras_deeptools.transfer._pooling import pooling_layer
 
 _OWNER = "classifier"
 _HEADS = ("average", "concat")
@@ -30,8 +31,8 @@ def classifier(
     """A model for other classes: a backbone with a fresh head.
 
     Args:
-        backbone: `keras.Model` with a graph and one output, a map of features or a
-            vector; its layers are shared, not copied.
+        backbone: `keras.Model` with a graph and one output, a map of features, tokens
+            `(batch, tokens, features)` or a vector; its layers are shared, not copied.
         num_classes: Int >= 1.
         head: `"average"`: mean over the map, dropout, one dense layer. `"concat"`, as
             fastai: mean and maximum side by side, then twice batch normalization,
@@ -96,7 +97,8 @@ def classifier(
 
 def _hidden(features: Any, dropout: type, rate: float, num_units: int) -> Any:
     """Both poolings and the first dense layer of the head `"concat"`."""
-    largest = keras.layers.GlobalMaxPooling2D(name="head_maximum")(features)
+    rank = len(features.shape)
+    largest = pooling_layer("max", rank, name="head_maximum")(features)
     x = keras.layers.Concatenate(name="head_concat")([_average(features), largest])
     x = keras.layers.BatchNormalization(name="head_hidden_batch_norm")(x)
     if rate:
@@ -106,9 +108,10 @@ def _hidden(features: Any, dropout: type, rate: float, num_units: int) -> Any:
 
 
 def _average(features: Any) -> Any:
-    if len(features.shape) == 2:
+    rank = len(features.shape)
+    if rank == 2:
         return features
-    return keras.layers.GlobalAveragePooling2D(name="head_average")(features)
+    return pooling_layer("avg", rank, name="head_average")(features)
 
 
 def _features(backbone: Any, head: str) -> Any:
@@ -121,9 +124,9 @@ def _features(backbone: Any, head: str) -> Any:
         remedy = "Call it inside a functional model, or see `transfer.backbone`."
         raise ValueError(message(_OWNER, "backbone", rule, backbone.name, remedy))
     shape = outputs[0].shape
-    ranks = (2, 4) if head == "average" else (4,)
+    ranks = (2, 3, 4) if head == "average" else (3, 4)
     if len(shape) not in ranks:
-        kinds = "a map of features" + " or a vector" * (head == "average")
+        kinds = "a map of features or tokens" + ", or a vector" * (head == "average")
         raise ValueError(
             f"{_OWNER}: `backbone` must give {kinds} for head={head!r}. Received: "
             f"outputs of shape {tuple(shape)}. Build it without pooling."

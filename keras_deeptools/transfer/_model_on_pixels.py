@@ -8,6 +8,7 @@ import keras
 from keras_deeptools._arguments import message
 from keras_deeptools.transfer._channels import channel_axis, channel_reads, transplant
 from keras_deeptools.transfer._image_shape import checked_image_shape
+from keras_deeptools.transfer._pooling import pooling_layer
 from keras_deeptools.transfer._preprocessing import PREPROCESSINGS, Preprocessing
 
 _OWNER = "backbone"
@@ -97,9 +98,9 @@ def _for_channels(
 
 
 def _pooled(features: Any, pooling: str) -> Any:
-    if len(features.shape) != 4:
-        rule = "None for a model whose output is not a map of features"
+    """The mean or the maximum over a map, or over the tokens of a transformer."""
+    rank = len(features.shape)
+    if rank not in (3, 4):
+        rule = "None for a model whose output is no map of features and no sequence"
         raise ValueError(message(_OWNER, "pooling", rule, pooling))
-    if pooling == "avg":
-        return keras.layers.GlobalAveragePooling2D(name="pooling")(features)
-    return keras.layers.GlobalMaxPooling2D(name="pooling")(features)
+    return pooling_layer(pooling, rank, name="pooling")(features)

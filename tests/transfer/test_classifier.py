@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.layers import MCDropout
-from keras_deeptools.transfer import classifier, layer_groups
+from keras_deeptools.transfer import backbone, classifier, layer_groups
 from keras_deeptools.uncertainty import mc_predict
 
 
@@ -125,3 +125,19 @@ def test_a_wrong_argument_is_named(
 ) -> None:
     with pytest.raises(error, match=words):
         classifier(**{"backbone": body(), "num_classes": 3, **arguments})
+
+
+@pytest.mark.parametrize("head", ["average", "concat"])
+def test_tokens_of_a_transformer_are_pooled(head: str) -> None:
+    images = keras.Input((8, 8, 3))
+    tokens = keras.layers.Reshape((4, 4))(keras.layers.Conv2D(4, 4, 4)(images))
+    transformer = keras.Model(images, tokens)
+    model = classifier(transformer, 3, head=head, hidden_units=4)
+    assert model.output_shape == (None, 3)
+    pooled = backbone(transformer, pooling="max", preprocessing="included")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(pooled(pixels)),
+        keras.ops.convert_to_numpy(transformer(pixels)).max(axis=1),
+        rtol=1e-5,
+    )
