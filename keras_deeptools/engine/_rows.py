@@ -83,7 +83,19 @@ class RowBatches:
 
 
 def padded(x: Any, num_rows: int) -> Any:
-    """The rows of `x`, and the last one again up to `num_rows`."""
+    """Arrays with their last row repeated, up to a number of rows.
+
+    Args:
+        x: Structure of arrays `(rows, ...)`.
+        num_rows: Int, rows to have.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine import padded
+    >>> padded(np.array([1, 2]), 3).shape
+    (3,)
+    """
     missing = num_rows - _length(x)
     if missing <= 0:
         return x
