@@ -29,7 +29,7 @@ share the seeds; `--table` prints what files hold.
 
 import argparse
 import json
-import sys
+import runpy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,12 +41,10 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits
 
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
+from keras_deeptools import transfer
 
-from efficientnet_lite0 import lite0_on_pixels  # noqa: E402
-
-from keras_deeptools import transfer  # noqa: E402
-
+EXAMPLE = Path(__file__).parents[1] / "examples" / "efficientnet_lite0.py"
+lite0_on_pixels = runpy.run_path(str(EXAMPLE))["lite0_on_pixels"]
 LOSS = "sparse_categorical_crossentropy"
 NUM_TEST, BATCH = 2000, 32
 

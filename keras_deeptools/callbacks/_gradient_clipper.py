@@ -7,6 +7,12 @@ from typing import Any
 import keras
 
 from keras_deeptools.callbacks._clipping import Clipping
+from keras_deeptools.callbacks._clipping_groups import clipping_groups
+from keras_deeptools.callbacks._clipping_limits import (
+    OWNER,
+    checked_limit,
+    require_one,
+)
 from keras_deeptools.callbacks._layer_selection import (
     Layers,
     LayerSelection,
@@ -15,7 +21,6 @@ from keras_deeptools.callbacks._layer_selection import (
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
 
-OWNER = "GradientClipper"
 KINDS = ("value", "norm", "global_norm")
 
 
@@ -101,8 +106,8 @@ class GradientClipper(TrainingFeature):
     ) -> None:
         super().__init__()
         limits = {"value": value, "norm": norm, "global_norm": global_norm}
-        self._limits = {kind: _checked(kind, x) for kind, x in limits.items()}
-        self._require_one()
+        self._limits = {kind: checked_limit(kind, x) for kind, x in limits.items()}
+        require_one(self._limits)
         if per not in ("layer", "variable"):
             raise ValueError(
                 f'{OWNER}: `per` must be "layer" or "variable". Received: per={per!r}.'
@@ -120,7 +125,7 @@ class GradientClipper(TrainingFeature):
     global_norm = _limit("global_norm", "Largest L2 norm of all together; settable.")
 
     def _set(self, kind: str, limit: float | None) -> None:
-        limit = _checked(kind, limit)
+        limit = checked_limit(kind, limit)
         for running in self._running:
             if limit is not None and kind not in running.limits:
                 raise ValueError(
@@ -163,7 +168,7 @@ class GradientClipper(TrainingFeature):
 
     def begin(self, leaf: Leaf) -> Clipping | None:
         """Finds the variables and creates the limits and the counters."""
-        self._require_one()
+        require_one(self._limits)
         self._running = [
             other
             for other in self._running
@@ -196,23 +201,10 @@ class GradientClipper(TrainingFeature):
         return new
 
     def _groups(self, leaf: Leaf) -> tuple[dict[int, int], list[str]]:
-        """The group of each chosen variable, and the groups' names."""
-        selection = LayerSelection(self.layers, OWNER)
-        held = selection.of(leaf)
-        everywhere = selection.everywhere(leaf)
-        spans = 0 < len(held) < len(everywhere)
-        if self._limits["global_norm"] is not None and spans:
-            raise ValueError(
-                f"{OWNER}: `global_norm` must span variables of one optimizer, since "
-                "each sees its own gradients only. Received: a MultiOptimizer that "
-                f"trains {len(held)} of {len(everywhere)} chosen variables with "
-                f"{leaf.optimizer.name!r}. Use `norm`, or choose `layers` of one "
-                "optimizer."
-            )
-        names = [h.group if self.per == "layer" else h.variable.path for h in held]
-        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-        groups = {h.position: number[name] for h, name in zip(held, names, strict=True)}
-        return groups, list(number)
+        joint = self._limits["global_norm"] is not None
+        return clipping_groups(
+            LayerSelection(self.layers, OWNER), leaf, self.per, joint
+        )
 
     def transform_gradients(
         self, state: Clipping | None, leaf: Leaf, gradients: list
@@ -245,13 +237,6 @@ class GradientClipper(TrainingFeature):
         if self._running:
             self._counts = counts
 
-    def _require_one(self) -> None:
-        if all(limit is None for limit in self._limits.values()):
-            raise ValueError(
-                f"{OWNER}: `norm`, `global_norm` or `value` must be a number. "
-                "Received: None for all three. A common choice is global_norm=1.0."
-            )
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
@@ -259,17 +244,3 @@ class GradientClipper(TrainingFeature):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
         return super().__getstate__() | {"_running": []}
-
-
-def _checked(kind: str, limit: float | None) -> float | None:
-    if limit is None:
-        return None
-    rule = (
-        f"{OWNER}: `{kind}` must be a number > 0 or None. Received: {kind}={limit!r}. "
-        'float("inf") keeps it off but ready to be set.'
-    )
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        raise TypeError(rule)
-    if not limit > 0:
-        raise ValueError(rule)
-    return float(limit)

@@ -119,8 +119,6 @@ class GradientMonitor(GradientReadings):
         self.check_every = arguments.checked_count("check_every", check_every, 1, True)
         self._begin_run([])
 
-    # In the compiled step
-
     def begin(self, leaf: Leaf) -> GradientRecord | None:
         """Chooses the variables and creates the record of one optimizer."""
         selection = LayerSelection(self.layers, arguments.OWNER)
@@ -182,8 +180,6 @@ class GradientMonitor(GradientReadings):
         """Reads what is left before the record is taken away."""
         self._read()
         self._records = [record for record in self._records if record is not state]
-
-    # On the host
 
     def _begin_run(self, held: list) -> None:
         self._history = GradientHistory(

@@ -43,9 +43,14 @@ class TrainingFeature(Feature, keras.callbacks.Callback):
 
         Needed where `begin` is overridden, to go on when layers are frozen or unfrozen.
         """
-        if type(self).begin is not TrainingFeature.begin:
-            raise NotImplementedError
         return state
+
+    @property
+    def follows(self) -> bool:
+        """Whether `adapt` can be called: it is the callback's own, or not needed."""
+        cls = type(self)
+        plain = cls.begin is TrainingFeature.begin
+        return plain or cls.adapt is not TrainingFeature.adapt
 
     def finish(self, state: Any, leaf: Leaf) -> None:
         """Reads what is still in the state before it is taken away."""

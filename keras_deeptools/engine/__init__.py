@@ -17,7 +17,6 @@ from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
-from keras_deeptools.engine._grouped_update import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
@@ -32,6 +31,7 @@ from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
+from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded

@@ -4,14 +4,13 @@ import functools
 from types import TracebackType
 from typing import Any
 
-import keras
-
+from keras_deeptools.engine._attach_target import build_optimizer, check_seams, resolved
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._retracing import forget_trace, trace_again
 from keras_deeptools.engine._session import Session
-from keras_deeptools.engine._site import SEAMS, SITE, Site
+from keras_deeptools.engine._site import SITE, Site
 from keras_deeptools.engine._tensors import tensors
 
 GUARDED = ("fit", "compile", "train_on_batch")
@@ -139,7 +138,7 @@ def attach(target: Any, *features: Feature) -> Attachment:
     ...     for _ in range(3):
     ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
-    optimizer, model = _resolve(target)
+    optimizer, model = resolved(target)
     if not features:
         raise ValueError(
             "attach: at least one feature must be given. Received: features=(). "
@@ -168,10 +167,10 @@ def attach(target: Any, *features: Feature) -> Attachment:
 
 
 def _new_site(optimizer: Any, model: Any) -> Site:
-    _check_seams(optimizer)
+    check_seams(optimizer)
     for leaf in leaf_optimizers(optimizer):
         tensors.check_supported(leaf, model)
-    _build(optimizer, model)
+    build_optimizer(optimizer, model)
     return _GuardedSite(optimizer, model)
 
 
@@ -197,55 +196,3 @@ class _GuardedSite(Site):
             return method(*args, **kwargs)
 
         return guarded
-
-
-def _resolve(target: Any) -> tuple[Any, Any]:
-    if isinstance(target, keras.Model):
-        if getattr(target, "optimizer", None) is None:
-            raise ValueError(
-                "attach: the model must be compiled with an optimizer. Received: "
-                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
-            )
-        return target.optimizer, target
-    if isinstance(target, keras.optimizers.Optimizer):
-        if not target.built:
-            raise ValueError(
-                "attach: the optimizer must be built. Received: "
-                f"optimizer={target.name!r}, which is not. Call "
-                "`optimizer.build(model.trainable_variables)` first."
-            )
-        return target, None
-    raise TypeError(
-        "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
-        f"Received: target={target!r} of type {type(target).__name__}."
-    )
-
-
-def _build(optimizer: Any, model: Any) -> None:
-    if model is None:
-        return
-    if not model.built:
-        raise ValueError(
-            "attach: the model must be built, so that its variables exist. Received: "
-            f"model={model.name!r}, which is not. Call it on a batch of data first."
-        )
-    if not model.trainable_variables:
-        raise ValueError(
-            "attach: the model must have trainable variables. Received: "
-            f"model={model.name!r}, where all layers are frozen or have no weights. "
-            "Set `layer.trainable = True` where it should train, and compile again."
-        )
-    if not optimizer.built:
-        with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
-            optimizer.build(model.trainable_variables)
-
-
-def _check_seams(optimizer: Any) -> None:
-    for leaf in leaf_optimizers(optimizer):
-        missing = [name for name in SEAMS if not hasattr(leaf, name)]
-        if missing:
-            raise RuntimeError(
-                "attach: this version of Keras is not supported. Received: "
-                f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
-                f"{', '.join(missing)}. Install keras>=3.15,<3.16."
-            )

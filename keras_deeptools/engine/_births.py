@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
-from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._leaf import leaf_optimizers
 from keras_deeptools.engine._own_steps import births_of, num_updates, set_births
+from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
 from keras_deeptools.engine._retracing import trace_again
 from keras_deeptools.engine._saved_slots import scale_saved, unscale_loaded
 from keras_deeptools.engine._site import SITE

@@ -100,9 +100,14 @@ class Feature:
         Returns:
             What the other stages want to receive as `state` from now on.
         """
-        if type(self).prepare is not Feature.prepare:
-            raise NotImplementedError
         return state
+
+    @property
+    def follows(self) -> bool:
+        """Whether `follow` can be called: it is the feature's own, or not needed."""
+        cls = type(self)
+        plain = cls.prepare is Feature.prepare
+        return plain or cls.follow is not Feature.follow
 
     def release(self, state: Any, leaf: Leaf) -> None:
         """Called once before the state is taken away; the last chance to read it."""

@@ -63,9 +63,7 @@ def _follow(session: Session, model: Any) -> None:
     before = {id(variable) for variable in leaf.state}
     for item in session.hyperparameters:
         item.follow()
-    try:
-        session.state = session.feature.follow(session.state, leaf)
-    except NotImplementedError as error:
+    if not session.feature.follows:
         name = type(session.feature).__name__
         when = "during this `fit`" if is_fitting(model) else "now"
         raise ValueError(
@@ -73,7 +71,8 @@ def _follow(session: Session, model: Any) -> None:
             f"layers are frozen or unfrozen. Received: {name} attached {when}, which "
             "prepares state for the variables and has no `follow`. Detach it first, or "
             "give it that method."
-        ) from error
+        )
+    session.state = session.feature.follow(session.state, leaf)
     kept = {id(variable) for variable in leaf.state}
     new = [variable for variable in leaf.state if id(variable) not in before]
     session.variables = [v for v in session.variables if id(v) in kept] + new

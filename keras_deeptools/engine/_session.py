@@ -15,3 +15,12 @@ class Session:
     state: Any = None
     hyperparameters: list[Any] = field(default_factory=list)
     variables: list[Any] = field(default_factory=list)
+
+
+def check_free(leaf: Leaf, name: str, owner: str) -> None:
+    """Raises if a hyperparameter is scheduled already."""
+    if name in leaf.scheduled:
+        raise ValueError(
+            f"{owner}: a hyperparameter can have one schedule. Received: {name!r}, "
+            "which another attached feature schedules already. Use one of the two."
+        )

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
-from keras_deeptools.engine._grouped_update import hold_seam, release_seam
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
-from keras_deeptools.engine._session import Session
+from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
+from keras_deeptools.engine._session import Session, check_free
 from keras_deeptools.engine._tensors import tensors
 
 SITE = "_keras_deeptools_site"
@@ -55,19 +55,12 @@ class Site:
             session.state = session.feature.prepare(leaf)
             functions = session.feature.hyperparameters(session.state, leaf)
             for name, function in functions.items():
-                self._check_free(leaf, name, owner)
+                check_free(leaf, name, owner)
                 item = scheduled(leaf, name, function, owner)
                 session.hyperparameters.append(item)
                 leaf.scheduled[name] = item
         finally:
             session.variables = leaf.state[known:]
-
-    def _check_free(self, leaf: Leaf, name: str, owner: str) -> None:
-        if name in leaf.scheduled:
-            raise ValueError(
-                f"{owner}: a hyperparameter can have one schedule. Received: {name!r}, "
-                "which another attached feature schedules already. Use one of the two."
-            )
 
     def remove(self, sessions: list[Session]) -> None:
         """Ends sessions; the last one out restores the optimizer."""

@@ -66,8 +66,8 @@ class Residual(keras.layers.Layer):
         return self.join(skip, outputs)
 
     def join(self, skip: Any, outputs: Any) -> Any:
-        """The sum of the skip and the branch's outputs; for subclasses."""
-        raise NotImplementedError
+        """The sum of the skip and the branch's outputs; subclasses scale them."""
+        return skip + outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The branch's output shape."""

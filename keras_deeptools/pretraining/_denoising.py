@@ -7,13 +7,7 @@ import keras
 
 from keras_deeptools.pretraining._corruption import checked_corruption
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._reconstruction import Reconstruction
-from keras_deeptools.pretraining._reconstruction_arguments import (
-    check_floats,
-    checked_decoder,
-    chosen_loss,
-    decoder_for,
-)
+from keras_deeptools.pretraining._reconstructing import reconstructed
 from keras_deeptools.pretraining._run import checked_run
 
 OWNER = "pretrain_denoising"
@@ -118,17 +112,9 @@ def pretrain_denoising(
         seed=seed,
         verbose=verbose,
     )
-    check_floats(OWNER, run.encoder)
     corruption = checked_corruption(OWNER, noise, noise_level)
-    error = chosen_loss(OWNER, loss, run.x)
-    own = checked_decoder(OWNER, decoder, run.encoder)
 
     def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:
         return corruption(inputs, generator), None
 
-    return run(
-        "denoising autoencoder",
-        lambda number: Reconstruction(
-            run.encoder, decoder_for(OWNER, own, run.encoder), spoil, error, number
-        ),
-    )
+    return reconstructed(OWNER, run, "denoising autoencoder", decoder, loss, spoil)

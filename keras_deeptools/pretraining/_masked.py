@@ -14,13 +14,7 @@ from keras_deeptools.pretraining._patches import (
     random_mask,
 )
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._reconstruction import Reconstruction
-from keras_deeptools.pretraining._reconstruction_arguments import (
-    check_floats,
-    checked_decoder,
-    chosen_loss,
-    decoder_for,
-)
+from keras_deeptools.pretraining._reconstructing import reconstructed
 from keras_deeptools.pretraining._run import checked_run
 
 OWNER = "pretrain_masked"
@@ -128,7 +122,6 @@ def pretrain_masked(
         seed=seed,
         verbose=verbose,
     )
-    check_floats(OWNER, run.encoder)
     sizes, axis = _masked_axes(run.encoder)
     patch = checked_patches(OWNER, patch_size, sizes)
     rate = checked_float(OWNER, "mask_rate", mask_rate, above=0)
@@ -136,8 +129,6 @@ def pretrain_masked(
         raise ValueError(message(OWNER, "mask_rate", "in (0, 1)", mask_rate))
     count = num_to_mask(sizes, patch, rate)
     value = checked_float(OWNER, "mask_value", mask_value)
-    error = chosen_loss(OWNER, loss, run.x)
-    own = checked_decoder(OWNER, decoder, run.encoder)
 
     def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:
         mask = random_mask(ops.shape(inputs)[0], sizes, patch, count, generator)
@@ -146,12 +137,7 @@ def pretrain_masked(
         mask = ops.broadcast_to(ops.cast(mask, inputs.dtype), ops.shape(inputs))
         return inputs * (1 - mask) + value * mask, mask
 
-    return run(
-        "masked autoencoder",
-        lambda number: Reconstruction(
-            run.encoder, decoder_for(OWNER, own, run.encoder), spoil, error, number
-        ),
-    )
+    return reconstructed(OWNER, run, "masked autoencoder", decoder, loss, spoil)
 
 
 def _masked_axes(encoder: Encoder) -> tuple[tuple[int, ...], int | None]:

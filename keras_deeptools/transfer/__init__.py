@@ -1,6 +1,7 @@
 """Transfer learning: freezing and unfreezing what a model has learned elsewhere."""
 
 from keras_deeptools.transfer._backbone import backbone
+from keras_deeptools.transfer._cache_features import cache_features, caching_obstacle
 from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._classifier import classifier
@@ -8,7 +9,6 @@ from keras_deeptools.transfer._depth_probe import DepthProbe
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
-from keras_deeptools.transfer._feature_cache import cache_features, caching_obstacle
 from keras_deeptools.transfer._fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._freeze_to import freeze_to

@@ -7,22 +7,21 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import (
-    checked_bool,
     checked_count,
     checked_float,
-    checked_option,
-    checked_seed,
-    message,
 )
 from keras_deeptools.engine import seeded
 from keras_deeptools.transfer._check_pixels import check_pixels
 from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
 from keras_deeptools.transfer._fine_tuning_arguments import (
+    check_cacheable,
     check_model,
+    check_options,
     checked_callbacks,
     checked_groups,
     checked_rate,
+    monitored,
     run_entries,
     takes_pixels,
 )
@@ -32,10 +31,9 @@ from keras_deeptools.transfer._fine_tuning_plan import (
     first_of_head,
     planned_phases,
 )
-from keras_deeptools.transfer._fine_tuning_progress import KeptProgress, rises
+from keras_deeptools.transfer._fine_tuning_progress import KeptProgress
 from keras_deeptools.transfer._fine_tuning_run import FineTuningRun
 from keras_deeptools.transfer._layer_group import LayerGroups
-from keras_deeptools.transfer._leaf_states import BATCH_NORM
 from keras_deeptools.transfer._run_facts import described, facts_of
 
 
@@ -182,15 +180,7 @@ def fine_tune(
     frozen_epochs = checked_count(OWNER, "frozen_epochs", frozen_epochs, minimum=0)
     rate = checked_rate(learning_rate)
     ratio = checked_float(OWNER, "rate_ratio", rate_ratio, at_least=1)
-    checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
-    checked_option(OWNER, "mode", mode, ("auto", "min", "max"))
-    if cache != "auto":
-        checked_bool(OWNER, "cache", cache)
-    checked_bool(OWNER, "shuffle", shuffle)
-    checked_bool(OWNER, "restore_best", restore_best)
-    checked_seed(OWNER, seed)
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(message(OWNER, "verbose", '"auto", 0, 1 or 2', verbose))
+    check_options(batch_norm, cache, shuffle, restore_best, seed, verbose)
     check_model(model)
     found = checked_groups(model, groups)
     first = first_of_head(found, head)
@@ -214,13 +204,9 @@ def fine_tune(
         validation_split,
         steps_per_epoch,
     )
-    if cache is True and data.arrays is None:
-        rule = "'auto' or False where `x` is not arrays"
-        raise ValueError(message(OWNER, "cache", rule, cache))
+    check_cacheable(cache, data)
     listed = checked_callbacks(callbacks)
-    if monitor is None:
-        monitor = "loss" if data.validation is None else "val_loss"
-    rising = rises(monitor, mode)
+    monitor, rising = monitored(monitor, mode, data)
     entries = run_entries(directory, data)
     if takes_pixels(model) and not data.one_pass:
         check_pixels(data.inputs)

@@ -5,12 +5,20 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._arguments import (
+    checked_bool,
+    checked_float,
+    checked_option,
+    checked_seed,
+    message,
+)
 from keras_deeptools.engine import layers_of
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
+from keras_deeptools.transfer._leaf_states import BATCH_NORM
+from keras_deeptools.transfer._monitor_direction import direction
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
 
@@ -21,6 +29,25 @@ def check_model(model: Any) -> None:
     if not model.built:
         remedy = "Give it an Input, or call it on a batch of data, first."
         raise ValueError(message(OWNER, "model", "built", model.name, remedy))
+
+
+def check_options(
+    batch_norm: Any,
+    cache: Any,
+    shuffle: Any,
+    restore_best: Any,
+    seed: Any,
+    verbose: Any,
+) -> None:
+    """Raises if one of these is none of its options."""
+    checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
+    if cache != "auto":
+        checked_bool(OWNER, "cache", cache)
+    checked_bool(OWNER, "shuffle", shuffle)
+    checked_bool(OWNER, "restore_best", restore_best)
+    checked_seed(OWNER, seed)
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(message(OWNER, "verbose", '"auto", 0, 1 or 2', verbose))
 
 
 def checked_groups(model: keras.Model, groups: Any) -> LayerGroups:
@@ -55,6 +82,20 @@ def checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
         rule = "a list of `keras.callbacks.Callback`"
         raise TypeError(message(OWNER, "callbacks", rule, callbacks))
     return listed
+
+
+def check_cacheable(cache: Any, data: FineTuningData) -> None:
+    """Raises if features are to be cached of data that are not arrays."""
+    if cache is True and data.arrays is None:
+        rule = "'auto' or False where `x` is not arrays"
+        raise ValueError(message(OWNER, "cache", rule, cache))
+
+
+def monitored(monitor: str | None, mode: str, data: FineTuningData) -> tuple[str, bool]:
+    """What tells which epoch is best, and whether it is better the larger it is."""
+    if monitor is None:
+        monitor = "loss" if data.validation is None else "val_loss"
+    return monitor, direction(OWNER, mode, monitor) == "max"
 
 
 def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:

@@ -2,7 +2,6 @@
 
 import math
 import random
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,17 +21,6 @@ from keras_deeptools.transfer._run_facts import Facts, check_same
 from keras_deeptools.transfer._run_files import RunFiles, RunMemory
 
 SEED = "drawn_seed"
-RISING = (
-    "accuracy",
-    "acc",
-    "auc",
-    "precision",
-    "recall",
-    "f1_score",
-    "iou",
-    "r2_score",
-)
-"""Ends of the names of metrics that are better the larger they are."""
 
 
 @dataclass
@@ -195,20 +183,3 @@ class KeptProgress:
         found = self._entries.read(name)
         if found is not None:
             assign_model(self._tuned, found[0])
-
-
-def rises(monitor: str, mode: str) -> bool:
-    """Whether what is monitored is better the larger it is.
-
-    Raises:
-        ValueError: If its name does not tell and `mode` is `"auto"`.
-    """
-    if mode != "auto":
-        return mode == "max"
-    name = re.sub(r"_\d+$", "", monitor)
-    if name.endswith(RISING):
-        return True
-    if name.endswith(("loss", "error", "crossentropy", "mse", "mae")):
-        return False
-    rule = f"'min' or 'max' where the name {monitor!r} does not tell"
-    raise ValueError(message(OWNER, "mode", rule, mode))

@@ -11,12 +11,12 @@ import numpy as np
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import RateMultipliers, kept_values, reseed, retrain
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.transfer._cache_features import cache_features, caching_obstacle
 from keras_deeptools.transfer._cached_features import CachedFeatures
 from keras_deeptools.transfer._discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
 from keras_deeptools.transfer._epoch_feed import begin_epoch
-from keras_deeptools.transfer._feature_cache import cache_features, caching_obstacle
 from keras_deeptools.transfer._fine_tuning import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER, PlannedPhase

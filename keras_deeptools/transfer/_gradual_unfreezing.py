@@ -1,18 +1,12 @@
 """Unfreezing layer group by layer group inside one `fit`."""
 
-import warnings
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import (
-    checked_count,
-    checked_float,
-    checked_option,
-    message,
-)
+from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.engine import retrain
 from keras_deeptools.engine._resumable import Resumable
 from keras_deeptools.transfer._configured_callback import ConfiguredCallback
@@ -20,11 +14,20 @@ from keras_deeptools.transfer._freeze_to import checked_position, states_after
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
+from keras_deeptools.transfer._monitor_direction import direction
+from keras_deeptools.transfer._unfreezing_arguments import (
+    check_enough,
+    check_one_given,
+    check_same_groups,
+    checked_count_or_none,
+    checked_epochs,
+    checked_monitor,
+    checked_start,
+    warn_not_logged,
+)
 from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
 from keras_deeptools.transfer._unfreezing_progress import (
     UnfreezingProgress,
-    checked_epochs,
-    direction,
     due_by_epoch,
 )
 
@@ -112,28 +115,16 @@ class GradualUnfreezing(ConfiguredCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__()
-        if (epochs is None) == (patience is None):
-            rule = "given, or else `patience`, and not both"
-            remedy = "For instance `epochs=[2, 4]`, or `patience=2`."
-            raise ValueError(message(OWNER, "epochs", rule, epochs, remedy))
+        check_one_given(OWNER, epochs, patience)
         self.epochs = checked_epochs(OWNER, epochs)
-        if not isinstance(monitor, str):
-            raise TypeError(message(OWNER, "monitor", "a string", monitor))
-        self.monitor = monitor
-        self.patience = None
-        if patience is not None:
-            self.patience = checked_count(OWNER, "patience", patience)
+        self.monitor = checked_monitor(OWNER, monitor)
+        self.patience = checked_count_or_none(OWNER, "patience", patience)
         self.min_delta = checked_float(OWNER, "min_delta", min_delta, at_least=0)
         self.mode = mode
-        self._direction = "min"
-        if patience is not None:
-            self._direction = direction(OWNER, mode, monitor)
-        self.num_groups = None
-        if num_groups is not None:
-            self.num_groups = checked_count(OWNER, "num_groups", num_groups)
-        if isinstance(start, bool) or not isinstance(start, (int, str)):
-            raise TypeError(message(OWNER, "start", "an int or a string", start))
-        self.start = start
+        watches = patience is not None
+        self._direction = direction(OWNER, mode, monitor) if watches else "min"
+        self.num_groups = checked_count_or_none(OWNER, "num_groups", num_groups)
+        self.start = checked_start(OWNER, start)
         self.batch_norm = checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
         self.verbose = verbose
         self._progress = UnfreezingProgress()
@@ -177,12 +168,7 @@ class GradualUnfreezing(ConfiguredCallback):
         self._judge((logs or {}).get(self.monitor))
         if self.patience is not None and not self._judged and not self._told:
             self._told = True
-            warnings.warn(
-                f"{OWNER}: {self.monitor!r} is not in the logs of epoch {epoch}, which "
-                "is not counted then. Validate in every epoch, or watch another of: "
-                f"{', '.join(logs or {})}.",
-                stacklevel=2,
-            )
+            warn_not_logged(OWNER, self.monitor, epoch, logs or {})
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leaves the model as it is."""
@@ -206,10 +192,7 @@ class GradualUnfreezing(ConfiguredCallback):
     def _most(self, groups: LayerGroups) -> int:
         """How many groups can be unfrozen."""
         most = checked_position(OWNER, "start", groups, self.start)
-        if isinstance(self.epochs, list) and len(self.epochs) > most:
-            rule = f"at most {most}, one for each group before {groups[most].name!r}"
-            remedy = f"The model has {len(groups)} groups: {', '.join(groups.names)}."
-            raise ValueError(message(OWNER, "epochs", rule, self.epochs, remedy))
+        check_enough(OWNER, self.epochs, groups, most)
         return most
 
     def _enter(self, due: int, epoch: int) -> None:
@@ -219,13 +202,10 @@ class GradualUnfreezing(ConfiguredCallback):
         first = self._freeze(groups, due)
         if progress.num_unfrozen != due or not progress.history:
             trained = groups.groups[first:]
-            phase = UnfreezingPhase(
-                epoch,
-                int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
-                groups[first].name,
-                len(trained),
-                sum(group.num_trainable for group in trained),
-            )
+            update = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+            size = sum(group.num_trainable for group in trained)
+            name = groups[first].name
+            phase = UnfreezingPhase(epoch, update, name, len(trained), size)
             progress.history.append(phase)
             if self.verbose:
                 print(f"{OWNER}: {phase}.")
@@ -239,25 +219,15 @@ class GradualUnfreezing(ConfiguredCallback):
         retrain(self.model, states, OWNER)
         return first
 
-    # For files
-
     def _written(self) -> dict[str, Any]:
         return self._progress.as_json() | {"groups": self._groups().names}
 
     def _restore(self, found: dict[str, Any]) -> None:
         groups = self._groups()
-        names = found.pop("groups")
-        if names != groups.names:
-            raise ValueError(
-                f"{OWNER}: a `fit` must be resumed with the layer groups that it began "
-                f"with. Received: {groups.names}, but the backup has {names}. Give the "
-                "same model and `num_groups`, or delete the backup."
-            )
+        check_same_groups(OWNER, groups, found.pop("groups"))
         self._progress = UnfreezingProgress.from_json(found)
         self._freeze(groups, self._progress.num_unfrozen)
         self._resumed = True
-
-    # For the user
 
     @property
     def history(self) -> list[UnfreezingPhase]:

@@ -3,42 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from numbers import Integral
 from typing import Any
 
-from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.transfer._unfreezing_phase import UnfreezingPhase
-
-SMALL = ("loss", "error", "mse", "mae", "msle", "entropy", "perplexity")
-LARGE = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "score")
-MODES = ("auto", "min", "max")
-
-
-def direction(owner: str, mode: str, monitor: str) -> str:
-    """`"min"` or `"max"`: the mode, or what the name of a number tells for `"auto"`."""
-    checked_option(owner, "mode", mode, MODES)
-    if mode != "auto":
-        return mode
-    name = monitor.lower()
-    if any(part in name for part in SMALL):
-        return "min"
-    if any(part in name for part in LARGE):
-        return "max"
-    rule = f"'min' or 'max' where the name does not tell, as here: {monitor!r}"
-    raise ValueError(message(owner, "mode", rule, mode))
-
-
-def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:
-    """Return None, an int >= 1 or a list of increasing ones, or raise."""
-    if epochs is None or not isinstance(epochs, (list, tuple)):
-        return epochs if epochs is None else checked_count(owner, "epochs", epochs)
-    rule = "an integer >= 1, or a list of increasing ones"
-    if not all(isinstance(e, Integral) and not isinstance(e, bool) for e in epochs):
-        raise TypeError(message(owner, "epochs", rule, epochs))
-    listed = [int(epoch) for epoch in epochs]
-    if not listed or listed[0] < 1 or listed != sorted(set(listed)):
-        raise ValueError(message(owner, "epochs", rule, epochs))
-    return listed
 
 
 def due_by_epoch(epochs: int | Sequence[int], epoch: int) -> int:

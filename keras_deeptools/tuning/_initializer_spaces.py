@@ -34,5 +34,5 @@ INITIALIZERS = {
         initializers.rebalance, {"forward_weight": FloatRange(0.1, 0.9)}
     ),
     "scaled_orthogonal": SearchSpace(initializers.ScaledOrthogonal, {"gain": GAIN}),
-    "zer_o": SearchSpace(initializers.ZerO, {"gain": GAIN}),
+    "zero": SearchSpace(initializers.ZerO, {"gain": GAIN}),
 }

@@ -5,21 +5,16 @@ import numpy as np
 import pytest
 
 from keras_deeptools.pretraining import LayerwisePretraining, pretrain_layerwise
+from pretraining import networks
+from pretraining.networks import copies, rows
 
 layers = keras.layers
 QUIET = {"verbose": 0, "seed": 3}
 
 
 def mlp(activation: str = "sigmoid") -> keras.Sequential:
-    """Two hidden layers and a head."""
-    return keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(5, activation, name="first"),
-            layers.Dense(4, activation, name="second"),
-            layers.Dense(3, "softmax", name="head"),
-        ]
-    )
+    """Of saturating units, which this pretraining is for."""
+    return networks.mlp(activation)
 
 
 def convnet() -> keras.Model:
@@ -42,18 +37,6 @@ def convnet() -> keras.Model:
     return keras.Model(inputs, layers.Dense(2, name="head")(x), name="convnet")
 
 
-def data(rows: int = 64, features: int = 6) -> np.ndarray:
-    """Rows in [0, 1] that lie on a plane, so that they can be compressed."""
-    generator = np.random.default_rng(0)
-    codes = generator.uniform(size=(rows, 2))
-    mixing = generator.uniform(size=(2, features)) / 2
-    return (codes @ mixing).astype("float32")
-
-
-def copies(variables: list) -> list[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
-
-
 def assert_same(these: list, those: list) -> None:
     for this, that in zip(these, those, strict=True):
         np.testing.assert_array_equal(this, that)
@@ -65,7 +48,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "binary_crossentropy"])
 def test_a_step_is_the_gradient_step_of_a_tied_autoencoder(loss: str) -> None:
-    model, x = mlp(), data(8).astype("float64")
+    model, x = mlp(), rows(8).astype("float64")
     kernel, bias = (each.astype("float64") for each in model.layers[0].get_weights())
     codes = sigmoid(x @ kernel + bias)
     logits = codes @ kernel.T
@@ -95,7 +78,7 @@ def test_a_step_is_the_gradient_step_of_a_tied_autoencoder(loss: str) -> None:
 
 
 def test_a_higher_layer_learns_on_what_the_pretrained_lower_layer_gives() -> None:
-    model, x = mlp(), data(16)
+    model, x = mlp(), rows(16)
     pretrain_layerwise(model, x, layers=["first"], epochs=2, **QUIET)
     lower = keras.ops.convert_to_numpy(model.layers[0](x))
     part = keras.Sequential([keras.Input((5,)), layers.Dense(4, "sigmoid")])
@@ -117,7 +100,7 @@ def pretrained_convnet() -> tuple[keras.Model, list, LayerwisePretraining]:
     keras.utils.set_random_seed(0)
     model = convnet()
     before = copies(model.variables)
-    x = 16 * data(300, 81).reshape(-1, 9, 9, 1)
+    x = 16 * rows(300, 81).reshape(-1, 9, 9, 1)
     optimizer = keras.optimizers.Adam(0.01)
     result = pretrain_layerwise(model, x, epochs=8, optimizer=optimizer, **QUIET)
     return model, before, result
@@ -175,7 +158,7 @@ def test_an_activation_layer_counts_as_the_activation_of_the_layer_before() -> N
     apart.add(layers.Dense(3))
     apart.set_weights(fused.get_weights())
     results = [
-        pretrain_layerwise(model, data(), epochs=2, **QUIET).layers
+        pretrain_layerwise(model, rows(), epochs=2, **QUIET).layers
         for model in (fused, apart)
     ]
     for one, other in zip(*results, strict=True):
@@ -188,14 +171,14 @@ def test_a_free_decoder_trains_a_kernel_of_its_own() -> None:
         keras.utils.set_random_seed(0)
         model = mlp()
         start = model.get_weights()
-        result = pretrain_layerwise(model, data(), tied=tied, epochs=3, **QUIET)
+        result = pretrain_layerwise(model, rows(), tied=tied, epochs=3, **QUIET)
         assert result.layers[0].history[-1] < result.layers[0].history[0]
         weights.append(model.get_weights()[0] - start[0])
     assert np.abs(weights[0] - weights[1]).max() > 1e-3
 
 
 def test_optimizer_and_compiled_functions_of_the_model_stay() -> None:
-    model, x = mlp(), data()
+    model, x = mlp(), rows()
     model.compile("adam", loss="sparse_categorical_crossentropy")
     y = np.zeros(len(x), "int32")
     model.fit(x, y, verbose=0)
@@ -215,7 +198,7 @@ def test_no_node_loss_or_tracked_layer_is_left_on_the_model() -> None:
     model = mlp()
     model.layers[0].activity_regularizer = keras.regularizers.L2(0.1)
     known = [dict(vars(layer)) for layer in model.layers]
-    pretrain_layerwise(model, data(), epochs=1, **QUIET)
+    pretrain_layerwise(model, rows(), epochs=1, **QUIET)
     assert not model.losses
     for layer, attributes in zip(model.layers, known, strict=True):
         assert vars(layer).keys() == attributes.keys()
@@ -228,7 +211,7 @@ def test_one_seed_gives_one_result() -> None:
     for seed in (1, 1, 2):
         model = mlp()
         model.set_weights(start)
-        pretrain_layerwise(model, data(), epochs=1, seed=seed, verbose=0)
+        pretrain_layerwise(model, rows(), epochs=1, seed=seed, verbose=0)
         found.append(model.get_weights())
     assert_same(found[0], found[1])
     assert not np.array_equal(found[0][0], found[2][0])
@@ -244,7 +227,7 @@ def test_no_random_state_moves_under_a_seed() -> None:
     expected = draws()
     keras.utils.set_random_seed(5)
     keras.random.uniform(())
-    pretrain_layerwise(mlp_with_own_seeds(), data(), epochs=1, **QUIET)
+    pretrain_layerwise(mlp_with_own_seeds(), rows(), epochs=1, **QUIET)
     assert draws() == expected
 
 
@@ -265,12 +248,12 @@ def test_without_a_seed_python_gives_one() -> None:
     seeds = []
     for _ in range(2):
         random.seed(7)
-        seeds.append(pretrain_layerwise(mlp(), data(), epochs=1, verbose=0).seed)
+        seeds.append(pretrain_layerwise(mlp(), rows(), epochs=1, verbose=0).seed)
     assert seeds[0] == seeds[1]
 
 
 def test_an_error_in_a_later_layer_leaves_all_layers_as_they_were() -> None:
-    model, x = mlp("relu"), data()
+    model, x = mlp("relu"), rows()
     before = model.get_weights()
     optimizers = ["adam", keras.optimizers.SGD(1e30)]
     with pytest.raises(ValueError, match="the loss of every epoch must be finite"):
@@ -283,7 +266,7 @@ def test_constraints_and_regularizers_of_a_layer_hold_in_pretraining() -> None:
     model = mlp()
     model.layers[0].kernel.constraint = keras.constraints.NonNeg()
     model.layers[1].kernel.regularizer = keras.regularizers.L2(100.0)
-    result = pretrain_layerwise(model, data(), epochs=2, **QUIET)
+    result = pretrain_layerwise(model, rows(), epochs=2, **QUIET)
     assert model.layers[0].get_weights()[0].min() >= 0
     assert result.layers[1].history[0] > 100
 
@@ -293,7 +276,7 @@ def test_half_precision_policies_keep_float32_weights(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
     model = mlp()
     before = model.get_weights()
-    result = pretrain_layerwise(model, data(), epochs=3, **QUIET)
+    result = pretrain_layerwise(model, rows(), epochs=3, **QUIET)
     assert result.layers[0].history[-1] < result.layers[0].history[0]
     assert model.layers[0].kernel.dtype == "float32"
     assert not np.array_equal(model.get_weights()[0], before[0])
@@ -317,7 +300,7 @@ def test_convolutions_with_their_channels_first_are_pretrained() -> None:
 
 
 def test_the_result_draws_the_losses_of_all_layers() -> None:
-    result = pretrain_layerwise(mlp(), data(), epochs=2, **QUIET)
+    result = pretrain_layerwise(mlp(), rows(), epochs=2, **QUIET)
     lines = result.plot().lines
     assert [line.get_label() for line in lines] == ["first", "second"]
     np.testing.assert_allclose(lines[1].get_ydata(), result.layers[1].history)

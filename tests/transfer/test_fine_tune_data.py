@@ -9,7 +9,7 @@ import pytest
 from keras_deeptools.transfer import LayerGroups, fine_tune, layer_groups
 from keras_deeptools.transfer._chosen_loss import chosen_loss
 from keras_deeptools.transfer._epoch_feed import ShuffledRows
-from keras_deeptools.transfer._fine_tuning_progress import rises
+from keras_deeptools.transfer._monitor_direction import direction
 from transfer.pretrained import INPUTS, LABELS, Watch, pretrained, values
 
 ONE_PHASE = {"frozen_epochs": 0, "epochs": 1, "verbose": 0}
@@ -157,7 +157,7 @@ def test_a_loss_that_cannot_be_told_must_be_given(
 def test_the_name_of_a_metric_tells_which_way_is_better(
     monitor: str, mode: str, expected: bool
 ) -> None:
-    assert rises(monitor, mode) == expected
+    assert (direction("fine_tune", mode, monitor) == "max") == expected
 
 
 def other_groups() -> LayerGroups:

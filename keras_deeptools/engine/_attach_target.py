@@ -1,0 +1,64 @@
+"""What `attach` is given: a compiled model or a built optimizer."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._site import SEAMS
+from keras_deeptools.engine._tensors import tensors
+
+
+def resolved(target: Any) -> tuple[Any, Any]:
+    """The optimizer and the model of what was passed to `attach`, or raise."""
+    if isinstance(target, keras.Model):
+        if getattr(target, "optimizer", None) is None:
+            raise ValueError(
+                "attach: the model must be compiled with an optimizer. Received: "
+                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
+            )
+        return target.optimizer, target
+    if isinstance(target, keras.optimizers.Optimizer):
+        if not target.built:
+            raise ValueError(
+                "attach: the optimizer must be built. Received: "
+                f"optimizer={target.name!r}, which is not. Call "
+                "`optimizer.build(model.trainable_variables)` first."
+            )
+        return target, None
+    raise TypeError(
+        "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
+        f"Received: target={target!r} of type {type(target).__name__}."
+    )
+
+
+def build_optimizer(optimizer: Any, model: Any) -> None:
+    """Builds the optimizer of a model, which must be built and train something."""
+    if model is None:
+        return
+    if not model.built:
+        raise ValueError(
+            "attach: the model must be built, so that its variables exist. Received: "
+            f"model={model.name!r}, which is not. Call it on a batch of data first."
+        )
+    if not model.trainable_variables:
+        raise ValueError(
+            "attach: the model must have trainable variables. Received: "
+            f"model={model.name!r}, where all layers are frozen or have no weights. "
+            "Set `layer.trainable = True` where it should train, and compile again."
+        )
+    if not optimizer.built:
+        with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
+            optimizer.build(model.trainable_variables)
+
+
+def check_seams(optimizer: Any) -> None:
+    """Raises on a Keras without the methods that the engine joins."""
+    for leaf in leaf_optimizers(optimizer):
+        missing = [name for name in SEAMS if not hasattr(leaf, name)]
+        if missing:
+            raise RuntimeError(
+                "attach: this version of Keras is not supported. Received: "
+                f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
+                f"{', '.join(missing)}. Install keras>=3.15,<3.16."
+            )
