@@ -1,15 +1,15 @@
 """What every callback that acts inside the train step has in common."""
 
-import inspect
 from typing import Any
 
 import keras
 
+from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
 from keras_deeptools.engine import Attachment, Feature, Leaf, attach
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class TrainingFeature(Feature, keras.callbacks.Callback):
+class TrainingFeature(Feature, ConfiguredCallback):
     """A callback that takes part in the compiled updates for the length of a `fit`.
 
     A subclass stores every constructor argument under its own name, creates its
@@ -93,21 +93,6 @@ class TrainingFeature(Feature, keras.callbacks.Callback):
             self._attachment.detach()
             self._attachment = None
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "TrainingFeature":
-        """The reverse of `get_config`.
-
-        Args:
-            config: Dict of constructor arguments, as `get_config` returns it.
-        """
-        return cls(**keras.saving.deserialize_keras_object(config))
-
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the model and the optimizer: a copy belongs to neither."""
-        state = self.__dict__ | {"_attachment": None, "_live": [], "_model": None}
-        return state | {"params": None}
+        return super().__getstate__() | {"_attachment": None, "_live": []}

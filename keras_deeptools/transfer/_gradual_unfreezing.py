@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_float, checked_option
+from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
 from keras_deeptools.engine import retrain
 from keras_deeptools.engine._resumable import Resumable
-from keras_deeptools.transfer._configured_callback import ConfiguredCallback
 from keras_deeptools.transfer._freeze_to import checked_position, states_after
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups

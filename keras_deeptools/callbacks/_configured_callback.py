@@ -1,7 +1,7 @@
 """A callback that can be stored as its arguments, and copied without its model."""
 
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -15,13 +15,13 @@ class ConfiguredCallback(keras.callbacks.Callback):
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "ConfiguredCallback":
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The reverse of `get_config`.
 
         Args:
             config: Dict of constructor arguments, as `get_config` returns it.
         """
-        return cls(**config)
+        return cls(**keras.saving.deserialize_keras_object(config))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the model: a copy belongs to none."""
