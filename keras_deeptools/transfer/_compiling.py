@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import check_rate_scales
+from keras_deeptools.engine import check_rate_scales, compile_arguments
 from keras_deeptools.transfer._chosen_loss import chosen_loss
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
@@ -34,14 +34,10 @@ def compiled_for(
     check_rate_scales(optimizer, OWNER)
     if compiled:
         if optimizer is not model.optimizer or loss is not None or metrics is not None:
-            model.compile(
-                optimizer=optimizer,
-                loss=loss,
-                metrics=metrics,
-                run_eagerly=model.run_eagerly,
-                steps_per_execution=model.steps_per_execution,
-                jit_compile=model.jit_compile,
-            )
+            # All that it had is given again: what is not would be lost in files.
+            given = {"loss": loss, "metrics": metrics}
+            new = {name: each for name, each in given.items() if each is not None}
+            model.compile(optimizer, **compile_arguments(model) | new)
         return
     if loss is None:
         loss = chosen_loss(OWNER, model, _some_targets(data))

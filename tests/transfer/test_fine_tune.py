@@ -201,3 +201,14 @@ def test_pixels_are_looked_at_where_a_backbone_takes_them() -> None:
     with pytest.raises(ValueError, match=r"check_pixels: .* scaled to \[0, 1\]"):
         fine_tune(model, np.full((4, 4, 4, 3), 0.5), np.zeros(4, "int32"), epochs=1)
     assert not model.compiled
+
+
+def test_a_compiled_model_keeps_its_loss_and_metrics_in_files(tmp_path) -> None:
+    model = pretrained()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    tuned(model, epochs=1, optimizer="adam")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    history = loaded.fit(INPUTS, LABELS, verbose=0).history
+    assert isinstance(loaded.optimizer, keras.optimizers.Adam)
+    assert set(history) == {"loss", "accuracy"}
