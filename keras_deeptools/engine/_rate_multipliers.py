@@ -154,6 +154,8 @@ def _wrap(leaf: Any) -> None:
             update_groups(leaf, update, groups, list(grads), variables, learning_rate)
 
     def _apply_weight_decay(variables: Any) -> None:
+        if leaf.weight_decay is None:
+            return
         groups = groups_of(leaf, variables, _functions(leaf, decay=True))
         if all_as_is(groups):
             decay(variables)

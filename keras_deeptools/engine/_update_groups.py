@@ -45,16 +45,21 @@ def groups_of(
 ) -> list[Group]:
     """Groups of variables with one multiplier and birth, those born first last."""
     columns = [source(leaf, variables) for source in sources]
+    identifiers = [[id(factor) for factor in column] for column in columns]
+    begun = [births.get(id(variable), 0) for variable in variables]
+    # Eager steps come here each time: by identity first, which is quick.
+    same: dict[tuple, list[int]] = {}
+    for position, key in enumerate(zip(begun, *identifiers, strict=True)):
+        same.setdefault(key, []).append(position)
     groups: dict[tuple, Group] = {}
-    for position in range(len(variables)):
-        factors = [column[position] for column in columns]
+    for (birth, *_), positions in same.items():
+        factors = [column[positions[0]] for column in columns]
         number = math.prod(f for f in factors if isinstance(f, (int, float)))
         scalars = [f for f in factors if not isinstance(f, (int, float))]
-        birth = births.get(id(variables[position]), 0)
         key = (birth, number, *map(id, scalars))
         if key not in groups:
             groups[key] = Group(_product(number, scalars), [], birth)
-        groups[key].positions.append(position)
+        groups[key].positions.extend(positions)
     return sorted(groups.values(), key=lambda group: -group.birth)
 
 

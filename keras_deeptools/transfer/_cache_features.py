@@ -47,7 +47,8 @@ def cache_features(
     Files in a directory are known by the layers before the cut and their weights, the
     data, the versions and the settings, are checked against digests and against one
     batch computed anew, and are computed again if anything differs. They are never
-    removed: delete the directory to do so.
+    removed: delete the directory to do so. What a killed process left half written
+    goes a day later.
 
     Args:
         model: `keras.Model` with a graph, compiled or not, partly frozen

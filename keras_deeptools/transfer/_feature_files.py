@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ import numpy as np
 from keras_deeptools.transfer._feature_store import Specs, stored_dtype
 
 LIST = "features.json"
+ABANDONED_SECONDS = 24 * 3600
 Arrays = dict[str, np.ndarray]
 
 
@@ -25,7 +27,7 @@ class FeatureFiles:
     written under a name of its own and moved to its place as a whole, so that what an
     interruption leaves is never taken for an entry, and of two processes that write
     the same one the first wins. Files that are damaged, or not of the list, are as good
-    as none.
+    as none. What a killed process left behind is removed a day later.
 
     Args:
         directory: `pathlib.Path`, made where it is missing.
@@ -34,6 +36,9 @@ class FeatureFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
+        for folder in directory.glob(".*-*-*"):
+            if _is_abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, key: str) -> Path:
         """The folder of an entry."""
@@ -147,6 +152,18 @@ class EntryWriter:
             "shape": (self._num_rows, *shape),
         }
         np.lib.format.write_array_header_1_0(self._open[name], header)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether a folder of ours holds nothing that was written in the last day."""
+    if not folder.name.startswith((".writing-", ".removed-")):
+        return False
+    try:
+        times = [each.stat().st_mtime for each in (folder, *folder.iterdir())]
+    except OSError:
+        # Another process has just removed it.
+        return False
+    return max(times) < time.time() - ABANDONED_SECONDS
 
 
 def _digest(file: Path) -> str:

@@ -1,8 +1,10 @@
 """Features on disk: whole or not there, checked, and computed anew where in doubt."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -50,6 +52,20 @@ def test_what_is_written_is_nowhere_to_be_found_before_its_end(tmp_path: Path) -
         assert files.find("key") is None
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("hours", [1, 25])
+def test_what_was_left_behind_is_removed_a_day_later(
+    hours: int, tmp_path: Path
+) -> None:
+    left = tmp_path / ".writing-1-0123456789abcdef"
+    left.mkdir()
+    (left / "one.npy").write_bytes(b"half")
+    then = time.time() - 3600 * hours
+    for path in (left / "one.npy", left):
+        os.utime(path, (then, then))
+    FeatureFiles(tmp_path)
+    assert left.exists() == (hours < 24)
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import torch
 
 from keras_deeptools.transfer import LayerGroups, fine_tune, layer_groups
 from keras_deeptools.transfer._chosen_loss import chosen_loss
@@ -47,15 +49,29 @@ def reference() -> dict[str, np.ndarray]:
     return values(model)
 
 
-@pytest.mark.parametrize("kind", ["PyDataset", "weights"])
+def loader() -> torch.utils.data.DataLoader:
+    rows = torch.utils.data.TensorDataset(
+        torch.from_numpy(INPUTS), torch.from_numpy(LABELS)
+    )
+    return torch.utils.data.DataLoader(rows, batch_size=8)
+
+
+OTHER_DATA = {
+    "PyDataset": Batches,
+    "Dataset": lambda: tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(8),
+    "DataLoader": loader,
+}
+
+
+@pytest.mark.parametrize("kind", [*OTHER_DATA, "weights"])
 def test_other_data_of_the_same_rows_give_the_same_weights(
     kind: str, reference: dict
 ) -> None:
     model = pretrained()
     options: dict = {"shuffle": False, "restore_best": False}
     options |= {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
-    if kind == "PyDataset":
-        result = fine_tune(model, Batches(), **ONE_PHASE, **options)
+    if kind in OTHER_DATA:
+        result = fine_tune(model, OTHER_DATA[kind](), **ONE_PHASE, **options)
     else:
         # Rows of no weight count as if they were not there.
         x = np.concatenate([INPUTS, INPUTS])
