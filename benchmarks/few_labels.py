@@ -24,7 +24,7 @@ as many. Those from scratch get more, see `Plan`. All batches are of 32.
 
 Without `--data` the images are scikit-learn's digits. With `--results`, runs are
 written to a file and those already there are left out, so that several processes can
-share the seeds; `--table` prints what files hold.
+share the seeds; `--table` prints what files hold, and `--picture` draws it.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
 from keras_deeptools import transfer
@@ -269,6 +270,34 @@ def print_table(runs: list[dict[str, Any]]) -> None:
                 print(f"| {name} | " + " | ".join(cells) + " |")
 
 
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy against the number of labels, mean and standard error."""
+    axes = Figure((6, 3.6), layout="constrained").subplots()
+    for method in ROWS:
+        counts, means, errors = [], [], []
+        for count in sorted({run["labels"] for run in runs}):
+            values = [
+                100 * run["accuracy"]
+                for run in runs
+                if (run["method"], run["labels"]) == (method, count)
+            ]
+            if len(values) > 1:
+                counts.append(count)
+                means.append(np.mean(values))
+                errors.append(np.std(values, ddof=1) / np.sqrt(len(values)))
+        if counts:
+            ours = method == "fine_tune"
+            style = {"color": "k", "lw": 2.5} if ours else {}
+            axes.errorbar(counts, means, errors, marker="o", label=method, **style)
+    axes.set_xscale("log")
+    axes.set_xticks([plan.labels for plan in PLANS])
+    axes.set_xticklabels([str(plan.labels) for plan in PLANS])
+    axes.minorticks_off()
+    axes.set(xlabel="labels per class", ylabel="accuracy, %")
+    axes.legend(fontsize=8)
+    axes.figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     """Run the methods and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -280,9 +309,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="of enlarged images")
     parser.add_argument("--results", type=Path, help="file to add runs to")
     parser.add_argument("--table", nargs="+", type=Path, help="files to print only")
+    parser.add_argument("--picture", type=Path, help="where to draw the table")
     chosen = parser.parse_args()
     if chosen.table:
-        print_table(read(chosen.table))
+        found = read(chosen.table)
+        print_table(found)
+        if chosen.picture:
+            draw(found, chosen.picture)
         return
     x, y, test, y_test = images(chosen.data)
     most = np.bincount(y).min()

@@ -1,4 +1,4 @@
-"""Draws `docs/images/fine-tuning.png` and `docs/images/gradual-unfreezing.png`.
+"""Draws `docs/images/layer-group-rates.png` and `docs/images/gradual-unfreezing.png`.
 
     KERAS_BACKEND=torch python benchmarks/transfer_pictures.py [--folder docs/images]
 
@@ -41,8 +41,8 @@ class Rates(keras.callbacks.Callback):
         """A phase begins."""
         self.begins.append(len(self.values))
 
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Takes note of the rate of the update to come."""
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Takes note of it."""
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         self.values.append(float(rate))
 
@@ -111,7 +111,7 @@ def runs(seed: int) -> dict[str, Any]:
     body = pretrained(old_x, old_y)
     found: dict[str, Any] = {}
 
-    rates, accuracy = Rates(), Accuracy(*test)
+    rates = Rates()
     options = {"learning_rate": 1e-2, "batch_size": BATCH, "seed": seed, "verbose": 0}
     model = with_head(body)
     found["groups"] = [group.name for group in layer_groups(model)]
@@ -121,19 +121,13 @@ def runs(seed: int) -> dict[str, Any]:
         y,
         epochs=EPOCHS,
         frozen_epochs=HEAD_EPOCHS,
-        callbacks=[rates, accuracy],
+        callbacks=[rates],
         **options,
     )
-    found["fine_tune"] = accuracy.values
     found["rates"], found["begin"] = rates.values, rates.begins[-1]
 
-    scratch, accuracy = with_head(convolutions()), Accuracy(*test)
-    scratch.compile("adam", LOSS)
-    fitted = {"batch_size": BATCH, "epochs": HEAD_EPOCHS + EPOCHS, "verbose": 0}
-    scratch.fit(x, y, callbacks=[accuracy], **fitted)
-    found["from scratch"] = accuracy.values
-
     gradual, accuracy = with_head(body), Accuracy(*test)
+    fitted = {"batch_size": BATCH, "epochs": HEAD_EPOCHS + EPOCHS, "verbose": 0}
     gradual.compile("adam", LOSS)
     unfreezing = GradualUnfreezing(epochs=8)
     gradual.fit(x, y, callbacks=[unfreezing, accuracy], **fitted)
@@ -153,28 +147,20 @@ def line(axes: Any, values: list[list[float]], label: str, color: str) -> None:
     print(f"{label}: {mean[-1]:.1f} +- {error[-1]:.1f} % after the last epoch")
 
 
-def draw_fine_tuning(found: list[dict[str, Any]], path: Path) -> None:
-    """Rates of the layer groups, and accuracies."""
-    figure = Figure((9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    first = found[0]
-    rates, begin = np.asarray(first["rates"]), first["begin"]
+def draw_rates(found: dict[str, Any], path: Path) -> None:
+    """Rates of the layer groups in every update of `fine_tune`."""
+    figure = Figure((6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    rates, begin, names = np.asarray(found["rates"]), found["begin"], found["groups"]
     updates = np.arange(1, len(rates) + 1)
-    names = first["groups"]
-    scales = 100.0 ** -np.linspace(1, 0, len(names))
-    for number, name in enumerate(names):
-        color = f"C{number}"
-        shown = slice(begin, None) if number < len(names) - 1 else slice(None)
-        values = np.where(updates > begin, rates * scales[number], rates)
-        left.semilogy(updates[shown], values[shown], color, label=name)
-    left.axvline(begin + 0.5, color="gray", lw=1, ls=":")
-    left.set(xlabel="update", ylabel="learning rate", title="rates of the layer groups")
-    left.legend(fontsize=8)
-    line(right, [run["fine_tune"] for run in found], "fine_tune", "C0")
-    line(right, [run["from scratch"] for run in found], "from scratch", "C7")
-    right.axvline(HEAD_EPOCHS + 0.5, color="gray", lw=1, ls=":")
-    right.set(xlabel="epoch", ylabel="accuracy, %", title="ten labels per class")
-    right.legend(fontsize=8)
+    for number, scale in enumerate(100.0 ** -np.linspace(1, 0, len(names))):
+        is_head = number == len(names) - 1
+        shown = slice(None) if is_head else slice(begin, None)
+        values = np.where(updates > begin, rates * scale, rates)
+        axes.semilogy(updates[shown], values[shown], label=names[number])
+    axes.axvline(begin + 0.5, color="gray", lw=1, ls=":")
+    axes.set(xlabel="update", ylabel="learning rate")
+    axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
@@ -205,7 +191,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     found = [runs(seed) for seed in range(options.seeds)]
-    draw_fine_tuning(found, options.folder / "fine-tuning.png")
+    draw_rates(found[0], options.folder / "layer-group-rates.png")
     draw_unfreezing(found, options.folder / "gradual-unfreezing.png")
 
 
