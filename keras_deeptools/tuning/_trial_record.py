@@ -13,7 +13,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One execution of one trial; read by `trial_records`.
+    """One execution of one trial; made by `fit_trial`, read by `trial_records`.
 
     In the search's project, each trial's folder has a file `keras_deeptools.json`:
     `{"format": 1, "executions": [...]}`, with the fields below for each execution.
