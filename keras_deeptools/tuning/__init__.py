@@ -4,8 +4,11 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools.tuning._cnn_space import cnn_space
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._residual_space import residual_space
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
@@ -22,8 +25,11 @@ __all__ = [
     "SearchSpace",
     "TrialRecord",
     "TrialRecords",
+    "cnn_space",
     "fit_trial",
+    "mlp_space",
     "objective",
+    "residual_space",
     "search_space",
     "searched_optimizer",
     "space",

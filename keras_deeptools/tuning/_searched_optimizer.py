@@ -52,22 +52,29 @@ def searched_optimizer(
 
     >>> from keras_deeptools.tuning import searched_optimizer
     >>> class FirstTrial:
-    ...     Float = staticmethod(lambda name, low, high, sampling: low)
+    ...     Float = staticmethod(lambda name, low, high, sampling, default: default)
     >>> optimizer = searched_optimizer(FirstTrial, ["sgd"])
     >>> type(optimizer).__name__, round(float(optimizer.learning_rate), 6)
-    ('SGD', 0.001)
+    ('SGD', 0.031623)
     """
     unknown = sorted(set(names) - set(RATES))
     if unknown or not names:
         rule = f"names out of {', '.join(sorted(RATES))}"
         raise ValueError(message(OWNER, "names", rule, list(names)))
-    name = names[0]
-    if len(names) > 1:
-        name = hp.Choice(f"{prefix}/name", list(names), default=names[0])
-        # Every optimizer's own hyperparameters hang on its name.
+    if len(names) == 1:
+        return _made(hp, names[0], f"{prefix}/{names[0]}", learning_rate)
+    chosen = hp.Choice(f"{prefix}/name", list(names), default=names[0])
+    if chosen not in names:
+        rule = "those of the first call with this prefix in one search"
+        remedy = f"{prefix}/name is {chosen!r}. Give both the same names."
+        raise ValueError(message(OWNER, "names", rule, list(names), remedy))
+    made = {}
+    for name in names:
+        # Every optimizer's own hyperparameters hang on its name. All are asked for,
+        # so that a tuner knows them before it has chosen.
         with hp.conditional_scope(f"{prefix}/name", [name]):
-            return _made(hp, name, f"{prefix}/{name}", learning_rate)
-    return _made(hp, name, f"{prefix}/{name}", learning_rate)
+            made[name] = _made(hp, name, f"{prefix}/{name}", learning_rate)
+    return made[chosen]
 
 
 def _made(
