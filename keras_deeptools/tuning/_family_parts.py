@@ -25,13 +25,13 @@ class Parts:
         activation: Name of an activation.
         normalization: One of `NORMALIZATIONS`.
         dropout: `"none"`, `"alpha"` or one of the kinds that were asked for.
-        rate: Float in [0, 1).
+        rate: Float in [0, 1); None without dropout.
     """
 
     activation: str
     normalization: str
     dropout: str
-    rate: float
+    rate: float | None
 
     def initializer(self) -> keras.initializers.Initializer:
         """He's for ReLU, LeCun's for SELU, the one of the same kind for others."""
@@ -54,7 +54,7 @@ class Parts:
             "gaussian": keras.layers.GaussianDropout,
             "spatial": keras.layers.SpatialDropout2D,
         }
-        if self.dropout == "none" or self.rate == 0:
+        if self.dropout == "none" or not self.rate:
             return []
         return [kinds[self.dropout](self.rate)]
 
