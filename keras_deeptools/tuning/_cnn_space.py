@@ -106,8 +106,9 @@ def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
     for stage in range(stages):
         if stage:
             features = keras.layers.MaxPooling2D(2, padding="same")(features)
-        for _ in range(convolutions):
-            layers = _convolution(parts, filters * 2**stage, kernel_size)
+        for i in range(convolutions):
+            start = parts.initializer(first=stage == i == 0)
+            layers = _convolution(parts, filters * 2**stage, kernel_size, start)
             features = apply(layers, features)
         features = apply(parts.drop(), features)
     average, flat = keras.layers.GlobalAveragePooling2D, keras.layers.Flatten
@@ -115,7 +116,9 @@ def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
     return task.finished(hp, inputs, features)
 
 
-def _convolution(parts: Parts, filters: int, kernel_size: int) -> list[keras.Layer]:
+def _convolution(
+    parts: Parts, filters: int, kernel_size: int, initializer: Any
+) -> list[keras.Layer]:
     if parts.activation == "selu":
         return [SelfNormalizingConv2D(filters, kernel_size, padding="same")]
     norm = parts.norm()
@@ -124,6 +127,6 @@ def _convolution(parts: Parts, filters: int, kernel_size: int) -> list[keras.Lay
         kernel_size,
         padding="same",
         use_bias=not norm,
-        kernel_initializer=parts.initializer(),
+        kernel_initializer=initializer,
     )
     return [convolution, *norm, keras.layers.Activation(parts.activation)]

@@ -105,11 +105,10 @@ def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
     layers = ask_size(hp, f"{task.prefix}/depth", depth, 3)
     units = ask_size(hp, f"{task.prefix}/width", width, 128)
     parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"))
-    for _ in range(layers):
+    for i in range(layers):
         norm = parts.norm()
-        dense = keras.layers.Dense(
-            units, use_bias=not norm, kernel_initializer=parts.initializer()
-        )
+        start = parts.initializer(first=i == 0)
+        dense = keras.layers.Dense(units, use_bias=not norm, kernel_initializer=start)
         act = keras.layers.Activation(parts.activation)
         features = apply([dense, *norm, act, *parts.drop()], features)
     return task.finished(hp, inputs, features)
