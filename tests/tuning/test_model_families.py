@@ -177,21 +177,27 @@ def test_the_function_can_be_copied_and_pickled(family: str) -> None:
         assert again(keras_tuner.HyperParameters()).output_shape == (None, 3)
 
 
-def test_a_family_and_a_deep_hypermodel_search_one_optimizer() -> None:
-    hypermodel = DeepHyperModel(FAMILIES["mlp"](3), max_epochs=2, parts=["optimizer"])
-    names = [one.name for one in space_of(hypermodel).space]
-    assert sum(name.endswith("sgd/learning_rate") for name in names) == 1
+def test_a_deep_hypermodel_searches_the_optimizer_in_place_of_the_family() -> None:
+    options = {"max_epochs": 2, "parts": ["optimizer"], "optimizers": ["lion", "adam"]}
+    hypermodel = DeepHyperModel(FAMILIES["mlp"](3), **options)
+    names = {one.name for one in space_of(hypermodel).space}
+    assert "optimizer/lion/learning_rate" in names
+    assert "optimizer/sgd/learning_rate" not in names
 
 
-def test_other_optimizers_than_those_of_the_family_are_named() -> None:
-    hypermodel = DeepHyperModel(
-        FAMILIES["mlp"](3),
-        max_epochs=2,
-        parts=["optimizer"],
-        optimizers=["lion", "sgd"],
-    )
-    with pytest.raises(ValueError, match="'adamw'. Give both the same names"):
-        hypermodel.build(keras_tuner.HyperParameters())
+def test_without_the_optimizer_among_its_parts_that_of_the_family_is_searched() -> None:
+    build = FAMILIES["mlp"](3, optimizers=["sgd"])
+    hypermodel = DeepHyperModel(build, max_epochs=2, parts=["one_cycle"])
+    hp = keras_tuner.HyperParameters()
+    assert isinstance(hypermodel.build(hp).optimizer, keras.optimizers.SGD)
+    assert "optimizer/sgd/learning_rate" in hp.values
+
+
+def test_an_optimizer_need_not_be_searched() -> None:
+    hp = keras_tuner.HyperParameters()
+    model = FAMILIES["mlp"](3, optimizers=())(hp)
+    assert isinstance(model.optimizer, keras.optimizers.AdamW)
+    assert not any(name.startswith("optimizer") for name in hp.values)
 
 
 @pytest.mark.parametrize(
