@@ -16,9 +16,16 @@ from keras_deeptools.tuning._finding import (
     NON_FINITE,
     Finding,
 )
-from keras_deeptools.tuning._median_rule import best_of, is_worse, median_of_others
+from keras_deeptools.tuning._median_rule import (
+    best_of,
+    is_less,
+    is_worse,
+    median_of_others,
+)
 
 OWNER = "HopelessTrialStopper"
+# By how much the loss of one batch may be off by chance.
+OF_A_BATCH = 0.1
 HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
 
 
@@ -31,10 +38,11 @@ class HopelessTrialStopper(ConfiguredCallback):
     - Is the loss not finite?
     - Have the gradients vanished, exploded or died (`GradientMonitor`), and is the loss
       no longer falling?
-    - Has nothing been learned in `patience` epochs: is the loss no better than that of
-      predicting the same for every row, and no longer falling? Where that loss is not
-      known (targets that are no array, other losses than crossentropies and squared or
-      absolute errors, weighted rows, penalties), the first batch's loss stands for it.
+    - Has nothing been learned in `patience` epochs? The loss is no better than that of
+      predicting the same for every row, and no longer falling; or it is no better than
+      in the first epoch, which was no better than its first batch. The former is known
+      for crossentropies and squared or absolute errors without penalties, where the
+      targets are an array and its rows have no weights.
     - Is the best value of the search's objective so far worse than the median of the
       running averages of the trials completed before, up to the same epoch? This is
       the median stopping rule.
@@ -198,16 +206,22 @@ class HopelessTrialStopper(ConfiguredCallback):
     def _no_learning(self) -> tuple[str, str] | None:
         if len(self._losses) < self.patience or self._is_falling():
             return None
-        best = min(self._losses)
-        reference, name = self._start, "the first batch's"
-        if self._constant_loss is not None:
-            reference = self._constant_loss
-            name = "that of predicting the same for every row"
-        if reference is None or math.isinf(reference) or self._better(best, reference):
+        best, first = min(self._losses), self._losses[0]
+        constant = self._constant_loss
+        if constant is not None and not self._better(best, constant):
+            than = f"that of predicting the same for every row, {constant:.4g}"
+        elif (
+            self._start is not None
+            and math.isfinite(self._start)
+            and not is_less(first, self._start, OF_A_BATCH)
+            and not self._better(best, first)
+        ):
+            than = f"in the first epoch, {first:.4g}"
+        else:
             return None
         return NO_LEARNING, (
             f"After {len(self._losses)} epochs the loss was {best:.4g} at best, no "
-            f"better than {name}, {reference:.4g}."
+            f"better than {than}."
         )
 
     def _below_median(self) -> tuple[str, str] | None:
@@ -234,4 +248,4 @@ class HopelessTrialStopper(ConfiguredCallback):
         return not before or self._better(self._losses[-1], min(before))
 
     def _better(self, loss: float, reference: float) -> bool:
-        return loss < reference - self.min_improvement * abs(reference)
+        return is_less(loss, reference, self.min_improvement)

@@ -46,3 +46,14 @@ def is_worse(value: float, reference: float, direction: str) -> bool:
         direction: `"min"` or `"max"`.
     """
     return not (value <= reference if direction == "min" else value >= reference)
+
+
+def is_less(loss: float, reference: float, part: float) -> bool:
+    """Whether a loss is less than another by a part of it.
+
+    Args:
+        loss: Float.
+        reference: Float.
+        part: Float in [0, 1).
+    """
+    return loss < reference - part * abs(reference)

@@ -30,7 +30,7 @@ def test_a_trial_that_learns_nothing_ends_after_the_patience() -> None:
     )
     assert record.epochs == 4 and record.planned_epochs == 10
     assert record.seconds_saved == 6 * record.seconds_per_epoch
-    assert "no better than the first batch's" in record.message
+    assert "no better than in the first epoch, 1." in record.message
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,12 @@ def test_a_trial_that_learns_nothing_ends_after_the_patience() -> None:
 )
 def test_a_trial_that_learns_is_left_alone(losses: list[float]) -> None:
     assert Trial().run(losses, stopper(patience=5)).status == "completed"
+
+
+def test_a_start_that_is_lucky_is_no_learning() -> None:
+    y = np.array([0, 1] * 8)  # entropy 0.693
+    record = Trial().run([0.65] * 4, stopper(patience=4), y=y)
+    assert record.finding == "no learning"
 
 
 def test_targets_tell_what_no_learning_is() -> None:

@@ -11,9 +11,10 @@ LAZY = pytest.mark.parametrize("name", _ON_KERAS_TUNER)
 
 def forget(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
     """As in a process where the name was never asked for and the package is missing."""
+    assert getattr(tuning, name)  # so that what is here comes back after the test
     file = f"keras_deeptools.tuning.{_ON_KERAS_TUNER[name]}"
-    monkeypatch.delitem(vars(tuning), name, raising=False)
-    monkeypatch.delitem(sys.modules, file, raising=False)
+    monkeypatch.delitem(vars(tuning), name)
+    monkeypatch.delitem(sys.modules, file)
     monkeypatch.setitem(sys.modules, package, None)
 
 

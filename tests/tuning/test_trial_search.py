@@ -65,7 +65,7 @@ class OwnHyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         layers = [keras.layers.Dense(8, "relu"), keras.layers.Dense(2, "softmax")]
         model = keras.Sequential([keras.Input((4,)), *layers])
-        optimizer = keras.optimizers.SGD(hp.Choice("rate", [0.1, 0.0, 1e30]))
+        optimizer = keras.optimizers.SGD(hp.Choice("rate", [1.0, 0.0, 1e30]))
         model.compile(optimizer, "sparse_categorical_crossentropy")
         return model
 
@@ -91,7 +91,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> keras_tuner.Tuner:
         keras.callbacks.ModelCheckpoint(folder / "kept/best.keras"),
         keras.callbacks.CSVLogger(folder / "logs/{trial_id}-{execution}.csv"),
     ]
-    options = {"validation_data": (X, Y), "epochs": 5, "verbose": 0}
+    options = {"validation_data": (X, Y), "epochs": 5, "batch_size": 64, "verbose": 0}
     tuner.search(X, Y, callbacks=callbacks, **options)
     return tuner
 
