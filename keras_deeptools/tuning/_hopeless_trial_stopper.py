@@ -9,23 +9,10 @@ from keras_deeptools._arguments import checked_bool, checked_count, checked_floa
 from keras_deeptools.callbacks import GradientMonitor
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
 from keras_deeptools.tuning._constant_loss import constant_loss_of
-from keras_deeptools.tuning._finding import (
-    BELOW_MEDIAN,
-    GRADIENTS,
-    NO_LEARNING,
-    NON_FINITE,
-    Finding,
-)
-from keras_deeptools.tuning._median_rule import (
-    best_of,
-    is_less,
-    is_worse,
-    median_of_others,
-)
+from keras_deeptools.tuning._finding import GRADIENTS, NON_FINITE, Finding
+from keras_deeptools.tuning._hopeless_rules import below_median, is_less, no_learning
 
 OWNER = "HopelessTrialStopper"
-# By how much the loss of one batch may be off by chance.
-OF_A_BATCH = 0.1
 HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
 
 
@@ -117,6 +104,7 @@ class HopelessTrialStopper(ConfiguredCallback):
         self._monitor: GradientMonitor | None = None
         self._constant_loss: float | None = None
         self._start: float | None = None
+        self._has_started = False
         self._losses: list[float] = []
         self._values: list[float] = []
 
@@ -151,8 +139,8 @@ class HopelessTrialStopper(ConfiguredCallback):
         """Tells the monitor, and what is no start: a model that was trained before."""
         if self._monitor is not None:
             self._monitor.on_epoch_begin(epoch)
-        if epoch > 0 and self._start is None:
-            self._start = math.inf
+        if epoch > 0:
+            self._has_started = True
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -165,8 +153,10 @@ class HopelessTrialStopper(ConfiguredCallback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Notes the loss of the first batch."""
-        if self._start is None:
-            self._start = float((logs or {}).get("loss", math.inf))
+        if not self._has_started:
+            self._has_started = True
+            if logs and "loss" in logs:
+                self._start = float(logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends training where there is no prospect."""
@@ -206,46 +196,17 @@ class HopelessTrialStopper(ConfiguredCallback):
     def _no_learning(self) -> tuple[str, str] | None:
         if len(self._losses) < self.patience or self._is_falling():
             return None
-        best, first = min(self._losses), self._losses[0]
-        constant = self._constant_loss
-        if constant is not None and not self._better(best, constant):
-            than = f"that of predicting the same for every row, {constant:.4g}"
-        elif (
-            self._start is not None
-            and math.isfinite(self._start)
-            and not is_less(first, self._start, OF_A_BATCH)
-            and not self._better(best, first)
-        ):
-            than = f"in the first epoch, {first:.4g}"
-        else:
-            return None
-        return NO_LEARNING, (
-            f"After {len(self._losses)} epochs the loss was {best:.4g} at best, no "
-            f"better than {than}."
-        )
+        start, constant = self._start, self._constant_loss
+        return no_learning(self._losses, start, constant, self.min_improvement)
 
     def _below_median(self) -> tuple[str, str] | None:
-        epochs = len(self._values)
-        if not self.median or epochs <= self.warmup_epochs:
+        if not self.median or len(self._values) <= self.warmup_epochs:
             return None
-        others = [values for values in self._others if len(values) >= epochs]
-        median = median_of_others(others, epochs)
-        best = best_of(self._values, self._objective.direction)
-        if (
-            median is None
-            or len(others) < self.min_trials
-            or not is_worse(best, median, self._objective.direction)
-        ):
-            return None
-        return BELOW_MEDIAN, (
-            f"After {epochs} epochs {self._objective.name} was {best:.4g} at best; the "
-            f"median of {len(others)} trials was {median:.4g}."
+        return below_median(
+            self._values, self._others, self._objective, self.min_trials
         )
 
     def _is_falling(self) -> bool:
         """Whether the last epoch's loss is better than all before."""
-        before = self._losses[:-1]
-        return not before or self._better(self._losses[-1], min(before))
-
-    def _better(self, loss: float, reference: float) -> bool:
-        return is_less(loss, reference, self.min_improvement)
+        last, before = self._losses[-1], self._losses[:-1]
+        return not before or is_less(last, min(before), self.min_improvement)
