@@ -114,7 +114,7 @@ def test_a_good_a_hopeless_and_a_failing_trial_end_as_such(
         ("0000", 1, "completed", "", 5),
         ("0001", 0, "stopped", "no learning", 3),
         ("0001", 1, "stopped", "no learning", 3),
-        ("0002", 0, "failed", "non-finite", 1),
+        ("0002", 0, "failed", "non-finite", 2),
     ]
 
 
@@ -122,7 +122,7 @@ def test_the_finding_is_in_the_tuners_own_record_of_a_failed_trial(
     searched: keras_tuner.Tuner,
 ) -> None:
     file = Path(searched.project_dir) / "trial_0002" / "trial.json"
-    assert "The loss was not finite in epoch 1" in file.read_text("utf-8")
+    assert "The loss was not finite in epoch 2" in file.read_text("utf-8")
 
 
 def test_the_time_that_a_search_saved_is_told(searched: keras_tuner.Tuner) -> None:
