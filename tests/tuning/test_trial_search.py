@@ -170,7 +170,7 @@ def test_a_search_over_many_components_beats_the_defaults_on_digits() -> None:
     components = {name.split("/")[1] for name in defaults.values if "mlp/" in name}
     assert len(searched | components) > 6
     tuner = keras_tuner.RandomSearch(
-        hypermodel, objective("val_accuracy"), max_trials=10, seed=1
+        hypermodel, objective("val_accuracy"), max_trials=8, seed=1
     )
     tuner.search(*train, callbacks=[HopelessTrialStopper()], **options)
     best = tuner.oracle.get_best_trials()[0]
