@@ -12,6 +12,10 @@ from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._cuts import layer_names, tensor_after, tensor_before_head
+from keras_deeptools.engine._device_memory import (
+    peak_device_memory,
+    reset_peak_device_memory,
+)
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -41,6 +45,7 @@ from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
+from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
 
 __all__ = [
@@ -79,14 +84,17 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "missing_for_tuner",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
     "own_weights",
     "padded",
+    "peak_device_memory",
     "preserved",
     "producer",
     "reseed",
+    "reset_peak_device_memory",
     "retrain",
     "seeded",
     "step_config",

@@ -1,7 +1,6 @@
 """A hypermodel that searches how a model is trained."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,10 +15,12 @@ from keras_deeptools.engine import (
 )
 from keras_deeptools.initializers import initialize
 from keras_deeptools.tuning._label_smoothing import can_smooth, smoothed
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._one_cycle_horizon import OneCycleOverHorizon
 from keras_deeptools.tuning._ranges import FloatRange, OneOf
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
+from keras_deeptools.tuning._trial_run import fit_trial
 
 OWNER = "DeepHyperModel"
 PARTS = (
@@ -148,29 +149,19 @@ class DeepHyperModel(keras_tuner.HyperModel):
         Returns:
             `keras.callbacks.History`.
         """
-        kwargs["callbacks"] = [
-            *self._callbacks(hp, model),
-            keras.callbacks.TerminateOnNaN(),
-            *(kwargs.get("callbacks") or ()),
-        ]
         x = args[0] if args else kwargs.get("x")
         in_rows = hasattr(x, "shape") or isinstance(x, (dict, list, tuple))
         if "batch_size" in self.parts and in_rows and "batch_size" not in kwargs:
             kwargs["batch_size"] = BATCH_SIZE.ask(hp, "batch_size")
-        history = model.fit(*args, **kwargs)
-        losses = history.history.get("loss", [])
-        if not all(map(math.isfinite, losses)):
-            epoch = kwargs.get("initial_epoch", 0) + len(losses)
-            raise keras_tuner.errors.FailedTrialError(
-                f"{OWNER}: the loss was not finite in epoch {epoch}. Rates or weights "
-                "of this trial are too large."
-            )
-        return history
+        chosen = self._callbacks(hp, model)
+        return fit_trial(model.fit, *args, chosen=chosen, **kwargs)
 
     def _fresh(self, hp: Any) -> keras.Model:
         """The model to train, with weights that no other trial shares."""
         if isinstance(self._source, keras.Model):
             return keras.models.clone_model(self._source)
+        if isinstance(self._source, ModelFamily) and "optimizer" in self.parts:
+            return self._source.without_optimizer()(hp)
         return self._source(hp)
 
     def _compile_arguments(self, hp: Any, model: keras.Model) -> dict[str, Any]:
