@@ -40,8 +40,8 @@ class RunningAverage:
         """Goes on with the variables that train now; of a new one from its value."""
         known = self.averages
         self.averages = {
-            id(variable): known.get(id(variable)) or self._begun(variable)
-            for variable in self.leaf.variables
+            id(v): known[id(v)] if id(v) in known else self._begun(v)
+            for v in self.leaf.variables
         }
         gone = known.keys() - self.averages.keys()
         self.leaf.drop_state([known[key] for key in gone])

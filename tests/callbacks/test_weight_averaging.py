@@ -9,6 +9,7 @@ import torch
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import MaxNormEnforcer, WeightAveraging
+from keras_deeptools.transfer import GradualUnfreezing
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(32, 4)).astype("float32")
@@ -23,8 +24,8 @@ def make_model(optimizer: object = None, **arguments: object) -> keras.Model:
     model = keras.Sequential(
         [
             keras.Input((4,)),
-            keras.layers.Dense(3, "tanh"),
-            keras.layers.Dense(1, kernel_constraint=nonnegative),
+            keras.layers.Dense(3, "tanh", name="hidden"),
+            keras.layers.Dense(1, kernel_constraint=nonnegative, name="top"),
         ]
     )
     model.compile(optimizer or keras.optimizers.SGD(0.3, 0.9), "mse", **arguments)
@@ -272,7 +273,7 @@ class Breaker(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch
 
-    def interrupt(self, *arguments: object) -> None:
+    def interrupt(self, *arguments: object, **options: object) -> None:
         if self.epoch == 1:
             raise KeyboardInterrupt
 
@@ -302,15 +303,27 @@ def test_a_loop_of_ones_own_sees_the_averages_for_a_while() -> None:
 
 
 def test_several_optimizers_are_averaged_together(path: list) -> None:
-    parts = [keras.optimizers.SGD(0.3, 0.9), keras.optimizers.SGD(0.3, 0.9)]
-    model = make_model()
-    split = {id(v): i // 2 for i, v in enumerate(model.trainable_variables)}
-    optimizer = keras.optimizers.MultiOptimizer(
-        parts, lambda variable: parts[split[id(variable)]]
+    rest = {".*hidden.*": keras.optimizers.SGD(0.3, 0.9)}
+    first = keras.optimizers.SGD(0.3, 0.9)
+    model = make_model(
+        keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(first, rest))
     )
-    model.compile(optimizer, "mse")
     fit(model, WeightAveraging(None), validation_data=(X, Y))
     assert_close(copied(model), reference(path, None))
+
+
+def test_layers_that_are_unfrozen_join_with_their_weights_so_far() -> None:
+    def run(*callbacks: object) -> keras.Model:
+        model = make_model()
+        model.layers[0].trainable = False
+        model.compile(keras.optimizers.SGD(0.3, 0.9), "mse")
+        fit(model, *callbacks, GradualUnfreezing([1], num_groups=2))
+        return model
+
+    recorded = Path()
+    run(recorded)
+    model = run(WeightAveraging(None))
+    assert_close(copied(model), reference(recorded.weights, None))
 
 
 # --- In files ------------------------------------------------------------------------
