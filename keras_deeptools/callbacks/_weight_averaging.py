@@ -17,7 +17,13 @@ from keras_deeptools.callbacks._averaging_arguments import (
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import BatchStatistics, Leaf, ResumableArrays, StandIns
+from keras_deeptools.engine import (
+    BatchStatistics,
+    Leaf,
+    ResumableArrays,
+    StandIns,
+    attached_features,
+)
 
 OWNER = "WeightAveraging"
 
@@ -162,8 +168,8 @@ class WeightAveraging(TrainingFeature):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches."""
         self._detach()
-        first = self._first_epoch()
-        self._begins_later = first > 0
+        self._check_alone()
+        self._begins_later = self._first_epoch() > 0
         super().on_train_begin(logs)
         self._begins_later = False
         self._statistics = None
@@ -227,6 +233,17 @@ class WeightAveraging(TrainingFeature):
         if isinstance(self.start, int):
             return self.start
         return math.ceil(self.start * self.params["epochs"])
+
+    def _check_alone(self) -> None:
+        for other in attached_features(self.model):
+            if isinstance(other, WeightAveraging):
+                for name in ("validated", "kept"):
+                    if getattr(self, name) and getattr(other, name):
+                        raise ValueError(
+                            f"{OWNER}: `{name}` can be True for one average in a `fit`."
+                            f" Received: {name}=True twice. Give {name}=False to one "
+                            "of them, and read it with `shown()`."
+                        )
 
     def _warn_of_statistics(self) -> None:
         if BatchStatistics(self.model).layers:

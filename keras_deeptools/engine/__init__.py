@@ -38,7 +38,12 @@ from keras_deeptools.engine._resumable_arrays import ResumableArrays
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import reseed, seeded
-from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._snapshot import (
+    Snapshot,
+    attached_features,
+    is_attached,
+    preserved,
+)
 from keras_deeptools.engine._stand_ins import StandIns, constrained_values
 from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
@@ -72,6 +77,7 @@ __all__ = [
     "StandIns",
     "Trainability",
     "attach",
+    "attached_features",
     "batch_loss",
     "calls_of",
     "chain_of",

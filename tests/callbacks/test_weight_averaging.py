@@ -370,6 +370,22 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     assert_equal(copied(resumed), copied(whole))
 
 
+def test_several_averages_of_one_run_are_read_one_by_one(path: list) -> None:
+    model = make_model()
+    first = WeightAveraging(0.8, warmup=None)
+    second = WeightAveraging(None, validated=False, kept=False)
+    seen = []
+
+    class Read(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            with second.shown():
+                seen.append(copied(model))
+
+    fit(model, first, second, Read(), validation_data=(X, Y))
+    assert_close(seen[-1], reference(path, None))
+    assert_close(copied(model), reference(path, 0.8))
+
+
 # --- Arguments -----------------------------------------------------------------------
 
 
@@ -387,3 +403,8 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
 def test_an_argument_out_of_range_is_named(arguments: dict, rule: str) -> None:
     with pytest.raises(ValueError, match=f"WeightAveraging: {rule}"):
         WeightAveraging(**arguments)
+
+
+def test_two_averages_cannot_both_be_the_result() -> None:
+    with pytest.raises(ValueError, match="WeightAveraging: `validated` can be True"):
+        fit(make_model(), WeightAveraging(0.9), WeightAveraging(None))
