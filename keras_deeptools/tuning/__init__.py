@@ -4,25 +4,37 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools.tuning._cnn_space import cnn_space
+from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._residual_space import residual_space
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
+from keras_deeptools.tuning._trial_records import TrialRecords, trial_records
 
 __all__ = [
     "DeepHyperModel",
     "FloatRange",
+    "HopelessTrialStopper",
     "IntRange",
     "OneOf",
     "SearchSpace",
     "TrialRecord",
+    "TrialRecords",
+    "cnn_space",
     "fit_trial",
+    "mlp_space",
+    "objective",
+    "residual_space",
     "search_space",
     "searched_optimizer",
     "space",
     "space_names",
+    "trial_records",
 ]
 
 
@@ -30,6 +42,7 @@ __all__ = [
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_deep_hypermodel",
     "fit_trial": "_trial_run",
+    "objective": "_objective",
 }
 
 
