@@ -1,10 +1,10 @@
 """The last weights against averages of weights, on digits.
 
-A net of dense layers of 128 with batch normalization (two, or more) learns 1,000 of scikit-learn's
+A net of dense layers of 128 with batch normalization learns 1,000 of scikit-learn's
 digits (8 x 8), a tenth of them with a wrong label, with SGD (momentum .9) for 40 epochs
-of batches of 32, at a constant rate and with 1cycle; 797 rows are held out. Averaging
-does not change training, so the averages of a row come from the same run as its last
-weights; a seed fixes weights, wrong labels and the order of batches.
+of batches of 32, at a constant rate of .1 and with 1cycle up to it; 797 rows are held
+out. Averaging does not change training, so the averages of a row come from the same run
+as its last weights; a seed fixes weights, wrong labels and the order of batches.
 
 Each average is judged with three kinds of statistics in its BatchNormalization layers:
 those of training, as they are; their own average, with the same decay; and those that
@@ -43,6 +43,7 @@ def digits(seed: int) -> tuple:
 
 
 def net(depth: int) -> keras.Model:
+    """A compiled net of so many hidden layers."""
     hidden = []
     for _ in range(depth):
         hidden += [layers.Dense(128, use_bias=False), layers.BatchNormalization()]
@@ -69,6 +70,7 @@ class Judge(keras.callbacks.Callback):
         self.statistics: dict = {}
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Averages the statistics as the weights are averaged."""
         now = [keras.ops.convert_to_numpy(v) for v in norms(self.model)]
         for name, averaging in self.averages.items():
             count = averaging.num_averaged
@@ -82,6 +84,7 @@ class Judge(keras.callbacks.Callback):
             ]
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        """Judges the last weights, and each average with each kind of statistics."""
         model = self.model
         own = [np.array(keras.ops.convert_to_numpy(v)) for v in norms(model)]
         self.found["last weights", "of training"] = self.judge()
@@ -95,15 +98,18 @@ class Judge(keras.callbacks.Callback):
             self.assign(own)
 
     def assign(self, values: list) -> None:
+        """Sets the statistics."""
         for variable, value in zip(norms(self.model), values, strict=True):
             variable.assign(value)
 
     def judge(self) -> tuple[float, float]:
+        """Accuracy in percent and log loss on the held-out rows."""
         logs = self.model.evaluate(*self.data, batch_size=797, verbose=0)
         return 100 * logs[1], logs[0]
 
 
 def run(seed: int, one_cycle: bool, epochs: int, depth: int) -> dict:
+    """Trains once, and returns what was found for each row of the table."""
     x, y, *held_out = digits(seed)
     keras.utils.set_random_seed(seed)
     averages = {
@@ -125,12 +131,15 @@ def run(seed: int, one_cycle: bool, epochs: int, depth: int) -> dict:
 
 
 def main() -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--depth", type=int, default=2)
     arguments = parser.parse_args()
-    print("| rate | weights | statistics | error, % | log loss |\n|---|---|---|---|---|")
+    print(
+        "| rate | weights | statistics | error, % | log loss |\n|---|---|---|---|---|"
+    )
     for one_cycle in (False, True):
         runs = [
             run(seed, one_cycle, arguments.epochs, arguments.depth)

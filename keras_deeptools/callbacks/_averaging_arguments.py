@@ -1,9 +1,13 @@
 """Checks of the arguments of `WeightAveraging`."""
 
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
+import keras
+
 from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.engine import BatchStatistics, attached_features
 
 
 def checked_decay(owner: str, value: Any) -> float | None:
@@ -36,3 +40,28 @@ def checked_warmup(owner: str, value: Any) -> float | None:
     if value is None:
         return None
     return checked_float(owner, "warmup", value, at_least=0)
+
+
+def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
+    """Raises if two averages would take the place of the same weights."""
+    for other in attached_features(model):
+        if not isinstance(other, type(averaging)):
+            continue
+        for name in ("validated", "kept"):
+            if getattr(averaging, name) and getattr(other, name):
+                raise ValueError(
+                    f"{owner}: `{name}` can be True for one average in a `fit`. "
+                    f"Received: {name}=True twice. Give {name}=False to one of them, "
+                    "and read it with `shown()`."
+                )
+
+
+def warn_of_statistics(owner: str, model: keras.Model) -> None:
+    """Warns where batch normalization would have statistics of other weights."""
+    if BatchStatistics(model).layers:
+        warnings.warn(
+            f"{owner}: the mean of weights needs statistics of its own in "
+            "BatchNormalization layers. Received: batch_norm_data=None. Give inputs, "
+            "or call `update_batch_norm(model, x)` after `fit`.",
+            stacklevel=4,
+        )

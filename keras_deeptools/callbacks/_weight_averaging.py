@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,20 +9,17 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_count
+from keras_deeptools.callbacks._averages_in_files import State, put_back, written
 from keras_deeptools.callbacks._averaging_arguments import (
+    check_alone,
     checked_decay,
     checked_start,
     checked_warmup,
+    warn_of_statistics,
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import (
-    BatchStatistics,
-    Leaf,
-    ResumableArrays,
-    StandIns,
-    attached_features,
-)
+from keras_deeptools.engine import BatchStatistics, Leaf, ResumableArrays, StandIns
 
 OWNER = "WeightAveraging"
 
@@ -43,16 +39,14 @@ class WeightAveraging(TrainingFeature):
 
     From the beginning of validation to the end of an epoch the model shows the
     averages: `val_loss` is theirs, and so are the weights that `ModelCheckpoint` saves
-    and `EarlyStopping` restores. Where there is no validation, only callbacks that come
-    after this one in the list see them. The next epoch goes on with the model's own
-    weights. After `fit` the model holds the averages, after an error or Ctrl-C its own
-    weights. `BackupAndRestore` resumes both, bit for bit.
+    and `EarlyStopping` restores. Without validation, only callbacks after this one in
+    the list see them. The next epoch goes on with the model's own weights. After `fit`
+    the model holds the averages, after an error or Ctrl-C its own weights.
+    `BackupAndRestore` resumes both, bit for bit; any other `fit` averages anew.
 
-    The statistics of BatchNormalization belong to weights, and those of training belong
-    to other ones than the average. Give `batch_norm_data` to have them computed for it
-    (see `update_batch_norm`), whenever the average is shown: SWA needs that.
-
-    Every `fit` averages anew.
+    Statistics of BatchNormalization belong to the weights that trained, not to their
+    average. `batch_norm_data` has them computed for it whenever it is shown (see
+    `update_batch_norm`), which SWA may need.
 
     Args:
         decay: Float in [0, 1) or None. What an average keeps at each update; 0.99 looks
@@ -118,7 +112,7 @@ class WeightAveraging(TrainingFeature):
     def _reset(self) -> None:
         """What belongs to a running `fit`, before it runs."""
         self._note = ResumableArrays(OWNER, self._written, self._restore)
-        self._resumed: tuple[dict[str, Any], list[np.ndarray]] | None = None
+        self._resumed: State | None = None
         self._stand_ins = StandIns(None)
         self._statistics: BatchStatistics | None = None
         self._begins_later = False
@@ -168,14 +162,14 @@ class WeightAveraging(TrainingFeature):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches."""
         self._detach()
-        self._check_alone()
+        check_alone(OWNER, self, self.model)
         self._begins_later = self._first_epoch() > 0
         super().on_train_begin(logs)
         self._begins_later = False
         self._statistics = None
         self._guard.enter_context(self._stand_ins.guarded())
         if self.decay is None and self.batch_norm_data is None:
-            self._warn_of_statistics()
+            warn_of_statistics(OWNER, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Goes on with the model's own weights."""
@@ -234,38 +228,11 @@ class WeightAveraging(TrainingFeature):
             return self.start
         return math.ceil(self.start * self.params["epochs"])
 
-    def _check_alone(self) -> None:
-        for other in attached_features(self.model):
-            if isinstance(other, WeightAveraging):
-                for name in ("validated", "kept"):
-                    if getattr(self, name) and getattr(other, name):
-                        raise ValueError(
-                            f"{OWNER}: `{name}` can be True for one average in a `fit`."
-                            f" Received: {name}=True twice. Give {name}=False to one "
-                            "of them, and read it with `shown()`."
-                        )
-
-    def _warn_of_statistics(self) -> None:
-        if BatchStatistics(self.model).layers:
-            warnings.warn(
-                f"{OWNER}: the mean of weights needs statistics of its own in "
-                "BatchNormalization layers. Received: batch_norm_data=None. Give "
-                "inputs, or call `update_batch_norm(model, x)` after `fit`.",
-                stacklevel=3,
-            )
-
     # In files
 
-    def _written(self) -> tuple[dict[str, Any], list[np.ndarray]] | None:
-        if not self._live:
-            return None
-        places = {id(v): i for i, v in enumerate(self.model.variables)}
-        own = self._stand_ins.own
-        seen = [int(leaf.read(state.num_seen)) for leaf, state in self._live]
-        arrays = [array for _, state in self._live for array in state.arrays()]
-        arrays += [keras.ops.convert_to_numpy(value) for _, value in own]
-        found = {"seen": seen, "own": [places[id(variable)] for variable, _ in own]}
-        return found, [np.array(array, "float32") for array in arrays]
+    def _written(self) -> State | None:
+        states = [state for _, state in self._live]
+        return written(self.model, states, self._stand_ins.own) if states else None
 
     def _restore(self, found: dict[str, Any], arrays: list[np.ndarray]) -> None:
         # What was loaded takes the place of what would come back.
@@ -276,15 +243,8 @@ class WeightAveraging(TrainingFeature):
         """Takes in what a file held, once all of it has been loaded."""
         if self._resumed is None:
             return
-        found, arrays = self._resumed
+        put_back(self.model, [state for _, state in self._live], *self._resumed)
         self._resumed = None
-        rest = iter(arrays)
-        for (_, state), seen in zip(self._live, found["seen"], strict=True):
-            state.restore(seen, rest)
-        variables = self.model.variables
-        leaf = self._live[0][0]
-        for place, array in zip(found["own"], rest, strict=True):
-            leaf.assign(variables[place], array)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""

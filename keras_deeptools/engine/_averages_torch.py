@@ -15,7 +15,9 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
         rate: Scalar in [0, 1].
     """
     held = [average.value for average in averages]
-    wide = [value if value.dtype == torch.float32 else value.float() for value in values]
+    wide = [
+        value if value.dtype == torch.float32 else value.float() for value in values
+    ]
     if isinstance(rate, float):
         torch._foreach_lerp_(held, wide, rate)
         return

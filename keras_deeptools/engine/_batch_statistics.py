@@ -120,9 +120,7 @@ def pooled(means: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _by_batch(call: Any) -> Any:
-    def normalize(
-        inputs: Any, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def normalize(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return call(inputs, training=True, mask=mask)
 
     return normalize

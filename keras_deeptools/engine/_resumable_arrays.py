@@ -1,4 +1,4 @@
-"""Arrays of a callback that are kept in the files that hold an optimizer's variables."""
+"""Arrays of a callback, kept in the files that hold an optimizer's variables."""
 
 from collections.abc import Callable
 from typing import Any
