@@ -114,8 +114,9 @@ def _range_tested(run: Run) -> None:
         factor = run.hp.get("learning_rate_factor") if is_tested else None
     if factor is None:
         return
-    data = training_rows(run.given)
-    rate = run.rates.rate(run.model, data, run.given.get("batch_size"))
+    data, shuffle = training_rows(run.given), run.given.get("shuffle", True)
+    batch_size = run.given.get("batch_size")
+    rate = run.rates.rate(run.model, data, batch_size, bool(shuffle))
     if rate is not None:
         run.model.optimizer.learning_rate = factor * rate
 

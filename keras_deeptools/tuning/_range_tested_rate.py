@@ -23,7 +23,11 @@ class RangeTestedRates:
         self.found: dict[tuple, RangeTest] = {}
 
     def rate(
-        self, model: keras.Model, data: dict[str, Any], batch_size: int | None
+        self,
+        model: keras.Model,
+        data: dict[str, Any],
+        batch_size: int | None,
+        shuffle: bool = True,
     ) -> float | None:
         """The rate for a model that has not been trained, which it leaves as it is.
 
@@ -31,6 +35,7 @@ class RangeTestedRates:
             model: `keras.Model`, compiled.
             data: Dict of `x`, `y` and `sample_weight` to train on.
             batch_size: Int or None.
+            shuffle: Bool, as in the training to come, which then draws the same.
 
         Returns:
             Float; None where the loss never clearly fell.
@@ -38,7 +43,7 @@ class RangeTestedRates:
         key = (structure(model), type(model.optimizer).__name__, batch_size)
         if key not in self.found:
             self.found[key] = find_learning_rate(
-                model, **data, batch_size=batch_size, verbose=0
+                model, **data, batch_size=batch_size, shuffle=shuffle, verbose=0
             )
         suggestion = self.found[key].suggestion
         return None if math.isnan(suggestion) else suggestion

@@ -350,8 +350,7 @@ class Killed(keras.callbacks.Callback):
             raise RuntimeError("killed")
 
 
-@pytest.mark.parametrize("validated", [True, False])
-@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(("validated", "last"), [(True, True), (False, False)])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
     validated: bool, last: bool
 ) -> None:
