@@ -1,5 +1,6 @@
 """Checks of the arguments of `WeightAveraging`."""
 
+import math
 import warnings
 from numbers import Integral, Real
 from typing import Any
@@ -40,6 +41,11 @@ def checked_warmup(owner: str, value: Any) -> float | None:
     if value is None:
         return None
     return checked_float(owner, "warmup", value, at_least=0)
+
+
+def first_epoch(start: int | float, epochs: int) -> int:
+    """The epoch from which on updates count, of so many."""
+    return start if isinstance(start, int) else math.ceil(start * epochs)
 
 
 def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:

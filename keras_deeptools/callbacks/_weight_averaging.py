@@ -1,7 +1,6 @@
 """Averages of the weights along training, exponential or uniform."""
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +14,13 @@ from keras_deeptools.callbacks._averaging_arguments import (
     checked_decay,
     checked_start,
     checked_warmup,
+    first_epoch,
     warn_of_statistics,
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import BatchStatistics, Leaf, ResumableArrays, StandIns
+from keras_deeptools.engine import BatchStatistics, Leaf, StandIns
+from keras_deeptools.engine._resumable_arrays import ResumableArrays
 
 OWNER = "WeightAveraging"
 
@@ -33,9 +34,9 @@ class WeightAveraging(TrainingFeature):
     inside the compiled step, after all projections and constraints, in float32, once
     per update also under gradient accumulation. Training itself is not changed.
 
-    With a `decay` it is an exponential moving average: a good habit for any training.
-    With `decay=None` it is the mean of all weights from `start` on: stochastic weight
-    averaging (SWA), with a rate that stays high in that part of training.
+    With a `decay` it is an exponential moving average, with None the mean of all
+    weights from `start` on: stochastic weight averaging (SWA), for a rate that stays
+    high until the end.
 
     From the beginning of validation to the end of an epoch the model shows the
     averages: `val_loss` is theirs, and so are the weights that `ModelCheckpoint` saves
@@ -49,15 +50,15 @@ class WeightAveraging(TrainingFeature):
     `update_batch_norm`), which SWA may need.
 
     Args:
-        decay: Float in [0, 1) or None. What an average keeps at each update; 0.99 looks
-            back about 100 updates, 0.999 about 1000. None: the mean of all.
+        decay: Float in [0, 1) or None. What an average keeps at each update; 0.999
+            looks back about 1000 updates. None: the mean of all.
         start: Int >= 0, or float in [0, 1). The epoch, or the part of all epochs, at
             which averaging begins; about 0.75 for SWA.
-        every: Int >= 1. Takes in the weights after every so many updates. The number
-            of updates in an epoch gives SWA as in the paper, at the end of each epoch.
+        every: Int >= 1. Takes in the weights after every so many updates; as many as
+            an epoch has give SWA as in the paper.
         warmup: Float >= 0 or None. The n-th average keeps `(n - 1) / (n + warmup)`
-            while that is less than `decay`, so that it looks back over a part of the
-            training so far, and forgets its beginning. None: `decay` from the start.
+            while that is less than `decay`: it looks back over a part of the training
+            so far, and forgets its beginning. None: `decay` from the start.
         validated: Bool. Whether validation and the end of an epoch see the averages.
         kept: Bool. Whether the model holds the averages after `fit`.
         batch_norm_data: Data as `predict` takes them, or None: inputs (a few thousand
@@ -115,7 +116,7 @@ class WeightAveraging(TrainingFeature):
         self._resumed: State | None = None
         self._stand_ins = StandIns(None)
         self._statistics: BatchStatistics | None = None
-        self._begins_later = False
+        self._first = 0
         self._guard = contextlib.ExitStack()
 
     @property
@@ -132,7 +133,7 @@ class WeightAveraging(TrainingFeature):
         if not self._live:
             self._stand_ins = StandIns(leaf.model)
             self._num_averaged = 0
-        return RunningAverage.of(leaf, is_on=not self._begins_later)
+        return RunningAverage.of(leaf, is_on=self._first == 0)
 
     def adapt(self, state: RunningAverage, leaf: Leaf) -> RunningAverage:
         """Goes on; the average of what is newly trained is its value so far."""
@@ -163,9 +164,8 @@ class WeightAveraging(TrainingFeature):
         """Attaches."""
         self._detach()
         check_alone(OWNER, self, self.model)
-        self._begins_later = self._first_epoch() > 0
+        self._first = first_epoch(self.start, self.params["epochs"])
         super().on_train_begin(logs)
-        self._begins_later = False
         self._statistics = None
         self._guard.enter_context(self._stand_ins.guarded())
         if self.decay is None and self.batch_norm_data is None:
@@ -175,7 +175,7 @@ class WeightAveraging(TrainingFeature):
         """Goes on with the model's own weights."""
         self._stand_ins.hide()
         self._resume()
-        if epoch >= self._first_epoch():
+        if epoch >= self._first:
             for _, state in self._live:
                 state.begin()
 
@@ -196,6 +196,7 @@ class WeightAveraging(TrainingFeature):
             self._stand_ins.keep()
         self._note.release()
         super().on_train_end(logs)
+        self._first = 0
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -221,14 +222,6 @@ class WeightAveraging(TrainingFeature):
             model = self._live[0][0].model
             self._statistics = self._statistics or BatchStatistics(model)
             self._stand_ins.show(self._statistics(self.batch_norm_data, owner=OWNER))
-
-    def _first_epoch(self) -> int:
-        """The epoch from which on updates count."""
-        if isinstance(self.start, int):
-            return self.start
-        return math.ceil(self.start * self.params["epochs"])
-
-    # In files
 
     def _written(self) -> State | None:
         states = [state for _, state in self._live]

@@ -38,7 +38,6 @@ from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
-from keras_deeptools.engine._resumable_arrays import ResumableArrays
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import reseed, seeded
@@ -74,7 +73,6 @@ __all__ = [
     "PooledOutputs",
     "RateMultipliers",
     "Recorder",
-    "ResumableArrays",
     "Retraining",
     "RowBatches",
     "Snapshot",
