@@ -27,13 +27,10 @@ def checked_start(owner: str, value: Any) -> int | float:
     rule = "an epoch, an int >= 0, or a part of all epochs, a float in [0, 1)"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(message(owner, "start", rule, value))
-    if isinstance(value, Integral):
-        if value < 0:
-            raise ValueError(message(owner, "start", rule, value))
-        return int(value)
-    if not 0 <= value < 1:
+    number = int(value) if isinstance(value, Integral) else float(value)
+    if not 0 <= number or (isinstance(number, float) and number >= 1):
         raise ValueError(message(owner, "start", rule, value))
-    return float(value)
+    return number
 
 
 def checked_warmup(owner: str, value: Any) -> float | None:

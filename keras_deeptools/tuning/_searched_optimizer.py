@@ -111,10 +111,10 @@ def _asked(
     range_test: bool,
 ) -> dict[str, Any]:
     """What of one optimizer is searched."""
-    rate = RATES[name] if learning_rate is None else learning_rate
-    if isinstance(rate, FloatRange):
-        rate = _rate(hp, prefix, rate, range_test)
-    options: dict[str, Any] = {"learning_rate": rate}
+    rates = RATES[name] if learning_rate is None else learning_rate
+    options: dict[str, Any] = {"learning_rate": rates}
+    if isinstance(rates, FloatRange):
+        options["learning_rate"] = _rate(hp, prefix, rates, range_test)
     if name in DECAYING:
         options["weight_decay"] = DECAY.ask(hp, f"{prefix}/weight_decay")
     return options
