@@ -10,6 +10,8 @@ from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
 from keras_deeptools.tuning._residual_space import residual_space
 from keras_deeptools.tuning._search_space import SearchSpace
+from keras_deeptools.tuning._searched_activation import searched_activation
+from keras_deeptools.tuning._searched_block import searched_block
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
@@ -31,6 +33,8 @@ __all__ = [
     "objective",
     "residual_space",
     "search_space",
+    "searched_activation",
+    "searched_block",
     "searched_optimizer",
     "space",
     "space_names",

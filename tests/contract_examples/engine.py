@@ -19,6 +19,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
 # Handles on something live, for which a copy, a pickle or a config has no meaning.
 HANDLES = {
     "keras_deeptools.engine.Attachment",
+    "keras_deeptools.engine.BatchStatistics",
     "keras_deeptools.engine.Batches",
     "keras_deeptools.engine.Call",
     "keras_deeptools.engine.Capture",
@@ -36,4 +37,5 @@ HANDLES = {
     "keras_deeptools.engine.Retraining",
     "keras_deeptools.engine.RowBatches",
     "keras_deeptools.engine.Snapshot",
+    "keras_deeptools.engine.StandIns",
 }
