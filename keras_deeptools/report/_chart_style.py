@@ -37,6 +37,7 @@ def style() -> dict[str, Any]:
         **dict.fromkeys(muted, MUTED),
         **dict.fromkeys(nones, "none"),
         "savefig.edgecolor": "none",
+        "axes.formatter.limits": (-3, 5),
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.prop_cycle": cycler(color=SERIES),

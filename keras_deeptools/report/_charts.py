@@ -7,8 +7,17 @@ from typing import Any
 
 from keras_deeptools._axes import new_panels
 from keras_deeptools.report._chart_style import SIZE, style
-from keras_deeptools.report._markup import Markup, escaped
+from keras_deeptools.report._markup import Markup
 from keras_deeptools.report._svg import svg
+
+MOST_INSIDE = 4
+"""Entries of a legend from which on it stands below its chart."""
+
+LONGEST_HALF = 24
+"""Letters of an entry from which on two do not fit side by side."""
+
+LINE = 0.19
+"""Inches of a line of a legend."""
 
 
 @contextmanager
@@ -50,21 +59,35 @@ def drawn_by(owner: str, plot: Callable[..., Any]) -> Iterable[Any]:
     if "ax" in inspect.signature(plot).parameters:
         ax = new_chart(owner)
         plot(ax=ax)
+        legend_below(ax)
         return [ax.figure]
     found = plot()
     figure = getattr(found, "figure", found)
     return _panels(figure)
 
 
+def legend_below(ax: Any) -> None:
+    """Puts a legend that would cover the chart below it, and makes room."""
+    handles, labels = ax.get_legend_handles_labels()
+    if ax.get_legend() is None or len(labels) < MOST_INSIDE:
+        return
+    columns = 2 if max(map(len, labels)) < LONGEST_HALF else 1
+    rows = -(-len(labels) // columns)
+    ax.figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    ax.get_legend().remove()
+    width, height = ax.figure.get_size_inches()
+    ax.figure.set_size_inches(width, height + LINE * rows)
+
+
 def figure_elements(
     figures: Iterable[Any], key: str, title: str, description: str
 ) -> list[Markup]:
-    """`<figure>` elements with their titles.
+    """`<figure>` elements.
 
     Args:
         figures: Each a `matplotlib.figure.Figure`, drawn on until the next is taken.
         key: Str, another one for each call on a page.
-        title: Str.
+        title: Str, what they are called where a chart has no heading.
         description: Str, what they show, for those who do not see them.
     """
     elements = []
@@ -75,8 +98,7 @@ def figure_elements(
         picture = svg(figure, f"{key}-{index}", name, description)
         wide = figure.get_size_inches()[0] > 1.5 * SIZE[0]
         attribute = ' class="wide" tabindex="0"' if wide else ""
-        caption = "" if headings else f"<figcaption>{escaped(title)}</figcaption>"
-        elements.append(Markup(f"<figure{attribute}>{picture}{caption}</figure>"))
+        elements.append(Markup(f"<figure{attribute}>{picture}</figure>"))
     return elements
 
 

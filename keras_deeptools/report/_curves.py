@@ -68,6 +68,7 @@ def hyperparameter_charts(owner: str, curves: dict[str, Curve]) -> Iterator[Any]
         _line(ax, positions, values, "-", "C0", None)
         ax.set_title(name)
         ax.set_xlabel(unit)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         yield ax.figure
 
 

@@ -1,5 +1,6 @@
 """Charts of what a gradient monitor has recorded."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,7 @@ def gradient_charts(owner: str, monitor: Any) -> Iterator[Any]:
         heat.grid(False)
         flow.set_title("Gradient flow")
         flow.set_xlabel("L2 norm of the gradient")
+        flow.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         for ax in (heat, flow):
             _shorten(ax)
             yield ax.figure
@@ -70,11 +72,14 @@ def _ratios(ax: Any, ratios: np.ndarray, names: list[str]) -> None:
 
 
 def _shorten(ax: Any) -> None:
-    """Names that leave room for the chart; the ends tell variables apart."""
-    ticks = ax.get_yticks()
+    """Names that leave room for the chart: without what they begin with in common."""
     labels = [label.get_text() for label in ax.get_yticklabels()]
+    shared = os.path.commonprefix(labels)
+    begin = shared.rfind("/") + 1
     short = [
-        text if len(text) <= LONGEST_NAME else f"…{text[1 - LONGEST_NAME :]}"
+        text[begin:]
+        if len(text) - begin <= LONGEST_NAME
+        else f"…{text[-LONGEST_NAME:]}"
         for text in labels
     ]
-    ax.set_yticks(ticks, short, fontsize=8)
+    ax.set_yticks(ax.get_yticks(), short, fontsize=8)

@@ -79,15 +79,17 @@ def grid(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     )
 
 
-def listing(text: str, label: str) -> Markup:
+def listing(text: str, label: str, wraps: bool = False) -> Markup:
     """Text with its lines and columns, as a program or a table of text has them.
 
     Args:
         text: Str.
         label: Str, what it is, for those who cannot see where it stands.
+        wraps: Bool, whether long lines are broken.
     """
+    kind = ' class="wraps"' if wraps else ""
     return Markup(
-        f'<pre role="region" tabindex="0" aria-label="{escaped(label)}">'
+        f'<pre{kind} role="region" tabindex="0" aria-label="{escaped(label)}">'
         f"{escaped(text)}</pre>"
     )
 

@@ -54,12 +54,15 @@ def rendered(
     if not shows_itself(part):
         raise TypeError(message(owner, "parts", RULE, part))
     text = _text_of(part)
-    pieces = [_pictures(owner, key, title, part), _activity(part)]
+    pieces = [_pictures(owner, key, title, part)]
+    if not text:
+        pieces.append(_activity(part))
     if with_findings:
         pieces.append(findings_element(findings_of(part)))
     pieces += [paragraph(note) for note in getattr(part, "notes", ())]
     if text:
-        shown = listing(text, f"{title} as text")
+        columns = callable(getattr(part, "table", getattr(part, "summary", None)))
+        shown = listing(text, f"{title} as text", wraps=not columns)
         pieces.append(folded("The numbers", shown) if pieces[0] else shown)
     return joined(pieces)
 

@@ -55,9 +55,9 @@ def _literal(text: str) -> str:
 
 
 def _prepare(figure: Any) -> None:
-    """Draws large meshes as pixels, and powers of ten without a typesetter."""
+    """Meshes as pixels, few ticks, and powers of ten without a typesetter."""
     from matplotlib.collections import QuadMesh
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import AutoLocator, FuncFormatter, NullFormatter
 
     for mesh in figure.findobj(QuadMesh):
         mesh.set_rasterized(True)
@@ -69,6 +69,8 @@ def _prepare(figure: Any) -> None:
                 axis.set_major_formatter(FuncFormatter(_power))
                 minor = FuncFormatter(_between) if narrow else NullFormatter()
                 axis.set_minor_formatter(minor)
+            elif type(axis.get_major_locator()) is AutoLocator:
+                axis.get_major_locator().set_params(nbins=7)
 
 
 def _power(value: float, position: int | None = None) -> str:

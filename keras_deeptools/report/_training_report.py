@@ -188,7 +188,8 @@ def _add_curves(page: Page, history: Any, run: Run, schedulers: list[Any]) -> No
         pieces.append(listing(str(table()), "The run as a table"))
     page.add("Learning curves", *pieces)
     if others:
-        page.add("Rates and momentum", charts(others))
+        norm = ", gradient norm" if "gradient_norm" in curves else ""
+        page.add(f"Rates, momentum{norm}", charts(others))
 
 
 def _setup(
