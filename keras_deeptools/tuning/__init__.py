@@ -5,9 +5,13 @@ does: `pip install "keras-deeptools[tuner]"`.
 """
 
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._importance import HyperparameterImportance
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._search_report import search_report
+from keras_deeptools.tuning._search_result import SearchReport
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
+from keras_deeptools.tuning._searched_trial import SearchedTrial
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
@@ -17,13 +21,17 @@ __all__ = [
     "DeepHyperModel",
     "FloatRange",
     "HopelessTrialStopper",
+    "HyperparameterImportance",
     "IntRange",
     "OneOf",
+    "SearchReport",
     "SearchSpace",
+    "SearchedTrial",
     "TrialRecord",
     "TrialRecords",
     "fit_trial",
     "objective",
+    "search_report",
     "search_space",
     "searched_optimizer",
     "space",
