@@ -9,6 +9,10 @@ from typing import Any
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 
 
+MOST_WRAPPED = 6
+"""Columns of a table up to which its cells wrap rather than widen it."""
+
+
 class Markup(str):
     """Text that is HTML already."""
 
@@ -72,8 +76,9 @@ def grid(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         for row in rows
     ]
     body = "\n".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    kind = "scroll wide" if len(titles) > MOST_WRAPPED else "scroll"
     return Markup(
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escaped(caption)}'
+        f'<div class="{kind}" role="region" tabindex="0" aria-label="{escaped(caption)}'
         f'"><table><thead><tr>{"".join(head)}</tr></thead>\n<tbody>{body}</tbody>'
         "</table></div>"
     )

@@ -63,7 +63,7 @@ def rendered(
     if text:
         columns = callable(getattr(part, "table", getattr(part, "summary", None)))
         shown = listing(text, f"{title} as text", wraps=not columns)
-        pieces.append(folded("The numbers", shown) if pieces[0] else shown)
+        pieces.append(folded("The numbers", shown) if any(pieces) else shown)
     return joined(pieces)
 
 

@@ -58,16 +58,9 @@ def parallel_coordinates(ax: Any, report: Any) -> None:
     for place, name in enumerate(names):
         column = [trial.values.get(name) for trial in configurations]
         heights[name], ticks = _scale(column, name in report.logarithmic)
-        for height, text in ticks.items():
-            ax.annotate(
-                text,
-                (place, height),
-                (3, 0),
-                textcoords="offset points",
-                fontsize=8,
-                va="center",
-            )
-    scores = _score_heights(report, configurations)
+        _label(ax, place, ticks)
+    scores, ticks = _score_heights(report, configurations)
+    _label(ax, len(names), ticks)
     places = np.arange(len(names) + 1)
     for index in sorted(
         range(len(configurations)), key=lambda i: configurations[i] in best
@@ -91,6 +84,7 @@ def parallel_coordinates(ax: Any, report: Any) -> None:
     ax.set_ylim(2 * NOT_USED, 1.08)
     ax.set_xlim(-0.1, len(names) + 0.35)
     ax.grid(False)
+    ax.spines[:].set_visible(False)
     _legend(ax, report, len(best))
 
 
@@ -178,15 +172,34 @@ def _scale(column: list[Any], logarithmic: bool) -> tuple[np.ndarray, dict[float
     return np.array(heights), {height: shown(value) for value, height in known.items()}
 
 
-def _score_heights(report: Any, configurations: list[Any]) -> np.ndarray:
+def _score_heights(
+    report: Any, configurations: list[Any]
+) -> tuple[np.ndarray, dict[float, str]]:
     """The best at the top; what failed, and what is beyond the scale, at the bottom."""
-    scores = np.array(
-        [trial.score if trial.has_score else np.nan for trial in configurations]
-    )
-    low, high = _limits(scores[np.isfinite(scores)], report.maximize)
+    scores = [trial.score if trial.has_score else np.nan for trial in configurations]
+    column = np.array(scores)
+    low, high = _limits(column[np.isfinite(column)], report.maximize)
     span = (high - low) or 1.0
-    heights = (scores - low) / span if report.maximize else (high - scores) / span
-    return np.clip(np.where(np.isnan(heights), 0, heights), 0, 1)
+    heights = (column - low) / span if report.maximize else (high - column) / span
+    ends = (low, high) if report.maximize else (high, low)
+    ticks = {0.0: shown(float(ends[0])), 1.0: shown(float(ends[1]))}
+    return np.clip(np.where(np.isnan(heights), 0, heights), 0, 1), ticks
+
+
+def _label(ax: Any, place: int, ticks: dict[float, str]) -> None:
+    """Values beside an axis, readable on the lines."""
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    for height, text in ticks.items():
+        ax.annotate(
+            text,
+            (place, height),
+            (4, 0),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+            bbox=paper,
+            zorder=4,
+        )
 
 
 def _limits(scores: np.ndarray, maximize: bool) -> tuple[float, float]:

@@ -41,13 +41,17 @@ def read_trials(tuner: Any) -> tuple[SearchedTrial, ...]:
         records.setdefault(record.trial_id, []).append(record)
     order = [one for one in oracle.start_order if one in trials]
     order += sorted(set(trials) - set(order))
+    # Where results are no histories, the step is 0 in all trials.
+    has_epochs = bool(records) or any(trial.best_step for trial in trials.values())
     return tuple(
-        _read(trials[one], number, records.get(one, []))
+        _read(trials[one], number, records.get(one, []), has_epochs)
         for number, one in enumerate(order, 1)
     )
 
 
-def _read(trial: Any, number: int, records: list[TrialRecord]) -> SearchedTrial:
+def _read(
+    trial: Any, number: int, records: list[TrialRecord], has_epochs: bool
+) -> SearchedTrial:
     values = trial.hyperparameters.values
     known = {one.name for one in trial.hyperparameters.space}
     score = math.nan if trial.score is None else float(trial.score)
@@ -56,6 +60,8 @@ def _read(trial: Any, number: int, records: list[TrialRecord]) -> SearchedTrial:
         status = "stopped"
     trained = [one.initial_epoch + one.epochs for one in records]
     found = next((one for one in records if one.finding), None)
+    before = int(values.get("tuner/initial_epoch", 0))
+    has_best = has_epochs and math.isfinite(score) and trial.best_step is not None
     bracket, rung = values.get("tuner/bracket"), values.get("tuner/round")
     return SearchedTrial(
         trial_id=str(trial.trial_id),
@@ -63,7 +69,8 @@ def _read(trial: Any, number: int, records: list[TrialRecord]) -> SearchedTrial:
         status=status,
         values={name: value for name, value in values.items() if name in known},
         score=score,
-        best_epoch=None if math.isnan(score) else int(trial.best_step) + 1,
+        # KerasTuner counts from where the round began.
+        best_epoch=before + int(trial.best_step) + 1 if has_best else None,
         epochs=max(trained, default=values.get("tuner/epochs")),
         seconds=sum(one.seconds for one in records) if records else None,
         started=min((one.started for one in records), default=None),

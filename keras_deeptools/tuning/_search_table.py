@@ -44,11 +44,15 @@ def rows_of(
         objective: [_number(trial.score) for trial in trials],
         "best epoch": [_count(trial.best_epoch) for trial in trials],
         "epochs": [_count(trial.epochs) for trial in trials],
-        "rung": ["{}.{}".format(*trial.rung) if trial.rung else "" for trial in trials],
+        "bracket.round": [
+            "{}.{}".format(*trial.rung) if trial.rung else "" for trial in trials
+        ],
         "from": [trial.parent or "" for trial in trials],
         "seconds": [_seconds(trial.seconds) for trial in trials],
-        "memory": [_bytes(trial.peak_memory) for trial in trials],
-        "device memory": [_bytes(trial.peak_device_memory) for trial in trials],
+        "memory (MiB)": [_mebibytes(trial.peak_memory) for trial in trials],
+        "device memory (MiB)": [
+            _mebibytes(trial.peak_device_memory) for trial in trials
+        ],
         "finding": [trial.finding for trial in trials],
     }
     optional = [name for name in columns if name not in ("trial", "status", objective)]
@@ -92,5 +96,5 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _bytes(value: int | None) -> str:
-    return "" if value is None else f"{value / 2**20:.0f} MiB"
+def _mebibytes(value: int | None) -> str:
+    return "" if value is None else f"{value / 2**20:.0f}"
