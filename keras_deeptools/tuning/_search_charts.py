@@ -78,9 +78,8 @@ def parallel_coordinates(ax: Any, report: Any) -> None:
     ax.set_xticks(
         places, [_broken(name) for name in [*names, report.objective]], fontsize=8
     )
-    ax.set_yticks(
-        [NOT_USED] if any(NOT_USED in h for h in heights.values()) else [], ["not used"]
-    )
+    unused = any(NOT_USED in column for column in heights.values())
+    ax.set_yticks(*([NOT_USED], ["not used"]) if unused else [[]])
     ax.set_ylim(2 * NOT_USED, 1.08)
     ax.set_xlim(-0.1, len(names) + 0.35)
     ax.grid(False)
@@ -149,7 +148,8 @@ def _progress(ax: Any, report: Any, points: list[tuple[float, float]]) -> None:
     ax.plot(places, scores, "o", color="0.5", alpha=0.7, markersize=4, label="trial")
     ax.step(places, best, where="post", color="C1", label="best so far")
     low, high = _limits(scores, report.maximize)
-    ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    margin = 0.05 * (high - low) or 0.5
+    ax.set_ylim(low - margin, high + margin)
     ax.set_ylabel(report.objective)
     ax.legend()
 
