@@ -4,9 +4,9 @@
 
 Random searches are simulated. Of the variance of the results a rate with a best value
 in the middle has 50%, three categories have 20%, noise has 30%; six hyperparameters
-have no effect. Prints the share of the searches in which each is called clear, and the share
-in which any of the six is; then the same for results that are noise alone. Standard
-errors are those of a binomial.
+have no effect. Prints the share of the searches in which each is called clear, and the
+share in which any of the six is; then the same for results that are noise alone.
+Standard errors are those of a binomial.
 """
 
 import argparse
