@@ -56,10 +56,8 @@ def compiled_with(model: keras.Model) -> dict[str, str]:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value
     ]
     kind = type(model.optimizer).__name__
-    return {
-        "optimizer": f"{kind}({', '.join(numbers)})",
-        "loss": _name(model.loss),
-    }
+    found = {"optimizer": f"{kind}({', '.join(numbers)})"}
+    return found if model.loss is None else found | {"loss": _name(model.loss)}
 
 
 def _name(thing: Any) -> str:
