@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from keras_deeptools.tuning import DeepHyperModel, search_report
 
 ROOT = Path(__file__).parents[1]
-WIDE, PHONE, HEIGHT = 1100, 390, 1350
+WIDE, PHONE, HEIGHT = 1280, 390, 1500
 GAP = 24
 
 
