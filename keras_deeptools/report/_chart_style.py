@@ -25,8 +25,8 @@ SIZE = (4.6, 3.2)
 """Inches of a chart in a column: text of 10 points is as large as the page's notes."""
 
 
-def style() -> dict[str, Any]:
-    """Settings of matplotlib."""
+def style() -> Any:
+    """A dict of matplotlib's settings."""
     from cycler import cycler
 
     inks = ("text.color", "axes.labelcolor", "axes.titlecolor")

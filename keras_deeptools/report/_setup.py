@@ -9,8 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-import keras_deeptools
-
 
 def environment(seconds: float | None = None) -> dict[str, str]:
     """Versions, kind of machine, duration, date.
@@ -19,11 +17,10 @@ def environment(seconds: float | None = None) -> dict[str, str]:
         seconds: Float or None, what the run took.
     """
     backend = keras.backend.backend()
-    version = getattr(sys.modules.get(backend), "__version__", "")
     found = {
-        "keras-deeptools": keras_deeptools.__version__,
+        "keras-deeptools": _version("keras_deeptools"),
         "Keras": keras.version(),
-        "backend": f"{backend} {version}".rstrip(),
+        "backend": f"{backend} {_version(backend)}".rstrip(),
         "precision": keras.config.dtype_policy().name,
         "Python": platform.python_version(),
         "numpy": np.__version__,
@@ -33,6 +30,11 @@ def environment(seconds: float | None = None) -> dict[str, str]:
     if seconds is not None:
         found["duration"] = duration(seconds)
     return found
+
+
+def _version(package: str) -> str:
+    """Of a package that is imported."""
+    return getattr(sys.modules.get(package), "__version__", "")
 
 
 def duration(seconds: float) -> str:

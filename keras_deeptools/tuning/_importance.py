@@ -1,6 +1,6 @@
 """How much of the differences between trials each hyperparameter explains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -48,7 +48,7 @@ class HyperparameterImportance:
 
 
 def importances(
-    values: dict[str, Sequence[Any]], results: Sequence[float], groups: Sequence[Any]
+    values: Mapping[str, Sequence[Any]], results: Sequence[float], groups: Sequence[Any]
 ) -> tuple[HyperparameterImportance, ...]:
     """The importance of each hyperparameter, the largest share first.
 

@@ -73,8 +73,8 @@ def parallel_coordinates(ax: Any, report: Any) -> None:
         elif trial in best:
             look = {"color": "C1", "linewidth": 2.0}
         ax.plot(places, line, **look)
-    for place in places:
-        ax.axvline(place, color="0.5", linewidth=0.8)
+    for axis in places:
+        ax.axvline(axis, color="0.5", linewidth=0.8)
     ax.set_xticks(
         places, [_broken(name) for name in [*names, report.objective]], fontsize=8
     )

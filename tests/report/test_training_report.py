@@ -55,9 +55,10 @@ def run() -> SimpleNamespace:
     return SimpleNamespace(history=history, monitors=monitors, model=model)
 
 
-@pytest.fixture
-def page(run: SimpleNamespace) -> PageReader:
-    return read(run.history, run.monitors, "run.html", seconds=83)
+@pytest.fixture(scope="module")
+def page(run: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> PageReader:
+    path = tmp_path_factory.mktemp("pages") / "run.html"
+    return read(run.history, run.monitors, path, seconds=83)
 
 
 def test_a_run_with_its_callbacks_becomes_one_page(page: PageReader) -> None:
