@@ -6,13 +6,17 @@ does: `pip install "keras-deeptools[tuner]"`.
 
 from keras_deeptools.tuning._cnn_space import cnn_space
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._importance import HyperparameterImportance
 from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
 from keras_deeptools.tuning._residual_space import residual_space
+from keras_deeptools.tuning._search_report import search_report
+from keras_deeptools.tuning._search_result import SearchReport
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_activation import searched_activation
 from keras_deeptools.tuning._searched_block import searched_block
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
+from keras_deeptools.tuning._searched_trial import SearchedTrial
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
@@ -22,9 +26,12 @@ __all__ = [
     "DeepHyperModel",
     "FloatRange",
     "HopelessTrialStopper",
+    "HyperparameterImportance",
     "IntRange",
     "OneOf",
+    "SearchReport",
     "SearchSpace",
+    "SearchedTrial",
     "TrialRecord",
     "TrialRecords",
     "cnn_space",
@@ -32,6 +39,7 @@ __all__ = [
     "mlp_space",
     "objective",
     "residual_space",
+    "search_report",
     "search_space",
     "searched_activation",
     "searched_block",

@@ -14,9 +14,20 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.DeepHyperModel": hypermodel,
     "keras_deeptools.tuning.FloatRange": lambda: tuning.FloatRange(1e-3, 1.0, log=True),
     "keras_deeptools.tuning.HopelessTrialStopper": tuning.HopelessTrialStopper,
+    "keras_deeptools.tuning.HyperparameterImportance": lambda: (
+        tuning.HyperparameterImportance("units", 0.5, 0.2, 0.001, True, 20)
+    ),
     "keras_deeptools.tuning.IntRange": lambda: tuning.IntRange(1, 8),
     "keras_deeptools.tuning.OneOf": lambda: tuning.OneOf(("relu", "selu")),
+    "keras_deeptools.tuning.SearchReport": lambda: tuning.SearchReport(
+        (tuning.SearchedTrial("0", 1, "completed", {"units": 3}, score=0.5),),
+        "val_loss",
+        maximize=False,
+    ),
     "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
+    "keras_deeptools.tuning.SearchedTrial": lambda: tuning.SearchedTrial(
+        "0", 1, "completed", {"units": 3}, score=0.5
+    ),
     "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
     "keras_deeptools.tuning.TrialRecords": lambda: tuning.TrialRecords(
         (tuning.TrialRecord("00"),)

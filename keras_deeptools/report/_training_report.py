@@ -1,0 +1,212 @@
+"""A page about one training run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.report._charts import figure_elements, page_style
+from keras_deeptools.report._curves import (
+    epochs_table,
+    hyperparameter_charts,
+    hyperparameter_curves,
+    learning_curves,
+)
+from keras_deeptools.report._file import checked_path
+from keras_deeptools.report._finding import (
+    Finding,
+    findings_element,
+    findings_of,
+    looks_for_findings,
+)
+from keras_deeptools.report._markup import (
+    Markup,
+    charts,
+    facts,
+    folded,
+    grid,
+    joined,
+    listing,
+    paragraph,
+)
+from keras_deeptools.report._monitors import is_scheduler, named
+from keras_deeptools.report._page import Page
+from keras_deeptools.report._rendering import rendered
+from keras_deeptools.report._run import Run, run_of
+from keras_deeptools.report._run_findings import run_findings
+from keras_deeptools.report._setup import compiled_with, duration, environment
+
+OWNER = "training_report"
+
+
+def training_report(
+    history: Any,
+    monitors: Iterable[Any] | Mapping[str, Any] = (),
+    path: str | PathLike[str] = "training_report.html",
+    model: keras.Model | None = None,
+    title: str = "Training report",
+    seconds: float | None = None,
+) -> Path:
+    """Writes one HTML page that tells how a run went, and what is wrong with it.
+
+    Learning curves with the best epoch, learning rate and momentum, what each monitor
+    has recorded and found, the model and the environment. The page is one file without
+    scripts that loads nothing: to mail, to keep beside the weights, to read on a phone.
+
+    Args:
+        history: What `fit` or `fine_tune` returned, or a dict from names of losses and
+            metrics to lists with a number for each epoch.
+        monitors: What else to show, in this order: `GradientMonitor` and other
+            callbacks of the run, results such as those of `find_learning_rate`,
+            `signal_propagation`, `audit`, `mc_predict`, `reliability_diagram`; any
+            object with `plot()`, `table()`, `summary()`, `findings` or `problems`. A
+            dict names their sections. Callbacks that have nothing to show are listed.
+        path: Str or path of a file that ends in .html. Folders that are missing are
+            made; a file that exists is replaced, whole or not at all.
+        model: `keras.Model` or None for the one that `history` knows, if it does.
+        title: Str, not empty.
+        seconds: Float >= 0 or None, what training took.
+
+    Returns:
+        The `pathlib.Path` of the file.
+
+    Raises:
+        TypeError: If `history` is none, or one of `monitors` cannot be shown.
+        ValueError: If `path` is a folder or does not end in .html, or `history` is
+            empty.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import GradientMonitor
+    >>> from keras_deeptools.report import training_report
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> x, y, monitor = np.ones((8, 2)), np.ones((8, 1)), GradientMonitor()
+    >>> history = model.fit(x, y, epochs=2, callbacks=[monitor], verbose=0)
+    >>> path = training_report(history, [monitor], "run.html", title="A first run")
+    >>> path.name, "A first run" in path.read_text("utf-8")
+    ('run.html', True)
+    """
+    file = checked_path(OWNER, path)
+    run = run_of(OWNER, history)
+    if seconds is not None:
+        seconds = checked_float(OWNER, "seconds", seconds, at_least=0)
+    shown, unseen = named(OWNER, monitors)
+    model = _checked_model(history, model)
+    page = Page(title, _lead(run))
+    findings = {"": run_findings(run)}
+    findings |= {name: findings_of(one) for name, one in shown.items()}
+    page.add("At a glance", facts(_facts(run, findings, model, seconds)))
+    if any(findings.values()) or any(map(looks_for_findings, shown.values())):
+        page.add("Findings", _findings(findings))
+    schedulers = [one for one in shown.values() if is_scheduler(one)]
+    _add_curves(page, history, run, schedulers)
+    for index, (name, one) in enumerate(shown.items()):
+        if not is_scheduler(one):
+            page.add(name, rendered(OWNER, f"m{index}", name, one, False))
+    if model is not None:
+        page.add("Model", model)
+    page.add("Setup", _setup(history, run, model, unseen, seconds))
+    return page.save(file)
+
+
+def _checked_model(history: Any, model: Any) -> keras.Model | None:
+    if model is None:
+        model = getattr(history, "model", None)
+        return model if isinstance(model, keras.Model) else None
+    if not isinstance(model, keras.Model):
+        raise TypeError(message(OWNER, "model", "a keras.Model or None", model))
+    return model
+
+
+def _lead(run: Run) -> str:
+    count = len(run.epochs)
+    epochs = f"{count} epoch{'s' * (count != 1)}."
+    if run.best_epoch is None:
+        return f"{epochs} {run.monitor} was never finite."
+    return f"{epochs} The best is epoch {run.best_epoch}, by {run.monitor}."
+
+
+def _facts(
+    run: Run,
+    findings: dict[str, list[Finding]],
+    model: keras.Model | None,
+    seconds: float | None,
+) -> dict[str, str]:
+    """Numbers of the best epoch, as far as there are any, and sizes."""
+    found = {"epochs": str(len(run.epochs))}
+    if run.best_epoch is not None:
+        found["best epoch"] = str(run.best_epoch)
+    for name in run.metrics[:4]:
+        key = f"val_{name}" if f"val_{name}" in run.series else name
+        value = run.value(key, run.best_epoch)
+        if value is not None:
+            found[f"{key} there"] = f"{value:.4g}"
+    found["findings"] = str(sum(map(len, findings.values())))
+    if model is not None and model.built:
+        found["weights"] = f"{model.count_params():,}"
+    if seconds is not None:
+        found["duration"] = duration(seconds)
+    return found
+
+
+def _findings(findings: dict[str, list[Finding]]) -> Markup:
+    """Those of each source; a sentence where there is none."""
+    pieces = [
+        findings_element(replace(one, where=one.where or name) for one in found)
+        for name, found in findings.items()
+    ]
+    return joined(pieces) or paragraph("Nothing was found.")
+
+
+def _add_curves(page: Page, history: Any, run: Run, schedulers: list[Any]) -> None:
+    """Learning curves; rates and momentum."""
+    about = (
+        "Training and validation over the epochs; all values stand in a table below."
+    )
+    with page_style(OWNER):
+        figures = figure_elements(learning_curves(OWNER, run), "l", "Curve", about)
+        curves = hyperparameter_curves(run, schedulers)
+        about = "The value over the run."
+        others = figure_elements(
+            hyperparameter_charts(OWNER, curves), "h", "Hyperparameter", about
+        )
+    pieces = [charts(figures), folded("All epochs as a table", epochs_table(run))]
+    if run.not_drawn:
+        names = ", ".join(run.not_drawn)
+        pieces.append(
+            paragraph(f"Not one number an epoch, so left out: {names}.", "muted")
+        )
+    table = getattr(history, "table", None)
+    if callable(table):
+        pieces.append(listing(str(table()), "The run as a table"))
+    page.add("Learning curves", *pieces)
+    if others:
+        norm = ", gradient norm" if "gradient_norm" in curves else ""
+        page.add(f"Rates, momentum{norm}", charts(others))
+
+
+def _setup(
+    history: Any,
+    run: Run,
+    model: keras.Model | None,
+    unseen: list[str],
+    seconds: float | None,
+) -> Markup:
+    """Optimizer, loss, size of the run, versions."""
+    rows = {} if model is None else compiled_with(model)
+    params = getattr(history, "params", None) or {}
+    if isinstance(params.get("steps"), int):
+        rows["batches an epoch"] = str(params["steps"])
+    if isinstance(params.get("epochs"), int):
+        rows["epochs asked for"] = str(params["epochs"])
+    if unseen:
+        rows["other callbacks"] = ", ".join(unseen)
+    rows |= environment(seconds)
+    return grid("With what the run was made", ["what", "value"], rows.items())
