@@ -35,6 +35,9 @@ from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._search_news import tell_chief
+from keras_deeptools.engine._search_seams import join_search
+from keras_deeptools.engine._search_settings import SearchSettings
 from keras_deeptools.engine._seeded import reseed, seeded
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._step_config import step_config
