@@ -2,6 +2,6 @@
 
 from keras_deeptools._launcher._join import join
 from keras_deeptools._launcher._launch import launch
-from keras_deeptools._launcher._search_run import ProcessEnd, SearchRun
+from keras_deeptools._launcher._search_run import SearchRun
 
-__all__ = ["ProcessEnd", "SearchRun", "join", "launch"]
+__all__ = ["SearchRun", "join", "launch"]

@@ -19,7 +19,9 @@ def gpus(environment: Mapping[str, str]) -> list[str]:
             asked.
     """
     if VISIBLE in environment:
-        return [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
+        return [
+            name.strip() for name in environment[VISIBLE].split(",") if name.strip()
+        ]
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

@@ -45,8 +45,8 @@ def launch(
         arguments: Strings, what the script is given.
         workers: Int >= 1.
         restarts: Int >= 0, how often each worker that is lost is started again.
-        directory: Path of a folder for `chief.log`, `tuner0.log`, ...: what each process
-            prints. The tuner's own directory is in the script.
+        directory: Path of a folder for `chief.log`, `tuner0.log`, ...: what each
+            process prints. The tuner's own directory is in the script.
         gpus_per_worker: Int >= 1. Where there are GPUs, each worker gets so many of its
             own through `CUDA_VISIBLE_DEVICES`, or shares them where there are too few;
             the chief gets none.

@@ -1,7 +1,7 @@
 """Runs a script as one process of a search: `python _member.py SCRIPT ARGUMENTS`.
 
-A file that Python is given by its path: the package, and with it Keras, is imported only
-once the script imports KerasTuner, so that the script can still choose its backend.
+A file that Python is given by its path: the package, and with it Keras, is imported
+only once the script imports KerasTuner, so that the script still chooses its backend.
 """
 
 import importlib.abc

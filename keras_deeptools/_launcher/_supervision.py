@@ -122,7 +122,9 @@ class Supervision:
                 self.say(f"[chief] {line}")
         log = self.plan.log("chief")
         if phase == "ended":
-            return f"The chief's script failed after the search ({ending(code)}); {log}."
+            return (
+                f"The chief's script failed after the search ({ending(code)}); {log}."
+            )
         if phase == "searching":
             return f"The chief was lost ({ending(code)}). {GO_ON}"
         if code == 0:

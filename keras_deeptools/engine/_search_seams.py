@@ -55,7 +55,7 @@ def _saying_goodbye(search: Any) -> Any:
 
 
 def _whole(save_json: Any) -> Any:
-    """Files that are whole at any moment; stores behind a URL see to that themselves."""
+    """Files that are whole at any moment, as stores behind a URL keep them anyway."""
 
     @functools.wraps(save_json)
     def wrapped(path: Any, obj: Any) -> str:

@@ -4,6 +4,7 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools._launcher import SearchRun, launch
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
 from keras_deeptools.tuning._search_space import SearchSpace
@@ -12,6 +13,7 @@ from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
 from keras_deeptools.tuning._trial_records import TrialRecords, trial_records
+from keras_deeptools.tuning._watch_workers import watch_workers
 
 __all__ = [
     "DeepHyperModel",
@@ -19,16 +21,19 @@ __all__ = [
     "HopelessTrialStopper",
     "IntRange",
     "OneOf",
+    "SearchRun",
     "SearchSpace",
     "TrialRecord",
     "TrialRecords",
     "fit_trial",
+    "launch",
     "objective",
     "search_space",
     "searched_optimizer",
     "space",
     "space_names",
     "trial_records",
+    "watch_workers",
 ]
 
 
