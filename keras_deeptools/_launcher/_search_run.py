@@ -62,7 +62,7 @@ class SearchRun:
         """The trials by how they stand, and the best score."""
         numbers = Counter(status.lower() for status in self.trials.values())
         parts = [f"{number} {status}" for status, number in sorted(numbers.items())]
-        text = ", ".join(parts) or "no trials"
+        text = ", ".join(parts) or "none yet"
         if self.best is None:
             return text
         return f"{text}; best {self.objective} {self.best:.6g}"

@@ -73,10 +73,10 @@ class Supervision:
         """Reads how the search is going, and says it where it changed."""
         time.sleep(POLL)
         self._status = self.plan.status()
-        line = self._run_of(None).counts()
-        if self._status.get("max_trials"):
-            line = f"of {self._status['max_trials']} trials {line}"
-        line = f"{line}; {len(self._status.get('workers', []))} workers"
+        most = self._status.get("max_trials")
+        total = f"{most} trials at most: " if most else ""
+        workers = len(self._status.get("workers", []))
+        line = f"{total}{self._run_of(None).counts()}; {workers} workers"
         if self._status and line != self._said:
             seconds = time.monotonic() - self._began
             self.say(f"{seconds:5.0f} s: {line}")
