@@ -13,7 +13,7 @@ from keras_deeptools.engine import SearchSettings, join_search
 from keras_deeptools.engine._search_chief import serve
 from keras_deeptools.engine._search_worker import WorkerClient
 
-TIMEOUT = 0.4
+TIMEOUT = 1.0
 ORACLES = ("random", "bayesian", "grid", "hyperband")
 
 
