@@ -27,7 +27,7 @@ class Log:
     """
 
     def __init__(
-        self, stream: IO[str], path: Path, show: Callable[[str], None] | None
+        self, stream: IO[bytes], path: Path, show: Callable[[str], None] | None
     ) -> None:
         self.path = path
         self.last: deque[str] = deque(maxlen=KEPT)
@@ -43,7 +43,7 @@ class Log:
     def _copy(self) -> None:
         with self._stream, self.path.open("a", encoding="utf-8") as file:
             for line in self._stream:
-                text = plain(line)
+                text = plain(line.decode("utf-8", errors="replace"))
                 self.last.append(text)
                 file.write(text + "\n")
                 file.flush()

@@ -86,6 +86,14 @@ def say_goodbye(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def find_this_package() -> None:
+    """Lets the script import the package that the launcher is from, and no other."""
+    home = Path(__file__).parents[1]
+    spec = importlib.util.find_spec(home.name)
+    if spec is None or spec.origin is None or Path(spec.origin).parent != home:
+        sys.path.insert(1, str(home.parent))
+
+
 def main() -> None:
     """Runs the script."""
     _, script, *arguments = sys.argv
@@ -94,9 +102,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, say_goodbye)
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
-    package = str(Path(__file__).parents[2])
-    if package not in sys.path:
-        sys.path.append(package)
+    find_this_package()
     sys.meta_path.insert(0, AfterKerasTuner(watch_workers))
     runpy.run_path(script, run_name="__main__")
 

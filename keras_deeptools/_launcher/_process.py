@@ -43,9 +43,6 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,
         )
         assert self._popen.stdin is not None and self._popen.stdout is not None
@@ -60,7 +57,7 @@ class Process:
     def tell(self, news: Mapping[str, Any]) -> None:
         """Sends it a line, if it still listens."""
         try:
-            self._pipe.write(json.dumps(news) + "\n")
+            self._pipe.write(json.dumps(news).encode() + b"\n")
             self._pipe.flush()
         except OSError:
             return

@@ -110,14 +110,13 @@ class Supervision:
 
     def _error(self, chief: Process) -> str | None:
         """Why the search did not end well, if it did not."""
-        code = chief.code()
+        code = chief.bury()
         phase = self._status.get("phase")
         if phase == "ended" and code == 0:
             return None
         if phase == "failed":
             return self._status["error"]
         if code != 0:
-            chief.bury()
             for line in chief.log.last:
                 self.say(f"[chief] {line}")
         log = self.plan.log("chief")

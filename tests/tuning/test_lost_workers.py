@@ -1,6 +1,9 @@
+import os
+
 import grpc
 import keras_tuner
 import pytest
+from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.engine.trial import TrialStatus
 
@@ -180,12 +183,8 @@ def test_a_worker_without_its_chief_ends(search, monkeypatch) -> None:
 
 def test_a_worker_that_cannot_be_watched_is_told_how_to_start_it(search) -> None:
     running = search()
-    from keras_tuner.src.distribute.oracle_client import grpc as theirs
-    from keras_tuner.src import protos
-    import os
-
     port = os.environ["KERASTUNER_ORACLE_PORT"]
-    channel = theirs.insecure_channel(f"127.0.0.1:{port}")
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
     stub = protos.get_service_grpc().OracleStub(channel)
     request = protos.get_service().CreateTrialRequest(tuner_id="tuner0")
     with pytest.raises(grpc.RpcError, match="keras_deeptools tune"):
