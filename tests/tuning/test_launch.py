@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -69,17 +70,47 @@ def test_a_search_of_which_everything_was_killed_goes_on_with_the_same_command(
     tmp_path,
 ) -> None:
     first = tune("--workers", "2", str(SEARCH), "launcher")
-    assert first.wait(300) == -signal.SIGKILL
+    first.communicate(timeout=300)
+    assert first.returncode == -signal.SIGKILL
     again = launch(SEARCH, ["launcher"], workers=2)
     assert again.ok and not again.lost
     assert again.trials == {str(i): "COMPLETED" for i in range(5)}
 
 
-def tune(*arguments: str) -> subprocess.Popen:
+@pytest.mark.slow
+def test_a_killed_worker_that_nobody_watches_over_is_found_out_by_its_silence() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = {}
+    for name in NAMES:
+        member = {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": port,
+        }
+        limits = ("--join", "--worker-timeout", "5")
+        started[name] = tune(*limits, str(SEARCH), "tuner0", environment=member)
+    try:
+        output = started["chief"].communicate(timeout=400)[0]
+        started["tuner1"].communicate(timeout=60)
+    finally:
+        for process in started.values():
+            process.kill()
+            process.communicate()
+    codes = [started[name].returncode for name in NAMES]
+    assert codes == [0, -signal.SIGKILL, 0]
+    assert "Worker tuner0 was lost: nothing heard of it for 5 s; trial" in output
+    assert "trials: " + " ".join(5 * ["COMPLETED"]) in output
+
+
+def tune(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen:
     """The command line in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "keras_deeptools", "tune", *arguments],
-        env=os.environ | {"PYTHONPATH": ROOT},
+        env=os.environ | {"PYTHONPATH": ROOT} | (environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
