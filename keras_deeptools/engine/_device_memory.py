@@ -43,16 +43,16 @@ def peak_device_memory() -> int | None:
     backend = keras.backend.backend()
     if backend == "torch":
         cuda = importlib.import_module("torch").cuda
-        peaks = map(cuda.max_memory_allocated, range(cuda.device_count()))
+        peaks = [cuda.max_memory_allocated(i) for i in range(cuda.device_count())]
     elif backend == "tensorflow":
         config = importlib.import_module("tensorflow").config
         usage = map(config.experimental.get_memory_info, _gpus(config))
-        peaks = (each["peak"] for each in usage)
+        peaks = [each["peak"] for each in usage]
     else:
         devices = importlib.import_module("jax").local_devices()
-        told = (device.memory_stats() or {} for device in devices)
-        peaks = (each.get("peak_bytes_in_use", 0) for each in told)
-    return max(map(int, peaks), default=0) or None
+        told = [device.memory_stats() or {} for device in devices]
+        peaks = [each.get("peak_bytes_in_use", 0) for each in told]
+    return max(peaks, default=0) or None
 
 
 def _gpus(config: Any) -> list[str]:

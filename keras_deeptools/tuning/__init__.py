@@ -5,8 +5,11 @@ does: `pip install "keras-deeptools[tuner]"`.
 """
 
 from keras_deeptools._launcher import SearchRun, launch
+from keras_deeptools.tuning._cnn_space import cnn_space
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._residual_space import residual_space
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
@@ -25,9 +28,12 @@ __all__ = [
     "SearchSpace",
     "TrialRecord",
     "TrialRecords",
+    "cnn_space",
     "fit_trial",
     "launch",
+    "mlp_space",
     "objective",
+    "residual_space",
     "search_space",
     "searched_optimizer",
     "space",
@@ -51,14 +57,21 @@ def __getattr__(name: str) -> object:
 
     if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("keras_tuner", "tensorboard"):
-            raise
+    from keras_deeptools.engine import missing_for_tuner
+
+    missing = missing_for_tuner()
+    if missing is None:
+        try:
+            module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")
+        except ModuleNotFoundError as error:
+            if error.name != "keras_tuner":
+                raise
+            missing = error.name
+    if missing is not None:
         raise ImportError(
-            f"keras_deeptools.tuning.{name} needs KerasTuner. Received: "
-            f"{error}. Install it with `pip install 'keras-deeptools[tuner]'`."
-        ) from error
+            f"keras_deeptools.tuning.{name} needs KerasTuner and what it imports. "
+            f"Received: no package {missing}. Install it with "
+            "`pip install 'keras-deeptools[tuner]'`."
+        )
     globals()[name] = found = getattr(module, name)
     return found

@@ -15,6 +15,7 @@ from keras_deeptools.engine import (
 )
 from keras_deeptools.initializers import initialize
 from keras_deeptools.tuning._label_smoothing import can_smooth, smoothed
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._one_cycle_horizon import OneCycleOverHorizon
 from keras_deeptools.tuning._ranges import FloatRange, OneOf
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
@@ -159,6 +160,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
         """The model to train, with weights that no other trial shares."""
         if isinstance(self._source, keras.Model):
             return keras.models.clone_model(self._source)
+        if isinstance(self._source, ModelFamily) and "optimizer" in self.parts:
+            return self._source.without_optimizer()(hp)
         return self._source(hp)
 
     def _compile_arguments(self, hp: Any, model: keras.Model) -> dict[str, Any]:

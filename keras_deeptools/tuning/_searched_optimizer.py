@@ -52,33 +52,46 @@ def searched_optimizer(
 
     >>> from keras_deeptools.tuning import searched_optimizer
     >>> class FirstTrial:
-    ...     Float = staticmethod(lambda name, low, high, sampling: low)
+    ...     Float = staticmethod(lambda name, low, high, sampling, default: default)
     >>> optimizer = searched_optimizer(FirstTrial, ["sgd"])
     >>> type(optimizer).__name__, round(float(optimizer.learning_rate), 6)
-    ('SGD', 0.001)
+    ('SGD', 0.031623)
     """
     unknown = sorted(set(names) - set(RATES))
     if unknown or not names:
         rule = f"names out of {', '.join(sorted(RATES))}"
         raise ValueError(message(OWNER, "names", rule, list(names)))
-    name = names[0]
-    if len(names) > 1:
-        name = hp.Choice(f"{prefix}/name", list(names), default=names[0])
-        # Every optimizer's own hyperparameters hang on its name.
+    if len(names) == 1:
+        name = names[0]
+        return _made(name, _asked(hp, name, f"{prefix}/{name}", learning_rate))
+    chosen = hp.Choice(f"{prefix}/name", list(names), default=names[0])
+    if chosen not in names:
+        rule = "those of the first call with this prefix in one search"
+        remedy = f"{prefix}/name is {chosen!r}. Give both the same names."
+        raise ValueError(message(OWNER, "names", rule, list(names), remedy))
+    options = {}
+    for name in names:
+        # Every optimizer's own hyperparameters hang on its name. All are asked for,
+        # so that a tuner knows them before it has chosen.
         with hp.conditional_scope(f"{prefix}/name", [name]):
-            return _made(hp, name, f"{prefix}/{name}", learning_rate)
-    return _made(hp, name, f"{prefix}/{name}", learning_rate)
+            options[name] = _asked(hp, name, f"{prefix}/{name}", learning_rate)
+    return _made(chosen, options[chosen])
 
 
-def _made(
+def _asked(
     hp: Any, name: str, prefix: str, learning_rate: float | FloatRange | None
-) -> keras.optimizers.Optimizer:
+) -> dict[str, Any]:
+    """What of one optimizer is searched."""
     rate = RATES[name] if learning_rate is None else learning_rate
     if isinstance(rate, FloatRange):
         rate = rate.ask(hp, f"{prefix}/learning_rate")
     options: dict[str, Any] = {"learning_rate": rate}
     if name in DECAYING:
         options["weight_decay"] = DECAY.ask(hp, f"{prefix}/weight_decay")
+    return options
+
+
+def _made(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
     if name == "sgd":
-        options |= {"momentum": 0.9, "nesterov": True}
+        options = options | {"momentum": 0.9, "nesterov": True}
     return keras.optimizers.get({"class_name": name, "config": options})

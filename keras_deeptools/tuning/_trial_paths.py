@@ -43,17 +43,14 @@ def give_own_paths(callbacks: Iterable[Any], place: TrialPlace, is_new: bool) ->
             for name, value in vars(callback).items()
             if isinstance(value, str | os.PathLike)
         }
-        has_place = any(TRIAL in text for text in texts.values())
         for name, text in texts.items():
             setattr(callback, name, _filled(text, place))
-        if not has_place:
+        if not any(TRIAL in text for text in texts.values()):
             _move(callback, place)
-        backup = getattr(callback, "backup_dir", None)
-        if is_new and isinstance(callback, keras.callbacks.BackupAndRestore):
-            shutil.rmtree(backup, ignore_errors=True)
-        if isinstance(callback, keras.callbacks.CSVLogger) and "://" not in (
-            callback.filename
-        ):
+        if isinstance(callback, keras.callbacks.BackupAndRestore) and is_new:
+            shutil.rmtree(callback.backup_dir, ignore_errors=True)
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            # Unlike the others it makes no folder.
             os.makedirs(os.path.dirname(callback.filename) or ".", exist_ok=True)
 
 
@@ -74,10 +71,11 @@ def _move(callback: Any, place: TrialPlace) -> None:
             folder, file = os.path.split(getattr(callback, name))
             setattr(callback, name, os.path.join(folder, own, file))
     for kind, name in FOLDERS.items():
-        old = getattr(callback, name, None)
-        if not isinstance(callback, kind) or old is None or str(old).endswith(own):
+        old = getattr(callback, name) if isinstance(callback, kind) else None
+        # KerasTuner may have moved it already.
+        if old is None or old.endswith(own):
             continue
-        new = os.path.join(old, own)
-        for each, value in vars(callback).items():
-            if isinstance(value, str) and value.startswith(str(old)):
-                setattr(callback, each, new + value[len(str(old)) :])
+        for each, value in list(vars(callback).items()):
+            if isinstance(value, str) and value.startswith(old):
+                moved = os.path.join(old, own) + value[len(old) :]
+                setattr(callback, each, moved)

@@ -210,6 +210,13 @@ def test_an_optimizer_is_made_by_name(name: str) -> None:
     assert type(made).__name__.lower() == name
 
 
+def test_two_searches_of_one_optimizer_under_one_name_are_refused() -> None:
+    hp = keras_tuner.HyperParameters()
+    searched_optimizer(hp, ["adamw", "sgd"])
+    with pytest.raises(ValueError, match="'adamw'. Give both the same names"):
+        searched_optimizer(hp, ["lion", "sgd"])
+
+
 def test_an_unknown_optimizer_is_named() -> None:
     with pytest.raises(ValueError, match=r"searched_optimizer: `names` must be"):
         searched_optimizer(keras_tuner.HyperParameters(), ["adamm"])
