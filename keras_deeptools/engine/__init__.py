@@ -43,6 +43,7 @@ from keras_deeptools.engine._search_news import tell_chief
 from keras_deeptools.engine._search_seams import join_search
 from keras_deeptools.engine._search_settings import SearchSettings
 from keras_deeptools.engine._seeded import reseed, seeded
+from keras_deeptools.engine._several_replicas import SeveralReplicasError
 from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
 from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
@@ -72,6 +73,7 @@ __all__ = [
     "Retraining",
     "RowBatches",
     "SearchSettings",
+    "SeveralReplicasError",
     "Snapshot",
     "Trainability",
     "attach",
