@@ -7,6 +7,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.engine.trial import TrialStatus
 
+from keras_deeptools.engine import _search_chief
 from tuning import search_in_threads as threads
 from tuning.search_in_threads import fail, finish, vanish, wait_until, work
 
@@ -168,6 +169,32 @@ def test_results_are_for_the_chief_to_show(search) -> None:
         worker.get_best_trials()
     assert ended.value.code == 0
     running.end()
+
+
+def test_a_worker_goes_on_with_a_chief_that_was_started_again(
+    search, tmp_path, monkeypatch
+) -> None:
+    running = search()
+    worker = running.worker()
+    finish(worker, worker.create_trial(""))
+    trial = worker.create_trial("")
+
+    def killed(chief):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_search_chief.Chief, "is_over", killed)
+        running.end()
+    running.oracle = threads.make_oracle("random", tmp_path)
+    running.oracle.reload()
+    running.error = None
+    running.start()
+    finish(worker, trial)
+    assert work(worker) == ["2", "3", "4"]
+    running.end()
+    assert running.error is None
+    assert statuses(running.oracle) == {"COMPLETED"}
+    assert sorted(running.oracle.end_order) == sorted(running.oracle.trials)
 
 
 def test_a_worker_without_its_chief_ends(search, monkeypatch) -> None:
