@@ -40,6 +40,8 @@ def serve(oracle: Any, settings: SearchSettings) -> None:
             worker ended the search.
     """
     reconcile(oracle)
+    while not NEWS.empty():
+        NEWS.get()  # Of an earlier search.
     chief = Chief(oracle, settings)
     # Two chiefs on one port would share each other's workers.
     options = [("grpc.so_reuseport", 0)]

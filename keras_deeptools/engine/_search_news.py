@@ -11,6 +11,11 @@ def tell_chief(news: dict[str, Any]) -> None:
     """Passes on what the launcher says.
 
     Args:
-        news: As in `NEWS`.
+        news: `{"lost": name of a worker, "reason": why}`, or `{}` once none is left.
+
+    Example:
+
+    >>> from keras_deeptools.engine import tell_chief
+    >>> tell_chief({"lost": "tuner0", "reason": "killed by SIGKILL"})
     """
     NEWS.put(news)

@@ -12,6 +12,11 @@ def join_search(settings: SearchSettings) -> None:
 
     Args:
         settings: How long to wait.
+
+    Example:
+
+    >>> from keras_deeptools.engine import SearchSettings, join_search
+    >>> join_search(SearchSettings(worker_timeout=30.0))
     """
     from keras_tuner.src import utils
     from keras_tuner.src.distribute import oracle_chief, oracle_client

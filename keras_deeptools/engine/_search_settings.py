@@ -13,6 +13,12 @@ class SearchSettings:
             without its chief.
         max_losses: Int >= 1. A trial that lost so many workers has failed.
         status: Path of a file that the chief keeps up to date for a launcher, or None.
+
+    Example:
+
+    >>> from keras_deeptools.engine import SearchSettings
+    >>> SearchSettings(worker_timeout=30.0).beat
+    3.0
     """
 
     worker_timeout: float = 60.0

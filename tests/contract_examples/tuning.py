@@ -16,6 +16,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.HopelessTrialStopper": tuning.HopelessTrialStopper,
     "keras_deeptools.tuning.IntRange": lambda: tuning.IntRange(1, 8),
     "keras_deeptools.tuning.OneOf": lambda: tuning.OneOf(("relu", "selu")),
+    "keras_deeptools.tuning.SearchRun": lambda: tuning.SearchRun(best=0.5),
     "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
     "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
     "keras_deeptools.tuning.TrialRecords": lambda: tuning.TrialRecords(
