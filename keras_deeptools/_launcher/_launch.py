@@ -1,5 +1,6 @@
 """Starts a search over several processes on one machine."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,6 +79,8 @@ def launch(
             f"script={str(script)!r}."
         )
     settings = {
+        # The launcher knows when there is nobody left to wait for.
+        "patience": math.inf,
         "worker_timeout": checked_float(
             OWNER, "worker_timeout", worker_timeout, above=0
         ),

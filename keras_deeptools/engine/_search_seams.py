@@ -22,7 +22,7 @@ def join_search(settings: SearchSettings) -> None:
     from keras_tuner.src.distribute import oracle_chief, oracle_client
     from keras_tuner.src.engine.base_tuner import BaseTuner
 
-    from keras_deeptools.engine._search_chief import serve
+    from keras_deeptools.engine._search_server import serve
     from keras_deeptools.engine._search_worker import WorkerClient
 
     oracle_chief.start_server = functools.partial(serve, settings=settings)

@@ -40,9 +40,10 @@ class WorkerClient(OracleClient):
         self._is_over = False
         self._leave = calls.call(channel, "Leave")
         self._beats = Beats(calls.call(channel, "Beat"), self._headers, settings)
-        self._beats.start()
 
     def create_trial(self, tuner_id: str) -> Any:
+        # Not before: the chief waits for whoever gave a sign of life.
+        self._beats.start()
         trial = super().create_trial(self.tuner_id)
         if trial.status == TrialStatus.IDLE:
             time.sleep(IDLE_PAUSE)
@@ -110,8 +111,9 @@ class Beats:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def start(self) -> None:
-        """Begins."""
-        self._thread.start()
+        """Begins, if it has not begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> None:
         """Ends; a sign that is under way may still arrive."""

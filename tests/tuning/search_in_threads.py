@@ -10,7 +10,7 @@ import pytest
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_deeptools.engine import SearchSettings, join_search
-from keras_deeptools.engine._search_chief import serve
+from keras_deeptools.engine._search_server import serve
 from keras_deeptools.engine._search_worker import WorkerClient
 
 TIMEOUT = 1.0

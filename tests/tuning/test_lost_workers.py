@@ -203,6 +203,7 @@ def test_a_worker_without_its_chief_ends(search, monkeypatch) -> None:
     running.end()
     running.settings = running.settings.__class__(0.1, patience=0.2)
     alone = running.worker()
+    alone._beats.start()
     wait_until(lambda: threads.ENDS)
     vanish(alone)
     assert "the chief did not answer" in threads.ENDS[0]
