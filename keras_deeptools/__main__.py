@@ -1,10 +1,13 @@
-"""The command line: `python -m keras_deeptools demo`."""
+"""The command line: `python -m keras_deeptools demo` and `... tune`."""
 
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -12,6 +15,10 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    return options.run(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
     os.environ["KERAS_BACKEND"] = options.backend or _installed_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from keras_deeptools.demo import run_demo
@@ -19,9 +26,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if run_demo(options.output, options.seed) else 1
 
 
+def _tune(options: argparse.Namespace) -> int:
+    from keras_deeptools._launcher import join, launch
+
+    if options.backend:
+        os.environ["KERAS_BACKEND"] = options.backend
+    limits = {name: getattr(options, name) for name in ("worker_timeout", "max_losses")}
+    try:
+        if options.join:
+            settings = {**limits, "patience": options.patience}
+            join(options.script, options.arguments, settings)
+        signal.signal(signal.SIGTERM, _end)
+        run = launch(
+            options.script,
+            options.arguments,
+            workers=options.workers,
+            restarts=options.restart_workers,
+            directory=options.directory,
+            gpus_per_worker=options.gpus_per_worker,
+            show_logs=options.show_logs,
+            say=_say,
+            **limits,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        _say("Interrupted; all processes have ended.")
+        return 128 + signal.SIGINT
+    _say(str(run))
+    return 0 if run.ok else 1
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends as Ctrl-C does: everything that was started ends, too."""
+    sys.exit(128 + number)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m keras_deeptools")
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_demo(commands)
+    _add_tune(commands)
+    return parser
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     demo = commands.add_parser(
         "demo",
         help="repair a deep network that does not learn, in under two minutes",
@@ -40,7 +93,72 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the pictures (default: %(default)s)",
     )
     demo.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    return parser
+    demo.set_defaults(run=_demo)
+
+
+def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="run a script's search with KerasTuner in several processes",
+        description="Runs a script that calls `search` of a tuner in a chief, which "
+        "gives out the trials, and workers, which train them. A lost worker's trial "
+        "is run again. Exits with 0 if the search came to its end.",
+    )
+    how = tune.add_mutually_exclusive_group(required=True)
+    how.add_argument("--workers", type=int, help="number of workers on this machine")
+    how.add_argument(
+        "--join",
+        action="store_true",
+        help="be the one process that KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and "
+        "KERASTUNER_ORACLE_PORT say; for clusters",
+    )
+    tune.add_argument("--backend", choices=BACKENDS, help="default: the script's")
+    add = tune.add_argument
+    add(
+        "--restart-workers",
+        type=int,
+        default=1,
+        metavar="M",
+        help="how often each lost worker is started again (default: %(default)s)",
+    )
+    add(
+        "--directory",
+        default="search_logs",
+        help="folder for what the processes print (default: %(default)s)",
+    )
+    add(
+        "--gpus-per-worker",
+        type=int,
+        default=1,
+        metavar="K",
+        help="default: %(default)s",
+    )
+    add(
+        "--worker-timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="silence after which a worker is lost (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="with --join, how long a chief waits without any worker, and a worker "
+        "without the chief (default: %(default)s)",
+    )
+    add(
+        "--max-losses",
+        type=int,
+        default=2,
+        metavar="K",
+        help="a trial that lost so many workers has failed (default: %(default)s)",
+    )
+    add("--show-logs", action="store_true", help="print what the processes print")
+    add("script", help="path of the script")
+    add("arguments", nargs=argparse.REMAINDER, help="what the script is given")
+    tune.set_defaults(run=_tune)
 
 
 def _installed_backend() -> str:

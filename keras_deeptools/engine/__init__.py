@@ -40,7 +40,11 @@ from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._search_news import tell_chief
+from keras_deeptools.engine._search_seams import join_search
+from keras_deeptools.engine._search_settings import SearchSettings
 from keras_deeptools.engine._seeded import reseed, seeded
+from keras_deeptools.engine._several_replicas import SeveralReplicasError
 from keras_deeptools.engine._snapshot import (
     Snapshot,
     attached_features,
@@ -76,6 +80,8 @@ __all__ = [
     "Recorder",
     "Retraining",
     "RowBatches",
+    "SearchSettings",
+    "SeveralReplicasError",
     "Snapshot",
     "StandIns",
     "Trainability",
@@ -91,6 +97,7 @@ __all__ = [
     "exportable_draws",
     "fit_in_two_parts",
     "is_attached",
+    "join_search",
     "kept_values",
     "layer_names",
     "layers_of",
@@ -111,6 +118,7 @@ __all__ = [
     "step_config",
     "stochastic_layers",
     "submodel",
+    "tell_chief",
     "tensor_after",
     "tensor_before_head",
     "tensors",

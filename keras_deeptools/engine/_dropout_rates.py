@@ -106,4 +106,6 @@ def _compile_as(copied: keras.Model, model: keras.Model) -> None:
 
 
 def _value(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    # As a tensor first: variables of a `tf.distribute` strategy are no arrays.
+    tensor = keras.ops.convert_to_tensor(variable)
+    return np.array(keras.ops.convert_to_numpy(tensor))

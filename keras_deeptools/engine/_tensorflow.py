@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_deeptools.engine._averages import move_averages as move_averages
 from keras_deeptools.engine._limit_norms_tensorflow import limit_norms as limit_norms
+from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
@@ -16,7 +17,7 @@ def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     strategy = optimizer._distribution_strategy
     replicas = strategy.num_replicas_in_sync
     if replicas > 1 or "ParameterServer" in type(strategy).__name__:
-        raise ValueError(
+        raise SeveralReplicasError(
             f"{owner}: the tf.distribute strategy must have one replica, because Keras "
             "reduces gradients only inside of the update, after the point where they "
             f"are seen and grouped. Received: strategy={type(strategy).__name__} with "

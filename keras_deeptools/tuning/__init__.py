@@ -4,6 +4,7 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools._launcher import SearchRun, launch
 from keras_deeptools.tuning._cnn_space import cnn_space
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._importance import HyperparameterImportance
@@ -21,6 +22,7 @@ from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
 from keras_deeptools.tuning._trial_records import TrialRecords, trial_records
+from keras_deeptools.tuning._watch_workers import watch_workers
 
 __all__ = [
     "DeepHyperModel",
@@ -30,12 +32,14 @@ __all__ = [
     "IntRange",
     "OneOf",
     "SearchReport",
+    "SearchRun",
     "SearchSpace",
     "SearchedTrial",
     "TrialRecord",
     "TrialRecords",
     "cnn_space",
     "fit_trial",
+    "launch",
     "mlp_space",
     "objective",
     "residual_space",
@@ -47,6 +51,7 @@ __all__ = [
     "space",
     "space_names",
     "trial_records",
+    "watch_workers",
 ]
 
 

@@ -9,6 +9,7 @@ import keras_tuner
 from keras_deeptools.tuning._finding import ERROR, Finding
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._objective import check_direction
+from keras_deeptools.tuning._one_replica import ending_the_search_of_several_replicas
 from keras_deeptools.tuning._trial_curves import curves_of_others
 from keras_deeptools.tuning._trial_paths import give_own_paths
 from keras_deeptools.tuning._trial_place import place_of
@@ -84,7 +85,8 @@ def fit_trial(
     callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch]
     watch.begin(initial_epoch, kwargs.get("epochs", 1))
     try:
-        history = fit(*args, callbacks=callbacks, **kwargs)
+        with ending_the_search_of_several_replicas():
+            history = fit(*args, callbacks=callbacks, **kwargs)
     except Exception as error:
         watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
         raise

@@ -11,6 +11,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.engine.OptimizerWrapper": lambda: engine.OptimizerWrapper(
         keras.optimizers.Adam()
     ),
+    "keras_deeptools.engine.SearchSettings": lambda: engine.SearchSettings(30.0),
     "keras_deeptools.engine.Trainability": lambda: engine.Trainability(
         keras.layers.Dense(4), True, False
     ),

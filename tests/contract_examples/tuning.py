@@ -24,6 +24,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         "val_loss",
         maximize=False,
     ),
+    "keras_deeptools.tuning.SearchRun": lambda: tuning.SearchRun(best=0.5),
     "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
     "keras_deeptools.tuning.SearchedTrial": lambda: tuning.SearchedTrial(
         "0", 1, "completed", {"units": 3}, score=0.5
