@@ -9,6 +9,7 @@ from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
+from keras_deeptools.tuning._trial_record import TrialRecord
 
 __all__ = [
     "DeepHyperModel",
@@ -16,6 +17,8 @@ __all__ = [
     "IntRange",
     "OneOf",
     "SearchSpace",
+    "TrialRecord",
+    "fit_trial",
     "search_space",
     "searched_optimizer",
     "space",
@@ -23,12 +26,21 @@ __all__ = [
 ]
 
 
+# What stands on KerasTuner, by the file it is in.
+_ON_KERAS_TUNER = {
+    "DeepHyperModel": "_deep_hypermodel",
+    "fit_trial": "_trial_run",
+}
+
+
 def __getattr__(name: str) -> object:
     """Imports what stands on KerasTuner when it is asked for."""
-    if name != "DeepHyperModel":
+    import importlib
+
+    if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from keras_deeptools.tuning._deep_hypermodel import DeepHyperModel
+        module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")
     except ModuleNotFoundError as error:
         if error.name not in ("keras_tuner", "tensorboard"):
             raise
@@ -36,5 +48,5 @@ def __getattr__(name: str) -> object:
             f"keras_deeptools.tuning.{name} needs KerasTuner. Received: "
             f"{error}. Install it with `pip install 'keras-deeptools[tuner]'`."
         ) from error
-    globals()[name] = DeepHyperModel
-    return DeepHyperModel
+    globals()[name] = found = getattr(module, name)
+    return found

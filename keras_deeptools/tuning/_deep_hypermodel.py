@@ -1,7 +1,6 @@
 """A hypermodel that searches how a model is trained."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from keras_deeptools.tuning._one_cycle_horizon import OneCycleOverHorizon
 from keras_deeptools.tuning._ranges import FloatRange, OneOf
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
+from keras_deeptools.tuning._trial_run import fit_trial
 
 OWNER = "DeepHyperModel"
 PARTS = (
@@ -148,24 +148,12 @@ class DeepHyperModel(keras_tuner.HyperModel):
         Returns:
             `keras.callbacks.History`.
         """
-        kwargs["callbacks"] = [
-            *self._callbacks(hp, model),
-            keras.callbacks.TerminateOnNaN(),
-            *(kwargs.get("callbacks") or ()),
-        ]
         x = args[0] if args else kwargs.get("x")
         in_rows = hasattr(x, "shape") or isinstance(x, (dict, list, tuple))
         if "batch_size" in self.parts and in_rows and "batch_size" not in kwargs:
             kwargs["batch_size"] = BATCH_SIZE.ask(hp, "batch_size")
-        history = model.fit(*args, **kwargs)
-        losses = history.history.get("loss", [])
-        if not all(map(math.isfinite, losses)):
-            epoch = kwargs.get("initial_epoch", 0) + len(losses)
-            raise keras_tuner.errors.FailedTrialError(
-                f"{OWNER}: the loss was not finite in epoch {epoch}. Rates or weights "
-                "of this trial are too large."
-            )
-        return history
+        chosen = self._callbacks(hp, model)
+        return fit_trial(model.fit, *args, chosen=chosen, **kwargs)
 
     def _fresh(self, hp: Any) -> keras.Model:
         """The model to train, with weights that no other trial shares."""

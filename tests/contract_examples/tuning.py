@@ -16,4 +16,5 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.IntRange": lambda: tuning.IntRange(1, 8),
     "keras_deeptools.tuning.OneOf": lambda: tuning.OneOf(("relu", "selu")),
     "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
+    "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
 }
