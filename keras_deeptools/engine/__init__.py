@@ -12,6 +12,10 @@ from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
 from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._cuts import layer_names, tensor_after, tensor_before_head
+from keras_deeptools.engine._device_memory import (
+    peak_device_memory,
+    reset_peak_device_memory,
+)
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
@@ -84,9 +88,11 @@ __all__ = [
     "output_calls_of",
     "own_weights",
     "padded",
+    "peak_device_memory",
     "preserved",
     "producer",
     "reseed",
+    "reset_peak_device_memory",
     "retrain",
     "seeded",
     "step_config",

@@ -4,25 +4,31 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
 from keras_deeptools.tuning._search_space import SearchSpace
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
 from keras_deeptools.tuning._trial_record import TrialRecord
+from keras_deeptools.tuning._trial_records import TrialRecords, trial_records
 
 __all__ = [
     "DeepHyperModel",
     "FloatRange",
+    "HopelessTrialStopper",
     "IntRange",
     "OneOf",
     "SearchSpace",
     "TrialRecord",
+    "TrialRecords",
     "fit_trial",
+    "objective",
     "search_space",
     "searched_optimizer",
     "space",
     "space_names",
+    "trial_records",
 ]
 
 
@@ -30,6 +36,7 @@ __all__ = [
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_deep_hypermodel",
     "fit_trial": "_trial_run",
+    "objective": "_objective",
 }
 
 

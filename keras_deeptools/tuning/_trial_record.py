@@ -27,15 +27,19 @@ class TrialRecord:
             `"completed"`; `"stopped"` where `HopelessTrialStopper` ended it early;
             `"failed"` where an error did, or a loss that is not finite;
             `"interrupted"` where Ctrl-C did.
-        finding: Str, what is wrong: `"non-finite"`, `"no learning"`, `"gradients"`,
-            `"below median"`, `"error"`; empty where nothing is.
+        finding: Str, what is wrong, also with a trial that completed:
+            `"non-finite"`, `"no learning"`, `"gradients"`, `"below median"`,
+            `"error"`; empty where nothing is.
         message: Str, the finding in words, with its numbers.
         epoch: Int >= 1 or None, the epoch of the finding, counted from the trial's
             first one, as Keras prints it.
         started: Float, seconds since 1970 when the execution began.
         seconds: Float, time that training took, validation included.
+        seconds_per_epoch: Float or None, the median over the epochs but the first,
+            which compiles; None where there is no other.
         seconds_saved: Float, estimate of what the epochs that were not trained would
-            have taken; 0 where the trial was not ended for a finding.
+            have taken, by the time of this trial's epochs, or else of other trials';
+            0 where neither is known or the trial was not ended for a finding.
         initial_epoch: Int >= 0, epochs that were trained before, in Hyperband.
         epochs: Int >= 0, epochs that were trained here.
         planned_epochs: Int >= 0, epochs that were to be trained here.
@@ -62,6 +66,7 @@ class TrialRecord:
     epoch: int | None = None
     started: float = 0.0
     seconds: float = 0.0
+    seconds_per_epoch: float | None = None
     seconds_saved: float = 0.0
     initial_epoch: int = 0
     epochs: int = 0
@@ -100,6 +105,16 @@ def read_records(directory: Path) -> list[TrialRecord]:
         return []
     content = json.loads(file.read_text("utf-8"))
     return [TrialRecord(**_from_json(one)) for one in content["executions"]]
+
+
+def project_records(project: Path) -> list[TrialRecord]:
+    """The records of all trials of a search, in the order of their names.
+
+    Args:
+        project: Folder of the search.
+    """
+    files = sorted(project.glob(f"*/{FILE}"))
+    return [record for file in files for record in read_records(file.parent)]
 
 
 def _to_json(fields: dict[str, Any]) -> dict[str, Any]:

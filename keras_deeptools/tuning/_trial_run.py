@@ -1,11 +1,19 @@
 """What happens around the training of a trial."""
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import keras_tuner
+
+from keras_deeptools.tuning._finding import ERROR, Finding
+from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._objective import check_direction
+from keras_deeptools.tuning._trial_curves import curves_of_others
+from keras_deeptools.tuning._trial_paths import give_own_paths
+from keras_deeptools.tuning._trial_place import place_of
+from keras_deeptools.tuning._trial_record import read_records
+from keras_deeptools.tuning._trial_watch import TrialWatch
 
 
 def fit_trial(
@@ -19,8 +27,18 @@ def fit_trial(
     `DeepHyperModel` and `TransferHyperModel` train with it. In place of
     `model.fit(*args, **kwargs)`:
 
+    - A search in the direction opposite to what its objective's name tells is refused,
+      see `objective`.
+    - Callbacks write to files of the trial's own, where KerasTuner lets all trials
+      write to the same. `{trial_id}` and `{execution}` are filled in wherever a
+      callback has them in a path; without them the files of `ModelCheckpoint` and
+      `CSVLogger` get a folder `trial_<id>/execution<n>` beside each other, those of
+      `BackupAndRestore` and `GradientMonitor` below their folder, and TensorBoard's
+      in `<id>/execution<n>`. A backup of another search is not restored.
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
+    - `HopelessTrialStopper` gets to know the other trials.
+    - Curves, time, memory and the finding are written down, see `trial_records`.
 
     Args:
         fit: What trains, mostly `model.fit`: any function that takes `*args`,
@@ -36,6 +54,8 @@ def fit_trial(
 
     Raises:
         keras_tuner.errors.FailedTrialError: If the loss is not finite.
+        keras_tuner.errors.FatalValueError: If the objective's direction is wrong; this
+            ends the search.
 
     Example:
 
@@ -47,17 +67,46 @@ def fit_trial(
     >>> list(history.history)
     ['loss']
     """
-    kwargs["callbacks"] = [
-        *chosen,
-        keras.callbacks.TerminateOnNaN(),
-        *(kwargs.get("callbacks") or ()),
-    ]
-    history = fit(*args, **kwargs)
-    losses = history.history.get("loss", [])
-    if not all(map(math.isfinite, losses)):
-        epoch = kwargs.get("initial_epoch", 0) + len(losses)
-        raise keras_tuner.errors.FailedTrialError(
-            f"The loss was not finite in epoch {epoch}. Rates or weights of this trial "
-            "are too large."
-        )
+    given = [*chosen, *(kwargs.pop("callbacks", None) or ())]
+    place = place_of(given)
+    if place is not None:
+        check_direction(place.objective)
+        begun = [one.execution for one in read_records(place.directory)]
+        give_own_paths(given, place, is_new=place.execution not in begun)
+    initial_epoch = kwargs.get("initial_epoch", 0)
+    targets = _targets(fit, args, kwargs)
+    stoppers = [one for one in given if isinstance(one, HopelessTrialStopper)]
+    if place is not None:
+        others = curves_of_others(place, initial_epoch) if stoppers else []
+        for stopper in stoppers:
+            stopper.compare_with(place.objective, others, targets)
+    watch = TrialWatch(place)
+    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch]
+    watch.begin(initial_epoch, kwargs.get("epochs", 1))
+    try:
+        history = fit(*args, callbacks=callbacks, **kwargs)
+    except Exception as error:
+        watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
+        raise
+    except BaseException:
+        watch.end("interrupted")
+        raise
+    found = watch.non_finite()
+    if found is not None:
+        watch.end("failed", found)
+        raise keras_tuner.errors.FailedTrialError(found.message)
+    stopped = [one.finding for one in stoppers if one.finding is not None]
+    if stopped:
+        watch.end("stopped", stopped[0])
+    else:
+        watch.end("completed", watch.no_learning(targets))
     return history
+
+
+def _targets(fit: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The training targets, where all rows count the same; else None."""
+    if any(kwargs.get(name) is not None for name in ("class_weight", "sample_weight")):
+        return None
+    if "y" in kwargs or not isinstance(getattr(fit, "__self__", None), keras.Model):
+        return kwargs.get("y")
+    return args[1] if len(args) > 1 else None

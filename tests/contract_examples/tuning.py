@@ -13,8 +13,12 @@ def hypermodel() -> tuning.DeepHyperModel:
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.DeepHyperModel": hypermodel,
     "keras_deeptools.tuning.FloatRange": lambda: tuning.FloatRange(1e-3, 1.0, log=True),
+    "keras_deeptools.tuning.HopelessTrialStopper": tuning.HopelessTrialStopper,
     "keras_deeptools.tuning.IntRange": lambda: tuning.IntRange(1, 8),
     "keras_deeptools.tuning.OneOf": lambda: tuning.OneOf(("relu", "selu")),
     "keras_deeptools.tuning.SearchSpace": lambda: tuning.search_space("mc_dropout"),
     "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
+    "keras_deeptools.tuning.TrialRecords": lambda: tuning.TrialRecords(
+        (tuning.TrialRecord("00"),)
+    ),
 }

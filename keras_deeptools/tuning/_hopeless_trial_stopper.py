@@ -1,0 +1,237 @@
+"""Ending trials of a search that cannot become good."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_bool, checked_count, checked_float
+from keras_deeptools.callbacks import GradientMonitor
+from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
+from keras_deeptools.tuning._constant_loss import constant_loss_of
+from keras_deeptools.tuning._finding import (
+    BELOW_MEDIAN,
+    GRADIENTS,
+    NO_LEARNING,
+    NON_FINITE,
+    Finding,
+)
+from keras_deeptools.tuning._median_rule import best_of, is_worse, median_of_others
+
+OWNER = "HopelessTrialStopper"
+HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class HopelessTrialStopper(ConfiguredCallback):
+    """Ends a trial early when it has no prospect, and says why.
+
+    Give it to `search` with the callbacks. After each epoch it asks, in this order:
+
+    - Is the loss not finite?
+    - Have the gradients vanished, exploded or died (`GradientMonitor`), and is the loss
+      no longer falling?
+    - Has nothing been learned in `patience` epochs: is the loss no better than that of
+      predicting the same for every row, and no longer falling? Where that loss is not
+      known (targets that are no array, other losses than crossentropies and squared or
+      absolute errors, weighted rows, penalties), the first batch's loss stands for it.
+    - Is the best value of the search's objective so far worse than the median of the
+      running averages of the trials completed before, up to the same epoch? This is
+      the median stopping rule.
+
+    A trial that is ended counts for the tuner with the best it had; one whose loss is
+    not finite fails. `DeepHyperModel`, `TransferHyperModel` and `fit_trial` write the
+    finding and the time saved into the trial's record, see `trial_records`, and the
+    median rule reads the curves there: with another `HyperModel`, train with
+    `fit_trial`. A trial that Hyperband has promoted is compared with those that began
+    at the same epoch.
+
+    Args:
+        patience: Int >= 2. Epochs after which a trial that has learned nothing ends.
+        min_improvement: Float in [0, 1). Part of a loss by which another must be less
+            to be better.
+        gradients: Bool. Whether to watch the gradients.
+        median: Bool. Whether to compare with trials completed before.
+        min_trials: Int >= 1. Trials that the median needs.
+        warmup_epochs: Int >= 0. Epochs of a trial before it is compared with others.
+
+    Attributes:
+        finding: None, or what was found in the latest `fit`: an object with `kind`,
+            `message` and `epoch`, as in `TrialRecord`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.tuning import HopelessTrialStopper
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.0), loss="mse")  # a rate of 0
+    >>> stopper = HopelessTrialStopper(patience=3)
+    >>> x, y = np.ones((8, 2)), np.ones((8, 1))
+    >>> history = model.fit(x, y, epochs=10, callbacks=[stopper], verbose=0)
+    >>> len(history.history["loss"]), stopper.finding.kind
+    (3, 'no learning')
+
+    Reference:
+        Golovin et al., 2017, section 3.2.2: the median stopping rule.
+        https://doi.org/10.1145/3097983.3098043
+    """
+
+    def __init__(
+        self,
+        patience: int = 5,
+        min_improvement: float = 0.01,
+        gradients: bool = True,
+        median: bool = True,
+        min_trials: int = 5,
+        warmup_epochs: int = 3,
+    ) -> None:
+        super().__init__()
+        self.patience = checked_count(OWNER, "patience", patience, 2)
+        self.min_improvement = checked_float(
+            OWNER, "min_improvement", min_improvement, at_least=0, at_most=0.999
+        )
+        self.gradients = checked_bool(OWNER, "gradients", gradients)
+        self.median = checked_bool(OWNER, "median", median)
+        self.min_trials = checked_count(OWNER, "min_trials", min_trials)
+        self.warmup_epochs = checked_count(OWNER, "warmup_epochs", warmup_epochs, 0)
+        self.finding: Finding | None = None
+        self._objective: Any = None
+        self._others: list[list[float]] = []
+        self._targets: Any = None
+        self._begin_run()
+
+    def _begin_run(self) -> None:
+        self.finding = None
+        self._monitor: GradientMonitor | None = None
+        self._constant_loss: float | None = None
+        self._start: float | None = None
+        self._losses: list[float] = []
+        self._values: list[float] = []
+
+    def compare_with(
+        self,
+        objective: Any,
+        others: list[list[float]],
+        targets: Any = None,
+    ) -> None:
+        """Takes what a search knows; `fit_trial` calls it.
+
+        Args:
+            objective: `keras_tuner.Objective` or None.
+            others: For each completed trial, its objective after each epoch.
+            targets: Array of the training targets, or None.
+        """
+        self._objective = objective
+        self._others = others
+        self._targets = targets
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begins to watch."""
+        self._begin_run()
+        self._constant_loss = constant_loss_of(self.model, self._targets)
+        if self.gradients:
+            self._monitor = GradientMonitor("norm", on_problem="ignore")
+            self._monitor.set_params(self.params)
+            self._monitor.set_model(self.model)
+            self._monitor.on_train_begin()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Tells the monitor, and what is no start: a model that was trained before."""
+        if self._monitor is not None:
+            self._monitor.on_epoch_begin(epoch)
+        if epoch > 0 and self._start is None:
+            self._start = math.inf
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Tells the monitor."""
+        if self._monitor is not None:
+            self._monitor.on_train_batch_begin(batch)
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Notes the loss of the first batch."""
+        if self._start is None:
+            self._start = float((logs or {}).get("loss", math.inf))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends training where there is no prospect."""
+        logs = logs or {}
+        if self._monitor is not None:
+            self._monitor.on_epoch_end(epoch, dict(logs))
+        self._losses.append(float(logs.get("loss", math.nan)))
+        if self._objective is not None and self._objective.has_value(logs):
+            self._values.append(float(self._objective.get_value(logs)))
+        found = (
+            self._non_finite()
+            or self._bad_gradients()
+            or self._no_learning()
+            or self._below_median()
+        )
+        if found:
+            self.finding = Finding(*found, epoch + 1)
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Ends watching."""
+        if self._monitor is not None:
+            self._monitor.on_train_end()
+
+    def _non_finite(self) -> tuple[str, str] | None:
+        if math.isfinite(self._losses[-1]):
+            return None
+        return NON_FINITE, f"The loss is {self._losses[-1]}."
+
+    def _bad_gradients(self) -> tuple[str, str] | None:
+        problems = self._monitor.problems if self._monitor is not None else []
+        problems = [one for one in problems if one.kind in HOPELESS_GRADIENTS]
+        if not problems or self._is_falling():
+            return None
+        return GRADIENTS, str(problems[0])
+
+    def _no_learning(self) -> tuple[str, str] | None:
+        if len(self._losses) < self.patience or self._is_falling():
+            return None
+        best = min(self._losses)
+        reference, name = self._start, "the first batch's"
+        if self._constant_loss is not None:
+            reference = self._constant_loss
+            name = "that of predicting the same for every row"
+        if reference is None or math.isinf(reference) or self._better(best, reference):
+            return None
+        return NO_LEARNING, (
+            f"After {len(self._losses)} epochs the loss was {best:.4g} at best, no "
+            f"better than {name}, {reference:.4g}."
+        )
+
+    def _below_median(self) -> tuple[str, str] | None:
+        epochs = len(self._values)
+        if not self.median or epochs <= self.warmup_epochs:
+            return None
+        others = [values for values in self._others if len(values) >= epochs]
+        median = median_of_others(others, epochs)
+        best = best_of(self._values, self._objective.direction)
+        if (
+            median is None
+            or len(others) < self.min_trials
+            or not is_worse(best, median, self._objective.direction)
+        ):
+            return None
+        return BELOW_MEDIAN, (
+            f"After {epochs} epochs {self._objective.name} was {best:.4g} at best; the "
+            f"median of {len(others)} trials was {median:.4g}."
+        )
+
+    def _is_falling(self) -> bool:
+        """Whether the last epoch's loss is better than all before."""
+        before = self._losses[:-1]
+        return not before or self._better(self._losses[-1], min(before))
+
+    def _better(self, loss: float, reference: float) -> bool:
+        return loss < reference - self.min_improvement * abs(reference)
