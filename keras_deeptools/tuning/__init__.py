@@ -20,6 +20,7 @@ __all__ = [
     "IntRange",
     "OneOf",
     "SearchSpace",
+    "TransferHyperModel",
     "TrialRecord",
     "TrialRecords",
     "fit_trial",
@@ -35,6 +36,7 @@ __all__ = [
 # What stands on KerasTuner, by the file it is in.
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_deep_hypermodel",
+    "TransferHyperModel": "_transfer_hypermodel",
     "fit_trial": "_trial_run",
     "objective": "_objective",
 }
