@@ -122,16 +122,17 @@ def fit_from_cut(
         validation_data: Data.
         **arguments: What else `fit` takes.
     """
-    data = (x, y, sample_weight)
-    if are_arrays(x):
-        data = as_arrays(data)
-        if validation_split and validation_data is None:
-            data, validation_data = split_rows(data, validation_split)
-        if not caching_obstacle(model) and _num_bytes(model, data[0]) <= max_bytes:
-            cached = cache_features(model, *data, directory=directory, verbose=0)
-            return cached.fit(validation_data=validation_data, **arguments)
-    return model.fit(
-        *data[:2], sample_weight=data[2], validation_data=validation_data, **arguments
+    if not are_arrays(x):
+        return model.fit(x, y, validation_data=validation_data, **arguments)
+    data = as_arrays(tuple(part for part in (x, y, sample_weight) if part is not None))
+    if validation_split and validation_data is None:
+        data, validation_data = split_rows(data, validation_split)
+    rows = dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    arguments["validation_data"] = validation_data
+    if caching_obstacle(model) or _num_bytes(model, data[0]) > max_bytes:
+        return model.fit(**rows, **arguments)
+    return cache_features(model, **rows, directory=directory, verbose=0).fit(
+        **arguments
     )
 
 

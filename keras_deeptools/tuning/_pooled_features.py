@@ -89,7 +89,7 @@ class PooledFeatures:
     def _computed(
         self, trunk: keras.Model, data: tuple[Any, Any, Any], directory: Path | None
     ) -> CachedFeatures:
-        """The features, from a model that ends in the poolings and something to train."""
+        """The features, from a model of poolings and something to train."""
         inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in trunk.inputs]
         inputs = inputs if len(inputs) > 1 else inputs[0]
         pooled = InferenceMode(trunk, name="trunk")(inputs)
@@ -99,7 +99,9 @@ class PooledFeatures:
                 pooling_layer(each, rank, name=f"pooled_{each}")(pooled)
                 for each in self._poolings
             ]
-            pooled = keras.layers.Concatenate(name="pooled")(made) if made[1:] else made
+            pooled = made[0]
+            if made[1:]:
+                pooled = keras.layers.Concatenate(name="pooled")(made)
         outputs = keras.layers.Dense(1, name="any_head")(pooled)
         model = keras.Model(inputs, outputs, name="pooled_features")
         return cache_features(model, *data, directory=directory, verbose=0)

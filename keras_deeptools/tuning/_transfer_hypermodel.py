@@ -1,6 +1,5 @@
 """A hypermodel that searches transfer learning."""
 
-import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,17 +9,10 @@ import keras
 import keras_tuner
 
 from keras_deeptools._arguments import checked_bool, checked_count, checked_option
-from keras_deeptools.engine import compile_arguments
 from keras_deeptools.transfer import classifier
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
-from keras_deeptools.tuning._fine_tuning_trial import (
-    fit_from_cut,
-    one_cycle,
-    train_groups,
-    with_rates,
-)
-from keras_deeptools.tuning._head_fit import HeadFit
-from keras_deeptools.tuning._pooled_features import PooledFeatures, Rows
+from keras_deeptools.tuning._fine_tuning_trial import train_groups, with_rates
+from keras_deeptools.tuning._pooled_features import PooledFeatures
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, Range
 from keras_deeptools.tuning._transfer_arguments import (
     OWNER,
@@ -29,15 +21,15 @@ from keras_deeptools.tuning._transfer_arguments import (
     checked_range,
     named_backbones,
 )
-from keras_deeptools.tuning._transfer_recipe import (
-    TransferChoices,
-    TransferRecipe,
-    chosen_recipe,
-)
-from keras_deeptools.tuning._trial_run import fit_trial
+from keras_deeptools.tuning._transfer_recipe import TransferChoices, chosen_recipe
+from keras_deeptools.tuning._transfer_trial import TransferTrial
 from keras_deeptools.tuning._trunks import Trunks
 
 Backbone = str | keras.Model
+DROPOUT_RATE = FloatRange(0.0, 0.5)
+HIDDEN_UNITS = IntRange(64, 512, log=True)
+FROZEN_EPOCHS = IntRange(1, 8, log=True)
+RATE_RATIO = FloatRange(1.0, 1000.0, log=True)
 MAX_BYTES = 2**31
 
 
@@ -135,13 +127,13 @@ class TransferHyperModel(keras_tuner.HyperModel):
         ),
         weights: str | None = "imagenet",
         heads: str | Iterable[str] = ("average", "concat"),
-        dropout_rate: float | Range = FloatRange(0.0, 0.5),
-        hidden_units: int | Range = IntRange(64, 512, log=True),
+        dropout_rate: float | Range = DROPOUT_RATE,
+        hidden_units: int | Range = HIDDEN_UNITS,
         mc: bool = False,
         activation: str | None = "softmax",
         depths: int | Iterable[int] = (0, 1, 2, 4),
-        frozen_epochs: int | Range = IntRange(1, 8, log=True),
-        rate_ratio: float | Range = FloatRange(1.0, 1000.0, log=True),
+        frozen_epochs: int | Range = FROZEN_EPOCHS,
+        rate_ratio: float | Range = RATE_RATIO,
         batch_norm: str = "frozen",
         optimizers: Iterable[str] = ("adamw",),
         learning_rate: float | FloatRange | None = None,
@@ -211,8 +203,8 @@ class TransferHyperModel(keras_tuner.HyperModel):
             hp: `keras_tuner.HyperParameters`.
             model: `keras.Model` that `build` made.
             *args: What `search` was given, as for `model.fit`; data that can be read
-                again. What is no array is taken as rows, in batches of `batch_size`
-                or 32, where the head trains alone.
+                again. Where a head trains alone, data that are no arrays become rows,
+                in batches of 32 or the `batch_size` given.
             **kwargs: As `args`.
 
         Returns:
@@ -220,80 +212,16 @@ class TransferHyperModel(keras_tuner.HyperModel):
         """
         recipe = chosen_recipe(hp, self.choices)
         given = inspect.signature(model.fit).bind(*args, **kwargs).arguments
-        folder = self._folder(given.get("callbacks"))
-        if not recipe.depth:
-            return self._fit_head(recipe, model, given, folder)
-        if recipe.frozen_epochs and not given.get("initial_epoch"):
-            self._fit_head_first(recipe, model, given, folder)
-        cycle = one_cycle(
-            model.optimizer,
-            self.max_epochs,
-            recipe.learning_rate / 2,
-            initial_divisor=5.0,
-        )
-        fit = functools.partial(fit_from_cut, model, folder, self.max_bytes)
-        return fit_trial(fit, chosen=[cycle], **given)
-
-    def _fit_head(
-        self,
-        recipe: TransferRecipe,
-        model: keras.Model,
-        given: dict[str, Any],
-        folder: Path | None,
-    ) -> Any:
-        """Trains the head alone, as a tuner sees it."""
-        training = HeadFit(model)
-        training.head.compile(model.optimizer, **compile_arguments(model))
-        data, held = self._rows(recipe, given, folder, training)
-        cycle = one_cycle(model.optimizer, self.max_epochs, recipe.learning_rate)
-        return fit_trial(training.fit, chosen=[cycle], **{**given, **data, **held})
-
-    def _fit_head_first(
-        self,
-        recipe: TransferRecipe,
-        model: keras.Model,
-        given: dict[str, Any],
-        folder: Path | None,
-    ) -> None:
-        """Trains the head alone before deeper groups train along."""
-        training = HeadFit(model)
-        training.head.compile(recipe.optimizer, self.loss)
-        data, _ = self._rows(recipe, given, folder, training)
-        kept = ("batch_size", "class_weight", "shuffle", "validation_split")
-        cycle = one_cycle(
-            recipe.optimizer,
-            recipe.frozen_epochs,
-            recipe.learning_rate,
-            warmup_fraction=0.99,
-        )
-        training.head.fit(
-            **data,
-            **{name: given[name] for name in kept if name in given},
-            epochs=recipe.frozen_epochs,
-            callbacks=[cycle, keras.callbacks.TerminateOnNaN()],
-            verbose=0,
-        )
-
-    def _rows(
-        self,
-        recipe: TransferRecipe,
-        given: dict[str, Any],
-        folder: Path | None,
-        training: HeadFit,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Features in place of data, as arguments of `fit`, and to validate on."""
-        rows, held = self._pooled.of(
-            recipe.backbone,
+        trial = TransferTrial(
+            model,
+            recipe,
             self._trunks.shared(recipe.backbone),
-            tuple(given.get(name) for name in ("x", "y", "sample_weight")),
-            given.get("validation_data"),
-            folder,
+            self._pooled,
+            self._folder(given.get("callbacks")),
+            self.max_epochs,
+            self.max_bytes,
         )
-        names = ("x", "y", "sample_weight")
-        data = dict(zip(names, training.rows(rows), strict=True))
-        if held is None:
-            return data, {}
-        return data, {"validation_data": training.rows(held)}
+        return trial.fit(given)
 
     def _folder(self, callbacks: Any) -> Path | None:
         """Where features are kept: in the project of the tuner that calls."""
