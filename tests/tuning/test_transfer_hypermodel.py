@@ -80,8 +80,13 @@ def searched(kind: str, path: Path, **arguments: Any) -> keras_tuner.Tuner:
     return tuner
 
 
-@pytest.mark.parametrize("kind", TUNERS)
-@pytest.mark.parametrize("depths", [(0,), (1, 2)], ids=["head", "fine-tuning"])
+SLOW = [pytest.param(kind, (1, 2), marks=pytest.mark.slow) for kind in TUNERS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "depths"),
+    [*((kind, (0,)) for kind in TUNERS), ("random", (1, 2)), *SLOW[1:]],
+)
 def test_every_tuner_ends_with_all_trials_completed(kind, depths, tmp_path) -> None:
     tuner = searched(kind, tmp_path, depths=depths)
     trials = tuner.oracle.trials.values()
