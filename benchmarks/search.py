@@ -16,10 +16,10 @@ epochs, 20 times those of one whole fit:
 - no search: the network in the middle of the space, AdamW, `find_learning_rate` and
   `OneCycleScheduler` with defaults, the weights after the last epoch of one fit
 
-Hyperband is given two iterations and ended when its epochs are spent. The model with the
-lowest validation loss of any epoch counts, with its loss and accuracy on the test rows.
-Runs are kept in a file and not repeated. Where `--data` is missing (an npz with x_train,
-y_train, x_test, y_test), scikit-learn's data sets alone are searched.
+Hyperband is given two iterations and ended when its epochs are spent. The model with
+the lowest validation loss of any epoch counts, with its loss and accuracy on the test
+rows. Runs are kept in a file and not repeated. Where `--data` is missing (an npz with
+x_train, y_train, x_test, y_test), scikit-learn's data sets alone are searched.
 """
 
 import argparse
@@ -242,7 +242,8 @@ def run(arm: str, name: str, options: argparse.Namespace, seed: int) -> dict[str
     epochs = options.epochs or epochs
     data = split(name, options.data, seed)
     keras.utils.set_random_seed(seed)
-    gc.freeze()  # KerasTuner collects before each trial, which takes long after imports.
+    # KerasTuner collects before each trial, which takes long after many imports.
+    gc.freeze()
     start = time.process_time()
     if arm == "no search":
         result = without_search(data, size, epochs)
@@ -333,8 +334,8 @@ def paired(found: dict[str, list[dict]]) -> None:
 def zero_knobs(found: dict[str, list[dict]]) -> None:
     """Prints what one fit reaches of the best of 20 trials, and what it costs."""
     print(
-        "\n| no search against | test accuracy, ratio | least of the seeds | steps, ratio |"
-        "\n|---|---|---|---|"
+        "\n| no search against | test accuracy, ratio | least of the seeds | "
+        "steps, ratio |\n|---|---|---|---|"
     )
     for arm in ("by hand", "ours"):
         pairs = list(zip(found["no search"], found[arm], strict=True))
