@@ -15,6 +15,8 @@ from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._range_test import RangeTest
 from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.callbacks._update_batch_norm import update_batch_norm
+from keras_deeptools.callbacks._weight_averaging import WeightAveraging
 
 __all__ = [
     "GradientClipper",
@@ -27,5 +29,7 @@ __all__ = [
     "OneCycleScheduler",
     "RangeTest",
     "TrainingFeature",
+    "WeightAveraging",
     "find_learning_rate",
+    "update_batch_norm",
 ]

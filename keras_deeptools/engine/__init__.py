@@ -5,6 +5,7 @@ The only room that knows Keras' internals and the backends.
 
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
+from keras_deeptools.engine._batch_statistics import BatchStatistics
 from keras_deeptools.engine._batches import Batches
 from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
 from keras_deeptools.engine._capture import Capture
@@ -37,10 +38,17 @@ from keras_deeptools.engine._pooled_outputs import PooledOutputs
 from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
+from keras_deeptools.engine._resumable_arrays import ResumableArrays
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._seeded import reseed, seeded
-from keras_deeptools.engine._snapshot import Snapshot, is_attached, preserved
+from keras_deeptools.engine._snapshot import (
+    Snapshot,
+    attached_features,
+    is_attached,
+    preserved,
+)
+from keras_deeptools.engine._stand_ins import StandIns, constrained_values
 from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
@@ -49,6 +57,7 @@ from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
 
 __all__ = [
     "Attachment",
+    "BatchStatistics",
     "Batches",
     "Call",
     "Capture",
@@ -65,16 +74,20 @@ __all__ = [
     "PooledOutputs",
     "RateMultipliers",
     "Recorder",
+    "ResumableArrays",
     "Retraining",
     "RowBatches",
     "Snapshot",
+    "StandIns",
     "Trainability",
     "attach",
+    "attached_features",
     "batch_loss",
     "calls_of",
     "chain_of",
     "check_rate_scales",
     "compile_arguments",
+    "constrained_values",
     "current_place",
     "exportable_draws",
     "fit_in_two_parts",

@@ -13,7 +13,22 @@ from keras_deeptools.engine._session import Session
 from keras_deeptools.engine._site import SITE, Site
 from keras_deeptools.engine._tensors import tensors
 
-GUARDED = ("fit", "compile", "train_on_batch")
+GUARDED = (
+    "fit",
+    "compile",
+    "evaluate",
+    "predict",
+    "train_on_batch",
+    "test_on_batch",
+    "predict_on_batch",
+    "get_weights",
+    "set_weights",
+    "save",
+    "save_weights",
+    "load_weights",
+    "export",
+)
+"""Methods before which is taken off what a broken-off `fit` has left."""
 
 
 class Attachment:

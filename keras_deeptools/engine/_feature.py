@@ -17,7 +17,8 @@ class Feature:
     3. `transform_gradients`: what the optimizer will see (Keras' own clipping and
        weight decay come after it),
     4. `observe_updates`: how far the optimizer's update moved each weight,
-    5. `project_weights`: corrections of the weights, before the moving average.
+    5. `project_weights`: corrections of the weights, before the moving average,
+    6. `observe_weights`: the weights that the update has led to.
 
     All features pass one stage before the next begins; within a stage they run in
     the order in which they were attached. The code of a stage is traced once on
@@ -85,6 +86,12 @@ class Feature:
 
     def project_weights(self, state: Any, leaf: Leaf) -> None:
         """Corrects the values of `leaf.active` after the update."""
+
+    def observe_weights(self, state: Any, leaf: Leaf) -> None:
+        """Sees the weights after the update, when every feature has corrected them.
+
+        Keras' own constraints act after this; `constrained_values` looks ahead.
+        """
 
     def follow(self, state: Any, leaf: Leaf) -> Any:
         """Goes on with other variables, after layers were frozen or unfrozen.

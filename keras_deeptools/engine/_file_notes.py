@@ -26,12 +26,14 @@ class Note:
             what to note, as JSON has it; None: nothing.
         before: Function of what was noted, or None, called before variables are loaded.
         after: The same, called afterwards.
+        read: Function of what was noted and the store, called last.
     """
 
     name: str
     write: Callable[[Any], Any] = lambda store: None
     before: Callable[[Any], None] = lambda found: None
     after: Callable[[Any], None] = lambda found: None
+    read: Callable[[Any, Any], None] = lambda found, store: None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def _wrap(optimizer: Any) -> None:
         load(store)
         for note in _notes(optimizer):
             note.after(found.get(note.name))
+        for note in _notes(optimizer):
+            note.read(found.get(note.name), store)
 
     vars(optimizer)[SAVE] = save_own_variables
     vars(optimizer)[LOAD] = load_own_variables

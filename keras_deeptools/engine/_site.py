@@ -126,6 +126,8 @@ class Site:
                     s.feature.observe_updates(s.state, leaf, *norms)
             for s in self._of(leaf):
                 s.feature.project_weights(s.state, leaf)
+            for s in self._of(leaf):
+                s.feature.observe_weights(s.state, leaf)
 
         self._replace(optimizer, _backend_apply_gradients)
         self._replace(optimizer, _clip_gradients)

@@ -145,6 +145,27 @@ def is_attached(model: keras.Model) -> bool:
     return vars(model.optimizer).get(SITE) is not None
 
 
+def attached_features(model: keras.Model) -> list[Any]:
+    """The features that are attached to the model's optimizer, in order.
+
+    Args:
+        model: `keras.Model`, compiled.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach, attached_features
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with attach(model, Feature()):
+    ...     print(len(attached_features(model)))
+    1
+    """
+    site = vars(model.optimizer).get(SITE)
+    attachments = [] if site is None else site.attachments
+    return [feature for each in attachments for feature in each.features]
+
+
 class Structure:
     """The attributes of an object, and what its containers among them contain.
 

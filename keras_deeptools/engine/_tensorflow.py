@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_deeptools.engine._averages import move_averages as move_averages
 from keras_deeptools.engine._limit_norms_tensorflow import limit_norms as limit_norms
 
 TINY = 1e-36

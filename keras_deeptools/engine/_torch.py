@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from keras_deeptools.engine._averages_torch import move_averages as move_averages
 from keras_deeptools.engine._limit_norms_torch import limit_norms as limit_norms
 from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 

@@ -4,9 +4,14 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools.tuning._cnn_space import cnn_space
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._mlp_space import mlp_space
 from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._residual_space import residual_space
 from keras_deeptools.tuning._search_space import SearchSpace
+from keras_deeptools.tuning._searched_activation import searched_activation
+from keras_deeptools.tuning._searched_block import searched_block
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._space import space
 from keras_deeptools.tuning._spaces import search_space, space_names
@@ -23,9 +28,14 @@ __all__ = [
     "TransferHyperModel",
     "TrialRecord",
     "TrialRecords",
+    "cnn_space",
     "fit_trial",
+    "mlp_space",
     "objective",
+    "residual_space",
     "search_space",
+    "searched_activation",
+    "searched_block",
     "searched_optimizer",
     "space",
     "space_names",

@@ -1,10 +1,13 @@
 """What of callbacks is searched."""
 
+from typing import Any
+
 from keras_deeptools.callbacks import (
     GradientClipper,
     HyperparameterScheduler,
     MaxNormEnforcer,
     OneCycleScheduler,
+    WeightAveraging,
 )
 from keras_deeptools.schedules import LinearRamp
 from keras_deeptools.tuning._ranges import FloatRange, OneOf
@@ -43,6 +46,29 @@ def _weight_decay_ramp(
     return HyperparameterScheduler({"weight_decay": ramp})
 
 
+def _averaging(
+    decay: float | None,
+    start: int | float | None = None,
+    every: int = 1,
+    warmup: float | None = 9.0,
+    validated: bool = True,
+    kept: bool = True,
+    batch_norm_data: Any = None,
+) -> WeightAveraging:
+    """A mean of all weights is one of the last quarter, if nothing else is given."""
+    if start is None:
+        start = 0.75 if decay is None else 0
+    return WeightAveraging(
+        decay,
+        start=start,
+        every=every,
+        warmup=warmup,
+        validated=validated,
+        kept=kept,
+        batch_norm_data=batch_norm_data,
+    )
+
+
 CALLBACKS = {
     "gradient_clipper": SearchSpace(
         GradientClipper, {"global_norm": FloatRange(0.1, 10.0, log=True)}
@@ -72,5 +98,9 @@ CALLBACKS = {
             "shape": OneOf(("cosine", "linear")),
         },
         make=_one_cycle,
+    ),
+    # None: the mean of the last quarter, Izmailov et al., 2018, section 4.
+    "weight_averaging": SearchSpace(
+        WeightAveraging, {"decay": OneOf((0.99, 0.999, None))}, make=_averaging
     ),
 }

@@ -8,33 +8,15 @@ import keras
 import keras_tuner
 
 from keras_deeptools._arguments import checked_count, message
-from keras_deeptools.engine import (
-    compile_arguments,
-    stochastic_layers,
-    with_dropout_rate,
-)
-from keras_deeptools.initializers import initialize
-from keras_deeptools.tuning._label_smoothing import can_smooth, smoothed
-from keras_deeptools.tuning._one_cycle_horizon import OneCycleOverHorizon
-from keras_deeptools.tuning._ranges import FloatRange, OneOf
-from keras_deeptools.tuning._searched_optimizer import searched_optimizer
-from keras_deeptools.tuning._space import space
+from keras_deeptools.callbacks import RangeTest
+from keras_deeptools.engine import compile_arguments, stochastic_layers
+from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
+from keras_deeptools.tuning._mc_likelihood import MCLikelihood
+from keras_deeptools.tuning._parts import PARTS, Draft, Run
+from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._trial_run import fit_trial
 
 OWNER = "DeepHyperModel"
-PARTS = (
-    "optimizer",
-    "one_cycle",
-    "max_norm",
-    "clipping",
-    "initializer",
-    "dropout_rate",
-    "label_smoothing",
-    "batch_size",
-)
-DROPOUT_RATE = FloatRange(0.05, 0.5)
-SMOOTHING = OneOf((0.0, 0.05, 0.1))
-BATCH_SIZE = OneOf((32, 16, 64, 128))
 
 
 class DeepHyperModel(keras_tuner.HyperModel):
@@ -42,7 +24,13 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Wraps a model or a `build(hp)` for any tuner of KerasTuner: optimizer and rate,
     1cycle, max-norm, clipping, initialization that fits the activations, dropout rate,
-    label smoothing and batch size become hyperparameters beside those of your own.
+    label smoothing, averages of the weights and batch size become hyperparameters
+    beside those of your own.
+
+    A learning rate is searched, each optimizer's in a range of its own, or comes from
+    the range test, times a factor that is searched. Trials whose models agree in
+    layers and sizes, optimizer and batch size share one test; it leaves the model as it
+    was. Where it finds nothing, the middle of the optimizer's range is taken.
 
     1cycle spans `max_epochs` in every trial. In Hyperband, where a promoted model goes
     on from `initial_epoch` with other `epochs` in each rung, it goes on where it was:
@@ -58,14 +46,21 @@ class DeepHyperModel(keras_tuner.HyperModel):
             replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
-        parts: Names of what is searched, out of `"optimizer"`, `"one_cycle"`,
-            `"max_norm"`, `"clipping"`, `"initializer"`, `"dropout_rate"`,
-            `"label_smoothing"` and `"batch_size"`; None for all. Parts that do not
-            apply (no dropout in the model, no crossentropy, data in batches) are left
-            out.
+        parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,
+            `"one_cycle"`, `"max_norm"`, `"clipping"`, `"initializer"`,
+            `"dropout_rate"`, `"label_smoothing"`, `"weight_averaging"` and
+            `"batch_size"`; None for all. Parts that do not apply (no dropout in the
+            model, no crossentropy, data in batches) are left out.
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         loss: Loss, where `build` does not compile.
         metrics: List of metrics, where `build` does not compile.
+        mc_samples: Int >= 0. With 1 or more, and dropout in the model, the logs of
+            each epoch hold `val_mc_log_likelihood`: how likely the validation data are
+            under predictions that are averaged over so many samples with dropout on. It
+            is the objective (`"max"`) for a model that will be used so.
+
+    Attributes:
+        range_tests: List of `RangeTest`, those of the search so far.
 
     Raises:
         TypeError: If `build` is neither a function nor a model.
@@ -96,6 +91,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         optimizers: Iterable[str] = ("adamw", "sgd"),
         loss: Any = None,
         metrics: Any = None,
+        mc_samples: int = 0,
     ) -> None:
         super().__init__()
         if not callable(build):
@@ -109,6 +105,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self.optimizers = tuple(optimizers)
         self.loss = loss
         self.metrics = metrics
+        self.mc_samples = checked_count(OWNER, "mc_samples", mc_samples, minimum=0)
+        self._rates = RangeTestedRates()
         self._source = build
         self._compiled: dict[str, Any] | None = None
         if isinstance(build, keras.Model):
@@ -123,18 +121,15 @@ class DeepHyperModel(keras_tuner.HyperModel):
             hp: `keras_tuner.HyperParameters`.
         """
         model = self._fresh(hp)
-        arguments = self._compile_arguments(hp, model)
-        if "dropout_rate" in self.parts and stochastic_layers(model):
-            model = with_dropout_rate(model, DROPOUT_RATE.ask(hp, "dropout_rate"))
-        if "initializer" in self.parts and hp.Boolean("initializer", default=True):
-            initialize(model)
-        if "label_smoothing" in self.parts and can_smooth(arguments["loss"]):
-            amount = SMOOTHING.ask(hp, "label_smoothing")
-            arguments["loss"] = smoothed(arguments["loss"], amount)
-        model.compile(**arguments)
+        arguments = self._compile_arguments(model)
+        draft = Draft(hp, self.parts, self.optimizers, model, arguments)
+        for name, part in PARTS.items():
+            if name in self.parts:
+                part.build(draft)
+        draft.model.compile(**draft.arguments)
         # Built here, so that its state is there when a tuner loads weights.
-        model.optimizer.build(model.trainable_variables)
-        return model
+        draft.model.optimizer.build(draft.model.trainable_variables)
+        return draft.model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains the model of a trial, with the callbacks that it chose.
@@ -148,12 +143,22 @@ class DeepHyperModel(keras_tuner.HyperModel):
         Returns:
             `keras.callbacks.History`.
         """
-        x = args[0] if args else kwargs.get("x")
-        in_rows = hasattr(x, "shape") or isinstance(x, (dict, list, tuple))
-        if "batch_size" in self.parts and in_rows and "batch_size" not in kwargs:
-            kwargs["batch_size"] = BATCH_SIZE.ask(hp, "batch_size")
-        chosen = self._callbacks(hp, model)
-        return fit_trial(model.fit, *args, chosen=chosen, **kwargs)
+        given = named_arguments(args, kwargs)
+        run = Run(
+            hp, self.parts, self.optimizers, self.max_epochs, self._rates, model, given
+        )
+        for name, part in PARTS.items():
+            if name in self.parts:
+                part.fit(run)
+        rows = validation_rows(given)
+        if self.mc_samples and rows is not None and stochastic_layers(model):
+            run.callbacks.append(MCLikelihood(*rows, self.mc_samples))
+        return fit_trial(model.fit, chosen=run.callbacks, **run.given)
+
+    @property
+    def range_tests(self) -> list[RangeTest]:
+        """List of `RangeTest`, those of the search so far."""
+        return list(self._rates.found.values())
 
     def _fresh(self, hp: Any) -> keras.Model:
         """The model to train, with weights that no other trial shares."""
@@ -161,7 +166,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
             return keras.models.clone_model(self._source)
         return self._source(hp)
 
-    def _compile_arguments(self, hp: Any, model: keras.Model) -> dict[str, Any]:
+    def _compile_arguments(self, model: keras.Model) -> dict[str, Any]:
         """What to compile the model with."""
         arguments = {**(self._compiled or _compiled_with(model))}
         given = {"loss": self.loss, "metrics": self.metrics}
@@ -171,26 +176,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
                 f"{OWNER}: `loss` must be given where the model is not compiled with "
                 f"one. Received: loss=None and model={model.name!r}."
             )
-        if "optimizer" in self.parts:
-            arguments["optimizer"] = searched_optimizer(hp, self.optimizers)
         return copy.deepcopy(arguments)
-
-    def _callbacks(self, hp: Any, model: keras.Model) -> list[Any]:
-        chosen = []
-        if "one_cycle" in self.parts and hp.Boolean("one_cycle", default=True):
-            rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-            with hp.conditional_scope("one_cycle", [True]):
-                warmup = FloatRange(0.1, 0.45).ask(hp, "one_cycle/warmup_fraction")
-            chosen.append(
-                OneCycleOverHorizon(
-                    self.max_epochs, max_learning_rate=rate, warmup_fraction=warmup
-                )
-            )
-        names = {"max_norm": "max_norm_enforcer", "clipping": "gradient_clipper"}
-        for part, name in names.items():
-            if part in self.parts:
-                chosen.append(space(hp, name, prefix=part, optional=True))
-        return [one for one in chosen if one is not None]
 
 
 def _compiled_with(model: keras.Model) -> dict[str, Any]:

@@ -81,7 +81,7 @@ SMALL = (
     "logcosh",
     "loss",
     "mae",
-    "mape",
+    "mape",  # codespell:ignore mape
     "mse",
     "msle",
     "negative_log_likelihood",

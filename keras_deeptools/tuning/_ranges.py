@@ -1,5 +1,6 @@
 """What an argument may be in a search."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,11 @@ class FloatRange:
         low = checked_float("FloatRange", "low", self.low, above=above)
         checked_float("FloatRange", "high", self.high, above=low)
 
+    @property
+    def middle(self) -> float:
+        """Float, the default in a search: half-way, by its scale."""
+        return _middle(self.low, self.high, self.log)
+
     def ask(self, hp: Any, name: str) -> float:
         """The value of this trial.
 
@@ -44,7 +50,10 @@ class FloatRange:
             hp: `keras_tuner.HyperParameters`.
             name: Str, name of the hyperparameter.
         """
-        return hp.Float(name, self.low, self.high, sampling=_sampling(self.log))
+        sampling = "log" if self.log else "linear"
+        return hp.Float(
+            name, self.low, self.high, sampling=sampling, default=self.middle
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,11 @@ class IntRange:
         low = checked_count("IntRange", "low", self.low, minimum=int(self.log))
         checked_count("IntRange", "high", self.high, minimum=low + 1)
 
+    @property
+    def middle(self) -> int:
+        """Int, the default in a search: half-way, by its scale."""
+        return round(_middle(self.low, self.high, self.log))
+
     def ask(self, hp: Any, name: str) -> int:
         """The value of this trial.
 
@@ -83,7 +97,8 @@ class IntRange:
             hp: `keras_tuner.HyperParameters`.
             name: Str, name of the hyperparameter.
         """
-        return hp.Int(name, self.low, self.high, sampling=_sampling(self.log))
+        sampling = "log" if self.log else "linear"
+        return hp.Int(name, self.low, self.high, sampling=sampling, default=self.middle)
 
 
 @dataclass(frozen=True)
@@ -133,5 +148,5 @@ class OneOf:
 Range = FloatRange | IntRange | OneOf
 
 
-def _sampling(log: bool) -> str:
-    return "log" if log else "linear"
+def _middle(low: float, high: float, log: bool) -> float:
+    return math.sqrt(low * high) if log else (low + high) / 2

@@ -47,11 +47,13 @@ def space(
     >>> import keras
     >>> from keras_deeptools.tuning import FloatRange, space
     >>> class FirstTrial:
-    ...     Float = staticmethod(lambda name, low, high, sampling: print(name) or low)
+    ...     def Float(name, low, high, sampling, default):
+    ...         print(name)
+    ...         return default
     >>> layer = space(FirstTrial, "mc_dropout", prefix="top", rate=FloatRange(0.1, 0.3))
     top/rate
     >>> layer.rate
-    0.1
+    0.2
     """
     found = search_space(component)
     name = name_of(found)

@@ -15,12 +15,7 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools.engine import seeded, with_dropout_rate
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
-from keras_deeptools.uncertainty._mc_predict import mc_predict
-from keras_deeptools.uncertainty._predictive_likelihood import (
-    classification_log_likelihood,
-    likelihood_of_loss,
-    regression_log_likelihood,
-)
+from keras_deeptools.uncertainty._mc_log_likelihood import mc_log_likelihood
 
 OWNER = "tune_dropout_rate"
 Build = Callable[[float], keras.Model]
@@ -128,8 +123,9 @@ def tune_dropout_rate(
             model = _model_at(model_or_build, float(rate), initial)
             if retrain:
                 model.fit(x, y, **({"verbose": 0} | fit_arguments))
-            logs, noise = _log_likelihood(
-                model, held_out, targets, likelihood, float(rate), num_samples, seed
+            samples = num_samples if rate else 0
+            logs, noise = mc_log_likelihood(
+                model, held_out, targets, likelihood, samples, seed
             )
         rows.append(logs)
         noises.append(noise)
@@ -197,37 +193,3 @@ def _model_at(
     elif not initial:
         initial.extend(model.get_weights())
     return model
-
-
-def _log_likelihood(
-    model: keras.Model,
-    x: Any,
-    y: Any,
-    likelihood: str,
-    rate: float,
-    num_samples: int,
-    seed: int,
-) -> tuple[np.ndarray, float]:
-    """Log-likelihood of every row, and the noise that was fitted."""
-    from_logits = False
-    if likelihood == "auto":
-        likelihood, from_logits = likelihood_of_loss(OWNER, model.loss)
-    needs_samples = from_logits or likelihood == "regression"
-    if rate == 0:
-        outputs = np.asarray(model.predict(x, verbose=0))[None]
-    else:
-        prediction = mc_predict(
-            model,
-            x,
-            num_samples,
-            seed=seed,
-            return_samples=needs_samples,
-            verbose=0,
-        )
-        outputs = prediction.samples if needs_samples else prediction.mean[None]
-    if likelihood == "classification":
-        return classification_log_likelihood(OWNER, outputs, y, from_logits), np.nan
-    targets = np.asarray(y, "float64").reshape(outputs.shape[1], -1)
-    return regression_log_likelihood(
-        np.asarray(outputs).reshape(*outputs.shape[:2], -1), targets
-    )

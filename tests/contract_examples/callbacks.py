@@ -29,4 +29,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         small_model(), INPUTS, TARGETS, verbose=0
     ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
+    "keras_deeptools.callbacks.WeightAveraging": lambda: callbacks.WeightAveraging(
+        0.9, start=1
+    ),
 }

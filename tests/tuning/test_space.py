@@ -31,6 +31,7 @@ NOT_SEARCHED = {
     "layer_groups": "describes",
     "cache_features": "changes the time, not the result",
     "caching_obstacle": "describes",
+    "update_batch_norm": "computes statistics",
     "probe_depth": "finds what a search would look for",
 }
 

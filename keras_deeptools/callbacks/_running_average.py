@@ -1,0 +1,100 @@
+"""The averages of the variables of one optimizer, as training makes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_deeptools.callbacks._averaging_rate import averaging_rate
+from keras_deeptools.engine import Leaf, constrained_values, tensors
+
+
+@dataclass(eq=False)
+class RunningAverage:
+    """Averages that ride with one optimizer.
+
+    Args:
+        leaf: `Leaf`.
+        averages: Dict from the identity of each variable to its average.
+        is_on: Int variable, 1 where updates count.
+        num_seen: Int variable, updates that counted.
+    """
+
+    leaf: Leaf
+    averages: dict[int, Any]
+    is_on: Any
+    num_seen: Any
+
+    @classmethod
+    def of(cls, leaf: Leaf, is_on: bool) -> "RunningAverage":
+        """Starts averages of all variables of an optimizer."""
+        on = leaf.add_state("averaging", dtype="int32", initial=int(is_on))
+        seen = leaf.add_state("averaging_updates", dtype="int32")
+        state = cls(leaf, {}, on, seen)
+        state.follow()
+        return state
+
+    def follow(self) -> None:
+        """Goes on with the variables that train now; of a new one from its value."""
+        known = self.averages
+        self.averages = {
+            id(v): known[id(v)] if id(v) in known else self._begun(v)
+            for v in self.leaf.variables
+        }
+        gone = known.keys() - self.averages.keys()
+        self.leaf.drop_state([known[key] for key in gone])
+
+    def _begun(self, variable: Any) -> Any:
+        average = self.leaf.add_state("average", tuple(variable.shape))
+        # A copy: two variables must not share memory that a step may reuse.
+        self.leaf.assign(average, ops.copy(ops.cast(variable.value, "float32")))
+        return average
+
+    def update(self, decay: float | None, warmup: float | None, every: int) -> None:
+        """Takes in the weights after an update; part of the compiled step."""
+        on, seen = tensors.scalar(self.is_on), tensors.scalar(self.num_seen)
+        seen = seen + on
+        tensors.set_scalar(self.num_seen, seen)
+        if isinstance(seen, int):
+            if not on or seen % every:
+                return
+            rate = averaging_rate(seen // every, decay, warmup)
+        else:
+            due = ops.cast(on, "float32") * ops.cast(seen % every == 0, "float32")
+            count = ops.maximum(seen // every, 1)
+            rate = due * averaging_rate(count, decay, warmup)
+        variables = self.leaf.variables
+        values = constrained_values(variables)
+        tensors.move_averages([self.averages[id(v)] for v in variables], values, rate)
+
+    def begin(self) -> None:
+        """Lets updates count from now on; on the host."""
+        if not self.leaf.read(self.is_on):
+            self.leaf.assign(self.is_on, 1)
+
+    def num_averaged(self, every: int) -> int:
+        """How many weights are in the average; on the host."""
+        return int(self.leaf.read(self.num_seen)) // every
+
+    def arrays(self) -> list[np.ndarray]:
+        """The averages on the host, in the order of the variables."""
+        averages = [self.averages[id(variable)] for variable in self.leaf.variables]
+        return [self.leaf.read(average) for average in averages]
+
+    def restore(self, num_seen: int, arrays: Iterator[np.ndarray]) -> None:
+        """Sets the number of updates and the averages; on the host."""
+        self.leaf.assign(self.num_seen, num_seen)
+        for variable in self.leaf.variables:
+            self.leaf.assign(self.averages[id(variable)], next(arrays))
+
+    def values(self) -> list[tuple[Any, Any]]:
+        """Each variable and its average, which its constraint holds for."""
+        found = []
+        for variable in self.leaf.variables:
+            value = self.averages[id(variable)].value
+            if variable.constraint is not None:
+                value = variable.constraint(value)
+            found.append((variable, value))
+        return found

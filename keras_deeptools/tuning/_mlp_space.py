@@ -1,0 +1,115 @@
+"""A search space of multilayer perceptrons."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools.tuning._family_parts import (
+    apply,
+    ask_parts,
+    ask_size,
+    checked_size,
+)
+from keras_deeptools.tuning._family_task import FamilyTask, family_task
+from keras_deeptools.tuning._ranges import IntRange, OneOf
+
+OWNER = "mlp_space"
+Size = IntRange | OneOf | int
+DEPTH = IntRange(1, 6)
+WIDTH = IntRange(32, 512, log=True)
+
+
+def mlp_space(
+    input_shape: int | Sequence[int],
+    num_outputs: int,
+    task: str = "classification",
+    *,
+    depth: Size = DEPTH,
+    width: Size = WIDTH,
+    logits: bool = False,
+    adapt_to: Any = None,
+    optimizers: Sequence[str] = ("adamw", "sgd"),
+    prefix: str = "mlp",
+) -> Callable[[Any], keras.Model]:
+    """Makes the `build(hp)` of multilayer perceptrons, for any tuner.
+
+    What is searched fits together, as the field's guidelines have it: ReLU, ELU and
+    SiLU with the initialization that keeps their variance (He's, for ReLU), batch,
+    layer or no normalization, and dropout, Gaussian dropout or none; or SELU with
+    LeCun's initialization, AlphaDropout and no normalization, which keeps plain stacks
+    normalized by itself. Depth and width are searched, and the optimizer as in
+    `searched_optimizer`. The model is compiled.
+
+    In `DeepHyperModel` the optimizer's hyperparameters are the same ones. Leave its
+    part `"dropout_rate"` out, which would set all rates anew, or use it for them.
+
+    Args:
+        input_shape: Int or tuple of one int: features of a row. Other shapes are
+            flattened.
+        num_outputs: Int >= 1, classes or numbers to predict.
+        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
+            1 in each output; sigmoid) or `"regression"` (squared error).
+        depth: Int >= 1, `IntRange` or `OneOf`. Hidden layers.
+        width: Int >= 1, `IntRange` or `OneOf`. Units of each hidden layer.
+        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
+        adapt_to: Array of training inputs whose mean and variance standardize all
+            inputs, or None where they are standardized.
+        optimizers: Names, as for `searched_optimizer`.
+        prefix: Str, first part of the hyperparameters' names.
+
+    Returns:
+        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_deeptools.tuning import mlp_space
+    >>> build = mlp_space(64, 10)
+    >>> hp = keras_tuner.HyperParameters()
+    >>> build(hp).output_shape
+    (None, 10)
+    >>> hp.get("mlp/depth"), hp.get("mlp/activation"), hp.get("mlp/normalization")
+    (3, 'relu', 'batch')
+
+    Reference:
+        He et al., 2015. https://arxiv.org/abs/1502.01852; Klambauer et al., 2017.
+        https://arxiv.org/abs/1706.02515
+    """
+    ranks = (1, 2, 3, 4)
+    common = family_task(
+        OWNER,
+        input_shape,
+        num_outputs,
+        task,
+        logits,
+        adapt_to,
+        optimizers,
+        prefix,
+        ranks,
+    )
+    checked_size(OWNER, "depth", depth)
+    checked_size(OWNER, "width", width)
+    return functools.partial(_build, common, depth, width)
+
+
+def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
+    inputs, features = task.inputs()
+    if len(task.input_shape) > 1:
+        features = keras.layers.Flatten()(features)
+    layers = ask_size(hp, f"{task.prefix}/depth", depth, 3)
+    units = ask_size(hp, f"{task.prefix}/width", width, 128)
+    parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"))
+    for _ in range(layers):
+        norm = parts.norm()
+        dense = keras.layers.Dense(
+            units, use_bias=not norm, kernel_initializer=parts.initializer()
+        )
+        act = keras.layers.Activation(parts.activation)
+        features = apply([dense, *norm, act, *parts.drop()], features)
+    return task.finished(hp, inputs, features)
