@@ -38,9 +38,9 @@ class TransferRecipe:
         backbone: Str.
         head: `"average"` or `"concat"`.
         dropout_rate: Float.
-        hidden_units: Int, of `"concat"`.
+        hidden_units: Int, of `"concat"`; else 1.
         depth: Int, layer groups before the head that train.
-        frozen_epochs: Int, epochs of the head alone before that.
+        frozen_epochs: Int, epochs of the head alone before that; 0 at depth 0.
         rate_ratio: Float, the rate of the head over that of the first group.
         optimizer: Keras optimizer, fresh; its rate is the largest one.
     """
@@ -70,14 +70,15 @@ def chosen_recipe(hp: Any, choices: TransferChoices) -> TransferRecipe:
     backbone = _one_of(hp, "backbone", choices.backbones)
     head = _one_of(hp, "head", choices.heads)
     dropout_rate = _value(hp, "head/dropout_rate", choices.dropout_rate)
-    hidden_units = 1
-    if head == "concat":
+    # Scopes are entered even where they do not count, so that a tuner knows all that
+    # is searched before it has built a model of every kind.
+    hidden_units = frozen_epochs = rate_ratio = None
+    if "concat" in choices.heads:
         with _where(hp, "head", choices.heads, ["concat"]):
             hidden_units = _value(hp, "head/hidden_units", choices.hidden_units)
     depth = _one_of(hp, "depth", choices.depths)
-    frozen_epochs, rate_ratio = 0, 1.0
-    if depth:
-        deeper = [each for each in choices.depths if each]
+    deeper = [each for each in choices.depths if each]
+    if deeper:
         with _where(hp, "depth", choices.depths, deeper):
             frozen_epochs = _value(hp, "frozen_epochs", choices.frozen_epochs)
             rate_ratio = _value(hp, "rate_ratio", choices.rate_ratio)
@@ -88,10 +89,10 @@ def chosen_recipe(hp: Any, choices: TransferChoices) -> TransferRecipe:
         backbone,
         head,
         dropout_rate,
-        hidden_units,
+        hidden_units if head == "concat" else 1,
         depth,
-        frozen_epochs,
-        rate_ratio,
+        frozen_epochs if depth else 0,
+        rate_ratio if depth else 1.0,
         optimizer,
     )
 
