@@ -30,6 +30,7 @@ class HeadFit:
         firsts = [layers[name].input for name in FIRST_AFTER_VECTORS if name in layers]
         self._model = model
         self.head = keras.Model(starts or firsts[:1], model.outputs[0])
+        self._state: list[Any] = []
         self._saved: dict[str, list[np.ndarray]] = {}
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -39,6 +40,8 @@ class HeadFit:
             *args: As in `fit`, features in place of data.
             **kwargs: As in `fit`.
         """
+        # As they are now: callbacks give the optimizer more of them for a while.
+        self._state = [*self.head.weights, *self._model.optimizer.variables]
         with replaced(self.head, "save_weights", self._note):
             history = self.head.fit(*args, **kwargs)
         self._write()
@@ -61,13 +64,9 @@ class HeadFit:
             self._model.save_weights(filepath, overwrite=True)
         self._assign(last)
 
-    @property
-    def _variables(self) -> list[Any]:
-        return [*self.head.variables, *self._model.optimizer.variables]
-
     def _values(self) -> list[np.ndarray]:
-        return [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self._state]
 
     def _assign(self, values: list[np.ndarray]) -> None:
-        for variable, value in zip(self._variables, values, strict=True):
+        for variable, value in zip(self._state, values, strict=True):
             variable.assign(value)
