@@ -35,6 +35,7 @@ __all__ = [
     "SearchRun",
     "SearchSpace",
     "SearchedTrial",
+    "TransferHyperModel",
     "TrialRecord",
     "TrialRecords",
     "cnn_space",
@@ -58,6 +59,7 @@ __all__ = [
 # What stands on KerasTuner, by the file it is in.
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_deep_hypermodel",
+    "TransferHyperModel": "_transfer_hypermodel",
     "fit_trial": "_trial_run",
     "objective": "_objective",
 }

@@ -10,6 +10,10 @@ def hypermodel() -> tuning.DeepHyperModel:
     return tuning.DeepHyperModel(small_model(), max_epochs=3, parts=["optimizer"])
 
 
+def transfer_hypermodel() -> tuning.TransferHyperModel:
+    return tuning.TransferHyperModel(1, max_epochs=3, backbones=small_model())
+
+
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.DeepHyperModel": hypermodel,
     "keras_deeptools.tuning.FloatRange": lambda: tuning.FloatRange(1e-3, 1.0, log=True),
@@ -29,6 +33,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.tuning.SearchedTrial": lambda: tuning.SearchedTrial(
         "0", 1, "completed", {"units": 3}, score=0.5
     ),
+    "keras_deeptools.tuning.TransferHyperModel": transfer_hypermodel,
     "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
     "keras_deeptools.tuning.TrialRecords": lambda: tuning.TrialRecords(
         (tuning.TrialRecord("00"),)

@@ -1,0 +1,138 @@
+"""What backbones make of the data of a search, computed once."""
+
+import contextlib
+import importlib.util
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.transfer import (
+    CachedFeatures,
+    InferenceMode,
+    cache_features,
+    check_pixels,
+)
+from keras_deeptools.transfer._epoch_feed import are_arrays
+from keras_deeptools.transfer._fine_tuning_arguments import takes_pixels
+from keras_deeptools.transfer._pooling import pooling_layer
+
+Rows = tuple[Any, Any, Any]
+"""`(features, y, sample_weight)`, as `fit` takes them."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Features with what they were made of, which must stay the same objects."""
+
+    made_of: tuple[Any, ...]
+    train: Rows
+    validation: Rows | None
+
+
+class PooledFeatures:
+    """Features of backbones, averaged (and their maxima taken) over the image.
+
+    A head learns from them as it would behind the backbone, which runs at inference.
+    They are computed in one pass for both kinds of head. In a process they stay in
+    memory for the trials that follow; with a folder they are found there by every other
+    process, and of several that need them at once one computes them.
+
+    Args:
+        heads: Kinds of head in the search, as in `transfer.classifier`.
+    """
+
+    def __init__(self, heads: Sequence[str]) -> None:
+        self._poolings = ["avg", "max"] if "concat" in heads else ["avg"]
+        self._kept: dict[str, _Kept] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy computes its own."""
+        return {**self.__dict__, "_kept": {}}
+
+    def of(
+        self,
+        name: str,
+        trunk: keras.Model,
+        data: tuple[Any, Any, Any],
+        validation: Any,
+        directory: Path | None,
+    ) -> tuple[Rows, Rows | None]:
+        """Rows to train and to validate a head on.
+
+        Args:
+            name: Str, of the backbone in the search.
+            trunk: `keras.Model`, the frozen backbone.
+            data: `(x, y, sample_weight)`, as in `fit`.
+            validation: As `validation_data` of `fit`.
+            directory: Folder that all processes of the search share, or None.
+        """
+        made_of = (trunk, *data, *_parts(validation))
+        kept = self._kept.get(name)
+        if kept is None or not _same(kept.made_of, made_of):
+            if takes_pixels(trunk) and are_arrays(data[0]):
+                check_pixels(data[0])
+            with _alone(directory, name):
+                cached = self._computed(trunk, data, directory)
+                held = None
+                if validation is not None:
+                    parts = keras.utils.unpack_x_y_sample_weight(validation)
+                    held = self._rows(cached.for_validation(*parts))
+            kept = _Kept(made_of, self._rows(cached), held)
+            self._kept[name] = kept
+        return kept.train, kept.validation
+
+    def _computed(
+        self, trunk: keras.Model, data: tuple[Any, Any, Any], directory: Path | None
+    ) -> CachedFeatures:
+        """The features, from a model of poolings and something to train."""
+        inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in trunk.inputs]
+        inputs = inputs if len(inputs) > 1 else inputs[0]
+        pooled = InferenceMode(trunk, name="trunk")(inputs)
+        rank = len(pooled.shape)
+        if rank > 2:
+            made = [
+                pooling_layer(each, rank, name=f"pooled_{each}")(pooled)
+                for each in self._poolings
+            ]
+            pooled = made[0]
+            if made[1:]:
+                pooled = keras.layers.Concatenate(name="pooled")(made)
+        outputs = keras.layers.Dense(1, name="any_head")(pooled)
+        model = keras.Model(inputs, outputs, name="pooled_features")
+        return cache_features(model, *data, directory=directory, verbose=0)
+
+    def _rows(self, cached: CachedFeatures) -> Rows:
+        """One array for each pooling, in memory."""
+        features = np.array(cached.features[0])
+        _, y, sample_weight = cached.rows()
+        return np.split(features, len(self._poolings), axis=-1), y, sample_weight
+
+
+def _parts(validation: Any) -> tuple[Any, ...]:
+    return validation if isinstance(validation, tuple) else (validation,)
+
+
+def _same(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
+    return [id(each) for each in these] == [id(each) for each in those]
+
+
+@contextlib.contextmanager
+def _alone(directory: Path | None, name: str) -> Iterator[None]:
+    """A block that one process at a time is in, where the system has locks of files.
+
+    Elsewhere several processes compute the same features, and one result stays.
+    """
+    locks = importlib.util.find_spec("fcntl") and importlib.import_module("fcntl")
+    if directory is None or locks is None:
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f"{zlib.crc32(name.encode()):08x}.lock").open("w") as file:
+        with contextlib.suppress(OSError):
+            locks.flock(file, locks.LOCK_EX)
+        yield
