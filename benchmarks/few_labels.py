@@ -32,7 +32,7 @@ import json
 import runpy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -306,6 +306,7 @@ def main() -> None:
     counts = [plan.labels for plan in PLANS]
     parser.add_argument("--labels", nargs="+", type=int, choices=counts)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
+    parser.add_argument("--epochs", type=int, help="of all layers, not the plan's")
     parser.add_argument("--size", type=int, default=96, help="of enlarged images")
     parser.add_argument("--results", type=Path, help="file to add runs to")
     parser.add_argument("--table", nargs="+", type=Path, help="files to print only")
@@ -321,6 +322,8 @@ def main() -> None:
     most = np.bincount(y).min()
     wanted = chosen.labels or [plan.labels for plan in PLANS if plan.labels <= most]
     plans = [plan for plan in PLANS if plan.labels in wanted]
+    if chosen.epochs:
+        plans = [replace(plan, all=chosen.epochs) for plan in plans]
     runs = read([chosen.results] if chosen.results else [])
     done = {(run["run"], run["labels"], run["seed"]) for run in runs}
     for name, seed, plan in product(chosen.methods, chosen.seeds, plans):
