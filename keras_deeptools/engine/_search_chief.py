@@ -46,7 +46,8 @@ class Chief(OracleServicer):
         with self._turn():
             self._hear_news()
             self._roll.welcome(worker)
-            if self._runs.get(worker.name, worker) != worker:
+            is_new = self._runs.get(worker.name) != worker
+            if is_new and worker.name in self.oracle.ongoing_trials:
                 self._lose(worker.name, "it was started again")
             trial = self._next_trial(worker)
             if trial.status == TrialStatus.RUNNING:
