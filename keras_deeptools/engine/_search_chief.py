@@ -36,7 +36,7 @@ class Chief(OracleServicer):
         self._roll = Roll(settings.worker_timeout)
         self._runs: dict[str, WorkerId] = {}
         self._losses: Counter[str] = Counter()
-        self._reasons: list[str] = []
+        self._reasons: dict[str, str] = {}
         self._lock = threading.RLock()
 
     # --- KerasTuner's calls ----------------------------------------------------------
@@ -46,7 +46,8 @@ class Chief(OracleServicer):
         with self._turn():
             self._hear_news()
             self._roll.welcome(worker)
-            if self._runs.get(worker.name, worker) != worker:
+            is_new = self._runs.get(worker.name) != worker
+            if is_new and worker.name in self.oracle.ongoing_trials:
                 self._lose(worker.name, "it was started again")
             trial = self._next_trial(worker)
             if trial.status == TrialStatus.RUNNING:
@@ -65,7 +66,9 @@ class Chief(OracleServicer):
 
     def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         trial = Trial.from_proto(request.trial)
-        trial.message = _headers(context).get(calls.NOTE, b"").decode() or None
+        trial.message = (
+            _headers(context).get(calls.NOTE, b"").decode(errors="replace") or None
+        )
         with self._turn():
             if self._holds(_caller(context), trial.trial_id):
                 with self._ending_the_search():
@@ -73,6 +76,22 @@ class Chief(OracleServicer):
                     # KerasTuner saves while the trial still counts as running.
                     self.oracle.save()
         return protos.get_service().EndTrialResponse()
+
+    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._turn():
+            return super().GetSpace(request, context)
+
+    def UpdateSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._turn():
+            return super().UpdateSpace(request, context)
+
+    def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._turn():
+            return super().GetTrial(request, context)
+
+    def GetBestTrials(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._turn():
+            return super().GetBestTrials(request, context)
 
     # --- Our own ---------------------------------------------------------------------
 
@@ -114,10 +133,9 @@ class Chief(OracleServicer):
             self._hear_news()
             if self._roll.present():
                 return False
-            ended = self.stop_triggered and not self.oracle.ongoing_trials
-            if not ended and self._roll.lonely_for() > self._settings.patience:
+            if self._roll.lonely_for() > self._settings.patience:
                 self._abandon()
-            return ended or self.error is not None
+            return self._is_done() or self.error is not None
 
     def _hear_news(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -127,10 +145,16 @@ class Chief(OracleServicer):
                 for worker in self._roll.present():
                     if lost in (None, worker.name):
                         self._roll.dismiss(worker)
-                if lost is not None:
-                    self._lose(lost, news["reason"])
-                elif not self.stop_triggered or self.oracle.ongoing_trials:
+                if lost is None:
                     self._abandon()
+                # One that said goodbye gave a better reason.
+                elif lost in self.oracle.ongoing_trials or lost not in self._reasons:
+                    self._lose(lost, news["reason"])
+
+    def _is_done(self) -> bool:
+        """True once there is nothing left to run, nor to run again."""
+        left = self.oracle.ongoing_trials or self.oracle._retry_queue
+        return self.stop_triggered and not left
 
     def _next_trial(self, worker: WorkerId) -> Any:
         stopped = Trial(self.oracle.get_space(), status=TrialStatus.STOPPED)
@@ -145,11 +169,7 @@ class Chief(OracleServicer):
         return stopped
 
     def _holds(self, worker: WorkerId, trial_id: str) -> bool:
-        """True for the worker whose result of a trial counts.
-
-        One that was silent for long and was taken for lost may still bring it, as long
-        as no other has the trial.
-        """
+        """True for the worker whose result counts: also one taken for lost too soon."""
         ongoing = self.oracle.ongoing_trials
         waiting = self.oracle._retry_queue
         if trial_id in waiting and worker.name not in ongoing:
@@ -162,18 +182,24 @@ class Chief(OracleServicer):
         return is_its_own and self._runs.get(worker.name) == worker
 
     def _lose(self, name: str, reason: str) -> None:
-        self._reasons.append(f"{name} ({reason})")
+        self._reasons[name] = reason
         with self._ending_the_search():
             trial_id = give_back(
                 self.oracle, name, reason, self._losses, self._settings.max_losses
             )
-            what = f"trial {trial_id} is run again" if trial_id else "it had no trial"
+            what = "it had no trial"
+            if trial_id is not None:
+                has_failed = trial_id in self.oracle.end_order
+                what = f"trial {trial_id} {'has failed' if has_failed else 'goes back'}"
             print(f"Worker {name} was lost: {reason}; {what}.", flush=True)
 
     def _abandon(self) -> None:
+        if self._is_done():
+            return
         trials = self.oracle.trials.values()
         ended = sum(trial.trial_id in self.oracle.end_order for trial in trials)
-        lost = ", ".join(self._reasons) or "none ever came"
+        reasons = [f"{name} ({reason})" for name, reason in self._reasons.items()]
+        lost = ", ".join(reasons) or "none ever came"
         self.error = self.error or RuntimeError(
             f"The search has no worker left. Lost: {lost}. {ended} trials ended, "
             f"{len(trials) - ended} wait to be run again. Start the search again with "

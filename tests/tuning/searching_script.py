@@ -1,4 +1,4 @@
-"""A search of five trials, of which the first run of one is killed in its middle.
+"""A search of which the first run of one trial is killed in its middle.
 
 What a user's script looks like that the launcher is given: nothing in it knows of a
 chief or of workers, but for the callback that kills.
@@ -12,7 +12,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-VICTIM, *FOLDER = sys.argv[1:]
+VICTIM, *KIND = sys.argv[1:]
 x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 y = x.sum(1)
 
@@ -36,10 +36,15 @@ def build(hp):
     return model
 
 
-tuner = keras_tuner.RandomSearch(
-    build, "val_loss", max_trials=5, seed=0, directory="search"
-)
+if KIND == ["hyperband"]:
+    tuner = keras_tuner.Hyperband(
+        build, "val_loss", max_epochs=2, factor=2, seed=0, directory="search"
+    )
+else:
+    tuner = keras_tuner.RandomSearch(
+        build, "val_loss", max_trials=5, seed=0, directory="search"
+    )
 data = {"validation_data": (x, y), "epochs": 2, "batch_size": 32}
 tuner.search(x, y, verbose=0, callbacks=[KillOnce()], **data)
-statuses = [trial.status for trial in tuner.oracle.get_best_trials(9)]
+statuses = [trial.status for trial in tuner.oracle.get_best_trials(99)]
 print("trials:", *statuses)

@@ -7,7 +7,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.engine.trial import TrialStatus
 
-from keras_deeptools.engine import _search_chief
+from keras_deeptools.engine import _search_chief, tell_chief
 from tuning import search_in_threads as threads
 from tuning.search_in_threads import fail, finish, vanish, wait_until, work
 
@@ -47,7 +47,6 @@ def test_a_worker_that_is_started_again_gets_its_trial_back(search) -> None:
 
 def test_a_worker_that_breaks_off_gives_its_trial_back_at_once(search) -> None:
     running = search()
-    running.settings = running.settings.__class__(worker_timeout=60.0)
     first, other = running.worker("tuner0"), running.worker("tuner1")
     trial = first.create_trial("")
     first.leave(KeyboardInterrupt())
@@ -244,3 +243,29 @@ def test_a_worker_never_deletes_the_files_of_the_search(search, tmp_path) -> Non
     assert kept.exists()
     work(tuner.oracle)
     running.end()
+
+
+def test_what_the_launcher_knows_counts_at_once(search) -> None:
+    running = search()
+    lost, other = running.worker("tuner0"), running.worker("tuner1")
+    trial = lost.create_trial("")
+    vanish(lost)
+    tell_chief({"lost": "tuner0", "reason": "killed by SIGKILL"})
+    assert other.create_trial("").trial_id == trial.trial_id
+    message = running.oracle.trials[trial.trial_id].message
+    assert (
+        message == "Lost with worker tuner0 (killed by SIGKILL), loss 1 of this trial."
+    )
+    vanish(other)
+    tell_chief({"lost": "tuner1", "reason": "exit code 1"})
+    tell_chief({})
+    running.end()
+    assert "tuner0 (killed by SIGKILL), tuner1 (exit code 1)" in str(running.error)
+
+
+def test_a_search_that_is_over_needs_no_worker(search) -> None:
+    running = search(patience=0.1)
+    work(running.worker())
+    tell_chief({})
+    running.end()
+    assert running.error is None

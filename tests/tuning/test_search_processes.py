@@ -21,7 +21,7 @@ def test_a_killed_worker_does_not_keep_the_search_from_ending() -> None:
     assert found.lost == ("tuner0 (killed by SIGKILL)",)
     assert found.objective == "val_loss" and found.best > 0
     logs = {name: Path(f"search_logs/{name}.log").read_text() for name in NAMES}
-    assert "tuner0 was lost: killed by SIGKILL; trial" in logs["chief"]
+    assert "Worker tuner0 was lost: killed by SIGKILL; trial" in logs["chief"]
     assert logs["chief"].count("trials: " + " ".join(5 * ["COMPLETED"])) == 1
     assert "trials:" not in logs["tuner1"]
 
@@ -54,7 +54,9 @@ def test_a_killed_worker_that_nobody_watches_over_is_found_out_by_its_silence() 
             "KERASTUNER_ORACLE_PORT": port,
         }
         limits = ("--join", "--worker-timeout", "5")
-        started[name] = tune(*limits, str(SEARCH), "tuner0", environment=member)
+        started[name] = tune(
+            *limits, str(SEARCH), "tuner0", "hyperband", environment=member
+        )
     try:
         output = started["chief"].communicate(timeout=400)[0]
         started["tuner1"].communicate(timeout=60)
@@ -65,4 +67,5 @@ def test_a_killed_worker_that_nobody_watches_over_is_found_out_by_its_silence() 
     codes = [started[name].returncode for name in NAMES]
     assert codes == [0, -signal.SIGKILL, 0]
     assert "Worker tuner0 was lost: nothing heard of it for 5 s; trial" in output
+    # A bracket of two and then one, and one of two.
     assert "trials: " + " ".join(5 * ["COMPLETED"]) in output
