@@ -13,6 +13,9 @@ from keras_deeptools.engine import compile_arguments, stochastic_layers
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
+from keras_deeptools.tuning._one_replica import (
+    ending_the_search_of_several_replicas,
+)
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._trial_run import fit_trial
@@ -148,9 +151,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
         run = Run(
             hp, self.parts, self.optimizers, self.max_epochs, self._rates, model, given
         )
-        for name, part in PARTS.items():
-            if name in self.parts:
-                part.fit(run)
+        with ending_the_search_of_several_replicas():
+            for name, part in PARTS.items():
+                if name in self.parts:
+                    part.fit(run)
         rows = validation_rows(given)
         if self.mc_samples and rows is not None and stochastic_layers(model):
             run.callbacks.append(MCLikelihood(*rows, self.mc_samples))

@@ -19,5 +19,6 @@ def ending_the_search_of_several_replicas() -> Iterator[None]:
     except SeveralReplicasError as error:
         raise keras_tuner.errors.FatalValueError(
             f"{error} Or leave what joins the optimizer's update out of the search: of "
-            'DeepHyperModel\'s `parts` "one_cycle", "max_norm" and "clipping".'
+            'DeepHyperModel\'s `parts` "learning_rate", "one_cycle", "max_norm", '
+            '"clipping" and "weight_averaging".'
         ) from error
