@@ -81,7 +81,7 @@ def picture(page: Path, browser: str, path: Path) -> None:
     whole = Image.new("RGB", (WIDE + GAP + PHONE, HEIGHT), "#8a929a")
     whole.paste(shots[0], (0, 0))
     whole.paste(shots[1], (WIDE + GAP, 0))
-    whole.quantize(128).save(path, optimize=True)
+    whole.quantize(256).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 

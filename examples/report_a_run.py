@@ -45,10 +45,10 @@ def main(epochs: int = 20, path: str = "digits_report.html") -> Path:
     seconds = time.perf_counter() - start
     sure = mc_predict(model, test[0], num_samples=20, seed=0, verbose=0)
     shown = {
-        "Range test": rates,
         "Rates": one_cycle,
-        "Signals before training": signals,
         "Gradients": monitor,
+        "Range test": rates,
+        "Signals before training": signals,
         "Calibration of Monte Carlo dropout": reliability_diagram(sure.mean, test[1]),
     }
     page = training_report(history, shown, path, title="Digits", seconds=seconds)

@@ -1,14 +1,16 @@
 """The best trial of a search as Python code."""
 
 import ast
-import importlib
 import inspect
+import sys
 from typing import Any
 
 import keras
 
 from keras_deeptools.tuning._searched_trial import SearchedTrial
 
+UNKNOWN = object()
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 HEAD = '''"""The best of {count} trials: {objective} {score:.5g}.
 
 Trial {trial}{epochs}. {needs}"""
@@ -75,40 +77,40 @@ def _making(hypermodel: Any) -> tuple[list[str], list[str], list[str]]:
         line = "hypermodel = keras_tuner.HyperModel()", f"hypermodel.build = {found}"
         return source, list(line), [] if source else [f"`{found}`"]
     imports, name = _reference(cls, cls.__name__)
-    if not imports:
+    parameters = [
+        one
+        for one in inspect.signature(cls.__init__).parameters.values()
+        if one.name != "self" and one.kind not in VARIADIC
+    ]
+    held = {one.name: _attribute(hypermodel, one.name) for one in parameters}
+    # What it does not keep as it was given cannot be given again.
+    if not imports or any(value is UNKNOWN for value in held.values()):
         return [], [], [f"`hypermodel` (a `{cls.__name__}`)"]
-    arguments, more, missing = [], [], []
-    for parameter in inspect.signature(cls.__init__).parameters.values():
-        if parameter.name == "self" or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
-            continue
-        text, source, is_known = _argument(hypermodel, parameter)
-        if text:
-            arguments.append(f"    {parameter.name}={text},")
-            more += source
+    arguments, missing = [], []
+    for one in parameters:
+        value = held[one.name]
+        if value is not one.default and not _same(value, one.default):
+            text, source, is_known = _argument(value, one.name)
+            arguments.append(f"    {one.name}={text},")
+            imports += source
             missing += [] if is_known else [f"`{text}`"]
-    making = [f"hypermodel = {name}(", *arguments, ")"]
-    return [*imports, *more], making, missing
+    return imports, [f"hypermodel = {name}(", *arguments, ")"], missing
 
 
-def _argument(hypermodel: Any, parameter: Any) -> tuple[str, list[str], bool]:
+def _attribute(hypermodel: Any, argument: str) -> Any:
+    """What it keeps of an argument."""
+    name = "_source" if argument == "build" else argument
+    return getattr(hypermodel, name, UNKNOWN)
+
+
+def _argument(value: Any, name: str) -> tuple[str, list[str], bool]:
     """Text of an argument, what it imports, and whether it stands for itself."""
-    nothing = object()
-    name = "_source" if parameter.name == "build" else parameter.name
-    value = getattr(hypermodel, name, nothing)
-    if value is not nothing:
-        if value is parameter.default or _same(value, parameter.default):
-            return "", [], True
-        if _is_literal(value):
-            return repr(value), [], True
-        if callable(value) and not isinstance(value, keras.Model):
-            imports, name = _reference(value, parameter.name)
-            return name, imports, bool(imports)
-    elif parameter.default is not parameter.empty:
-        return "", [], True
-    return parameter.name, [], False
+    if _is_literal(value):
+        return repr(value), [], True
+    if callable(value) and not isinstance(value, keras.Model):
+        imports, found = _reference(value, name)
+        return found, imports, bool(imports)
+    return name, [], False
 
 
 def _reference(thing: Any, otherwise: str) -> tuple[list[str], str]:
@@ -118,11 +120,7 @@ def _reference(thing: Any, otherwise: str) -> tuple[list[str], str]:
         return [], name if name.isidentifier() else otherwise
     public = module.split("._")[0]
     for place in dict.fromkeys((public, module)):
-        try:
-            found = getattr(importlib.import_module(place), name, None)
-        except ImportError:
-            continue
-        if found is thing:
+        if getattr(sys.modules.get(place), name, None) is thing:
             return [f"from {place} import {name}"], name
     return [], name
 

@@ -30,7 +30,7 @@ def search_report(tuner: Any) -> SearchReport:
     >>> import keras, keras_tuner, numpy as np
     >>> from keras_deeptools.tuning import search_report
     >>> def build(hp):
-    ...     units = hp.Int("units", 1, 4)
+    ...     units = hp.Int("units", 1, 2)
     ...     dense = [keras.layers.Dense(units), keras.layers.Dense(1)]
     ...     model = keras.Sequential([keras.Input((2,)), *dense])
     ...     model.compile("sgd", "mse")
@@ -39,7 +39,7 @@ def search_report(tuner: Any) -> SearchReport:
     >>> tuner.search(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
     >>> report = search_report(tuner)
     >>> len(report.trials), sorted(report.best.values)
-    (4, ['units'])
+    (2, ['units'])
     >>> report.best_recipe().splitlines()[-1]
     '    return hypermodel.fit(hp, model, *args, **kwargs)'
     """

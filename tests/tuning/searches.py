@@ -19,6 +19,19 @@ def peak(hp: Any) -> float:
     return 1 - abs(rate - 1e-2) ** 0.5
 
 
+class Kept(keras_tuner.HyperModel):
+    """A hypermodel that keeps its arguments or not."""
+
+    def __init__(self, units: int, keeps: bool = True) -> None:
+        super().__init__()
+        if keeps:
+            self.units = units
+            self.keeps = keeps
+
+    def build(self, hp: Any) -> None:
+        """Builds nothing."""
+
+
 def measured(tuner_class: type, score: Callable[[Any], float] = peak) -> type:
     """The class of tuner with trials that only compute a score."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_deeptools.tuning import DeepHyperModel, SearchedTrial, search_report
 from keras_deeptools.tuning._best_recipe import recipe
-from tuning.searches import measured, peak, random_search
+from tuning.searches import Kept, measured, peak, random_search
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(32, 4)).astype("float32")
@@ -112,6 +112,13 @@ def test_the_recipe_of_ones_own_hypermodel_says_what_to_define() -> None:
     code = recipe_of(Net(), units=3)
     assert "Define `hypermodel` (a `Net`) first" in code
     assert run(code, hypermodel=Net())["model"].layers[0].units == 3
+
+
+def test_a_hypermodel_that_does_not_keep_its_arguments_is_not_made_again() -> None:
+    assert "hypermodel = Kept(\n    units=3,\n)" in recipe_of(Kept(3))
+    code = recipe_of(Kept(3, keeps=False))
+    assert "Define `hypermodel` (a `Kept`) first" in code
+    assert "hypermodel =" not in code
 
 
 def test_a_model_that_was_searched_must_be_defined_by_its_user() -> None:

@@ -81,6 +81,18 @@ def test_a_running_trial_is_told_as_such(tmp_path: Path) -> None:
         report.plot()
 
 
+def test_a_search_can_be_read_while_it_runs(tmp_path: Path) -> None:
+    seen = []
+
+    def score(hp: Any) -> float:
+        seen.append([trial.status for trial in search_report(tuner).trials])
+        return hp.Float("rate", 0.1, 1.0)
+
+    tuner = random_search(tmp_path, 3, score=score)
+    tuner.search(verbose=0)
+    assert seen[-1] == ["completed", "completed", "running"]
+
+
 def test_a_search_without_results_has_a_page_with_its_trials(tmp_path: Path) -> None:
     tuner = random_search(tmp_path, 3)
     tuner.oracle.create_trial("tuner0")
