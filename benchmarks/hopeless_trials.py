@@ -82,7 +82,9 @@ def draw(records: TrialRecords, path: str) -> None:
         if record.status != "completed":
             axes.plot(len(values), values[-1], "x", color=color)
     axes.set(xlabel="epoch", ylabel="validation accuracy")
-    axes.set_title(f"{len(records)} trials; about {records.seconds_saved:.0f} s saved")
+    planned = sum(record.planned_epochs for record in records)
+    trained = sum(record.epochs for record in records)
+    axes.set_title(f"{len(records)} trials, {trained} of {planned} epochs trained")
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=110)
 
