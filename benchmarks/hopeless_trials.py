@@ -5,8 +5,8 @@
 For each seed one random search of multilayer perceptrons on scikit-learn's digits
 runs twice, with and without `HopelessTrialStopper`. The trials have the same
 hyperparameters, as random search does not look at scores, but not the same initial
-weights. Prints epochs and seconds of both, and the best validation accuracy, as mean and
-standard deviation over seeds.
+weights. Prints epochs and seconds of both, and the best validation accuracy, as mean
+and standard deviation over seeds.
 """
 
 import argparse
