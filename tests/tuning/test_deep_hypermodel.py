@@ -233,3 +233,10 @@ def test_a_model_without_a_loss_is_named() -> None:
 
     with pytest.raises(ValueError, match="DeepHyperModel: `loss` must be given"):
         DeepHyperModel(build, max_epochs=2).build(keras_tuner.HyperParameters())
+
+
+def test_a_tuner_knows_the_rate_of_every_optimizer_before_the_first_trial() -> None:
+    hp = keras_tuner.HyperParameters()
+    searched_optimizer(hp, ["adamw", "sgd", "lion"])
+    rates = [one.name for one in hp.space if one.name.endswith("learning_rate")]
+    assert len(rates) == 3

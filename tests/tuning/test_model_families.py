@@ -49,30 +49,24 @@ def point(hp: keras_tuner.HyperParameters, seed: int) -> keras_tuner.HyperParame
 
 
 @families
-def test_models_of_many_draws_have_the_outputs_that_were_asked_for(family: str) -> None:
-    build = FAMILIES[family](3)
-    hp = space_of(build)
-    seen = set()
-    for seed in range(12):
-        model = build(point(hp, seed))
-        assert model.output_shape == (None, 3)
-        assert model.compiled
-        seen.add(tuple(type(layer).__name__ for layer in model.layers))
-    assert len(seen) > 6
-
-
-@families
-def test_every_hyperparameter_is_known_before_the_first_trial(family: str) -> None:
+def test_drawn_models_have_the_outputs_and_hyperparameters_known_before(
+    family: str,
+) -> None:
     build = FAMILIES[family](3)
     hp = space_of(build)
     known = {one.name for one in hp.space}
-    for seed in range(12):
-        one = point(hp, seed)
-        build(one)
-        assert {each.name for each in one.space} == known
     prefix = {"rows": "residual", "images": "residual"}.get(family, family)
     assert {f"{prefix}/activation", f"{prefix}/normalization"} <= known
     assert {"optimizer/sgd/learning_rate", "optimizer/adamw/learning_rate"} <= known
+    seen = set()
+    for seed in range(6):
+        one = point(hp, seed)
+        model = build(one)
+        assert {each.name for each in one.space} == known
+        assert model.output_shape == (None, 3)
+        assert model.compiled
+        seen.add(tuple(type(layer).__name__ for layer in model.layers))
+    assert len(seen) > 3
 
 
 TASKS = {
