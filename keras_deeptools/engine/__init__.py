@@ -52,6 +52,7 @@ from keras_deeptools.engine._step_config import step_config
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
+from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "missing_for_tuner",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",

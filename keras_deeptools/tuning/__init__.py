@@ -56,14 +56,21 @@ def __getattr__(name: str) -> object:
 
     if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("keras_tuner", "tensorboard"):
-            raise
+    from keras_deeptools.engine import missing_for_tuner
+
+    missing = missing_for_tuner()
+    if missing is None:
+        try:
+            module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")
+        except ModuleNotFoundError as error:
+            if error.name != "keras_tuner":
+                raise
+            missing = error.name
+    if missing is not None:
         raise ImportError(
-            f"keras_deeptools.tuning.{name} needs KerasTuner. Received: "
-            f"{error}. Install it with `pip install 'keras-deeptools[tuner]'`."
-        ) from error
+            f"keras_deeptools.tuning.{name} needs KerasTuner and what it imports. "
+            f"Received: no package {missing}. Install it with "
+            "`pip install 'keras-deeptools[tuner]'`."
+        )
     globals()[name] = found = getattr(module, name)
     return found

@@ -1,6 +1,5 @@
 """A search space of convolutional networks."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from keras_deeptools.tuning._family_parts import (
     checked_size,
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task, most_stages
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._ranges import IntRange, OneOf
 
 OWNER = "cnn_space"
@@ -55,7 +55,7 @@ def cnn_space(
         logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
         adapt_to: Array of training images whose mean and variance by channel
             standardize all inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -91,10 +91,12 @@ def cnn_space(
     )
     checked_size(OWNER, "depth", depth)
     checked_size(OWNER, "width", width)
-    return functools.partial(_build, common, depth, width)
+    return ModelFamily(common, depth, width, _architecture)
 
 
-def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
+def _architecture(
+    task: FamilyTask, depth: Size, width: Size, hp: Any
+) -> tuple[Any, Any]:
     inputs, features = task.inputs()
     prefix, most = task.prefix, most_stages(task.input_shape)
     stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
@@ -106,16 +108,19 @@ def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
     for stage in range(stages):
         if stage:
             features = keras.layers.MaxPooling2D(2, padding="same")(features)
-        for _ in range(convolutions):
-            layers = _convolution(parts, filters * 2**stage, kernel_size)
+        for i in range(convolutions):
+            start = parts.initializer(first=stage == i == 0)
+            layers = _convolution(parts, filters * 2**stage, kernel_size, start)
             features = apply(layers, features)
         features = apply(parts.drop(), features)
     average, flat = keras.layers.GlobalAveragePooling2D, keras.layers.Flatten
     features = (average() if head == "average" else flat())(features)
-    return task.finished(hp, inputs, features)
+    return inputs, features
 
 
-def _convolution(parts: Parts, filters: int, kernel_size: int) -> list[keras.Layer]:
+def _convolution(
+    parts: Parts, filters: int, kernel_size: int, initializer: Any
+) -> list[keras.Layer]:
     if parts.activation == "selu":
         return [SelfNormalizingConv2D(filters, kernel_size, padding="same")]
     norm = parts.norm()
@@ -124,6 +129,6 @@ def _convolution(parts: Parts, filters: int, kernel_size: int) -> list[keras.Lay
         kernel_size,
         padding="same",
         use_bias=not norm,
-        kernel_initializer=parts.initializer(),
+        kernel_initializer=initializer,
     )
     return [convolution, *norm, keras.layers.Activation(parts.activation)]

@@ -12,6 +12,7 @@ from keras_deeptools.callbacks import RangeTest
 from keras_deeptools.engine import compile_arguments, stochastic_layers
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._trial_run import fit_trial
@@ -164,6 +165,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
         """The model to train, with weights that no other trial shares."""
         if isinstance(self._source, keras.Model):
             return keras.models.clone_model(self._source)
+        if isinstance(self._source, ModelFamily) and "optimizer" in self.parts:
+            return self._source.without_optimizer()(hp)
         return self._source(hp)
 
     def _compile_arguments(self, model: keras.Model) -> dict[str, Any]:

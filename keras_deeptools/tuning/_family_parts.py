@@ -33,9 +33,13 @@ class Parts:
     dropout: str
     rate: float | None
 
-    def initializer(self) -> keras.initializers.Initializer:
-        """He's for ReLU, LeCun's for SELU, the one of the same kind for others."""
-        scale = gain(self.activation) ** 2
+    def initializer(self, first: bool = False) -> keras.initializers.Initializer:
+        """He's for ReLU, LeCun's for SELU, the one of the same kind for others.
+
+        Args:
+            first: Bool. Whether the layer's inputs have been through no activation.
+        """
+        scale = 1.0 if first else gain(self.activation) ** 2
         return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
     def norm(self) -> list[keras.Layer]:

@@ -28,7 +28,7 @@ class FamilyTask:
         num_outputs: Int >= 1.
         task: One of `TASKS`.
         logits: Bool. Whether outputs are logits.
-        optimizers: Names, as for `searched_optimizer`.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
         prefix: Str, first part of the hyperparameters' names.
         moments: Two arrays, mean and variance of each feature or channel, or None.
     """
@@ -63,7 +63,9 @@ class FamilyTask:
         outputs = keras.layers.Dense(self.num_outputs, end, name="outputs")(features)
         model = keras.Model(inputs, outputs)
         loss, metrics = self._measures()
-        optimizer = searched_optimizer(hp, self.optimizers)
+        optimizer: Any = "adamw"
+        if self.optimizers:
+            optimizer = searched_optimizer(hp, self.optimizers)
         model.compile(optimizer, loss, metrics=metrics)
         return model
 

@@ -9,14 +9,8 @@ from keras_deeptools._arguments import checked_bool, checked_count, checked_floa
 from keras_deeptools.callbacks import GradientMonitor
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
 from keras_deeptools.tuning._constant_loss import constant_loss_of
-from keras_deeptools.tuning._finding import (
-    BELOW_MEDIAN,
-    GRADIENTS,
-    NO_LEARNING,
-    NON_FINITE,
-    Finding,
-)
-from keras_deeptools.tuning._median_rule import best_of, is_worse, median_of_others
+from keras_deeptools.tuning._finding import GRADIENTS, NON_FINITE, Finding
+from keras_deeptools.tuning._hopeless_rules import below_median, is_less, no_learning
 
 OWNER = "HopelessTrialStopper"
 HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
@@ -31,10 +25,11 @@ class HopelessTrialStopper(ConfiguredCallback):
     - Is the loss not finite?
     - Have the gradients vanished, exploded or died (`GradientMonitor`), and is the loss
       no longer falling?
-    - Has nothing been learned in `patience` epochs: is the loss no better than that of
-      predicting the same for every row, and no longer falling? Where that loss is not
-      known (targets that are no array, other losses than crossentropies and squared or
-      absolute errors, weighted rows, penalties), the first batch's loss stands for it.
+    - Has nothing been learned in `patience` epochs? The loss is no better than that of
+      predicting the same for every row, and no longer falling; or it is no better than
+      in the first epoch, which was no better than its first batch. The former is known
+      for crossentropies and squared or absolute errors without penalties, where the
+      targets are an array and its rows have no weights.
     - Is the best value of the search's objective so far worse than the median of the
       running averages of the trials completed before, up to the same epoch? This is
       the median stopping rule.
@@ -109,6 +104,7 @@ class HopelessTrialStopper(ConfiguredCallback):
         self._monitor: GradientMonitor | None = None
         self._constant_loss: float | None = None
         self._start: float | None = None
+        self._has_started = False
         self._losses: list[float] = []
         self._values: list[float] = []
 
@@ -143,8 +139,8 @@ class HopelessTrialStopper(ConfiguredCallback):
         """Tells the monitor, and what is no start: a model that was trained before."""
         if self._monitor is not None:
             self._monitor.on_epoch_begin(epoch)
-        if epoch > 0 and self._start is None:
-            self._start = math.inf
+        if epoch > 0:
+            self._has_started = True
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -157,8 +153,10 @@ class HopelessTrialStopper(ConfiguredCallback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Notes the loss of the first batch."""
-        if self._start is None:
-            self._start = float((logs or {}).get("loss", math.inf))
+        if not self._has_started:
+            self._has_started = True
+            if logs and "loss" in logs:
+                self._start = float(logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends training where there is no prospect."""
@@ -198,40 +196,17 @@ class HopelessTrialStopper(ConfiguredCallback):
     def _no_learning(self) -> tuple[str, str] | None:
         if len(self._losses) < self.patience or self._is_falling():
             return None
-        best = min(self._losses)
-        reference, name = self._start, "the first batch's"
-        if self._constant_loss is not None:
-            reference = self._constant_loss
-            name = "that of predicting the same for every row"
-        if reference is None or math.isinf(reference) or self._better(best, reference):
-            return None
-        return NO_LEARNING, (
-            f"After {len(self._losses)} epochs the loss was {best:.4g} at best, no "
-            f"better than {name}, {reference:.4g}."
-        )
+        start, constant = self._start, self._constant_loss
+        return no_learning(self._losses, start, constant, self.min_improvement)
 
     def _below_median(self) -> tuple[str, str] | None:
-        epochs = len(self._values)
-        if not self.median or epochs <= self.warmup_epochs:
+        if not self.median or len(self._values) <= self.warmup_epochs:
             return None
-        others = [values for values in self._others if len(values) >= epochs]
-        median = median_of_others(others, epochs)
-        best = best_of(self._values, self._objective.direction)
-        if (
-            median is None
-            or len(others) < self.min_trials
-            or not is_worse(best, median, self._objective.direction)
-        ):
-            return None
-        return BELOW_MEDIAN, (
-            f"After {epochs} epochs {self._objective.name} was {best:.4g} at best; the "
-            f"median of {len(others)} trials was {median:.4g}."
+        return below_median(
+            self._values, self._others, self._objective, self.min_trials
         )
 
     def _is_falling(self) -> bool:
         """Whether the last epoch's loss is better than all before."""
-        before = self._losses[:-1]
-        return not before or self._better(self._losses[-1], min(before))
-
-    def _better(self, loss: float, reference: float) -> bool:
-        return loss < reference - self.min_improvement * abs(reference)
+        last, before = self._losses[-1], self._losses[:-1]
+        return not before or is_less(last, min(before), self.min_improvement)

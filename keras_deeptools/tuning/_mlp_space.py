@@ -1,6 +1,5 @@
 """A search space of multilayer perceptrons."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_deeptools.tuning._family_parts import (
     checked_size,
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._ranges import IntRange, OneOf
 
 OWNER = "mlp_space"
@@ -42,8 +42,8 @@ def mlp_space(
     normalized by itself. Depth and width are searched, and the optimizer as in
     `searched_optimizer`. The model is compiled.
 
-    In `DeepHyperModel` the optimizer's hyperparameters are the same ones. Leave its
-    part `"dropout_rate"` out, which would set all rates anew, or use it for them.
+    In `DeepHyperModel`, its part `"optimizer"` takes the place of the optimizer here,
+    and its part `"dropout_rate"` would set all rates anew: leave that out.
 
     Args:
         input_shape: Int or tuple of one int: features of a row. Other shapes are
@@ -56,7 +56,7 @@ def mlp_space(
         logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
         adapt_to: Array of training inputs whose mean and variance standardize all
             inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -95,21 +95,22 @@ def mlp_space(
     )
     checked_size(OWNER, "depth", depth)
     checked_size(OWNER, "width", width)
-    return functools.partial(_build, common, depth, width)
+    return ModelFamily(common, depth, width, _architecture)
 
 
-def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
+def _architecture(
+    task: FamilyTask, depth: Size, width: Size, hp: Any
+) -> tuple[Any, Any]:
     inputs, features = task.inputs()
     if len(task.input_shape) > 1:
         features = keras.layers.Flatten()(features)
     layers = ask_size(hp, f"{task.prefix}/depth", depth, 3)
     units = ask_size(hp, f"{task.prefix}/width", width, 128)
     parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"))
-    for _ in range(layers):
+    for i in range(layers):
         norm = parts.norm()
-        dense = keras.layers.Dense(
-            units, use_bias=not norm, kernel_initializer=parts.initializer()
-        )
+        start = parts.initializer(first=i == 0)
+        dense = keras.layers.Dense(units, use_bias=not norm, kernel_initializer=start)
         act = keras.layers.Activation(parts.activation)
         features = apply([dense, *norm, act, *parts.drop()], features)
-    return task.finished(hp, inputs, features)
+    return inputs, features

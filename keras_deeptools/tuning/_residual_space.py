@@ -15,6 +15,7 @@ from keras_deeptools.tuning._family_parts import (
     checked_size,
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task, most_stages
+from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._ranges import IntRange, OneOf
 
 OWNER = "residual_space"
@@ -57,7 +58,7 @@ def residual_space(
         logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
         adapt_to: Array of training inputs whose mean and variance standardize all
             inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -96,10 +97,12 @@ def residual_space(
         width = FILTERS if len(common.input_shape) == 3 else UNITS
     checked_size(OWNER, "depth", depth)
     checked_size(OWNER, "width", width)
-    return functools.partial(_build, common, depth, width)
+    return ModelFamily(common, depth, width, _architecture)
 
 
-def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
+def _architecture(
+    task: FamilyTask, depth: Size, width: Size, hp: Any
+) -> tuple[Any, Any]:
     inputs, features = task.inputs()
     prefix, image = task.prefix, len(task.input_shape) == 3
     blocks = ask_size(hp, f"{prefix}/depth", depth, 2)
@@ -118,7 +121,7 @@ def _build(task: FamilyTask, depth: Size, width: Size, hp: Any) -> keras.Model:
     if image:
         features = keras.layers.GlobalAveragePooling2D()(features)
     features = apply(parts.drop(), features)
-    return task.finished(hp, inputs, features)
+    return inputs, features
 
 
 def _block(

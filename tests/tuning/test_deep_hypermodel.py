@@ -35,7 +35,8 @@ def names(hypermodel: DeepHyperModel) -> set[str]:
 
 
 def search(tuner: keras_tuner.Tuner) -> keras_tuner.Tuner:
-    tuner.search(X, Y, validation_data=(X, Y), epochs=3, verbose=0)
+    data = {"validation_data": (X, Y), "batch_size": 32}
+    tuner.search(X, Y, epochs=3, verbose=0, **data)
     return tuner
 
 
@@ -210,6 +211,13 @@ def test_an_optimizer_is_made_by_name(name: str) -> None:
     assert type(made).__name__.lower() == name
 
 
+def test_two_searches_of_one_optimizer_under_one_name_are_refused() -> None:
+    hp = keras_tuner.HyperParameters()
+    searched_optimizer(hp, ["adamw", "sgd"])
+    with pytest.raises(ValueError, match="'adamw'. Give both the same names"):
+        searched_optimizer(hp, ["lion", "sgd"])
+
+
 def test_an_unknown_optimizer_is_named() -> None:
     with pytest.raises(ValueError, match=r"searched_optimizer: `names` must be"):
         searched_optimizer(keras_tuner.HyperParameters(), ["adamm"])
@@ -226,3 +234,10 @@ def test_a_model_without_a_loss_is_named() -> None:
 
     with pytest.raises(ValueError, match="DeepHyperModel: `loss` must be given"):
         DeepHyperModel(build, max_epochs=2).build(keras_tuner.HyperParameters())
+
+
+def test_a_tuner_knows_the_rate_of_every_optimizer_before_the_first_trial() -> None:
+    hp = keras_tuner.HyperParameters()
+    searched_optimizer(hp, ["adamw", "sgd", "lion"])
+    rates = [one.name for one in hp.space if one.name.endswith("learning_rate")]
+    assert len(rates) == 3

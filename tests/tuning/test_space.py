@@ -204,3 +204,19 @@ def test_an_unknown_argument_is_named_before_anything_is_asked() -> None:
 def test_a_range_without_two_values_is_refused(make: object) -> None:
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("given", "middle"),
+    [
+        (FloatRange(0.0, 1.0), 0.5),
+        (FloatRange(1e-4, 1e-2, log=True), 1e-3),
+        (IntRange(2, 6), 4),
+        (IntRange(16, 256, log=True), 64),
+    ],
+)
+def test_a_search_begins_in_the_middle_of_a_range(
+    given: FloatRange | IntRange, middle: float
+) -> None:
+    hp = keras_tuner.HyperParameters()
+    assert given.ask(hp, "it") == pytest.approx(middle)

@@ -1,0 +1,123 @@
+"""The rules by which a trial has no prospect: pure functions of its curves."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from keras_deeptools.tuning._finding import BELOW_MEDIAN, NO_LEARNING
+
+OF_A_BATCH = 0.1
+"""By how much the loss of one batch may be off by chance."""
+
+
+def no_learning(
+    losses: Sequence[float],
+    start: float | None,
+    constant: float | None,
+    min_improvement: float,
+) -> tuple[str, str] | None:
+    """What is wrong where nothing has been learned so far.
+
+    Args:
+        losses: The loss of each epoch, the last of which is no better than before.
+        start: Float or None, the loss of the first batch; None for a model that was
+            trained before.
+        constant: Float or None, the loss of one prediction for all rows.
+        min_improvement: Float in [0, 1), as in `HopelessTrialStopper`.
+    """
+    best, first = min(losses), losses[0]
+    if constant is not None and not is_less(best, constant, min_improvement):
+        than = f"that of predicting the same for every row, {constant:.4g}"
+    elif (
+        start is not None
+        and not is_less(first, start, OF_A_BATCH)
+        and not is_less(best, first, min_improvement)
+    ):
+        than = f"in the first epoch, {first:.4g}"
+    else:
+        return None
+    return NO_LEARNING, (
+        f"After {len(losses)} epochs the loss was {best:.4g} at best, no better than "
+        f"{than}."
+    )
+
+
+def below_median(
+    values: Sequence[float],
+    others: Iterable[Sequence[float]],
+    objective: Any,
+    min_trials: int,
+) -> tuple[str, str] | None:
+    """What is wrong where other trials were better at the same epoch.
+
+    Args:
+        values: The trial's objective after each epoch.
+        others: The same of each trial completed before.
+        objective: `keras_tuner.Objective`.
+        min_trials: Int >= 1, trials that must have come as far.
+    """
+    epochs = len(values)
+    as_far = [one for one in others if len(one) >= epochs]
+    median = median_of_others(as_far, epochs) if len(as_far) >= min_trials else None
+    best = best_of(values, objective.direction)
+    if median is None or not is_worse(best, median, objective.direction):
+        return None
+    return BELOW_MEDIAN, (
+        f"After {epochs} epochs {objective.name} was {best:.4g} at best; the median of "
+        f"{len(as_far)} trials was {median:.4g}."
+    )
+
+
+def median_of_others(others: Iterable[Sequence[float]], epochs: int) -> float | None:
+    """The median of the running averages of other trials, up to an epoch.
+
+    Golovin et al., 2017, section 3.2.2. Trials that were not trained as long do not
+    count, nor do averages that are not finite.
+
+    Args:
+        others: For each other trial, its objective after each epoch.
+        epochs: Int >= 1, how many of them.
+
+    Returns:
+        Float, or None where no trial counts.
+    """
+    averages = [
+        statistics.fmean(values[:epochs]) for values in others if len(values) >= epochs
+    ]
+    averages = [average for average in averages if math.isfinite(average)]
+    return statistics.median(averages) if averages else None
+
+
+def best_of(values: Iterable[float], direction: str) -> float:
+    """The best finite value; NaN where none is finite.
+
+    Args:
+        values: A trial's objective after each epoch.
+        direction: `"min"` or `"max"`.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    choose = min if direction == "min" else max
+    return choose(finite) if finite else math.nan
+
+
+def is_worse(value: float, reference: float, direction: str) -> bool:
+    """Whether a value is on the wrong side of another; NaN is.
+
+    Args:
+        value: Float.
+        reference: Float.
+        direction: `"min"` or `"max"`.
+    """
+    return not (value <= reference if direction == "min" else value >= reference)
+
+
+def is_less(loss: float, reference: float, part: float) -> bool:
+    """Whether a loss is less than another by a part of it.
+
+    Args:
+        loss: Float.
+        reference: Float.
+        part: Float in [0, 1).
+    """
+    return loss < reference - part * abs(reference)
