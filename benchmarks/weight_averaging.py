@@ -1,10 +1,11 @@
 """The last weights against averages of weights, on digits.
 
-A net of four dense layers of 128 with batch normalization learns 1,000 of
-scikit-learn's digits (8 x 8), a tenth of them with a wrong label, with SGD (momentum .9) for 40 epochs of
-batches of 32, at a constant rate of .1 and with 1cycle up to it; 797 rows are held out.
-Averaging does not change training, so the averages of a row come from the same run as its
-last weights; a seed fixes weights, wrong labels and the order of batches.
+A net of four dense layers of 128 with batch normalization learns 1,000 of scikit-
+learn's digits (8 x 8), a tenth of them with a wrong label, with SGD (momentum .9) for
+40 epochs of batches of 32, at a constant rate of .1 and with 1cycle up to it; 797
+rows are held out. Averaging does not change training, so the averages of a row come
+from the same run as its last weights; a seed fixes weights, wrong labels and the
+order of batches.
 
 Each average is judged with three kinds of statistics in its BatchNormalization layers:
 those of training, as they are; their own average, with the same decay; and those that

@@ -19,7 +19,7 @@ SMALL = {
         "size": 16,
         "pretrained": False,
         "stages": ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24)),
-    }
+    },
 }
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

@@ -2,7 +2,7 @@
 
 from keras_deeptools._arguments import checked_option, message
 
-SMALL = ("loss", "error", "mse", "mae", "msle", "entropy", "perplexity")
+SMALL = ("loss", "error", "brier", "mse", "mae", "msle", "entropy", "perplexity")
 LARGE = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "score")
 MODES = ("auto", "min", "max")
 

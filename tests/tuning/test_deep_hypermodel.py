@@ -35,7 +35,8 @@ def names(hypermodel: DeepHyperModel) -> set[str]:
 
 
 def search(tuner: keras_tuner.Tuner) -> keras_tuner.Tuner:
-    tuner.search(X, Y, validation_data=(X, Y), epochs=3, verbose=0)
+    data = {"validation_data": (X, Y), "batch_size": 32}
+    tuner.search(X, Y, epochs=3, verbose=0, **data)
     return tuner
 
 
