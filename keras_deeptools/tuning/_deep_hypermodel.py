@@ -13,12 +13,9 @@ from keras_deeptools.engine import compile_arguments, stochastic_layers
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
-<<<<<<< HEAD
 from keras_deeptools.tuning._one_replica import (
     ending_the_search_of_several_replicas,
 )
-=======
->>>>>>> hyper
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._trial_run import fit_trial

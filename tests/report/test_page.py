@@ -131,7 +131,11 @@ def test_a_figure_of_ones_own_can_be_added() -> None:
     assert Page("Own").add("Figure", figure).html().count("<svg") == 1
 
 
-@pytest.mark.parametrize("part", [None, 5, [1], object(), Page], ids=repr)
+@pytest.mark.parametrize(
+    "part",
+    [None, 5, [1], object(), Page],
+    ids=["None", "int", "list", "object", "class"],
+)
 def test_what_cannot_be_shown_is_refused(part: object) -> None:
     page = Page("Title")
     with pytest.raises(TypeError, match="`parts` must be text, a figure, a model"):
