@@ -291,9 +291,12 @@ def kept(file: Path, runs: dict[str, Any]) -> None:
 
 
 def spread(values: list[float], form: str) -> str:
-    """Mean and standard error."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{format(float(np.mean(values)), form)} ± {format(error, form.lstrip('+'))}"
+    """Mean and, of several, standard error."""
+    mean = format(float(np.mean(values)), form)
+    if len(values) == 1:
+        return mean
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{mean} ± {format(error, form.lstrip('+'))}"
 
 
 def tables(runs: dict[str, Any], names: list[str], arms: list[str], seeds: int) -> None:
