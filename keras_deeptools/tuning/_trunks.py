@@ -1,13 +1,13 @@
 """The backbones of a search: each made once, whatever the number of trials."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_deeptools.engine import seeded
 from keras_deeptools.transfer import backbone, freeze
 
-Backbones = dict[str, str | keras.Model]
+Backbones: TypeAlias = dict[str, str | keras.Model]
 """Name in the search -> name in `keras.applications`, or a model."""
 
 
