@@ -13,6 +13,10 @@ epochs, 20 times those of one whole fit:
 - ours: `DeepHyperModel` on the same width, depth and dropout, with its optimizers, each
   with ranges of its own, and 1cycle on or off; RandomSearch, 20 trials
 - ours, Hyperband: the same, where a promoted model goes on in its 1cycle
+- family: `mlp_space`, which searches activation and normalization, too, in
+  `DeepHyperModel` with optimizer, 1cycle and averages of weights; RandomSearch, 20
+  trials
+- family, Hyperband: the same
 - no search: the network in the middle of the space, AdamW, `find_learning_rate` and
   `OneCycleScheduler` with defaults, the weights after the last epoch of one fit
 
@@ -41,7 +45,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from keras_deeptools import find_learning_rate
 from keras_deeptools.callbacks import OneCycleScheduler
-from keras_deeptools.tuning import DeepHyperModel
+from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_space
 
 NUM_TRIALS = 20
 LOADERS: dict[str, Callable] = {
@@ -173,9 +177,28 @@ def ours(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
     )
 
 
+def family(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
+    """A ready family of networks, of the same widths and depths."""
+    build = mlp_space(
+        data["x_train"].shape[1],
+        int(data["y_train"].max()) + 1,
+        depth=IntRange(1, 3),
+        width=IntRange(32, 256, log=True),
+    )
+    parts = ["optimizer", "one_cycle", "weight_averaging"]
+    return DeepHyperModel(build, max_epochs=epochs, parts=parts)
+
+
+def model_of(arm: str, data: dict[str, np.ndarray], epochs: int) -> Any:
+    """What a tuner searches."""
+    if arm.startswith("ours"):
+        return ours(data, epochs)
+    return family(data, epochs) if arm.startswith("family") else by_hand(data)
+
+
 def searched(arm: str, data: dict, seed: int, size: int, epochs: int) -> dict[str, Any]:
     """The best epoch of a search."""
-    model = ours(data, epochs) if arm.startswith("ours") else by_hand(data)
+    model = model_of(arm, data, epochs)
     scores = Scores(data, NUM_TRIALS * epochs)
     with tempfile.TemporaryDirectory() as folder:
         shared = {
@@ -233,7 +256,15 @@ def without_search(data: dict, size: int, epochs: int) -> dict[str, Any]:
     }
 
 
-ARMS = ("by hand", "by hand, Hyperband", "ours", "ours, Hyperband", "no search")
+ARMS = (
+    "by hand",
+    "by hand, Hyperband",
+    "ours",
+    "ours, Hyperband",
+    "family",
+    "family, Hyperband",
+    "no search",
+)
 
 
 def run(arm: str, name: str, options: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -260,13 +291,16 @@ def kept(file: Path, runs: dict[str, Any]) -> None:
 
 
 def spread(values: list[float], form: str) -> str:
-    """Mean and standard error."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{format(float(np.mean(values)), form)} ± {format(error, form.lstrip('+'))}"
+    """Mean and, of several, standard error."""
+    mean = format(float(np.mean(values)), form)
+    if len(values) == 1:
+        return mean
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{mean} ± {format(error, form.lstrip('+'))}"
 
 
-def tables(runs: dict[str, Any], names: list[str], seeds: int) -> None:
-    """Prints Markdown."""
+def tables(runs: dict[str, Any], names: list[str], arms: list[str], seeds: int) -> None:
+    """Prints Markdown of the seeds of which all arms have run."""
     for name in names:
         found = {
             arm: [
@@ -274,7 +308,7 @@ def tables(runs: dict[str, Any], names: list[str], seeds: int) -> None:
                 for seed in range(seeds)
                 if (key := f"{name}/{arm}/{seed}") in runs
             ]
-            for arm in ARMS
+            for arm in arms
         }
         done = min(map(len, found.values()))
         if not done:
@@ -316,8 +350,12 @@ def paired(found: dict[str, list[dict]]) -> None:
     )
     for mine, theirs in (
         ("ours", "by hand"),
+        ("family", "by hand"),
         ("ours, Hyperband", "by hand, Hyperband"),
+        ("family, Hyperband", "by hand, Hyperband"),
     ):
+        if not {mine, theirs} <= set(found):
+            continue
         pairs = list(zip(found[mine], found[theirs], strict=True))
         val, loss, accuracy = (
             [float(one[key]) - float(other[key]) for one, other in pairs]
@@ -337,7 +375,9 @@ def zero_knobs(found: dict[str, list[dict]]) -> None:
         "\n| no search against | test accuracy, ratio | least of the seeds | "
         "steps, ratio |\n|---|---|---|---|"
     )
-    for arm in ("by hand", "ours"):
+    for arm in ("by hand", "ours", "family"):
+        if not {arm, "no search"} <= set(found):
+            continue
         pairs = list(zip(found["no search"], found[arm], strict=True))
         ratio, cost = (
             [100 * float(one[key]) / float(other[key]) for one, other in pairs]
@@ -357,6 +397,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="of one fit, in place of each set's")
     parser.add_argument("--sets", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--tables", action="store_true", help="print, run nothing")
     options = parser.parse_args()
     names = [name for name in options.sets if name != "fashion" or options.data]
@@ -365,7 +406,7 @@ def main() -> None:
         (seed, name, arm)
         for seed in range(options.seeds)
         for name in names
-        for arm in ARMS
+        for arm in options.arms
     ]
     for seed, name, arm in order:
         key = f"{name}/{arm}/{seed}"
@@ -376,7 +417,7 @@ def main() -> None:
         line = {k: runs[key][k] for k in ("val_loss", "test_accuracy", "seconds")}
         print(key, {k: round(float(v), 4) for k, v in line.items()}, flush=True)
     print(f"\nKeras {keras.version()}, {keras.backend.backend()}")
-    tables(runs, names, options.seeds)
+    tables(runs, names, options.arms, options.seeds)
 
 
 if __name__ == "__main__":

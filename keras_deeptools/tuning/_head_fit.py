@@ -28,7 +28,7 @@ class HeadFit:
         layers = {layer.name: layer for layer in model.layers}
         starts = [layers[name].output for name in POOLINGS if name in layers]
         firsts = [layers[name].input for name in FIRST_AFTER_VECTORS if name in layers]
-        self._model = model
+        self._classifier = model
         self.head = keras.Model(starts or firsts[:1], model.outputs[0])
         self._state: list[Any] = []
         self._saved: dict[str, list[np.ndarray]] = {}
@@ -41,7 +41,7 @@ class HeadFit:
             **kwargs: As in `fit`.
         """
         # As they are now: callbacks give the optimizer more of them for a while.
-        self._state = [*self.head.weights, *self._model.optimizer.variables]
+        self._state = [*self.head.weights, *self._classifier.optimizer.variables]
         with replaced(self.head, "save_weights", self._note):
             history = self.head.fit(*args, **kwargs)
         self._write()
@@ -61,7 +61,7 @@ class HeadFit:
         last = self._values()
         for filepath, values in self._saved.items():
             self._assign(values)
-            self._model.save_weights(filepath, overwrite=True)
+            self._classifier.save_weights(filepath, overwrite=True)
         self._assign(last)
 
     def _values(self) -> list[np.ndarray]:

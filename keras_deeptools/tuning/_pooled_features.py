@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from keras_deeptools.transfer._epoch_feed import are_arrays
 from keras_deeptools.transfer._fine_tuning_arguments import takes_pixels
 from keras_deeptools.transfer._pooling import pooling_layer
 
-Rows = tuple[Any, Any, Any]
+Rows: TypeAlias = tuple[Any, Any, Any]
 """`(features, y, sample_weight)`, as `fit` takes them."""
 
 
@@ -127,10 +127,10 @@ def _alone(directory: Path | None, name: str) -> Iterator[None]:
 
     Elsewhere several processes compute the same features, and one result stays.
     """
-    locks = importlib.util.find_spec("fcntl") and importlib.import_module("fcntl")
-    if directory is None or locks is None:
+    if directory is None or importlib.util.find_spec("fcntl") is None:
         yield
         return
+    locks = importlib.import_module("fcntl")
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / f"{zlib.crc32(name.encode()):08x}.lock").open("w") as file:
         with contextlib.suppress(OSError):

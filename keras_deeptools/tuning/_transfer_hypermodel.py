@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import keras_tuner
@@ -25,7 +25,7 @@ from keras_deeptools.tuning._transfer_recipe import TransferChoices, chosen_reci
 from keras_deeptools.tuning._transfer_trial import TransferTrial
 from keras_deeptools.tuning._trunks import Trunks
 
-Backbone = str | keras.Model
+Backbone: TypeAlias = str | keras.Model
 DROPOUT_RATE = FloatRange(0.0, 0.5)
 HIDDEN_UNITS = IntRange(64, 512, log=True)
 FROZEN_EPOCHS = IntRange(1, 8, log=True)

@@ -72,7 +72,9 @@ def chosen_recipe(hp: Any, choices: TransferChoices) -> TransferRecipe:
     dropout_rate = _value(hp, "head/dropout_rate", choices.dropout_rate)
     # Scopes are entered even where they do not count, so that a tuner knows all that
     # is searched before it has built a model of every kind.
-    hidden_units = frozen_epochs = rate_ratio = None
+    hidden_units: Any = None
+    frozen_epochs: Any = None
+    rate_ratio: Any = None
     if "concat" in choices.heads:
         with _where(hp, "head", choices.heads, ["concat"]):
             hidden_units = _value(hp, "head/hidden_units", choices.hidden_units)

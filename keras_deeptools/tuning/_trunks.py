@@ -1,13 +1,13 @@
 """The backbones of a search: each made once, whatever the number of trials."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_deeptools.engine import seeded
 from keras_deeptools.transfer import backbone, freeze
 
-Backbones = dict[str, str | keras.Model]
+Backbones: TypeAlias = dict[str, str | keras.Model]
 """Name in the search -> name in `keras.applications`, or a model."""
 
 
@@ -32,7 +32,11 @@ class Trunks:
         weights: str | None,
         seed: int,
     ) -> None:
-        self._backbones = backbones
+        # A model that is not compiled can be copied before its first step, too.
+        self._backbones = {
+            name: copied(found) if isinstance(found, keras.Model) else found
+            for name, found in backbones.items()
+        }
         self._input_shape = input_shape
         self._weights = weights
         self._seed = seed
@@ -57,7 +61,7 @@ class Trunks:
     def _fresh(self, name: str) -> keras.Model:
         found = self._backbones[name]
         if isinstance(found, keras.Model):
-            return copied(found)
+            return found
         return backbone(found, self._input_shape, self._weights)
 
 
