@@ -56,6 +56,7 @@ TUNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TUNERS)
 def test_every_tuner_ends_with_all_trials_completed(kind: str, tmp_path) -> None:
     hypermodel = DeepHyperModel(make_model, max_epochs=3)

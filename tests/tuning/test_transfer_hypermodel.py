@@ -80,13 +80,16 @@ def searched(kind: str, path: Path, **arguments: Any) -> keras_tuner.Tuner:
     return tuner
 
 
-SLOW = [pytest.param(kind, (1, 2), marks=pytest.mark.slow) for kind in TUNERS]
+FAST = [("random", (0,)), ("hyperband", (0,)), ("random", (1, 2))]
+SLOW = [
+    pytest.param(kind, depths, marks=pytest.mark.slow)
+    for kind in TUNERS
+    for depths in ((0,), (1, 2))
+    if (kind, depths) not in FAST
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "depths"),
-    [*((kind, (0,)) for kind in TUNERS), ("random", (1, 2)), *SLOW[1:]],
-)
+@pytest.mark.parametrize(("kind", "depths"), [*FAST, *SLOW])
 def test_every_tuner_ends_with_all_trials_completed(kind, depths, tmp_path) -> None:
     tuner = searched(kind, tmp_path, depths=depths)
     trials = tuner.oracle.trials.values()
