@@ -41,7 +41,7 @@ class Chief(OracleServicer):
 
     # --- KerasTuner's calls ----------------------------------------------------------
 
-    def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CreateTrial(self, request: Any, context: Any) -> Any:
         worker = _caller(context)
         with self._turn():
             self._hear_news()
@@ -57,14 +57,14 @@ class Chief(OracleServicer):
                 self._roll.dismiss(worker)
         return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
 
-    def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def UpdateTrial(self, request: Any, context: Any) -> Any:
         with self._turn():
             if self._holds(_caller(context), request.trial_id):
                 return super().UpdateTrial(request, context)
             trial = self.oracle.get_trial(request.trial_id)
             return protos.get_service().UpdateTrialResponse(trial=trial.to_proto())
 
-    def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def EndTrial(self, request: Any, context: Any) -> Any:
         trial = Trial.from_proto(request.trial)
         trial.message = (
             _headers(context).get(calls.NOTE, b"").decode(errors="replace") or None
@@ -77,19 +77,19 @@ class Chief(OracleServicer):
                     self.oracle.save()
         return protos.get_service().EndTrialResponse()
 
-    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetSpace(self, request: Any, context: Any) -> Any:
         with self._turn():
             return super().GetSpace(request, context)
 
-    def UpdateSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def UpdateSpace(self, request: Any, context: Any) -> Any:
         with self._turn():
             return super().UpdateSpace(request, context)
 
-    def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetTrial(self, request: Any, context: Any) -> Any:
         with self._turn():
             return super().GetTrial(request, context)
 
-    def GetBestTrials(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetBestTrials(self, request: Any, context: Any) -> Any:
         with self._turn():
             return super().GetBestTrials(request, context)
 

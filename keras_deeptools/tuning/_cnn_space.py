@@ -8,6 +8,7 @@ import keras
 from keras_deeptools.layers import SelfNormalizingConv2D
 from keras_deeptools.tuning._family_parts import (
     Parts,
+    Size,
     apply,
     ask_parts,
     ask_size,
@@ -15,10 +16,9 @@ from keras_deeptools.tuning._family_parts import (
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task, most_stages
 from keras_deeptools.tuning._model_family import ModelFamily
-from keras_deeptools.tuning._ranges import IntRange, OneOf
+from keras_deeptools.tuning._ranges import IntRange
 
 OWNER = "cnn_space"
-Size = IntRange | OneOf | int
 DEPTH = IntRange(1, 3)
 WIDTH = IntRange(16, 64, log=True)
 

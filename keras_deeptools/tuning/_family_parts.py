@@ -16,6 +16,9 @@ NORMALIZATIONS = ("batch", "layer", "none")
 # the first of them.
 MOMENTUM = 0.9
 
+Size = IntRange | OneOf | int
+"""A number of layers or units, or what it is searched in."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -96,7 +99,7 @@ def ask_parts(
     return Parts(activation, normalization, dropout, rate)
 
 
-def checked_size(owner: str, argument: str, value: Any) -> IntRange | OneOf | int:
+def checked_size(owner: str, argument: str, value: Any) -> Size:
     """Returns a number >= 1 or a range of such, or raises.
 
     Args:
@@ -115,7 +118,7 @@ def checked_size(owner: str, argument: str, value: Any) -> IntRange | OneOf | in
     raise ValueError(message(owner, argument, rule, value))
 
 
-def ask_size(hp: Any, name: str, value: IntRange | OneOf | int, default: int) -> int:
+def ask_size(hp: Any, name: str, value: Size, default: int) -> int:
     """Asks a search for a number, with a default in the middle of the range.
 
     Args:

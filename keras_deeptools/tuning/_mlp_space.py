@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.tuning._family_parts import (
+    Size,
     apply,
     ask_parts,
     ask_size,
@@ -13,10 +14,9 @@ from keras_deeptools.tuning._family_parts import (
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task
 from keras_deeptools.tuning._model_family import ModelFamily
-from keras_deeptools.tuning._ranges import IntRange, OneOf
+from keras_deeptools.tuning._ranges import IntRange
 
 OWNER = "mlp_space"
-Size = IntRange | OneOf | int
 DEPTH = IntRange(1, 6)
 WIDTH = IntRange(32, 512, log=True)
 

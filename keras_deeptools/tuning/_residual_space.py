@@ -9,6 +9,7 @@ import keras
 from keras_deeptools.layers import NormFreeResidual, ScaledActivation, norm_free_block
 from keras_deeptools.tuning._family_parts import (
     Parts,
+    Size,
     apply,
     ask_parts,
     ask_size,
@@ -16,10 +17,9 @@ from keras_deeptools.tuning._family_parts import (
 )
 from keras_deeptools.tuning._family_task import FamilyTask, family_task, most_stages
 from keras_deeptools.tuning._model_family import ModelFamily
-from keras_deeptools.tuning._ranges import IntRange, OneOf
+from keras_deeptools.tuning._ranges import IntRange
 
 OWNER = "residual_space"
-Size = IntRange | OneOf | int
 DEPTH = IntRange(1, 4)
 UNITS = IntRange(32, 512, log=True)
 FILTERS = IntRange(16, 64, log=True)
