@@ -60,7 +60,7 @@ __all__ = [
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_deep_hypermodel",
     "TransferHyperModel": "_transfer_hypermodel",
-    "fit_trial": "_trial_run",
+    "fit_trial": "_fit_trial",
     "objective": "_objective",
 }
 

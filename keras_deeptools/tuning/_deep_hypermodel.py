@@ -11,6 +11,7 @@ from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
 from keras_deeptools.engine import compile_arguments, stochastic_layers
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
+from keras_deeptools.tuning._fit_trial import fit_trial
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._one_replica import (
@@ -18,7 +19,6 @@ from keras_deeptools.tuning._one_replica import (
 )
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
-from keras_deeptools.tuning._trial_run import fit_trial
 
 OWNER = "DeepHyperModel"
 

@@ -9,10 +9,10 @@ import keras
 
 from keras_deeptools.engine import compile_arguments
 from keras_deeptools.tuning._fine_tuning_trial import fit_from_cut, one_cycle
+from keras_deeptools.tuning._fit_trial import fit_trial
 from keras_deeptools.tuning._head_fit import HeadFit
 from keras_deeptools.tuning._pooled_features import PooledFeatures
 from keras_deeptools.tuning._transfer_recipe import TransferRecipe
-from keras_deeptools.tuning._trial_run import fit_trial
 
 DATA = ("x", "y", "sample_weight")
 IN_BOTH_PHASES = ("batch_size", "class_weight", "shuffle", "validation_split")
