@@ -72,7 +72,7 @@ class Plan:
     small: int
 
 
-PLANS = (Plan(10, 20, 24, 40, 100), Plan(50, 20, 8, 12, 40), Plan(200, 20, 2, 4, 20))
+PLANS = (Plan(10, 20, 24, 40, 100), Plan(50, 20, 8, 12, 40), Plan(200, 20, 6, 4, 20))
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,16 @@ def tune(
     *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.Popen:
     """Starts it, with what it prints in a pipe."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_deeptools", "tune", *arguments],
-        env=os.environ | {"PYTHONPATH": ROOT} | (environment or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # Where the tests run in the background, a shell has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # Where the tests run in the background, a shell has interrupts ignored, and a
+    # process starts with what its parent ignores.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keras_deeptools", "tune", *arguments],
+            env=os.environ | {"PYTHONPATH": ROOT} | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
