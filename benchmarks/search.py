@@ -41,26 +41,14 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from search_data import SIZES, split
+from search_tables import overall, tables
 
 from keras_deeptools import find_learning_rate
 from keras_deeptools.callbacks import OneCycleScheduler
 from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_space
 
 NUM_TRIALS = 20
-LOADERS: dict[str, Callable] = {
-    "digits": load_digits,
-    "fashion": lambda **_: None,
-    "breast cancer": load_breast_cancer,
-    "wine": load_wine,
-}
-# Rows to train and to validate on, rows of a batch, epochs of a whole fit.
-SIZES = {
-    "digits": (800, 400, 32, 10),
-    "fashion": (1000, 500, 32, 10),
-    "breast cancer": (240, 160, 16, 20),
-    "wine": (72, 53, 8, 20),
-}
 
 
 class BudgetSpentError(keras_tuner.errors.FatalError):
@@ -105,35 +93,6 @@ def tested(model: keras.Model, data: dict[str, np.ndarray]) -> dict[str, float]:
         "test_loss": float(-np.log(np.maximum(likelihood, 1e-7)).mean()),
         "test_accuracy": float((probabilities.argmax(axis=1) == y).mean()),
     }
-
-
-def split(name: str, path: str | None, seed: int) -> dict[str, np.ndarray]:
-    """Rows to train, validate and test on, standardized by the first."""
-    num_train, num_val, *_ = SIZES[name]
-    generator = np.random.default_rng(seed)
-    if name == "fashion":
-        with np.load(path) as file:
-            rows = generator.permutation(len(file["x_train"]))[: num_train + num_val]
-            held = generator.permutation(len(file["x_test"]))[:2000]
-            x = np.concatenate([file["x_train"][rows], file["x_test"][held]])
-            y = np.concatenate([file["y_train"][rows], file["y_test"][held]])
-    else:
-        x, y = LOADERS[name](return_X_y=True)
-        order = generator.permutation(len(x))
-        x, y = x[order], y[order]
-    x = x.reshape(len(x), -1).astype("float64")
-    train = x[:num_train]
-    images = name in ("digits", "fashion")
-    scale = train.std() if images else train.std(axis=0) + 1e-9
-    x = ((x - train.mean(axis=0)) / scale).astype("float32")
-    ends = [num_train, num_train + num_val]
-    parts = zip(
-        ("train", "val", "test"), np.split(x, ends), np.split(y, ends), strict=True
-    )
-    data = {}
-    for part, inputs, targets in parts:
-        data |= {f"x_{part}": inputs, f"y_{part}": targets.astype("int64")}
-    return data
 
 
 def network(hp: Any, data: dict[str, np.ndarray], rate: float) -> keras.Model:
@@ -290,105 +249,6 @@ def kept(file: Path, runs: dict[str, Any]) -> None:
     os.replace(aside, file)
 
 
-def spread(values: list[float], form: str) -> str:
-    """Mean and, of several, standard error."""
-    mean = format(float(np.mean(values)), form)
-    if len(values) == 1:
-        return mean
-    error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{mean} ± {format(error, form.lstrip('+'))}"
-
-
-def tables(runs: dict[str, Any], names: list[str], arms: list[str], seeds: int) -> None:
-    """Prints Markdown of the seeds of which all arms have run."""
-    for name in names:
-        found = {
-            arm: [
-                runs[key]
-                for seed in range(seeds)
-                if (key := f"{name}/{arm}/{seed}") in runs
-            ]
-            for arm in arms
-        }
-        done = min(map(len, found.values()))
-        if not done:
-            continue
-        found = {arm: results[:done] for arm, results in found.items()}
-        print(f"\n### {name} ({done} seeds)\n")
-        print(
-            "| | epochs | validation loss | validation accuracy | test loss "
-            "| test accuracy |\n|---|---|---|---|---|---|"
-        )
-        for arm, results in found.items():
-            columns = {
-                key: [float(one[key]) for one in results]
-                for key in (
-                    "epochs",
-                    "val_loss",
-                    "val_accuracy",
-                    "test_loss",
-                    "test_accuracy",
-                )
-            }
-            cells = [f"{np.mean(columns.pop('epochs')):.0f}"]
-            for key, values in columns.items():
-                percent = [100 * v for v in values]
-                accurate = key.endswith("accuracy")
-                cells.append(
-                    spread(percent, ".2f") if accurate else spread(values, ".4f")
-                )
-            print(f"| {arm} | {' | '.join(cells)} |")
-        paired(found)
-        zero_knobs(found)
-
-
-def paired(found: dict[str, list[dict]]) -> None:
-    """Prints differences of each seed between this package's way and the other."""
-    print(
-        "\n| minus | validation loss, each seed | mean | test loss | "
-        "test accuracy, points |\n|---|---|---|---|---|"
-    )
-    for mine, theirs in (
-        ("ours", "by hand"),
-        ("family", "by hand"),
-        ("ours, Hyperband", "by hand, Hyperband"),
-        ("family, Hyperband", "by hand, Hyperband"),
-    ):
-        if not {mine, theirs} <= set(found):
-            continue
-        pairs = list(zip(found[mine], found[theirs], strict=True))
-        val, loss, accuracy = (
-            [float(one[key]) - float(other[key]) for one, other in pairs]
-            for key in ("val_loss", "test_loss", "test_accuracy")
-        )
-        each = ", ".join(f"{d:+.4f}" for d in val)
-        points = spread([100 * d for d in accuracy], "+.2f")
-        print(
-            f"| {mine} minus {theirs} | {each} | {spread(val, '+.4f')} | "
-            f"{spread(loss, '+.4f')} | {points} |"
-        )
-
-
-def zero_knobs(found: dict[str, list[dict]]) -> None:
-    """Prints what one fit reaches of the best of 20 trials, and what it costs."""
-    print(
-        "\n| no search against | test accuracy, ratio | least of the seeds | "
-        "steps, ratio |\n|---|---|---|---|"
-    )
-    for arm in ("by hand", "ours", "family"):
-        if not {arm, "no search"} <= set(found):
-            continue
-        pairs = list(zip(found["no search"], found[arm], strict=True))
-        ratio, cost = (
-            [100 * float(one[key]) / float(other[key]) for one, other in pairs]
-            for key in ("test_accuracy", "steps")
-        )
-        print(
-            f"| {arm}, 20 trials | {spread(ratio, '.2f')}% | {min(ratio):.2f}% | "
-            f"{np.mean(cost):.1f}% |"
-        )
-
-
 def main() -> None:
     """Runs what is missing and prints all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -418,6 +278,7 @@ def main() -> None:
         print(key, {k: round(float(v), 4) for k, v in line.items()}, flush=True)
     print(f"\nKeras {keras.version()}, {keras.backend.backend()}")
     tables(runs, names, options.arms, options.seeds)
+    overall(runs, names, options.seeds)
 
 
 if __name__ == "__main__":

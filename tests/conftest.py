@@ -1,6 +1,8 @@
 """Every test starts from the same seed, in an empty folder, without a screen."""
 
+import gc
 import os
+import tempfile
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -11,9 +13,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import keras
 import pytest
 
+if keras.backend.backend() == "jax":
+    import jax
+
+    # JAX compiles each model anew, also one that differs from others in name alone. The
+    # tests keep what was compiled, each process for itself, as no lock guards a file.
+    compiled = tempfile.TemporaryDirectory()
+    jax.config.update("jax_compilation_cache_dir", compiled.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
 
 def pytest_report_header() -> str:
     return f"keras {keras.version()} on {keras.backend.backend()}"
+
+
+def pytest_collection_finish() -> None:
+    """KerasTuner collects garbage for each trial: among what tests make, not modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

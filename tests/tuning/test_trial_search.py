@@ -38,8 +38,17 @@ TUNERS = {
     ),
 }
 
+# They ask for trials as the random search does.
+SLOW = ("bayesian", "grid")
 
-@pytest.mark.parametrize("kind", TUNERS)
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else [])
+        for kind in TUNERS
+    ],
+)
 def test_every_tuner_trains_each_trial_of_a_family_as_it_planned(kind: str) -> None:
     hypermodel = DeepHyperModel(FAMILY, max_epochs=3, parts=["optimizer", "one_cycle"])
     tuner = TUNERS[kind](hypermodel)
