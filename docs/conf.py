@@ -1,5 +1,6 @@
-"""Sphinx settings, and the reference pages written from every room's `__all__`."""
+"""Sphinx settings, and the pages of public names and of recipes, which are written."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -57,6 +58,27 @@ def write_reference(app: Sphinx) -> None:
         (folder / f"{name}.md").write_text(room_page(room), encoding="utf-8")
 
 
+def recipe_page(script: Path) -> str:
+    """Markdown for a recipe: its first line and the whole script, to read and copy."""
+    docstring = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
+    title = docstring.splitlines()[0].rstrip(".")
+    path = f"/../examples/{script.name}"
+    return (
+        f"# {title}\n\n{{download}}`{script.name} <{path}>`\n\n"
+        f"```{{literalinclude}} {path}\n:language: python\n```\n"
+    )
+
+
+def write_recipes(app: Sphinx) -> None:
+    """Write one page per script in `examples/`."""
+    folder = Path(app.srcdir, "_generated", "recipes")
+    folder.mkdir(parents=True, exist_ok=True)
+    for script in sorted(Path(app.srcdir).parent.glob("examples/*.py")):
+        page = folder / f"{script.stem}.md"
+        page.write_text(recipe_page(script), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> None:
-    """Register the writer before Sphinx looks for pages."""
+    """Register the writers before Sphinx looks for pages."""
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_recipes)
