@@ -24,6 +24,7 @@ from keras_deeptools.callbacks import (
     GradientMonitor,
     MaxNormEnforcer,
     OneCycleScheduler,
+    WeightAveraging,
 )
 from keras_deeptools.schedules import OneCycle
 
@@ -94,6 +95,7 @@ def main() -> None:
         "today: rate set before each batch": lambda: LearningRatePerBatch(rates),
         "MaxNormEnforcer": lambda: MaxNormEnforcer(1.0),
         "today: get_weights, set_weights": lambda: MaxNormPerBatch(1.0),
+        "WeightAveraging": lambda: WeightAveraging(validated=False, kept=False),
     }
     contenders = {k: new for k, new in contenders.items() if options.only in k}
     times = compare(make, contenders, x, y, options.rounds, options.quantile)
