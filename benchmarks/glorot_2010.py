@@ -11,7 +11,7 @@ The learning rate of a method is the one of `RATES` with the lowest validation e
 a shorter run with a seed of its own. Every `PER_EPOCH` updates the validation error is
 taken; the test error is that of the weights that were best there. With seed 0 every
 layer is watched as well, for glorot_figures.py. The paper's networks are 1,000 units
-wide and chosen after 5 million updates; ours are 200 wide and see 30,000.
+wide and chosen after 5 million updates; ours are 200 wide and see 20,000.
 
     KERAS_BACKEND=jax python benchmarks/glorot_2010.py --results FILE
     KERAS_BACKEND=jax python benchmarks/glorot_2010.py --results FILE --data mnist.npz
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rates", nargs="+", type=float, default=RATES)
     parser.add_argument("--width", type=int, default=200)
-    parser.add_argument("--updates", type=int, default=30_000)
+    parser.add_argument("--updates", type=int, default=20_000)
     parser.add_argument("--search", type=int, default=4_000, help="updates per rate")
     parser.add_argument("--per-epoch", type=int, default=PER_EPOCH)
     parser.add_argument("--results", type=Path, help="file to add runs to")

@@ -1,67 +1,86 @@
 """What the networks of glorot_networks.py learn: Shapeset-3x2, or MNIST."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import glorot_shapeset
 import numpy as np
 
 BATCH = 10
+PARTS = ((2, 5_000), (3, 20_000))
+"""Seed and number of the images to validate with, and to test with."""
+
+Rows = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
 class Data:
-    """Where rows come from.
+    """Images and classes, every pixel with one shift and one scale.
 
-    Attributes:
+    Args:
         name: Str.
         num_classes: Int.
-        draw: Function of a generator that returns new rows and their classes.
-        validation: Rows and classes.
-        test: Rows and classes.
+        draw: Function of a generator that returns images (uint8) and their classes.
+        held_out: Images and classes to validate with, and to test with.
+        mean: Float, mean of the pixels.
+        deviation: Float, their standard deviation.
     """
 
-    name: str
-    num_classes: int
-    draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
-    validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        draw: Callable[[np.random.Generator], Rows],
+        held_out: list[Rows],
+        mean: float,
+        deviation: float,
+    ) -> None:
+        self.name, self.num_classes = name, num_classes
+        self._draw, self._mean, self._deviation = draw, mean, deviation
+        self.validation, self.test = (self._scaled(*rows) for rows in held_out)
+        self._seed: int | None = None
 
-    def batches(self, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """An endless stream."""
-        rng = np.random.default_rng([1, seed])
-        while True:
-            x, y = self.draw(rng)
+    def _scaled(self, images: np.ndarray, classes: np.ndarray) -> Rows:
+        x = images.reshape(len(images), -1).astype("float32")
+        return (x - self._mean) / self._deviation, classes
+
+    def batches(self, seed: int) -> Iterator[Rows]:
+        """An endless stream; what a seed gave is kept until another is asked for."""
+        if seed != self._seed:
+            self._seed, self._rng = seed, np.random.default_rng([1, seed])
+            self._blocks: list[Rows] = []
+        for index in count():
+            if index == len(self._blocks):
+                self._blocks.append(self._draw(self._rng))
+            x, y = self._scaled(*self._blocks[index])
             for start in range(0, len(x) - BATCH + 1, BATCH):
                 yield x[start : start + BATCH], y[start : start + BATCH]
 
 
 def shapeset() -> Data:
-    """Shapeset-3x2, every pixel with the same shift and scale: mean 0, deviation 1."""
-
-    def draw(rng: np.random.Generator, size: int = 10_000) -> tuple:
-        images, classes = glorot_shapeset.draw(rng, size)
-        return (images.reshape(size, -1) - 0.085) / 0.22, classes
-
-    held = [draw(np.random.default_rng(part), size) for part, size in PARTS]
-    return Data("shapeset", glorot_shapeset.NUM_CLASSES, draw, *held)
-
-
-PARTS = ((2, 5_000), (3, 20_000))
-"""Seed and number of the images to validate with, and to test with."""
+    """Shapeset-3x2, each image seen once."""
+    held_out = [glorot_shapeset.draw(np.random.default_rng(s), n) for s, n in PARTS]
+    num_classes = glorot_shapeset.NUM_CLASSES
+    return Data(
+        "shapeset",
+        num_classes,
+        lambda rng: glorot_shapeset.draw(rng, 10_000),
+        held_out,
+        mean=21.8,
+        deviation=56.7,
+    )
 
 
 def mnist(path: Path) -> Data:
     """MNIST, the last 10,000 training images held out for validation."""
     with np.load(path) as file:
-        scaled = [(file[f"x_{p}"] / 255 - 0.1307) / 0.3081 for p in ("train", "test")]
-        x, x_test = (each.reshape(-1, 784).astype("float32") for each in scaled)
-        y, y_test = file["y_train"], file["y_test"]
+        x, y = file["x_train"], file["y_train"]
+        test = file["x_test"], file["y_test"]
     num = len(x) - 10_000
 
-    def draw(rng: np.random.Generator) -> tuple:
+    def draw(rng: np.random.Generator) -> Rows:
         order = rng.permutation(num)
         return x[order], y[order]
 
-    return Data("mnist", 10, draw, (x[num:], y[num:]), (x_test, y_test))
+    held_out = [(x[num:], y[num:]), test]
+    return Data("mnist", 10, draw, held_out, mean=33.3, deviation=78.6)

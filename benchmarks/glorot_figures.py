@@ -63,13 +63,10 @@ def initialization(folder: Path, width: int, seeds: int) -> None:
     figure = Figure((10, 5), layout="constrained")
     axes = figure.subplots(2, len(SHOWN))
     for column, (title, (_, sample)) in enumerate(SHOWN.items()):
-        every = [
-            [getattr(r[0].layers[i], sample) for i in range(depth)]
-            for r in found.values()
-        ]
-        reach = max(np.percentile(np.abs(v), 99) for each in every for v in each)
-        edges = np.linspace(-reach, reach, BINS + 1)
-        for row, (start, samples) in enumerate(zip(found, every, strict=True)):
+        for row, (start, results) in enumerate(found.items()):
+            samples = [getattr(results[0].layers[i], sample) for i in range(depth)]
+            reach = max(np.percentile(np.abs(values), 99) for values in samples)
+            edges = np.linspace(-reach, reach, BINS + 1)
             for index, values in enumerate(samples):
                 share = 100 * np.histogram(values, edges)[0] / values.size
                 axes[row, column].plot(

@@ -54,7 +54,7 @@ def draw(rng: np.random.Generator, num_images: int) -> tuple[np.ndarray, np.ndar
         num_images: Int.
 
     Returns:
-        Pixels in [0, 1], float32 `(num_images, 32, 32)`; classes, int `(num_images,)`.
+        Pixels, uint8 `(num_images, 32, 32)`; classes, int `(num_images,)`.
     """
     sizes = [min(CHUNK, num_images - i) for i in range(0, num_images, CHUNK)]
     parts = [_draw_chunk(rng, size) for size in sizes]
@@ -75,7 +75,8 @@ def _draw_chunk(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.nda
         second[wanted[fits]] = drawn[fits]
         wanted = wanted[~fits]
     gray = _gray_levels(rng, size)[:, :, None, None]
-    return first * gray[:, 0] * (1 - second) + second * gray[:, 1], classes
+    shown = first * gray[:, 0] * (1 - second) + second * gray[:, 1]
+    return np.rint(255 * shown).astype("uint8"), classes
 
 
 def hidden(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -203,7 +204,7 @@ def picture(path: Path, columns: int = 9, rows: int = 4) -> None:
     axes = figure.subplots(rows, columns)
     for kind in range(columns):
         for row, index in enumerate(np.flatnonzero(classes == kind)[:rows]):
-            axes[row, kind].imshow(images[index], cmap="gray", vmin=0, vmax=1)
+            axes[row, kind].imshow(images[index], cmap="gray", vmin=0, vmax=255)
             axes[row, kind].set_axis_off()
         axes[0, kind].set_title(NAMES[kind].replace(", ", ",\n"), fontsize=7)
     figure.savefig(path, dpi=110)
@@ -220,7 +221,8 @@ def main() -> None:
     images, classes = draw(np.random.default_rng(0), 20_000)
     each = (time.process_time() - start) / len(images)
     shares = np.bincount(classes, minlength=NUM_CLASSES) / len(classes)
-    print(f"{1e6 * each:.0f} CPU-microseconds an image; pixels {images.mean():.3f}")
+    print(f"{1e6 * each:.0f} CPU-microseconds an image")
+    print(f"pixels: mean {images.mean():.1f}, standard deviation {images.std():.1f}")
     for name, share in zip(NAMES, shares, strict=True):
         print(f"{name}: {share:.3f}")
     if options.picture:
