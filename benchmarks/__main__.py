@@ -64,7 +64,7 @@ BENCHMARKS = (
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
     Benchmark("feature_cache", ("tensorflow", "torch"), 4),
     Benchmark("pretraining_digits", ("jax",), 90),
-    Benchmark("glorot_2010", ("jax",), 30),
+    Benchmark("glorot_2010", ("jax",), 5),
     Benchmark("glorot_figures", ("jax",), 1, ("--folder", "docs/images")),
 )
 
