@@ -206,12 +206,12 @@ class Runs:
                 errors = np.array([run["test"] for run in runs if "test" in run])
                 if not errors.size:
                     continue
-                spread = errors.std(ddof=1) if errors.size > 1 else np.nan
-                error = spread / np.sqrt(errors.size)
+                cell = f"{errors.mean():.2f}"
+                if errors.size > 1:
+                    cell += f" ± {errors.std(ddof=1) / np.sqrt(errors.size):.2f}"
                 print(
                     f"| {data} | {name} | {self.rate(data, name):g} "
-                    f"| {errors.mean():.2f} ± {error:.2f} "
-                    f"| {method.paper[data]:.2f} | {errors.size} |"
+                    f"| {cell} | {method.paper[data]:.2f} | {errors.size} |"
                 )
 
 

@@ -111,7 +111,8 @@ def activations(folder: Path, runs: list[dict[str, Any]]) -> None:
             else "deviation (lines), 1% and 99% (dots)"
         )
         ax.set_title(f"{name}: {shown}", fontsize=8)
-        ax.legend(fontsize=6)
+        place = {} if name == "Sigmoid" else {"ncols": 2, "loc": (0.25, 0.36)}
+        ax.legend(fontsize=6, **place)
     figure.savefig(folder / "glorot-activations.png", dpi=110)
 
 
