@@ -28,7 +28,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_finish() -> None:
-    """KerasTuner collects garbage for each trial: among what tests make, not modules."""
+    """KerasTuner collects garbage in each trial: of what tests make, not of modules."""
     gc.collect()
     gc.freeze()
 
