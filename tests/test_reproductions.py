@@ -54,11 +54,10 @@ def test_classes_are_as_frequent_as_independent_kinds_make_them(
 
 @pytest.mark.parametrize("kind", range(3))
 def test_objects_have_the_area_that_was_drawn_and_lie_inside(
-    shapeset: ModuleType, kind: int
+    shapeset: ModuleType, kind: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shapeset.ROOT_AREA = (10.0, 10.0)
+    monkeypatch.setattr(shapeset, "ROOT_AREA", (10.0, 10.0))
     covered = shapeset.coverage(np.random.default_rng(0), np.full(300, kind))
-    shapeset.ROOT_AREA = (7.0, 12.0)
     np.testing.assert_allclose(covered.sum((1, 2)), 100, rtol=0.06)
 
 
