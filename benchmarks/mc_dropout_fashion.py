@@ -81,11 +81,6 @@ def pixels(x: np.ndarray) -> np.ndarray:
     return (x[..., None] / 255).astype("float32")
 
 
-def silent(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Probabilities with dropout off."""
-    return model.predict(x, batch_size=500, verbose=0)
-
-
 def sampled(model: keras.Model, x: np.ndarray, num: int, seed: int) -> MCPrediction:
     """Monte Carlo prediction."""
     return mc_predict(model, x, num, batch_size=500, seed=seed, verbose=0)
@@ -108,10 +103,11 @@ def predictions(
     seed: int,
 ) -> dict[str, Any]:
     """Probabilities or `MCPrediction` by method, of a net for each way."""
-    silent_p, many = silent(off[0], x), sampled(on[0], x, 50, seed)
+    silent = off[0].predict(x, batch_size=500, verbose=0)
+    many = sampled(on[0], x, 50, seed)
     return {
-        "dropout off": silent_p,
-        "dropout off, scaled": off[1].apply(silent_p),
+        "dropout off": silent,
+        "dropout off, scaled": off[1].apply(silent),
         "10 samples": sampled(on[0], x, 10, seed),
         "50 samples": many,
         "50 samples, scaled": on[1].apply(many.mean),
@@ -131,7 +127,7 @@ def run(data: dict, unseen: np.ndarray, seed: int, epochs: int) -> dict[str, Any
         keras.utils.set_random_seed(seed)
         models.append(net(rate))
         models[-1].fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
-        off.append(silent(models[-1], held))
+        off.append(models[-1].predict(held, batch_size=500, verbose=0))
         on.append(sampled(models[-1], held, 50, seed).mean)
     by_rate = {
         name: [negative_log_likelihood(p, targets) for p in found]
@@ -169,9 +165,7 @@ def print_tables(runs: list[dict[str, Any]]) -> None:
     print(f"{len(runs)} seeds, {runs[0]['backend']}, {runs[0]['epochs']} epochs")
     for one in runs:
         rates, temperatures = one["rate"], np.round(one["temperature"], 3)
-        print(
-            f"seed {one['seed']}: off, on: rates {rates}, temperatures {temperatures}"
-        )
+        print(f"seed {one['seed']}: rates (off, on) {rates}, T {temperatures}")
     columns = {
         name: np.transpose([one["validation NLL"][name] for one in runs])
         for name in runs[0]["validation NLL"]
@@ -242,7 +236,7 @@ def main() -> None:
             found = run(data, unseen, seed, options.epochs)
             about = {"seed": seed, "backend": keras.backend.backend()}
             about |= {"epochs": options.epochs}
-            about["seconds"] = round(time.process_time() - start, 1)
+            about |= {"seconds": round(time.process_time() - start, 1)}
             runs.append(about | found)
             print(about, found["scores"], flush=True)
             if options.results:
