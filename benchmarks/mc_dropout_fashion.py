@@ -2,7 +2,7 @@
 
 After Gal & Ghahramani, 2016 (https://arxiv.org/abs/1506.02142); unseen pictures as in
 Lakshminarayanan et al., 2017, section 3.5 (https://arxiv.org/abs/1612.01474). A small
-convolutional net with dropout before its last two layers learns 10,000 images at each
+convolutional net with dropout before its last two layers learns 5,000 images at each
 of three dropout rates. 2,000 further images choose the rate, for dropout off by the
 likelihood of that, for Monte Carlo dropout by the likelihood of the mean of 50 samples,
 and fit the temperature. 4,000 test images judge. A seed draws the images to learn from,
@@ -39,7 +39,7 @@ from keras_deeptools.uncertainty import (
 
 layers = keras.layers
 RATES = (0.1, 0.3, 0.5)
-NUM_TRAIN, NUM_VALIDATION, NUM_TEST, BATCH = 10_000, 2_000, 4_000, 64
+NUM_TRAIN, NUM_VALIDATION, NUM_TEST, BATCH = 5_000, 2_000, 4_000, 64
 COVERAGES = [round(0.1 * i, 1) for i in range(1, 11)]
 SCORES = {
     "accuracy, %": lambda p, y: 100 * float(np.mean(p.argmax(axis=1) == y)),
@@ -221,7 +221,7 @@ def main() -> None:
     )
     parser.add_argument("--ood", type=Path, help="mnist.npz; none: as --data")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--results", type=Path, help="file to add results to")
     parser.add_argument("--table", type=Path, help="file to print only")
     parser.add_argument("--picture", type=Path, help="where to draw")
