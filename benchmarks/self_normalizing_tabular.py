@@ -13,7 +13,7 @@ regression, it is R squared, 0 if less. Inputs and the target of diabetes are
 standardized by the training rows. Methods are ranked in each table and seed: 1 is
 best, equal ones share their ranks.
 
-    KERAS_BACKEND=jax python benchmarks/self_normalizing_tabular.py --results FILE
+    KERAS_BACKEND=jax python benchmarks/self_normalizing_tabular.py
 
 With `--results`, what the file holds is left out; `--table FILE` only prints it, and
 `--picture` draws it.
@@ -167,39 +167,43 @@ def scores(cells: list[dict]) -> dict[tuple[str, int | str, str], np.ndarray]:
 def print_tables(found: dict) -> None:
     """Scores for each table of data, then the average ranks."""
     columns = [*DEPTHS, "chosen"]
-    ranks: dict[tuple[int | str, str], list[np.ndarray]] = {}
-    for table in dict.fromkeys(key[0] for key in found):
+    tables = list(dict.fromkeys(key[0] for key in found))
+    everywhere = [
+        method
+        for method in METHODS
+        if all((table, "chosen", method) in found for table in tables)
+    ]
+    for table in tables:
         rows = {}
         for method in METHODS:
             keys = [(table, depth, method) for depth in columns]
-            rows[method] = [
-                mean_and_error(found[k]) if k in found else "" for k in keys
-            ]
+            rows[method] = [mean_and_error(found[k]) for k in keys if k in found]
         print_table(table, columns, rows)
-        for depth in columns:
-            keys = [(table, depth, method) for method in METHODS]
-            if all(key in found for key in keys):
-                placed = rankdata([-found[key] for key in keys], axis=0)
-                for method, row in zip(METHODS, placed, strict=True):
-                    ranks.setdefault((depth, method), []).append(row)
-    complete = [depth for depth in columns if (depth, "SELU") in ranks]
-    rows = {
-        method: [mean_and_error(np.mean(ranks[d, method], axis=0), 2) for d in complete]
-        for method in METHODS
-    }
-    print_table("average rank", complete, rows)
+    rows = {method: [] for method in everywhere}
+    for depth in columns if everywhere else []:
+        values = [[found[t, depth, method] for t in tables] for method in everywhere]
+        places = rankdata(-np.array(values), axis=0).mean(axis=1)
+        for method, row in zip(everywhere, places, strict=True):
+            rows[method].append(mean_and_error(row, 2))
+    print_table(f"average rank of {len(everywhere)}", columns, rows)
 
 
 def draw(found: dict, path: Path) -> None:
     """Score against depth, a panel for each table of data."""
-    figure = Figure((9, 6.2), layout="constrained")
-    for table, ax in zip(TABLES, figure.subplots(2, 2).flat, strict=True):
+    tables = list(dict.fromkeys(key[0] for key in found))
+    columns, lines = min(2, len(tables)), -(-len(tables) // 2)
+    figure = Figure((4.5 * columns + 1, 3.2 * lines), layout="constrained")
+    for place, table in enumerate(tables):
+        ax = figure.add_subplot(lines, columns, place + 1)
         for method in METHODS:
-            rows = [found[table, depth, method] for depth in DEPTHS]
+            depths = [d for d in DEPTHS if (table, d, method) in found]
+            if not depths:
+                continue
+            rows = [found[table, depth, method] for depth in depths]
             errors = [standard_error(row) for row in rows]
             style = {"lw": 2.2} if "SELU" in method else {"ls": "--"}
             means = [np.mean(row) for row in rows]
-            ax.errorbar(DEPTHS, means, errors, marker="o", label=method, **style)
+            ax.errorbar(depths, means, errors, marker="o", label=method, **style)
         ax.set_xscale("log", base=2)
         ax.set_xticks(DEPTHS, [str(depth) for depth in DEPTHS])
         label = "R squared, %" if table == "diabetes" else "accuracy, %"
