@@ -62,7 +62,7 @@ BENCHMARKS = (
     Benchmark("mc_predict", ALL, 15, ("--parts", "mlp")),
     Benchmark("last_layer", ("jax",), 5),
     Benchmark("calibration", ("jax",), 10),
-    Benchmark("mc_dropout_fashion", ("torch",), 10),
+    Benchmark("mc_dropout_fashion", ("torch",), 5),
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
     Benchmark("feature_cache", ("tensorflow", "torch"), 4),
     Benchmark("pretraining_digits", ("jax",), 90),
