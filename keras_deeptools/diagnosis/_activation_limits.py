@@ -12,6 +12,9 @@ NEAR_RANGE = 0.0125
 NEAR_LIMIT = 0.05
 """For elu and selu: the same."""
 
+ROUNDING = 1e-6
+"""Values of a constant differ by less, relatively: vectors and their rest by a bit."""
+
 
 def saturation_bands(activation: Callable) -> list[tuple[float, float]]:
     """Intervals of outputs in which an activation function is saturated.
@@ -30,7 +33,7 @@ def saturation_bands(activation: Callable) -> list[tuple[float, float]]:
         return []
     values = found[:, 0]
     spread = values.max() - values.min()
-    if spread == 0:
+    if spread <= ROUNDING * abs(values).max():
         return []
     flat = {
         side: abs(values[end] - values[near]) < 1e-4 * spread

@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from keras_deeptools.diagnosis import LayerSignal, SignalPropagation, signal_propagation
+from keras_deeptools.diagnosis._activation_limits import saturation_bands
 from keras_deeptools.diagnosis._signal_statistics import of_outputs
 
 RNG = np.random.default_rng(0)
@@ -136,6 +137,16 @@ GLOROT = {
     "standard": ([0.460, 0.249, 0.141, 0.081, 0.047], 0.084),
     "normalized": ([0.630, 0.487, 0.409, 0.358, 0.322], 0.41),
 }
+
+
+def test_a_function_that_is_constant_up_to_rounding_has_no_limits() -> None:
+    def softmax_of_two(x: object) -> np.ndarray:
+        # As where vectors of eight and what is left over are computed differently.
+        values = np.full(np.shape(x), 0.5, "float32")
+        values[-1:] = np.nextafter(np.float32(0.5), np.float32(0))
+        return values
+
+    assert saturation_bands(softmax_of_two) == []
 
 
 @pytest.fixture(scope="module", params=GLOROT)
