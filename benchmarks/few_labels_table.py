@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_table import mean_and_error, standard_error
 from matplotlib.figure import Figure
 
 ROWS = (
@@ -14,13 +15,6 @@ ROWS = (
     "plain, BatchNorm frozen",
     "fine_tune",
 )
-
-
-def mean_and_error(values: list[float]) -> str:
-    """Mean and standard error, in points."""
-    points = 100 * np.asarray(values)
-    error = points.std(ddof=1) / np.sqrt(len(points)) if len(points) > 1 else np.nan
-    return f"{points.mean():.1f} ± {error:.1f}"
 
 
 def print_table(runs: list[dict[str, Any]]) -> None:
@@ -41,7 +35,7 @@ def print_table(runs: list[dict[str, Any]]) -> None:
                 values = [value for value, _ in pairs]
                 if minus:
                     values = [ours["accuracy"] - v for v, ours in pairs if ours]
-                cells.append(mean_and_error(values) if values else "")
+                cells.append(mean_and_error(100 * np.array(values)) if values else "")
             if any(cells):
                 name = f"fine_tune minus {method}" if minus else method
                 print(f"| {name} | " + " | ".join(cells) + " |")
@@ -61,8 +55,7 @@ def points(runs: list[dict[str, Any]], method: str) -> Points:
             if (run["method"], run["labels"]) == (method, count)
         ]
         if len(values) > 1:
-            error = np.std(values, ddof=1) / np.sqrt(len(values))
-            found.append((count, float(np.mean(values)), float(error)))
+            found.append((count, float(np.mean(values)), standard_error(values)))
     return found
 
 
