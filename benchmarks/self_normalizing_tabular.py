@@ -89,7 +89,15 @@ def compiled(model: keras.Model, loss: Callable) -> Callable:
         outputs, others = model.stateless_call(weights, others, x, training=True)
         return keras.ops.mean(loss(y, outputs)), others
 
-    def train(weights, others, rate, x, y, batches, held):  # noqa: ANN001, ANN202
+    def train(
+        weights: list,
+        others: list,
+        rate: Any,
+        x: Any,
+        y: Any,
+        batches: Any,
+        held: Any,
+    ) -> Any:
         def step(state: tuple, rows: Any) -> tuple:
             weights, others, slots = state
             gradient = jax.grad(mean_loss, has_aux=True)
