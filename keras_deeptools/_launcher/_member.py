@@ -57,14 +57,16 @@ def watch_workers() -> None:
 def end_with(launcher: int) -> None:
     """Passes on what the launcher says, and ends this process when it is gone.
 
+    It imports nothing: a thread that is in the midst of a library when Python ends may
+    abort the process. Without the engine nobody here takes part in a search.
+
     Args:
         launcher: File descriptor that the launcher writes to.
     """
-    with open(launcher, encoding="utf-8") as lines:
+    with open(launcher, "rb", buffering=0) as lines:
         for line in lines:
-            from keras_deeptools.engine import tell_chief
-
-            tell_chief(json.loads(line))
+            if (engine := sys.modules.get("keras_deeptools.engine")) is not None:
+                engine.tell_chief(json.loads(line))
     alone = not hasattr(os, "getpgrp") or os.getpgrp() != os.getpid()
     if alone:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -120,6 +120,24 @@ else:
     assert said.count("it is started again") == 2
 
 
+def test_news_of_a_lost_worker_imports_nothing_into_the_chief() -> None:
+    # A process that ends while a thread imports a library may abort.
+    text = """
+if name == "chief":
+    say("searching")
+    while not Path("started").exists():
+        time.sleep(0.01)
+    time.sleep(1.0)
+    say("ended")
+    sys.exit("keras" in sys.modules)
+else:
+    Path("started").touch()
+    sys.exit(7)
+"""
+    found, _ = run(text, restarts=0)
+    assert found.ok
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
