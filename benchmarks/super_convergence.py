@@ -138,8 +138,9 @@ class Study:
 
     def __init__(self, trainer: Any, path: Path | None) -> None:
         self.trainer, self.path = trainer, path
-        exists = path is not None and path.exists()
-        self.runs: list[dict[str, Any]] = json.loads(path.read_text()) if exists else []
+        self.runs: list[dict[str, Any]] = []
+        if path is not None and path.exists():
+            self.runs = json.loads(path.read_text("utf-8"))
 
     def once(self, about: dict[str, Any], make: Callable[[], dict]) -> dict[str, Any]:
         """The run that is described so, made if there is none."""

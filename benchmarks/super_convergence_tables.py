@@ -201,5 +201,5 @@ def draw(runs: Runs, sizes: Sequence[int], path: Path) -> None:
             ax.axhline(aim, color="0.5", lw=1, ls=":")
             ax.set_ylim(aim - 14, aim + 4)
         ax.set(title=f"{size} images", xlabel="epochs", ylabel="test accuracy, %")
-    figure.axes[0].legend(fontsize=8)
+    figure.axes[0].legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
