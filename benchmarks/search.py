@@ -10,6 +10,10 @@ epochs, 20 times those of one whole fit:
 - by hand: KerasTuner with a space as users write it, of width, depth, dropout,
   optimizer (Adam, SGD with momentum, RMSprop) and one rate; RandomSearch, 20 trials
 - by hand, Hyperband: the same space, Hyperband as KerasTuner has it
+- by hand, as many: with about as many hyperparameters as the family below, as a user
+  lists Keras' names: activation, initializer, normalization, dropout, optimizer, rate,
+  weight decay, and whether the rate falls along a cosine; RandomSearch, 20 trials
+- by hand, as many, Hyperband: the same space, Hyperband as KerasTuner has it
 - ours: `DeepHyperModel` on the same width, depth and dropout, with its optimizers, each
   with ranges of its own, and 1cycle on or off; RandomSearch, 20 trials
 - ours, Hyperband: the same, where a promoted model goes on in its 1cycle
@@ -34,7 +38,6 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +45,11 @@ import keras
 import keras_tuner
 import numpy as np
 from search_data import SIZES, split
+from search_spaces import compiled, model_of, network
 from search_tables import overall, tables
 
 from keras_deeptools import find_learning_rate
 from keras_deeptools.callbacks import OneCycleScheduler
-from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_space
 
 NUM_TRIALS = 20
 
@@ -95,69 +98,9 @@ def tested(model: keras.Model, data: dict[str, np.ndarray]) -> dict[str, float]:
     }
 
 
-def network(hp: Any, data: dict[str, np.ndarray], rate: float) -> keras.Model:
-    """The perceptron, not compiled."""
-    width = hp.Int("width", 32, 256, sampling="log", default=96)
-    hidden = []
-    for _ in range(hp.Int("depth", 1, 3, default=2)):
-        hidden += [keras.layers.Dense(width, "relu"), keras.layers.Dropout(rate)]
-    outputs = keras.layers.Dense(int(data["y_train"].max()) + 1, "softmax")
-    inputs = keras.Input(data["x_train"].shape[1:])
-    return keras.Sequential([inputs, *hidden, outputs])
-
-
-def compiled(model: keras.Model, optimizer: Any) -> keras.Model:
-    """The model with loss and metrics."""
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def by_hand(data: dict[str, np.ndarray]) -> Callable[[Any], keras.Model]:
-    """What a user of KerasTuner alone writes."""
-
-    def build(hp: Any) -> keras.Model:
-        model = network(hp, data, hp.Float("dropout", 0.05, 0.5, default=0.2))
-        name = hp.Choice("optimizer", ["adam", "sgd", "rmsprop"])
-        config = {"learning_rate": hp.Float("rate", 1e-4, 1e-1, sampling="log")}
-        if name == "sgd":
-            config |= {"momentum": 0.9, "nesterov": True}
-        optimizer = keras.optimizers.get({"class_name": name, "config": config})
-        return compiled(model, optimizer)
-
-    return build
-
-
-def ours(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
-    """The same network with how it is trained from this package."""
-    return DeepHyperModel(
-        lambda hp: compiled(network(hp, data, 0.2), "adam"),
-        max_epochs=epochs,
-        parts=["optimizer", "one_cycle", "dropout_rate"],
-    )
-
-
-def family(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
-    """A ready family of networks, of the same widths and depths."""
-    build = mlp_space(
-        data["x_train"].shape[1],
-        int(data["y_train"].max()) + 1,
-        depth=IntRange(1, 3),
-        width=IntRange(32, 256, log=True),
-    )
-    parts = ["optimizer", "one_cycle", "weight_averaging"]
-    return DeepHyperModel(build, max_epochs=epochs, parts=parts)
-
-
-def model_of(arm: str, data: dict[str, np.ndarray], epochs: int) -> Any:
-    """What a tuner searches."""
-    if arm.startswith("ours"):
-        return ours(data, epochs)
-    return family(data, epochs) if arm.startswith("family") else by_hand(data)
-
-
 def searched(arm: str, data: dict, seed: int, size: int, epochs: int) -> dict[str, Any]:
     """The best epoch of a search."""
-    model = model_of(arm, data, epochs)
+    model = model_of(arm, data, size, epochs)
     scores = Scores(data, NUM_TRIALS * epochs)
     with tempfile.TemporaryDirectory() as folder:
         shared = {
@@ -218,6 +161,8 @@ def without_search(data: dict, size: int, epochs: int) -> dict[str, Any]:
 ARMS = (
     "by hand",
     "by hand, Hyperband",
+    "by hand, as many",
+    "by hand, as many, Hyperband",
     "ours",
     "ours, Hyperband",
     "family",

@@ -9,6 +9,8 @@ PAIRS = (
     ("family", "by hand"),
     ("ours, Hyperband", "by hand, Hyperband"),
     ("family, Hyperband", "by hand, Hyperband"),
+    ("family", "by hand, as many"),
+    ("family, Hyperband", "by hand, as many, Hyperband"),
 )
 
 
@@ -92,7 +94,7 @@ def zero_knobs(found: dict[str, list[dict]]) -> None:
         "\n| no search against | test accuracy, ratio | least of the seeds | "
         "steps, ratio |\n|---|---|---|---|"
     )
-    for arm in ("by hand", "ours", "family"):
+    for arm in ("by hand", "by hand, as many", "ours", "family"):
         if not {arm, "no search"} <= set(found):
             continue
         pairs = list(zip(found["no search"], found[arm], strict=True))

@@ -137,6 +137,17 @@ def ask_size(hp: Any, name: str, value: Size, default: int) -> int:
     return hp.Int(name, value.low, value.high, sampling=sampling, default=default)
 
 
+def largest(value: Size) -> int:
+    """The largest number that a search may ask for.
+
+    Args:
+        value: What `checked_size` returned.
+    """
+    if isinstance(value, OneOf):
+        return max(value.values)
+    return value.high if isinstance(value, IntRange) else value
+
+
 def apply(layers: list[keras.Layer], features: Any) -> Any:
     """Applies layers one after another.
 

@@ -143,8 +143,20 @@ def test_initialization_and_activation_fit_together_over_ten_layers(
 def test_selu_comes_with_neither_normalization_nor_plain_dropout() -> None:
     hp = keras_tuner.HyperParameters()
     hp.values |= {"mlp/activation": "selu", "mlp/normalization": "batch"}
-    kinds = [type(layer).__name__ for layer in FAMILIES["mlp"](3, depth=1)(hp).layers]
-    assert kinds == ["InputLayer", "Dense", "Activation", "AlphaDropout", "Dense"]
+    kinds = [type(layer).__name__ for layer in FAMILIES["mlp"](3, depth=4)(hp).layers]
+    hidden = ["Dense", "Activation", "AlphaDropout"]
+    assert kinds == ["InputLayer", *4 * hidden, "Dense"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "offered"), [(3, False), (IntRange(1, 3), False), (OneOf((2, 4)), True)]
+)
+def test_selu_is_offered_where_perceptrons_may_be_deep(
+    depth: object, offered: bool
+) -> None:
+    hp = space_of(mlp_space(6, 3, depth=depth))
+    choices = next(one for one in hp.space if one.name == "mlp/activation").values
+    assert ("selu" in choices) == offered
 
 
 def test_a_residual_net_without_normalization_starts_as_its_stem_and_head() -> None:
