@@ -20,8 +20,8 @@ from keras_deeptools.tuning._ranges import IntRange
 OWNER = "mlp_space"
 DEPTH = IntRange(1, 6)
 WIDTH = IntRange(32, 512, log=True)
-# SELU leads in deep stacks (Klambauer et al., 2017, section 4), not in shallow ones: with
-# one to three layers it had the worst losses of all in random trials on Fashion-MNIST.
+# SELU leads in deep stacks (Klambauer et al., 2017, section 4). In one to three layers
+# it had the worst losses of all activations in random trials on Fashion-MNIST.
 SELU_DEPTH = 4
 
 
@@ -43,8 +43,8 @@ def mlp_space(
     SiLU with the initialization that keeps their variance (He's, for ReLU), batch,
     layer or no normalization, and dropout, Gaussian dropout or none; or, where four
     layers or more are searched, SELU with LeCun's initialization, AlphaDropout and no
-    normalization, which keeps plain stacks normalized by itself. Depth and width are searched, and the optimizer as in
-    `searched_optimizer`. The model is compiled.
+    normalization, which keeps plain stacks normalized by itself. Depth and width are
+    searched, and the optimizer as in `searched_optimizer`. The model is compiled.
 
     In `DeepHyperModel`, its part `"optimizer"` takes the place of the optimizer here,
     and its part `"dropout_rate"` would set all rates anew: leave that out.
