@@ -33,8 +33,6 @@ x_train, y_train, x_test, y_test), scikit-learn's data sets alone are searched.
 import argparse
 import contextlib
 import gc
-import json
-import os
 import tempfile
 import time
 import warnings
@@ -44,6 +42,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+from kept_runs import read_runs, write_runs
 from search_data import SIZES, split
 from search_spaces import compiled, model_of, network
 from search_tables import overall, tables
@@ -187,13 +186,6 @@ def run(arm: str, name: str, options: argparse.Namespace, seed: int) -> dict[str
     return result | {"seconds": round(time.process_time() - start, 2)}
 
 
-def kept(file: Path, runs: dict[str, Any]) -> None:
-    """Writes the file as a whole or not at all."""
-    aside = file.with_suffix(".writing")
-    aside.write_text(json.dumps(runs, indent=1), "utf-8")
-    os.replace(aside, file)
-
-
 def main() -> None:
     """Runs what is missing and prints all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -206,7 +198,7 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="print, run nothing")
     options = parser.parse_args()
     names = [name for name in options.sets if name != "fashion" or options.data]
-    runs = json.loads(options.runs.read_text("utf-8")) if options.runs.exists() else {}
+    runs = read_runs(options.runs)
     order = [
         (seed, name, arm)
         for seed in range(options.seeds)
@@ -218,7 +210,7 @@ def main() -> None:
         if key in runs or options.tables:
             continue
         runs[key] = run(arm, name, options, seed)
-        kept(options.runs, runs)
+        write_runs(options.runs, runs, indent=1)
         line = {k: runs[key][k] for k in ("val_loss", "test_accuracy", "seconds")}
         print(key, {k: round(float(v), 4) for k, v in line.items()}, flush=True)
     print(f"\nKeras {keras.version()}, {keras.backend.backend()}")

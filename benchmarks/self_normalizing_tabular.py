@@ -22,14 +22,13 @@ With `--results`, what the file holds is left out; `--table FILE` only prints it
 import argparse
 import json
 import time
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import jax
 import keras
 import numpy as np
+from compiled_training import compiled, drawn_batches, judged
 from markdown_table import mean_and_error, print_table, standard_error
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
@@ -64,54 +63,6 @@ def standardized(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return ((values - mean) / np.where(std > 0, std, 1)).astype("float32")
 
 
-def judged(outputs: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Score in percent, and loss."""
-    outputs = np.nan_to_num(outputs.astype("float64"), posinf=0, neginf=0)
-    if outputs.shape[1] > 1:
-        right = np.maximum(outputs[np.arange(len(y)), y], 1e-7)
-        return 100 * np.mean(outputs.argmax(axis=1) == y), -np.log(right).mean()
-    loss = np.mean((outputs[:, 0] - y) ** 2)
-    return 100 * max(0.0, 1 - loss / y.var()), min(loss, 1e6)
-
-
-def compiled(model: keras.Model, loss: Callable) -> Callable:
-    """A function that trains from given variables and predicts held-out rows.
-
-    All updates are one compiled loop: `fit` would spend most of its time between
-    steps of so small a net.
-    """
-    optimizer = keras.optimizers.SGD(RATES[0], MOMENTUM)
-    optimizer.build(model.trainable_variables)
-    place = [v is optimizer._learning_rate for v in optimizer.variables].index(True)
-    slots = [variable.value for variable in optimizer.variables]
-
-    def mean_loss(weights: list, others: list, x: Any, y: Any) -> tuple:
-        outputs, others = model.stateless_call(weights, others, x, training=True)
-        return keras.ops.mean(loss(y, outputs)), others
-
-    def train(
-        weights: list,
-        others: list,
-        rate: Any,
-        x: Any,
-        y: Any,
-        batches: Any,
-        held: Any,
-    ) -> Any:
-        def step(state: tuple, rows: Any) -> tuple:
-            weights, others, slots = state
-            gradient = jax.grad(mean_loss, has_aux=True)
-            gradients, others = gradient(weights, others, x[rows], y[rows])
-            weights, slots = optimizer.stateless_apply(slots, gradients, weights)
-            return (weights, others, slots), None
-
-        start = [rate if i == place else slot for i, slot in enumerate(slots)]
-        state, _ = jax.lax.scan(step, (weights, others, start), batches)
-        return model.stateless_call(*state[:2], held, training=False)[0]
-
-    return jax.jit(train)
-
-
 def cell(table: str, method: str, depth: int, seeds: int, updates: int) -> dict:
     """Trains one net from all seeds, at all rates.
 
@@ -128,13 +79,10 @@ def cell(table: str, method: str, depth: int, seeds: int, updates: int) -> dict:
         (x, y), validation, test = parts(table, seed)
         y = y if is_classes else y[:, None]
         held = np.concatenate([validation[0], test[0]])
-        rng = np.random.default_rng(seed)
-        passes = -(-updates * BATCH // len(x))
-        rows = np.concatenate([rng.permutation(len(x)) for _ in range(passes)])
-        batches = rows[: updates * BATCH].reshape(updates, BATCH)
+        batches = drawn_batches(seed, len(x), updates, BATCH)
         keras.utils.set_random_seed(seed)
         model = net(method, depth, x.shape[1], num_classes)
-        train = train or compiled(model, getattr(keras.losses, loss))
+        train = train or compiled(model, getattr(keras.losses, loss), MOMENTUM)
         weights = [variable.value for variable in model.trainable_variables]
         others = [variable.value for variable in model.non_trainable_variables]
         runs = []
