@@ -2,11 +2,16 @@
 
     python -m benchmarks --list
     python -m benchmarks --only overhead lsuv --backends jax torch
-    python -m benchmarks --page docs/measurements.md
+    python -m benchmarks --page docs/measurements.md --data FOLDER
+    python -m benchmarks --page docs/measurements.md --kept
 
 Each runs in a process of its own for every backend it is for; nothing else should run
-meanwhile. All of them take some hours. What a run printed replaces what the page had of
-the same benchmark and backend, so that it can be written in several goes.
+meanwhile. All of them take a day. What a run printed replaces what the page had of the
+same benchmark and backend, so that it can be written in several goes.
+
+Some need `fashion_mnist.npz` or `mnist.npz` (x_train, y_train, x_test, y_test) in the
+folder that `--data` names, and are left out without it. Those that train for long keep
+their raw runs in `benchmarks/results`: `--kept` prints these, and runs nothing.
 """
 
 import argparse
@@ -15,6 +20,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -40,34 +46,99 @@ class Benchmark:
         name: Str, the script without its ending.
         backends: Tuple of names of Keras backends.
         minutes: Int, about what it takes on two cores, for each backend.
-        arguments: Tuple of str for the script.
+        arguments: Tuple of str for the script, where `{fashion}` and `{mnist}` stand
+            for files of data and `{runs}` for a new file of runs.
+        kept: Tuple of str for the script that prints its runs in `RESULTS`, or None.
     """
 
     name: str
     backends: tuple[str, ...]
     minutes: int
     arguments: tuple[str, ...] = ()
+    kept: tuple[str, ...] | None = None
+
+    def command(self, arguments: tuple[str, ...]) -> str:
+        """What a user would type, but for the folders."""
+        return " ".join(["python", f"benchmarks/{self.name}.py", *arguments])
 
 
+def read(name: str) -> tuple[str, ...]:
+    """Arguments that print a file of `RESULTS`, where it is given by `--runs`."""
+    return ("--runs", f"{RESULTS}/{name}.json", "--tables")
+
+
+RESULTS = "benchmarks/results"
+FASHION = ("--data", "{fashion}")
+NEW = ("--runs", "{runs}")
 BENCHMARKS = (
     Benchmark("import_time", ("tensorflow",), 2),
     Benchmark("overhead", ALL, 6),
     Benchmark("attach_scaling", ALL, 5),
+    Benchmark("peers", ("torch",), 10),
     Benchmark("range_test_noise", ("jax",), 2),
     Benchmark("initializer_variance", ("jax",), 5),
     Benchmark("lsuv", ALL, 3),
     Benchmark("self_normalizing_depth", ("jax",), 5),
-    Benchmark("self_normalizing_tabular", ("jax",), 15),
+    Benchmark(
+        "self_normalizing_tabular",
+        ("jax",),
+        15,
+        kept=("--table", f"{RESULTS}/self_normalizing_tabular.json"),
+    ),
     Benchmark("norm_free_digits", ("torch",), 30),
     Benchmark("mc_predict", ALL, 15, ("--parts", "mlp")),
     Benchmark("last_layer", ("jax",), 5),
     Benchmark("calibration", ("jax",), 10),
-    Benchmark("mc_dropout_fashion", ("torch",), 5),
+    Benchmark(
+        "mc_dropout_fashion",
+        ("torch",),
+        5,
+        (*FASHION, "--ood", "{mnist}"),
+        ("--table", f"{RESULTS}/mc_dropout_fashion.json"),
+    ),
+    Benchmark("weight_averaging", ("torch",), 10),
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
     Benchmark("feature_cache", ("tensorflow", "torch"), 4),
+    Benchmark(
+        "few_labels",
+        ("torch",),
+        600,
+        FASHION,
+        ("--table", f"{RESULTS}/few_labels.json"),
+    ),
     Benchmark("pretraining_digits", ("jax",), 90),
-    Benchmark("glorot_2010", ("jax",), 5),
+    Benchmark(
+        "super_convergence",
+        ("torch",),
+        80,
+        FASHION,
+        read("super_convergence"),
+    ),
+    Benchmark(
+        "max_norm_dropout",
+        ("torch",),
+        20,
+        (*NEW, "--data", "{mnist}"),
+        read("max_norm_dropout"),
+    ),
+    Benchmark(
+        "lsuv_depth",
+        ("jax",),
+        25,
+        (*NEW, "--data", "{mnist}"),
+        read("lsuv_depth"),
+    ),
+    Benchmark(
+        "glorot_2010",
+        ("jax",),
+        5,
+        kept=("--table", f"{RESULTS}/glorot_2010.json"),
+    ),
     Benchmark("glorot_figures", ("jax",), 1, ("--folder", "docs/images")),
+    Benchmark("search", ("torch",), 150, (*NEW, *FASHION), read("search")),
+    Benchmark("head_search", ("torch",), 10),
+    Benchmark("hopeless_trials", ("torch",), 15),
+    Benchmark("importance_power", ("jax",), 2),
 )
 
 
@@ -84,33 +155,66 @@ def machine() -> str:
     return f"{kind}, {python}, {', '.join(versions)}, {date.today().isoformat()}"
 
 
-def section(benchmark: Benchmark, backend: str) -> str:
+def filled(arguments: tuple[str, ...], data: Path | None, runs: Path) -> list[str]:
+    """Arguments with files in place of their names.
+
+    Args:
+        arguments: As `Benchmark.arguments`.
+        data: Folder of data, or None.
+        runs: File to write runs to.
+
+    Raises:
+        FileNotFoundError: If a file of data is not there.
+    """
+    files = {"{runs}": runs}
+    for name, file in (("{fashion}", "fashion_mnist.npz"), ("{mnist}", "mnist.npz")):
+        if name not in arguments:
+            continue
+        if data is None or not (data / file).is_file():
+            raise FileNotFoundError(f"left out: {file} is not in --data {data}")
+        files[name] = (data / file).resolve()
+    return [str(files.get(each, each)) for each in arguments]
+
+
+def section(
+    benchmark: Benchmark, backend: str, arguments: tuple[str, ...], data: Path | None
+) -> str:
     """Runs a benchmark; returns its part of the page.
+
+    Args:
+        benchmark: `Benchmark`.
+        backend: Str, name of a Keras backend.
+        arguments: Those of the benchmark that run it, or print what was kept.
+        data: Folder of data, or None.
 
     Raises:
         SystemExit: If the script fails.
     """
     script = FOLDER / f"{benchmark.name}.py"
-    command = [sys.executable, str(script), *benchmark.arguments]
     root = str(FOLDER.parent)
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     variables = {"KERAS_BACKEND": backend, "PYTHONPATH": path}
     variables["TF_CPP_MIN_LOG_LEVEL"] = "2"
     begun = time.perf_counter()
-    done = subprocess.run(
-        command,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        given = filled(arguments, data, Path(folder) / "runs.json")
+        done = subprocess.run(
+            [sys.executable, str(script), *given],
+            cwd=FOLDER.parent,
+            env=os.environ | variables,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise SystemExit(f"{benchmark.name} on {backend} failed: {done.returncode}")
     minutes = (time.perf_counter() - begun) / 60
-    shown = " ".join(["python", f"benchmarks/{script.name}", *benchmark.arguments])
+    about = f"{minutes:.1f} minutes; {machine()}"
+    if arguments == benchmark.kept:
+        about = "raw runs that are kept"
     return (
-        f"## {benchmark.name}, {backend}\n\n`{shown}`, {minutes:.1f} minutes; "
-        f"{machine()}.\n\n{as_markdown(done.stdout)}"
+        f"## {benchmark.name}, {backend}\n\n`{benchmark.command(arguments)}`, "
+        f"{about}.\n\n{as_markdown(done.stdout)}"
     )
 
 
@@ -147,10 +251,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--backends", nargs="+", choices=ALL, default=list(ALL))
     parser.add_argument("--page", type=Path, help="file to write; none: only print")
+    parser.add_argument("--data", type=Path, help="folder of the npz files")
+    parser.add_argument("--kept", action="store_true", help="only print kept runs")
     parser.add_argument("--list", action="store_true", help="say what there is, only")
     options = parser.parse_args()
     for benchmark in BENCHMARKS:
-        if benchmark.name not in options.only:
+        arguments = benchmark.kept if options.kept else benchmark.arguments
+        if benchmark.name not in options.only or arguments is None:
             continue
         for backend in benchmark.backends:
             if backend not in options.backends:
@@ -159,7 +266,11 @@ def main() -> None:
                 minutes = f"about {benchmark.minutes} minutes"
                 print(f"{benchmark.name} on {backend}, {minutes}")
                 continue
-            new = section(benchmark, backend)
+            try:
+                new = section(benchmark, backend, arguments, options.data)
+            except FileNotFoundError as error:
+                print(f"{benchmark.name}: {error}", file=sys.stderr)
+                continue
             print(new, flush=True)
             if options.page:
                 old = options.page.read_text("utf-8") if options.page.exists() else ""

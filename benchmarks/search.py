@@ -197,7 +197,8 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--tables", action="store_true", help="print, run nothing")
     options = parser.parse_args()
-    names = [name for name in options.sets if name != "fashion" or options.data]
+    is_there = options.data or options.tables
+    names = [name for name in options.sets if name != "fashion" or is_there]
     runs = read_runs(options.runs)
     order = [
         (seed, name, arm)
