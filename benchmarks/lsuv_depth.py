@@ -5,7 +5,7 @@ digits and, with `--data`, 4,096 images of MNIST, for a fixed number of updates,
 the paper's activations: tanh, ReLU, VLReLU (slope 1/3 below 0) and maxout of two. They
 start from Glorot's or He's weights, from orthonormal ones, from LSUV (orthonormal, then
 scaled on one batch), or have batch normalization before each activation (with He's
-weights). SGD with momentum 0.9; the rate is the one of three with the best validation
+weights). SGD with momentum 0.9; the rate is the one of four with the best validation
 accuracy (lower loss where equal), for each cell and seed. A seed draws the rows and
 the initial weights.
 
@@ -43,7 +43,7 @@ STARTS = {
     "BatchNorm": "he_normal",
 }
 DEPTHS, WIDTH = (10, 20, 40), 64
-RATES, MOMENTUM = (1e-3, 1e-2, 1e-1), 0.9
+RATES, MOMENTUM = (3e-4, 1e-3, 1e-2, 1e-1), 0.9
 SCALED_ON = 256
 """Rows that LSUV measures on."""
 SIZES = {"digits": (1056, 352, 352), "MNIST": (4096, 2000, 2000)}
