@@ -73,7 +73,7 @@ def torch_uncertainty(network: Any, batches: list, tiled: bool) -> Callable:
 
 
 def of_fastai(network: Any, batches: list) -> Callable[[], Samples]:
-    """fastai's `MCDropoutCallback` with `get_preds`, once a pass."""
+    """`MCDropoutCallback` of fastai with `get_preds`, once a pass."""
     import torch
 
     load = module("fastai.data.load").DataLoader

@@ -67,7 +67,7 @@ def twin(model: keras.Sequential) -> Any:
 
 
 def torch_optimizer(parameters: Any, optimizer: str, rate: float) -> Any:
-    """torch's own optimizer, with the same constants as `compiled`."""
+    """An optimizer of torch, with the same constants as `compiled`."""
     import torch
 
     if optimizer == "adam":

@@ -37,12 +37,12 @@ class Found:
     Attributes:
         rates: Dict from a rule to the rate that it suggests.
         steps: Int, updates that the test made.
-        undone: Bool, whether weights and random states were as before.
+        undone: Pair of bools, whether the weights and the random states were as before.
     """
 
     rates: dict[str, float]
     steps: int
-    undone: bool
+    undone: tuple[bool, bool]
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Table:
     Attributes:
         seconds: Dict from a package to the seconds of its tests.
         steps: Dict from a package to the updates of its tests.
-        undone: Dict from a package to whether everything was as before.
+        undone: Dict from a package to whether all was as before, see `Found`.
         rates: Dict from a package and rule to the rates, one for each seed.
         accuracy: Dict from a package and rule, or a rate of the grid, to percents.
         failed: Dict from a package to its error.
@@ -88,11 +88,13 @@ def weights_of(network: Any) -> list[np.ndarray]:
     return [p.detach().numpy().copy() for p in network.parameters()]
 
 
-def is_undone(network: Any, before: list[np.ndarray], states: tuple) -> bool:
+def is_undone(
+    network: Any, before: list[np.ndarray], states: tuple
+) -> tuple[bool, bool]:
     """Whether weights and random states are what they were."""
     now = weights_of(network)
     same = all(np.array_equal(a, b) for a, b in zip(before, now, strict=True))
-    return same and random_states() == states
+    return same, random_states() == states
 
 
 def ours(model: keras.Sequential, optimizer: str) -> Found:
@@ -117,7 +119,7 @@ def batches(kind: Any) -> Any:
 
 
 def of_fastai(model: keras.Sequential, optimizer: str) -> Found:
-    """fastai's `lr_find`, all rules."""
+    """`lr_find` of fastai, all rules."""
     learn = fastai_learner(
         twin(model),
         batches(module("fastai.data.load").DataLoader),
@@ -228,7 +230,9 @@ def measure(here: list[str], optimizer: str, seeds: int, epochs: int) -> Table:
 def lines_of_rates(table: Table) -> dict[str, list[str]]:
     """Geometric mean, spread in decades and accuracy, by package and rule."""
     lines = {}
-    for name, rates in table.rates.items():
+    order = list(FINDERS)
+    for name in sorted(table.rates, key=lambda name: order.index(name.split(" | ")[0])):
+        rates = table.rates[name]
         if name not in table.accuracy:
             continue
         logs = np.log10([rate for rate in rates if np.isfinite(rate)])
@@ -247,15 +251,20 @@ def report(here: list[str], seeds: int, epochs: int) -> dict:
     for optimizer in ("sgd", "adam"):
         table = measure(here, optimizer, seeds, epochs)
         print(f"\nrange tests, {optimizer}, {seeds} seeds, {epochs} epochs of training")
-        columns = ("seconds, median", "updates", "per update", "all undone")
+        columns = ("seconds, median", "updates", "per update")
+        columns += ("weights as before", "random states as before")
         lines = {}
-        for name, seconds in table.seconds.items():
+        for name in (name for name in FINDERS if name in table.seconds):
+            seconds = table.seconds[name]
             each = 1e3 * np.median(np.divide(seconds, table.steps[name]))
             lines[name] = [
                 f"{np.median(seconds):.2f}",
                 f"{np.mean(table.steps[name]):.0f}",
                 f"{each:.1f} ms",
-                "yes" if all(table.undone[name]) else "no",
+                *(
+                    "yes" if all(each) else "no"
+                    for each in zip(*table.undone[name], strict=True)
+                ),
             ]
         print_table("range test", columns, lines)
         columns = ("suggested, geometric mean", "spread, decades", "accuracy, %")

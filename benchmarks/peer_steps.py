@@ -132,7 +132,7 @@ def cockpit_ways(batches: Batches, model: keras.Sequential) -> dict:
 
 
 def fastai_ways(batches: Batches, model: keras.Sequential) -> dict:
-    """fastai's `Learner`, plain, with 1cycle and with statistics."""
+    """`Learner` of fastai, plain, with 1cycle and with statistics."""
     load = module("fastai.data.load").DataLoader
     base = module("fastai.learner").Callback
 
