@@ -8,6 +8,7 @@ conventions differ.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,8 @@ def cases(here: list[str]) -> list[Case]:
     if "torchmetrics" in here:
         kind = module("torchmetrics.classification").MulticlassCalibrationError
         for norm in ("l1", "l2", "max"):
-            make = of_tensors(lambda norm=norm: kind(NUM_CLASSES, NUM_BINS, norm))
-            found.append(Case(f"ECE, {norm}", "torchmetrics", ours(norm), make))
+            error = of_tensors(partial(kind, NUM_CLASSES, NUM_BINS, norm))
+            found.append(Case(f"ECE, {norm}", "torchmetrics", ours(norm), error))
     if "torch-uncertainty" in here:
         metrics = module("torch_uncertainty.metrics.classification")
         adaptive = module(
@@ -170,7 +171,7 @@ def report(here: list[str], rounds: int, quantile: float) -> dict:
         measured[name] = {"values": values, "on edges": on_edges} | {
             kind: seconds.tolist() for kind, seconds in found.seconds.items()
         }
-    columns = ("ours", "theirs", "difference", "on edges of bins", "ours takes")
-    columns += ("control", "theirs takes, over ours")
+    columns = ["ours", "theirs", "difference", "on edges of bins", "ours takes"]
+    columns += ["control", "theirs takes, over ours"]
     print_table("measure | peer", columns, lines)
     return measured

@@ -1,6 +1,7 @@
 """Which packages of others are here, in which version, and why others are not."""
 
 import importlib
+import types
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
@@ -38,6 +39,11 @@ def module(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module(name)
+
+
+def subclass(base: Any, **members: Any) -> Any:
+    """A class that derives from one that is known only once a peer is imported."""
+    return types.new_class("Own", (base,), {}, lambda space: space.update(members))
 
 
 def find(asked: list[str]) -> tuple[dict[str, str], dict[str, str]]:

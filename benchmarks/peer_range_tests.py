@@ -7,11 +7,13 @@ the same: Keras, 1cycle up to that rate. A grid of rates shows what could be rea
 
 import contextlib
 import io
+import pickle
 import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -78,9 +80,8 @@ def random_states() -> tuple:
     """Of Python, numpy and torch."""
     import torch
 
-    _, keys, *rest = np.random.get_state(legacy=True)
-    torch_state = torch.get_rng_state().numpy().tobytes()
-    return random.getstate(), keys.tobytes(), tuple(rest), torch_state
+    of_torch = torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), pickle.dumps(np.random.get_state()), of_torch
 
 
 def weights_of(network: Any) -> list[np.ndarray]:
@@ -174,10 +175,10 @@ FINDERS: dict[str, tuple[str, Callable[[keras.Sequential, str], Found]]] = {
     "find_learning_rate": ("", ours),
     "find_learning_rate again (control)": ("", ours),
     "fastai": ("fastai", of_fastai),
-    "Lightning": ("lightning", lambda *both: of_lightning(*both, wide=False)),
+    "Lightning": ("lightning", partial(of_lightning, wide=False)),
     "Lightning, 1e-7 to 10": (
         "lightning",
-        lambda *both: of_lightning(*both, wide=True),
+        partial(of_lightning, wide=True),
     ),
     "torch-lr-finder": ("torch-lr-finder", of_torch_lr_finder),
 }
@@ -251,8 +252,8 @@ def report(here: list[str], seeds: int, epochs: int) -> dict:
     for optimizer in ("sgd", "adam"):
         table = measure(here, optimizer, seeds, epochs)
         print(f"\nrange tests, {optimizer}, {seeds} seeds, {epochs} epochs of training")
-        columns = ("seconds, median", "updates", "per update")
-        columns += ("weights as before", "random states as before")
+        columns = ["seconds, median", "updates", "per update"]
+        columns += ["weights as before", "random states as before"]
         lines = {}
         for name in (name for name in FINDERS if name in table.seconds):
             seconds = table.seconds[name]
@@ -267,7 +268,7 @@ def report(here: list[str], seeds: int, epochs: int) -> dict:
                 ),
             ]
         print_table("range test", columns, lines)
-        columns = ("suggested, geometric mean", "spread, decades", "accuracy, %")
+        columns = ["suggested, geometric mean", "spread, decades", "accuracy, %"]
         print_table("range test | rule", columns, lines_of_rates(table))
         for name, why in table.failed.items():
             print(f"\nfailed: {name}: {why}")

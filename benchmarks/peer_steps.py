@@ -14,7 +14,7 @@ import numpy as np
 from alternating import Rounds, Timed, alternate
 from markdown_table import print_table
 from peer_nets import compiled, net, torch_optimizer, twin
-from peer_packages import module, reason
+from peer_packages import module, reason, subclass
 from peer_trainers import (
     FOLDER,
     fastai_learner,
@@ -132,18 +132,19 @@ def cockpit_ways(batches: Batches, model: keras.Sequential) -> dict:
 
 
 def fastai_ways(batches: Batches, model: keras.Sequential) -> dict:
-    """`Learner` of fastai, plain, with 1cycle and with statistics."""
+    """`Learner` of fastai, plain, with 1cycle and with statistics.
+
+    It has no callback for gradients, so that one is as its users would write it.
+    """
     load = module("fastai.data.load").DataLoader
     base = module("fastai.learner").Callback
 
-    class GradientNorms(base):
-        """fastai has no callback for gradients: as its users write it."""
+    kept: list[Any] = []
 
-        def before_fit(self) -> None:
-            self.kept: list[Any] = []
+    def after_backward(self: Any) -> None:
+        kept.append([p.grad.norm() for p in self.learn.model.parameters()])
 
-        def after_backward(self) -> None:
-            self.kept.append([p.grad.norm() for p in self.learn.model.parameters()])
+    norms = subclass(base, after_backward=after_backward)
 
     def way(one_cycle: bool = False, callbacks: Any = None) -> Timed:
         loader = load(batches, bs=None, num_workers=0)
@@ -162,7 +163,7 @@ def fastai_ways(batches: Batches, model: keras.Sequential) -> dict:
         f"fastai | {PLAIN}": way(),
         f"fastai | {CONTROL}": way(),
         "fastai | 1cycle: fit_one_cycle": way(one_cycle=True),
-        "fastai | gradients: own callback": way(callbacks=[GradientNorms()]),
+        "fastai | gradients: a callback written for it": way(callbacks=[norms()]),
         "fastai | activations: ActivationStats": way(callbacks=[statistics()]),
     }
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from peer_nets import torch_optimizer
-from peer_packages import module
+from peer_packages import module, subclass
 
 FOLDER = tempfile.mkdtemp(prefix="peers-")
 """Where they write what they cannot do without writing."""
@@ -25,15 +25,20 @@ class Stopwatch:
 
 
 def fastai_learner(
-    net: Any, loader: Any, optimizer: str | None = None, rate: float = 1e-3
+    net: Any,
+    loader: Any,
+    optimizer: str | None = None,
+    rate: float = 1e-3,
+    validated: bool = False,
 ) -> Any:
-    """A silent fastai `Learner` without validation.
+    """A silent fastai `Learner`.
 
     Args:
         net: Torch module.
         loader: fastai `DataLoader`.
         optimizer: Str for torch's optimizer in fastai's wrapper; None: fastai's Adam.
         rate: Float, learning rate.
+        validated: Bool, whether it may validate, and predict.
     """
     import torch
 
@@ -47,17 +52,17 @@ def fastai_learner(
 
         kwargs = {"opt_func": wrapped, "lr": rate}
 
-    class NoValidation(learner.Callback):
-        order = -300
+    def before_validate(self: Any) -> None:
+        raise module("fastai.callback.core").CancelValidException
 
-        def before_validate(self) -> None:
-            raise module("fastai.callback.core").CancelValidException
-
+    no_validation = subclass(
+        learner.Callback, order=-300, before_validate=before_validate
+    )
     learn = learner.Learner(
         data.DataLoaders(loader, loader, path=FOLDER, device="cpu"),
         net,
         loss_func=torch.nn.CrossEntropyLoss(),
-        cbs=[NoValidation()],
+        cbs=None if validated else [no_validation()],
         path=FOLDER,
         **kwargs,
     )
@@ -72,22 +77,19 @@ def fastai_stopwatch() -> tuple[list[Any], Stopwatch]:
     """Callbacks of fastai that tell the time, and what they tell."""
     learner, watch = module("fastai.learner"), Stopwatch()
 
-    class Steps(learner.Callback):
-        order = -250
+    def begin(self: Any) -> None:
+        watch.begun = time.perf_counter()
 
-        def before_train(self) -> None:
-            watch.begun = time.perf_counter()
+    def end(self: Any) -> None:
+        watch.ended = time.perf_counter()
 
-        def after_train(self) -> None:
-            watch.ended = time.perf_counter()
+    def finish(self: Any) -> None:
+        watch.over = time.perf_counter()
 
-    class Epoch(learner.Callback):
-        order = 250
-
-        def after_epoch(self) -> None:
-            watch.over = time.perf_counter()
-
-    return [Steps(), Epoch()], watch
+    base = learner.Callback
+    steps = subclass(base, order=-250, before_train=begin, after_train=end)
+    epoch = subclass(base, order=250, after_epoch=finish)
+    return [steps(), epoch()], watch
 
 
 def lightning_module(
@@ -103,27 +105,27 @@ def lightning_module(
     """
     import torch
 
-    class Wrapped(module("lightning").LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-            self.learning_rate = rate
+    def training_step(self: Any, batch: Any, index: int) -> Any:
+        x, y = batch
+        return torch.nn.functional.cross_entropy(self.net(x), y)
 
-        def training_step(self, batch: Any, index: int) -> Any:
-            x, y = batch
-            return torch.nn.functional.cross_entropy(self.net(x), y)
+    def configure_optimizers(self: Any) -> Any:
+        chosen = torch_optimizer(self.parameters(), optimizer, self.learning_rate)
+        if not total_steps:
+            return chosen
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            chosen, rate, total_steps=total_steps
+        )
+        scheduler = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": chosen, "lr_scheduler": scheduler}
 
-        def configure_optimizers(self) -> Any:
-            chosen = torch_optimizer(self.parameters(), optimizer, self.learning_rate)
-            if not total_steps:
-                return chosen
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                chosen, rate, total_steps=total_steps
-            )
-            scheduler = {"scheduler": schedule, "interval": "step"}
-            return {"optimizer": chosen, "lr_scheduler": scheduler}
-
-    return Wrapped()
+    wrapped = subclass(
+        module("lightning").LightningModule,
+        training_step=training_step,
+        configure_optimizers=configure_optimizers,
+    )()
+    wrapped.net, wrapped.learning_rate = net, rate
+    return wrapped
 
 
 def lightning_trainer(callbacks: list | None = None, **kwargs: Any) -> Any:
@@ -145,15 +147,15 @@ def lightning_stopwatch() -> tuple[Any, Any, Stopwatch]:
     """A first and a last callback of Lightning that tell the time, and what."""
     callback, watch = module("lightning").Callback, Stopwatch()
 
-    class Steps(callback):
-        def on_train_epoch_start(self, *args: Any) -> None:
-            watch.begun = time.perf_counter()
+    def begin(self: Any, *args: Any) -> None:
+        watch.begun = time.perf_counter()
 
-        def on_train_epoch_end(self, *args: Any) -> None:
-            watch.ended = time.perf_counter()
+    def end(self: Any, *args: Any) -> None:
+        watch.ended = time.perf_counter()
 
-    class Epoch(callback):
-        def on_train_epoch_end(self, *args: Any) -> None:
-            watch.over = time.perf_counter()
+    def finish(self: Any, *args: Any) -> None:
+        watch.over = time.perf_counter()
 
-    return Steps(), Epoch(), watch
+    steps = subclass(callback, on_train_epoch_start=begin, on_train_epoch_end=end)
+    epoch = subclass(callback, on_train_epoch_end=finish)
+    return steps(), epoch(), watch

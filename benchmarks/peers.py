@@ -74,7 +74,7 @@ def main() -> None:
             names, options.rounds, options.quantile
         ),
         "mc": lambda: peer_mc_dropout.report(
-            names, max(options.rounds // 5, 2), options.quantile
+            names, max(options.rounds // 8, 2), options.quantile
         ),
     }
     for part in options.parts:
