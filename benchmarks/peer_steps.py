@@ -136,6 +136,7 @@ def fastai_ways(batches: Batches, model: keras.Sequential) -> dict:
 
     It has no callback for gradients, so that one is as its users would write it.
     """
+    module("fastai.callback.schedule")  # it adds `fit_one_cycle` to `Learner`
     load = module("fastai.data.load").DataLoader
     base = module("fastai.learner").Callback
 
