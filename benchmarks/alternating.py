@@ -40,10 +40,20 @@ class Rounds:
     def ratio_error(self, name: str, baseline: str) -> float:
         """Standard error of the ratio, over 200 resamples of the rounds."""
         both = np.array([self.seconds[one][:, 0] for one in (name, baseline)])
-        generator = np.random.default_rng(0)
-        picks = generator.integers(0, both.shape[1], (200, both.shape[1]))
-        low = np.quantile(both[:, picks], self.quantile, axis=2)
-        return float(np.std(low[0] / low[1]))
+        return ratio_error(both, self.quantile)
+
+
+def ratio_error(both: np.ndarray, quantile: float) -> float:
+    """Standard error of the ratio of low quantiles, over 200 resamples of the rounds.
+
+    Args:
+        both: Array `(2, rounds)`, seconds above and below the line.
+        quantile: Float in [0, 1].
+    """
+    generator = np.random.default_rng(0)
+    picks = generator.integers(0, both.shape[1], (200, both.shape[1]))
+    low = np.quantile(both[:, picks], quantile, axis=2)
+    return float(np.std(low[0] / low[1]))
 
 
 def alternate(

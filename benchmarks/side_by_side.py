@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from alternating import ratio_error
 from keras import ops
 
 from keras_deeptools import attach
@@ -60,12 +61,9 @@ class Times:
         return float(np.quantile(self.reading[kind], self.quantile))
 
     def spread(self, kind: str) -> float:
-        """Standard error of the ratio of steps, over 200 resamples of the rounds."""
-        rounds = np.array([self.steps[kind], self.steps[PLAIN]])
-        generator = np.random.default_rng(0)
-        picks = generator.integers(0, rounds.shape[1], (200, rounds.shape[1]))
-        low = np.quantile(rounds[:, picks], self.quantile, axis=2)
-        return float(np.std(low[0] / low[1]))
+        """Standard error of the ratio of steps."""
+        both = np.array([self.steps[kind], self.steps[PLAIN]])
+        return ratio_error(both, self.quantile)
 
     @property
     def conclusive(self) -> bool:
