@@ -21,9 +21,16 @@ def mean_and_error(values: Any, digits: int = 1, sign: str = "") -> str:
 def print_table(
     corner: str, columns: Iterable[Any], rows: Mapping[str, Iterable[str]]
 ) -> None:
-    """Prints a table in Markdown, after an empty line."""
-    names = [str(column) for column in columns]
-    lines = [[corner, *names], ["---"] * (len(names) + 1)]
+    """Prints a table in Markdown, after an empty line.
+
+    Args:
+        corner: Str above the names of the rows. With a `|` in it, and in each of them,
+            the names fill two columns.
+        columns: What stands above the others.
+        rows: Dict from a name to the texts of its row.
+    """
+    names = [*corner.split(" | "), *(str(column) for column in columns)]
+    lines = [names, ["---"] * len(names)]
     lines += [[name, *texts] for name, texts in rows.items()]
     print()
     for line in lines:
