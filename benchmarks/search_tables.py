@@ -24,7 +24,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def tables(runs: dict[str, Any], names: list[str], arms: list[str], seeds: int) -> None:
-    """Prints Markdown of the seeds of which all arms have run."""
+    """Prints Markdown of the seeds that all arms have run which have run at all."""
     for name in names:
         found = {
             arm: [
@@ -34,9 +34,10 @@ def tables(runs: dict[str, Any], names: list[str], arms: list[str], seeds: int) 
             ]
             for arm in arms
         }
-        done = min(map(len, found.values()))
-        if not done:
+        found = {arm: results for arm, results in found.items() if results}
+        if not found:
             continue
+        done = min(map(len, found.values()))
         found = {arm: results[:done] for arm, results in found.items()}
         print(f"\n### {name} ({done} seeds)\n")
         print(
