@@ -37,8 +37,7 @@ class SearchSpace:
     @property
     def takes_more(self) -> bool:
         """Whether arguments of any other name are passed on, as `name` of a layer."""
-        parameters = inspect.signature(self.make or self.component).parameters.values()
-        return any(one.kind is one.VAR_KEYWORD for one in parameters)
+        return any(one.kind is one.VAR_KEYWORD for one in self._signature())
 
     def missing(self, given: dict[str, Any]) -> list[str]:
         """Arguments without a default that are neither searched nor given.
@@ -63,6 +62,17 @@ class SearchSpace:
 
     def _parameters(self) -> dict[str, inspect.Parameter]:
         """The parameters of the maker that have a name."""
-        found = inspect.signature(self.make or self.component).parameters
         variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return {name: one for name, one in found.items() if one.kind not in variadic}
+        return {one.name: one for one in self._signature() if one.kind not in variadic}
+
+    def _signature(self) -> list[inspect.Parameter]:
+        """All parameters of the maker.
+
+        Of a class, those of `__init__`: up to Python 3.11.2, `inspect` takes those of
+        Keras' `__new__` where a class inherits both.
+        """
+        maker: Any = self.make or self.component
+        if inspect.isclass(maker):
+            cls: Any = maker
+            return list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return list(inspect.signature(maker).parameters.values())

@@ -59,8 +59,10 @@ def test_a_component_has_a_search_space_or_a_reason_why_not(path: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_a_space_searches_arguments_that_its_component_takes(name: str) -> None:
     found = SPACES[name]
-    taken = inspect.signature(found.make or found.component).parameters
-    assert set(found.ranges) <= set(taken)
+    maker = found.make or found.component
+    # Up to Python 3.11.2 a class that inherits both is shown with Keras' `__new__`.
+    taken = inspect.signature(maker.__init__ if isinstance(maker, type) else maker)
+    assert set(found.ranges) <= set(taken.parameters)
 
 
 GIVEN = {
