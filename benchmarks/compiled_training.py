@@ -22,7 +22,15 @@ def compiled(model: keras.Model, loss: Callable, momentum: float) -> Callable:
     Returns:
         Function of trainable variables, other variables, rate, `x`, `y`, the rows of
         each batch `(updates, batch)` and held-out inputs; gives their outputs.
+
+    Raises:
+        RuntimeError: If the backend is not JAX.
     """
+    if keras.backend.backend() != "jax":
+        raise RuntimeError(
+            "compiled: the backend must be JAX. Received: "
+            f"{keras.backend.backend()}. Set KERAS_BACKEND=jax."
+        )
     optimizer = keras.optimizers.SGD(0.01, momentum)
     optimizer.build(model.trainable_variables)
     place = [v is optimizer._learning_rate for v in optimizer.variables].index(True)

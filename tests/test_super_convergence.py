@@ -29,24 +29,17 @@ def modules() -> Iterator[list[ModuleType]]:
             sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def script(modules: list[ModuleType]) -> ModuleType:
-    return modules[0]
+def part(place: int) -> object:
+    """A fixture that is one of the modules."""
+
+    @pytest.fixture
+    def module(modules: list[ModuleType]) -> ModuleType:
+        return modules[place]
+
+    return module
 
 
-@pytest.fixture
-def nets(modules: list[ModuleType]) -> ModuleType:
-    return modules[1]
-
-
-@pytest.fixture
-def schedules(modules: list[ModuleType]) -> ModuleType:
-    return modules[2]
-
-
-@pytest.fixture
-def tables(modules: list[ModuleType]) -> ModuleType:
-    return modules[3]
+script, nets, schedules, tables = map(part, range(4))
 
 
 @pytest.fixture
