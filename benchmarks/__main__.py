@@ -136,6 +136,9 @@ BENCHMARKS = (
     ),
     Benchmark("glorot_figures", ("jax",), 1, ("--folder", "docs/images")),
     Benchmark("search", ("torch",), 150, (*NEW, *FASHION), read("search")),
+    Benchmark(
+        "search_choices", ("torch",), 15, (*NEW, *FASHION), read("search_choices")
+    ),
     Benchmark("head_search", ("torch",), 10),
     Benchmark("hopeless_trials", ("torch",), 15),
     Benchmark("importance_power", ("jax",), 2),

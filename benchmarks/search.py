@@ -18,8 +18,8 @@ epochs, 20 times those of one whole fit:
   with ranges of its own, and 1cycle on or off; RandomSearch, 20 trials
 - ours, Hyperband: the same, where a promoted model goes on in its 1cycle
 - family: `mlp_space`, which searches activation and normalization, too, in
-  `DeepHyperModel` with optimizer, 1cycle and averages of weights; RandomSearch, 20
-  trials
+  `DeepHyperModel` with optimizer, 1cycle in every trial, and averages of weights on or
+  off; RandomSearch, 20 trials
 - family, Hyperband: the same
 - no search: the network in the middle of the space, AdamW, `find_learning_rate` and
   `OneCycleScheduler` with defaults, the weights after the last epoch of one fit

@@ -108,7 +108,7 @@ def family(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
         width=IntRange(32, 256, log=True),
     )
     parts = ["optimizer", "one_cycle", "weight_averaging"]
-    return DeepHyperModel(build, max_epochs=epochs, parts=parts)
+    return DeepHyperModel(build, max_epochs=epochs, parts=parts, always=["one_cycle"])
 
 
 def model_of(arm: str, data: dict[str, np.ndarray], size: int, epochs: int) -> Any:

@@ -7,6 +7,7 @@ import keras
 
 from keras_deeptools.layers import SelfNormalizingConv2D
 from keras_deeptools.tuning._family_parts import (
+    PLAIN,
     Parts,
     Size,
     apply,
@@ -33,6 +34,7 @@ def cnn_space(
     logits: bool = False,
     adapt_to: Any = None,
     optimizers: Sequence[str] = ("adamw", "sgd"),
+    activations: Sequence[str] = (*PLAIN, "selu"),
     prefix: str = "cnn",
 ) -> Callable[[Any], keras.Model]:
     """Makes the `build(hp)` of plain convolutional networks, for any tuner.
@@ -56,6 +58,8 @@ def cnn_space(
         adapt_to: Array of training images whose mean and variance by channel
             standardize all inputs, or None where they are standardized.
         optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names out of those of `searched_activation`; the first is the
+            default.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -86,8 +90,10 @@ def cnn_space(
         logits,
         adapt_to,
         optimizers,
+        activations,
         prefix,
         (3,),
+        selu=True,
     )
     checked_size(OWNER, "depth", depth)
     checked_size(OWNER, "width", width)
@@ -103,7 +109,7 @@ def _architecture(
     convolutions = ask_size(hp, f"{prefix}/depth", depth, 2)
     filters = ask_size(hp, f"{prefix}/width", width, 32)
     kernel_size = hp.Choice(f"{prefix}/kernel_size", [3, 5], default=3)
-    parts = ask_parts(hp, prefix, ("dropout", "spatial"))
+    parts = ask_parts(hp, prefix, ("dropout", "spatial"), task.activations)
     head = hp.Choice(f"{prefix}/head", ["average", "flat"], default="average")
     for stage in range(stages):
         if stage:

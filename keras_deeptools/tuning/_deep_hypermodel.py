@@ -55,6 +55,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
             `"dropout_rate"`, `"label_smoothing"`, `"weight_averaging"` and
             `"batch_size"`; None for all. Parts that do not apply (no dropout in the
             model, no crossentropy, data in batches) are left out.
+        always: Names of parts that every trial has, out of those in `parts` that a
+            search else switches on or off: `"one_cycle"`, `"max_norm"`, `"clipping"`,
+            `"initializer"` and `"weight_averaging"`. Their arguments are searched all
+            the same.
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         loss: Loss, where `build` does not compile.
         metrics: List of metrics, where `build` does not compile.
@@ -68,7 +72,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Raises:
         TypeError: If `build` is neither a function nor a model.
-        ValueError: If a part is unknown; in a trial, if the model is not compiled and
+        ValueError: If a part is unknown, or `always` names one that is not searched or
+            is never switched off; in a trial, if the model is not compiled and
             `loss` is None.
 
     Example:
@@ -92,6 +97,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         *,
         max_epochs: int,
         parts: Iterable[str] | None = None,
+        always: Iterable[str] = (),
         optimizers: Iterable[str] = ("adamw", "sgd"),
         loss: Any = None,
         metrics: Any = None,
@@ -106,6 +112,11 @@ class DeepHyperModel(keras_tuner.HyperModel):
         if set(self.parts) - set(PARTS):
             rule = f"names out of {', '.join(PARTS)}"
             raise ValueError(message(OWNER, "parts", rule, self.parts))
+        self.always = tuple(always)
+        optional = [part for part in self.parts if PARTS[part].optional]
+        if set(self.always) - set(optional):
+            rule = f"names of parts that are on or off: {', '.join(optional) or 'none'}"
+            raise ValueError(message(OWNER, "always", rule, self.always))
         self.optimizers = tuple(optimizers)
         self.loss = loss
         self.metrics = metrics
@@ -126,7 +137,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         """
         model = self._fresh(hp)
         arguments = self._compile_arguments(model)
-        draft = Draft(hp, self.parts, self.optimizers, model, arguments)
+        draft = Draft(hp, self.parts, self.always, self.optimizers, model, arguments)
         for name, part in PARTS.items():
             if name in self.parts:
                 part.build(draft)
@@ -149,7 +160,14 @@ class DeepHyperModel(keras_tuner.HyperModel):
         """
         given = named_arguments(args, kwargs)
         run = Run(
-            hp, self.parts, self.optimizers, self.max_epochs, self._rates, model, given
+            hp,
+            self.parts,
+            self.always,
+            self.optimizers,
+            self.max_epochs,
+            self._rates,
+            model,
+            given,
         )
         with ending_the_search_of_several_replicas():
             for name, part in PARTS.items():

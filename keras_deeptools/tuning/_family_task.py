@@ -14,6 +14,7 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
+from keras_deeptools.tuning._searched_activation import ACTIVATIONS
 from keras_deeptools.tuning._searched_optimizer import searched_optimizer
 
 TASKS = ("classification", "binary", "regression")
@@ -29,6 +30,7 @@ class FamilyTask:
         task: One of `TASKS`.
         logits: Bool. Whether outputs are logits.
         optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names of activations to choose from.
         prefix: Str, first part of the hyperparameters' names.
         moments: Two arrays, mean and variance of each feature or channel, or None.
     """
@@ -38,6 +40,7 @@ class FamilyTask:
     task: str
     logits: bool
     optimizers: tuple[str, ...]
+    activations: tuple[str, ...]
     prefix: str
     moments: tuple[np.ndarray, np.ndarray] | None
 
@@ -90,8 +93,11 @@ def family_task(
     logits: bool,
     adapt_to: Any,
     optimizers: Sequence[str],
+    activations: Sequence[str],
     prefix: str,
     ranks: tuple[int, ...],
+    *,
+    selu: bool,
 ) -> FamilyTask:
     """Checks the arguments that all families have.
 
@@ -103,8 +109,10 @@ def family_task(
         logits: Bool.
         adapt_to: Array of training inputs, or None.
         optimizers: Names, as for `searched_optimizer`.
+        activations: Names of activations.
         prefix: Str.
         ranks: Lengths that `input_shape` may have.
+        selu: Bool. Whether SELU may be among the activations.
     """
     lengths = [input_shape] if isinstance(input_shape, int) else list(input_shape)
     if len(lengths) not in ranks:
@@ -116,9 +124,17 @@ def family_task(
     checked_bool(owner, "logits", logits)
     if not isinstance(prefix, str) or not prefix:
         raise TypeError(message(owner, "prefix", "a non-empty string", prefix))
+    known = [name for name in ACTIVATIONS if selu or name != "selu"]
+    if isinstance(activations, str) or not activations:
+        rule = f"a sequence of names out of {', '.join(known)}"
+        raise ValueError(message(owner, "activations", rule, activations))
+    for name in activations:
+        checked_option(owner, "activations", name, known)
     moments = None if adapt_to is None else _moments(owner, adapt_to, shape)
     names = tuple(optimizers)
-    return FamilyTask(shape, num_outputs, task, logits, names, prefix, moments)
+    return FamilyTask(
+        shape, num_outputs, task, logits, names, tuple(activations), prefix, moments
+    )
 
 
 def _axis(shape: tuple[int, ...]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.tuning._family_parts import (
+    PLAIN,
     Size,
     apply,
     ask_parts,
@@ -35,13 +36,14 @@ def mlp_space(
     logits: bool = False,
     adapt_to: Any = None,
     optimizers: Sequence[str] = ("adamw", "sgd"),
+    activations: Sequence[str] | None = None,
     prefix: str = "mlp",
 ) -> Callable[[Any], keras.Model]:
     """Makes the `build(hp)` of multilayer perceptrons, for any tuner.
 
-    What is searched fits together, as the field's guidelines have it: ReLU, ELU and
-    SiLU with the initialization that keeps their variance (He's, for ReLU), batch,
-    layer or no normalization, and dropout, Gaussian dropout or none; or, where four
+    What is searched fits together, as the field's guidelines have it: ReLU and SiLU
+    with the initialization that keeps their variance (He's, for ReLU), batch, layer or
+    no normalization, and dropout, Gaussian dropout or none; or, where four
     layers or more are searched, SELU with LeCun's initialization, AlphaDropout and no
     normalization, which keeps plain stacks normalized by itself. Depth and width are
     searched, and the optimizer as in `searched_optimizer`. The model is compiled.
@@ -61,6 +63,9 @@ def mlp_space(
         adapt_to: Array of training inputs whose mean and variance standardize all
             inputs, or None where they are standardized.
         optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names out of those of `searched_activation`, the first is the
+            default; None for ReLU and SiLU, and SELU where four layers or more are
+            searched.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -85,7 +90,10 @@ def mlp_space(
         He et al., 2015. https://arxiv.org/abs/1502.01852; Klambauer et al., 2017.
         https://arxiv.org/abs/1706.02515
     """
-    ranks = (1, 2, 3, 4)
+    checked_size(OWNER, "depth", depth)
+    if activations is None:
+        selu = ["selu"] if largest(depth) >= SELU_DEPTH else []
+        activations = (*PLAIN, *selu)
     common = family_task(
         OWNER,
         input_shape,
@@ -94,10 +102,11 @@ def mlp_space(
         logits,
         adapt_to,
         optimizers,
+        activations,
         prefix,
-        ranks,
+        (1, 2, 3, 4),
+        selu=True,
     )
-    checked_size(OWNER, "depth", depth)
     checked_size(OWNER, "width", width)
     return ModelFamily(common, depth, width, _architecture)
 
@@ -110,8 +119,7 @@ def _architecture(
         features = keras.layers.Flatten()(features)
     layers = ask_size(hp, f"{task.prefix}/depth", depth, 3)
     units = ask_size(hp, f"{task.prefix}/width", width, 128)
-    selu = largest(depth) >= SELU_DEPTH
-    parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"), selu)
+    parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"), task.activations)
     for i in range(layers):
         norm = parts.norm()
         start = parts.initializer(first=i == 0)

@@ -1,5 +1,6 @@
 """What `DeepHyperModel` searches, part by part."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Draft:
     Args:
         hp: `keras_tuner.HyperParameters`.
         parts: Names of all parts of the search.
+        always: Names of those parts that every trial has.
         optimizers: Names of optimizers to choose from.
         model: `keras.Model`, not compiled for the trial yet.
         arguments: What it will be compiled with.
@@ -43,6 +45,7 @@ class Draft:
 
     hp: Any
     parts: tuple[str, ...]
+    always: tuple[str, ...]
     optimizers: tuple[str, ...]
     model: keras.Model
     arguments: dict[str, Any]
@@ -55,6 +58,7 @@ class Run:
     Args:
         hp: `keras_tuner.HyperParameters`.
         parts: Names of all parts of the search.
+        always: Names of those parts that every trial has.
         optimizers: Names of optimizers to choose from.
         max_epochs: Int, the most epochs that a trial trains.
         rates: `RangeTestedRates` of the search.
@@ -65,6 +69,7 @@ class Run:
 
     hp: Any
     parts: tuple[str, ...]
+    always: tuple[str, ...]
     optimizers: tuple[str, ...]
     max_epochs: int
     rates: RangeTestedRates
@@ -84,10 +89,12 @@ class Part:
     Args:
         build: Function of a `Draft`, which changes it.
         fit: Function of a `Run`, which changes it.
+        optional: Bool. Whether the search may leave it out of a trial.
     """
 
     build: Callable[[Draft], None] = _nothing
     fit: Callable[[Run], None] = _nothing
+    optional: bool = False
 
 
 def _optimizer(draft: Draft) -> None:
@@ -128,7 +135,7 @@ def _dropout_rate(draft: Draft) -> None:
 
 
 def _initializer(draft: Draft) -> None:
-    if draft.hp.Boolean("initializer", default=True):
+    if "initializer" in draft.always or draft.hp.Boolean("initializer", default=True):
         initialize(draft.model)
 
 
@@ -145,8 +152,12 @@ def _batch_size(run: Run) -> None:
 
 
 def _one_cycle(run: Run) -> None:
-    is_used = run.hp.Boolean("one_cycle", default=True)
-    with run.hp.conditional_scope("one_cycle", [True]):
+    is_used = True
+    scope: Any = contextlib.nullcontext()
+    if "one_cycle" not in run.always:
+        is_used = run.hp.Boolean("one_cycle", default=True)
+        scope = run.hp.conditional_scope("one_cycle", [True])
+    with scope:
         warmup = WARMUP.ask(run.hp, "one_cycle/warmup_fraction")
     if is_used:
         rate = float(keras.ops.convert_to_numpy(run.model.optimizer.learning_rate))
@@ -159,7 +170,7 @@ def _one_cycle(run: Run) -> None:
 
 def _callback(part: str, name: str) -> Callable[[Run], None]:
     def choose(run: Run) -> None:
-        made = space(run.hp, name, prefix=part, optional=True)
+        made = space(run.hp, name, prefix=part, optional=part not in run.always)
         if made is not None:
             run.callbacks.append(made)
 
@@ -167,7 +178,8 @@ def _callback(part: str, name: str) -> Callable[[Run], None]:
 
 
 def _weight_averaging(run: Run) -> None:
-    averaging = space(run.hp, "weight_averaging", optional=True)
+    optional = "weight_averaging" not in run.always
+    averaging = space(run.hp, "weight_averaging", optional=optional)
     if averaging is None:
         return
     if averaging.decay is None:
@@ -189,11 +201,11 @@ PARTS = {
     "learning_rate": Part(build=_learning_rate, fit=_range_tested),
     "optimizer": Part(build=_optimizer),
     "dropout_rate": Part(build=_dropout_rate),
-    "initializer": Part(build=_initializer),
+    "initializer": Part(build=_initializer, optional=True),
     "label_smoothing": Part(build=_label_smoothing),
-    "one_cycle": Part(fit=_one_cycle),
-    "max_norm": Part(fit=_callback("max_norm", "max_norm_enforcer")),
-    "clipping": Part(fit=_callback("clipping", "gradient_clipper")),
-    "weight_averaging": Part(fit=_weight_averaging),
+    "one_cycle": Part(fit=_one_cycle, optional=True),
+    "max_norm": Part(fit=_callback("max_norm", "max_norm_enforcer"), optional=True),
+    "clipping": Part(fit=_callback("clipping", "gradient_clipper"), optional=True),
+    "weight_averaging": Part(fit=_weight_averaging, optional=True),
 }
 """In the order in which they act: a part may need what others before it did."""

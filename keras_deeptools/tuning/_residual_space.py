@@ -8,6 +8,7 @@ import keras
 
 from keras_deeptools.layers import NormFreeResidual, ScaledActivation, norm_free_block
 from keras_deeptools.tuning._family_parts import (
+    PLAIN,
     Parts,
     Size,
     apply,
@@ -35,6 +36,7 @@ def residual_space(
     logits: bool = False,
     adapt_to: Any = None,
     optimizers: Sequence[str] = ("adamw", "sgd"),
+    activations: Sequence[str] = PLAIN,
     prefix: str = "residual",
 ) -> Callable[[Any], keras.Model]:
     """Makes the `build(hp)` of residual networks of rows or images, for any tuner.
@@ -59,6 +61,8 @@ def residual_space(
         adapt_to: Array of training inputs whose mean and variance standardize all
             inputs, or None where they are standardized.
         optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names out of those of `searched_activation` but SELU, which keeps
+            no sum with a skip normalized; the first is the default.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -90,8 +94,10 @@ def residual_space(
         logits,
         adapt_to,
         optimizers,
+        activations,
         prefix,
         (1, 3),
+        selu=False,
     )
     if width is None:
         width = FILTERS if len(common.input_shape) == 3 else UNITS
@@ -109,7 +115,7 @@ def _architecture(
     size = ask_size(hp, f"{prefix}/width", width, 32 if image else 128)
     most = most_stages(task.input_shape) if image else 1
     stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
-    parts = ask_parts(hp, prefix, ("dropout",), selu=False)
+    parts = ask_parts(hp, prefix, ("dropout",), task.activations)
     make = _convolution if image else _dense
     features = make(size, "lecun_normal")(features)
     for stage in range(stages):

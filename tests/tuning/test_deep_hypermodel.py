@@ -88,6 +88,37 @@ def test_only_the_chosen_parts_are_searched() -> None:
     assert found == {"max_norm", "max_norm/max_norm"}
 
 
+ON_OR_OFF = ["initializer", "one_cycle", "max_norm", "clipping", "weight_averaging"]
+
+
+@pytest.mark.parametrize("part", ON_OR_OFF)
+def test_a_part_that_every_trial_has_is_not_switched(part: str) -> None:
+    maybe = names(DeepHyperModel(make_model, max_epochs=2, parts=[part]))
+    hypermodel = DeepHyperModel(make_model, max_epochs=2, parts=[part], always=[part])
+    assert names(hypermodel) == maybe - {part}
+
+
+def test_1cycle_is_in_a_trial_that_would_else_be_without() -> None:
+    model = make_model()
+    hypermodel = DeepHyperModel(
+        model, max_epochs=2, parts=["one_cycle"], always=["one_cycle"]
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values["one_cycle"] = False
+    history = hypermodel.fit(hp, hypermodel.build(hp), X, Y, epochs=2, verbose=0)
+    first, last = history.history["learning_rate"]
+    assert last < first
+
+
+@pytest.mark.parametrize("always", [["one_cycle"], ["optimizer"], ["warmup"]])
+def test_a_part_that_cannot_be_in_every_trial_is_named(always: list[str]) -> None:
+    rule = "`always` must be names of parts that are on or off: clipping"
+    with pytest.raises(ValueError, match=rule):
+        DeepHyperModel(
+            make_model, max_epochs=2, parts=["optimizer", "clipping"], always=always
+        )
+
+
 def test_hyperparameters_of_the_users_own_live_beside_ours() -> None:
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         return make_model(rate=hp.Float("mine", 0.1, 0.2))

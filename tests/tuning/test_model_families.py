@@ -159,6 +159,31 @@ def test_selu_is_offered_where_perceptrons_may_be_deep(
     assert ("selu" in choices) == offered
 
 
+@families
+def test_one_activation_is_not_searched(family: str) -> None:
+    build = FAMILIES[family](3, activations=["tanh"])
+    hp = space_of(build)
+    assert not any(one.name.endswith("/activation") for one in hp.space)
+    model = build(point(hp, 0))
+    used = {
+        layer.activation.__name__
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Activation)
+    }
+    assert used <= {"tanh"}
+
+
+def test_selu_alone_has_no_hyperparameters_of_other_activations() -> None:
+    hp = space_of(mlp_space(6, 3, activations=["selu"]))
+    names = {one.name for one in hp.space if one.name.startswith("mlp/")}
+    assert names == {"mlp/depth", "mlp/width", "mlp/alpha_dropout_rate"}
+
+
+def test_the_first_activation_is_the_default() -> None:
+    hp = space_of(cnn_space((8, 8, 2), 3, activations=["mish", "relu", "selu"]))
+    assert hp.get("cnn/activation") == "mish"
+
+
 def test_a_residual_net_without_normalization_starts_as_its_stem_and_head() -> None:
     hp = keras_tuner.HyperParameters()
     hp.values["residual/normalization"] = "none"
@@ -217,6 +242,21 @@ def test_an_optimizer_need_not_be_searched() -> None:
         (lambda: mlp_space(4, 3, depth=0), ValueError, "mlp_space: `depth` must be"),
         (lambda: mlp_space(4, 3, logits=1), TypeError, "mlp_space: `logits` must be"),
         (lambda: mlp_space(4, 3, prefix=""), TypeError, "mlp_space: `prefix` must be"),
+        (
+            lambda: mlp_space(4, 3, activations="relu"),
+            ValueError,
+            "mlp_space: `activations` must be a sequence of names",
+        ),
+        (
+            lambda: cnn_space((8, 8, 1), 3, activations=["rulu"]),
+            ValueError,
+            "cnn_space: `activations` must be one of",
+        ),
+        (
+            lambda: residual_space(4, 3, activations=["relu", "selu"]),
+            ValueError,
+            "residual_space: `activations` must be one of",
+        ),
         (lambda: cnn_space((8, 8), 3), ValueError, "cnn_space: `input_shape` must be"),
         (
             lambda: residual_space(4, 3, width=OneOf(("4", "8"))),
