@@ -1,26 +1,19 @@
 """How benchmarks time several ways in turn."""
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-FILE = Path(__file__).parents[1] / "benchmarks" / "alternating.py"
+from benchmark_modules import benchmark_modules
 
 
 @pytest.fixture(scope="module")
-def alternating() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("alternating", FILE)
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up by name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def alternating() -> Iterator[ModuleType]:
+    with benchmark_modules("alternating") as [module]:
+        yield module
 
 
 def test_every_way_runs_once_a_round_after_its_warmup(

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,15 @@ import keras
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+from benchmark_modules import benchmark_modules
+
+NAMES = ("compiled_training", "kept_runs", "lsuv_depth", "max_norm_dropout")
 
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[dict[str, ModuleType]]:
-    names = ("compiled_training", "kept_runs", "lsuv_depth", "max_norm_dropout")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        yield {name: importlib.import_module(name) for name in names}
+    with benchmark_modules(*NAMES) as found:
+        yield dict(zip(NAMES, found, strict=True))
 
 
 @pytest.fixture

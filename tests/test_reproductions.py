@@ -1,27 +1,23 @@
 """What benchmarks reproduce papers with."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+from benchmark_modules import FOLDER, benchmark_modules
 
 
 @pytest.fixture(scope="module")
-def shapeset() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "glorot_shapeset", FOLDER / "glorot_shapeset.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def shapeset() -> Iterator[ModuleType]:
+    with benchmark_modules("glorot_shapeset") as [module]:
+        yield module
 
 
 def test_a_seed_gives_the_same_images(shapeset: ModuleType) -> None:

@@ -1,8 +1,6 @@
 """How benchmarks/super_convergence.py chooses, trains and counts."""
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,21 +10,18 @@ import keras
 import numpy as np
 import pytest
 
+from benchmark_modules import benchmark_modules
 from keras_deeptools.callbacks import OneCycleScheduler
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
 PARTS = ("", "_nets", "_schedules", "_tables")
 STEPS = np.arange(40)
 
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[list[ModuleType]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        names = [f"super_convergence{part}" for part in PARTS]
-        yield [importlib.import_module(name) for name in names]
-        for name in [*names, "markdown_table"]:
-            sys.modules.pop(name, None)
+    names = [f"super_convergence{part}" for part in PARTS]
+    with benchmark_modules(*names) as found:
+        yield found
 
 
 def part(place: int) -> object:
