@@ -161,7 +161,7 @@ def main() -> None:
             if run is not None:
                 found.append(run)
         if found:
-            print(f"\n## {name} ({len(found)} splits)")
+            print(f"\n### {name} ({len(found)} splits)")
             table(found)
 
 
