@@ -26,6 +26,19 @@ if keras.backend.backend() == "jax":
     jax.config.update("jax_compilation_cache_dir", compiled.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
+    # Half the time of many tests went by with programs that draw the initial weights,
+    # one for every shape, each of them run once: these are compiled without optimizing.
+    initialize = keras.Variable._initialize_with_initializer
+
+    def initialize_unoptimized(self: keras.Variable, initializer: object) -> None:
+        jax.config.update("jax_disable_most_optimizations", True)
+        try:
+            initialize(self, initializer)
+        finally:
+            jax.config.update("jax_disable_most_optimizations", False)
+
+    keras.Variable._initialize_with_initializer = initialize_unoptimized
+
 
 def pytest_report_header() -> str:
     return f"keras {keras.version()} on {keras.backend.backend()}"

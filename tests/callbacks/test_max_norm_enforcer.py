@@ -124,6 +124,19 @@ def model_of_every_kind() -> keras.Model:
     return model
 
 
+@pytest.fixture
+def numpy_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Initial weights from numpy: JAX would compile a program for every shape."""
+    random = np.random.default_rng(0)
+
+    def draw(self: object, shape: tuple, dtype: object = None) -> object:
+        return keras.ops.convert_to_tensor(random.normal(0.0, 0.3, shape), dtype)
+
+    for kind in ("VarianceScaling", "RandomUniform", "Orthogonal"):
+        monkeypatch.setattr(getattr(keras.initializers, kind), "__call__", draw)
+
+
+@pytest.mark.usefixtures("numpy_draws")
 def test_every_kind_of_layer_is_brought_into_the_ball_along_its_own_axes() -> None:
     keras.utils.clear_session(free_memory=False)  # Names count from 1 again.
     model = model_of_every_kind()
