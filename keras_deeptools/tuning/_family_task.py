@@ -125,16 +125,15 @@ def family_task(
     if not isinstance(prefix, str) or not prefix:
         raise TypeError(message(owner, "prefix", "a non-empty string", prefix))
     known = [name for name in ACTIVATIONS if selu or name != "selu"]
-    if isinstance(activations, str) or not activations:
+    chosen = () if isinstance(activations, str) else tuple(activations)
+    if not chosen:
         rule = f"a sequence of names out of {', '.join(known)}"
         raise ValueError(message(owner, "activations", rule, activations))
-    for name in activations:
+    for name in chosen:
         checked_option(owner, "activations", name, known)
     moments = None if adapt_to is None else _moments(owner, adapt_to, shape)
     names = tuple(optimizers)
-    return FamilyTask(
-        shape, num_outputs, task, logits, names, tuple(activations), prefix, moments
-    )
+    return FamilyTask(shape, num_outputs, task, logits, names, chosen, prefix, moments)
 
 
 def _axis(shape: tuple[int, ...]) -> int:
