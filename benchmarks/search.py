@@ -43,7 +43,7 @@ import keras
 import keras_tuner
 import numpy as np
 from kept_runs import read_runs, write_runs
-from search_data import SIZES, split
+from search_data import SIZES, search_on, split
 from search_spaces import compiled, model_of, network
 from search_tables import overall, tables
 
@@ -116,16 +116,7 @@ def searched(arm: str, data: dict, seed: int, size: int, epochs: int) -> dict[st
         with contextlib.suppress(BudgetSpentError), warnings.catch_warnings():
             # Of optimizers whose state KerasTuner alone does not take along.
             warnings.filterwarnings("ignore", message="Skipping variable loading")
-            tuner.search(
-                data["x_train"],
-                data["y_train"],
-                batch_size=size,
-                epochs=epochs,
-                validation_data=(data["x_val"], data["y_val"]),
-                validation_batch_size=1024,
-                callbacks=[scores],
-                verbose=0,
-            )
+            search_on(tuner, data, size, epochs, scores)
     best = tuner.oracle.get_best_trials()
     chosen = best[0].hyperparameters.values if best else {}
     steps = scores.result["epochs"] * -(-len(data["x_train"]) // size)

@@ -24,9 +24,8 @@ import keras_tuner
 import numpy as np
 from kept_runs import KeptRuns
 from markdown_table import print_table
-from search_data import SIZES, split
-
-from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_space
+from search_data import SIZES, search_on, split
+from search_spaces import family
 
 SPLITS = range(100, 104)
 SETS = ("digits", "fashion")
@@ -58,15 +57,7 @@ def trials(name: str, path: str | None, seed: int, count: int) -> dict[str, Any]
     data = split(name, path, seed)
     keras.utils.set_random_seed(seed)
     gc.freeze()
-    build = mlp_space(
-        data["x_train"].shape[1],
-        int(data["y_train"].max()) + 1,
-        depth=IntRange(1, 3),
-        width=IntRange(32, 256, log=True),
-        activations=("relu", "elu", "silu"),
-    )
-    parts = ["optimizer", "one_cycle", "weight_averaging"]
-    hypermodel = DeepHyperModel(build, max_epochs=epochs, parts=parts)
+    hypermodel = family(data, epochs, (), ("relu", "elu", "silu"))
     curves = Curves()
     with tempfile.TemporaryDirectory() as folder:
         tuner = keras_tuner.RandomSearch(
@@ -77,16 +68,7 @@ def trials(name: str, path: str | None, seed: int, count: int) -> dict[str, Any]
             directory=folder,
             max_consecutive_failed_trials=1000,
         )
-        tuner.search(
-            data["x_train"],
-            data["y_train"],
-            batch_size=size,
-            epochs=epochs,
-            validation_data=(data["x_val"], data["y_val"]),
-            validation_batch_size=1024,
-            callbacks=[curves],
-            verbose=0,
-        )
+        search_on(tuner, data, size, epochs, curves)
     made = tuner.oracle.trials.values()
     pairs = zip(made, curves.curves, strict=True)
     rows = [{"values": one.hyperparameters.values, "curve": c} for one, c in pairs]

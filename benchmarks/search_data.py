@@ -1,6 +1,7 @@
 """Data sets of the search benchmark, split anew by each seed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -47,3 +48,27 @@ def split(name: str, path: str | None, seed: int) -> dict[str, np.ndarray]:
     for part, inputs, targets in parts:
         data |= {f"x_{part}": inputs, f"y_{part}": targets.astype("int64")}
     return data
+
+
+def search_on(
+    tuner: Any, data: dict[str, np.ndarray], size: int, epochs: int, callback: Any
+) -> None:
+    """Lets a tuner search on the rows to train and to validate on.
+
+    Args:
+        tuner: `keras_tuner.Tuner`.
+        data: Dict of arrays, from `split`.
+        size: Int, rows of a batch.
+        epochs: Int, of a whole fit.
+        callback: `keras.callbacks.Callback` of every trial.
+    """
+    tuner.search(
+        data["x_train"],
+        data["y_train"],
+        batch_size=size,
+        epochs=epochs,
+        validation_data=(data["x_val"], data["y_val"]),
+        validation_batch_size=1024,
+        callbacks=[callback],
+        verbose=0,
+    )

@@ -99,16 +99,29 @@ def ours(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
     )
 
 
-def family(data: dict[str, np.ndarray], epochs: int) -> DeepHyperModel:
-    """A ready family of networks, of the same widths and depths."""
+def family(
+    data: dict[str, np.ndarray],
+    epochs: int,
+    always: tuple[str, ...] = ("one_cycle",),
+    activations: tuple[str, ...] | None = None,
+) -> DeepHyperModel:
+    """A ready family of networks, of the same widths and depths.
+
+    Args:
+        data: Dict of arrays.
+        epochs: Int, of a whole fit.
+        always: Names of parts that every trial has.
+        activations: Names of activations, or None for those of the family.
+    """
     build = mlp_space(
         data["x_train"].shape[1],
         int(data["y_train"].max()) + 1,
         depth=IntRange(1, 3),
         width=IntRange(32, 256, log=True),
+        activations=activations,
     )
     parts = ["optimizer", "one_cycle", "weight_averaging"]
-    return DeepHyperModel(build, max_epochs=epochs, parts=parts, always=["one_cycle"])
+    return DeepHyperModel(build, max_epochs=epochs, parts=parts, always=always)
 
 
 def model_of(arm: str, data: dict[str, np.ndarray], size: int, epochs: int) -> Any:
