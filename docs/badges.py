@@ -40,12 +40,18 @@ def facts() -> dict[str, str]:
     least, below = keras.removeprefix("keras>=").split(",<")
     if below.split(".")[0] != least.split(".")[0]:
         raise ValueError(f"The badge shows one series of Keras. Received: {keras}")
+    python = "Programming Language :: Python :: 3."
+    tested = [
+        one.rpartition(" ")[2]
+        for one in project["classifiers"]
+        if one.startswith(python)
+    ]
     extras = project["optional-dependencies"]
     backends = [shown for name, shown in BACKENDS.items() if name in extras]
     if not (ROOT / "keras_deeptools" / "py.typed").is_file():
         raise ValueError("The badge says that the package is typed; py.typed is gone.")
     return {
-        "python": project["requires-python"].removeprefix(">=") + " and later",
+        "python": ", ".join(tested),
         "keras": least,
         "backends": ", ".join(backends),
         "types": "included",
