@@ -40,11 +40,11 @@ def facts() -> dict[str, str]:
     least, below = keras.removeprefix("keras>=").split(",<")
     if below.split(".")[0] != least.split(".")[0]:
         raise ValueError(f"The badge shows one series of Keras. Received: {keras}")
-    python = "Programming Language :: Python :: 3."
+    python = "Programming Language :: Python :: "
     tested = [
-        one.rpartition(" ")[2]
-        for one in project["classifiers"]
-        if one.startswith(python)
+        classifier.removeprefix(python)
+        for classifier in project["classifiers"]
+        if classifier.startswith(f"{python}3.")
     ]
     extras = project["optional-dependencies"]
     backends = [shown for name, shown in BACKENDS.items() if name in extras]
