@@ -7,7 +7,8 @@
 
 Each runs in a process of its own for every backend it is for; nothing else should run
 meanwhile. All of them take a day. What a run printed replaces what the page had of the
-same benchmark and backend, so that it can be written in several goes.
+same benchmark and backend, so that it can be written in several goes. At its top is one
+table of the ratios in all sections.
 
 Some need `fashion_mnist.npz` or `mnist.npz` (x_train, y_train, x_test, y_test) in the
 folder that `--data` names, and are left out without it. Those that train for long keep
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+
+from benchmarks.all_ratios import with_ratios
 
 FOLDER = Path(__file__).parent
 ALL = ("tensorflow", "jax", "torch")
@@ -86,7 +89,7 @@ BENCHMARKS = (
         kept=("--table", f"{RESULTS}/self_normalizing_tabular.json"),
     ),
     Benchmark("norm_free_digits", ("torch",), 30),
-    Benchmark("mc_predict", ALL, 15, ("--parts", "mlp")),
+    Benchmark("mc_predict", ALL, 5, ("--parts", "mlp", "mobilenet")),
     Benchmark("last_layer", ("jax",), 5),
     Benchmark("calibration", ("jax",), 10),
     Benchmark(
@@ -133,6 +136,12 @@ BENCHMARKS = (
         ("jax",),
         5,
         kept=("--table", f"{RESULTS}/glorot_2010.json"),
+    ),
+    Benchmark(
+        "glorot_long",
+        ("jax",),
+        60,
+        kept=("--table", f"{RESULTS}/glorot_long.json"),
     ),
     Benchmark("glorot_figures", ("jax",), 1, ("--folder", "docs/images")),
     Benchmark("search", ("torch",), 150, (*NEW, *FASHION), read("search")),
@@ -277,7 +286,7 @@ def main() -> None:
             print(new, flush=True)
             if options.page:
                 old = options.page.read_text("utf-8") if options.page.exists() else ""
-                options.page.write_text(merged(old, new), "utf-8")
+                options.page.write_text(with_ratios(merged(old, new)), "utf-8")
 
 
 if __name__ == "__main__":

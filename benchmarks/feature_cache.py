@@ -14,6 +14,7 @@ import time
 
 import keras
 import numpy as np
+from markdown_table import print_table
 
 from keras_deeptools.transfer import cache_features, freeze
 
@@ -74,6 +75,11 @@ def built(size: int, images: np.ndarray) -> keras.Model:
     return model
 
 
+def epoch_time(seconds: list[float]) -> str:
+    """Mean, and half the range."""
+    return f"{np.mean(seconds):.3f} ± {np.ptp(seconds) / 2:.3f} s"
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser()
@@ -111,11 +117,13 @@ def main() -> None:
     quick = clock.seconds[1 : options.frozen_epochs]
     quick += clock.seconds[options.frozen_epochs + 1 :]
 
-    print(
-        f"frozen fit   {np.mean(frozen):7.3f} s an epoch, +- {np.ptp(frozen) / 2:.3f}"
-    )
-    print(f"on features  {np.mean(quick):7.3f} s an epoch, +- {np.ptp(quick) / 2:.3f}")
-    print(f"ratio        {np.mean(frozen) / np.mean(quick):7.1f}")
+    ratio = np.mean(frozen) / np.mean(quick)
+    rows = {
+        "images, frozen": [epoch_time(frozen), f"{ratio:.1f}"],
+        "cached features": [epoch_time(quick), "1"],
+    }
+    print_table("trained on", ["an epoch", "over features"], rows)
+    print()
     print(f"features     {once:7.3f} s once, {cached.num_bytes:,} bytes")
     print(f"accuracy     {accuracy[0]:.3f} and {accuracy[1]:.3f} on held-out images")
     print(f"weights      differ by at most {difference:.1e}")

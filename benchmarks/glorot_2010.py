@@ -169,6 +169,10 @@ class Runs:
         self.all.append(run)
         shown = {k: v for k, v in run.items() if not isinstance(v, list)}
         print(json.dumps(shown | {"best": min(run["validation"])}), flush=True)
+        self.save()
+
+    def save(self) -> None:
+        """Write the file, if there is one."""
         if self.path:
             lines = ",\n".join(json.dumps(each) for each in self.all)
             self.path.write_text(f"[\n{lines}\n]\n")

@@ -36,13 +36,13 @@ class Data:
         deviation: float,
     ) -> None:
         self.name, self.num_classes = name, num_classes
-        self._draw, self._mean, self._deviation = draw, mean, deviation
+        self._draw, self.mean, self.deviation = draw, mean, deviation
         self.validation, self.test = (self._scaled(*rows) for rows in held_out)
         self._seed: int | None = None
 
     def _scaled(self, images: np.ndarray, classes: np.ndarray) -> Rows:
         x = images.reshape(len(images), -1).astype("float32")
-        return (x - self._mean) / self._deviation, classes
+        return (x - self.mean) / self.deviation, classes
 
     def batches(self, seed: int) -> Iterator[Rows]:
         """An endless stream; what a seed gave is kept until another is asked for."""
@@ -55,6 +55,20 @@ class Data:
             x, y = self._scaled(*self._blocks[index])
             for start in range(0, len(x) - BATCH + 1, BATCH):
                 yield x[start : start + BATCH], y[start : start + BATCH]
+
+    def blocks(self, seed: int, rows: int) -> Iterator[Rows]:
+        """The stream of `batches`, without end and kept nowhere.
+
+        Yields:
+            Pixels, uint8 `(rows, pixels)`, not scaled; classes, int32 `(rows,)`.
+        """
+        rng = np.random.default_rng([1, seed])
+        while True:
+            images, classes = self._draw(rng)
+            for start in range(0, len(images) - rows + 1, rows):
+                part = slice(start, start + rows)
+                pixels = images[part].reshape(rows, -1)
+                yield pixels, classes[part].astype("int32")
 
 
 def shapeset() -> Data:

@@ -28,6 +28,7 @@ import keras
 import keras_tuner
 import numpy as np
 from feature_cache import NUM_CLASSES, gratings
+from markdown_table import print_table
 
 from keras_deeptools.callbacks import OneCycleScheduler
 from keras_deeptools.transfer import backbone
@@ -154,7 +155,6 @@ def main() -> None:
         f"Keras {keras.version()}, {keras.backend.backend()}, {len(x)} images, "
         f"{options.trials} trials of {options.epochs} epochs"
     )
-    print("                                     processor    clock")
     table = {
         "pass": once,
         "pass, again": again,
@@ -165,10 +165,10 @@ def main() -> None:
         "(search - heads, KerasTuner) / pass": (whole - tuned) / once,
         "search / 1.5 (pass + heads)": whole / (1.5 * (once + bare)),
     }
-    for name, values in table.items():
-        print(f"{name:36}{values[0]:10.2f}{values[1]:9.2f}")
+    rows = {name: [f"{value:.2f}" for value in both] for name, both in table.items()}
+    print_table("seconds, and ratios", ["processor", "clock"], rows)
     best, other = (min(score for _, score in each) for each in (results, by_hand))
-    print(f"best validation loss {best:.4f}, by hand {other:.4f}")
+    print(f"\nbest validation loss {best:.4f}, by hand {other:.4f}")
 
 
 if __name__ == "__main__":

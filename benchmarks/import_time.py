@@ -7,9 +7,11 @@ from pair to pair, so that a slow spell of the machine falls on both alike.
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
+
+import numpy as np
+from markdown_table import print_table, standard_error
 
 MEASURE = """
 import time
@@ -38,14 +40,17 @@ def main() -> None:
     for pair in range(pairs):
         for kind in KINDS if pair % 2 else KINDS[::-1]:
             seconds[kind].append(seconds_to_import(kind))
-    for kind, values in seconds.items():
-        print(
-            f"import {kind:24} median {statistics.median(values):.3f} s,"
-            f" least {min(values):.3f} s, of {pairs} runs"
-        )
-    plain, ours = (seconds[kind] for kind in KINDS)
-    median = statistics.median(b - a for a, b in zip(plain, ours, strict=True))
-    print(f"added: {median:.3f} s (median of {pairs} paired differences)")
+    plain, ours = (np.array(seconds[kind]) for kind in KINDS)
+    ratios = ours / plain
+    ratio = f"{np.median(ratios):.3f} ± {standard_error(ratios):.3f}"
+    rows = {
+        f"`import {kind}`": [f"{np.median(values):.3f} s", f"{min(values):.3f} s", over]
+        for (kind, values), over in zip(seconds.items(), ("", ratio), strict=True)
+    }
+    print(
+        f"{pairs} pairs; added: {np.median(ours - plain):.3f} s, median of differences"
+    )
+    print_table("process", ["median", "least", "over keras alone"], rows)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+from markdown_table import print_table
 
 from keras_deeptools.initializers import lsuv, rebalance
 
@@ -52,14 +53,15 @@ def seconds(function: Callable, size: int, x: np.ndarray, rounds: int) -> list[f
     return durations
 
 
-def report(name: str, durations: list[float]) -> None:
-    """Prints cold and warm seconds."""
-    line = f"{name}: cold {durations[0]:.2f} s"
-    if len(durations) > 1:
-        warm = durations[1:]
-        spread = f"{min(warm):.2f} to {max(warm):.2f}"
-        line += f", warm {np.median(warm):.2f} s ({spread})"
-    print(line, flush=True)
+def row(durations: list[float], warm_of_ours: float) -> list[str]:
+    """Cold and warm seconds, and how many times as long as ours the warm ones are."""
+    warm = np.array(durations[1:])
+    spread = f"{warm.min():.2f} to {warm.max():.2f}"
+    return [
+        f"{durations[0]:.2f} s",
+        f"{np.median(warm):.2f} s ({spread})",
+        f"{np.median(warm) / warm_of_ours:.2f}",
+    ]
 
 
 def selu_growth(seed: int) -> tuple[float, float, float]:
@@ -86,24 +88,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4, help="of each, 2 or more")
     parser.add_argument("--peer", choices=["first", "last", "none"], default="last")
     parser.add_argument("--rebalance", type=int, default=0, metavar="SEEDS")
     options = parser.parse_args()
     shape = (options.rows, options.size, options.size, 3)
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
     print(f"{keras.backend.backend()}, MobileNetV2 {shape}")
+    found = {}
     if options.peer == "first":
-        report("eager walk", seconds(eager_walk, options.size, x, 2))
-    ours = seconds(lambda m, x: lsuv(m, x, verbose=0), options.size, x, options.rounds)
-    report("lsuv", ours)
+        found["eager walk"] = seconds(eager_walk, options.size, x, options.rounds)
+    found["`lsuv`"] = seconds(
+        lambda m, x: lsuv(m, x, verbose=0), options.size, x, options.rounds
+    )
     if options.peer == "last":
-        report("eager walk after it", seconds(eager_walk, options.size, x, 2))
+        found["eager walk"] = seconds(eager_walk, options.size, x, options.rounds)
+    warm = float(np.median(found["`lsuv`"][1:]))
+    rows = {name: row(durations, warm) for name, durations in found.items()}
+    print_table("way", ["cold", "warm", "warm, over `lsuv`"], rows)
     result = lsuv(mobile_net(options.size), x, verbose=0)
     errors = [abs(layer.std_after - 1) for layer in result.layers]
     print(f"{len(errors)} layers, largest deviation {max(errors):.2g}")
-    found = np.array([selu_growth(seed) for seed in range(options.rebalance)])
-    for name, column in zip(("before", "after", "seconds"), found.T, strict=False):
+    growth = np.array([selu_growth(seed) for seed in range(options.rebalance)])
+    for name, column in zip(("before", "after", "seconds"), growth.T, strict=False):
         print(f"rebalance {name}: {column.mean():.2f} +- {column.std():.2f}")
 
 

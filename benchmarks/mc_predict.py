@@ -26,6 +26,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from markdown_table import print_table
 
 from keras_deeptools.uncertainty import mc_predict
 
@@ -77,13 +78,16 @@ def loop_times(
     return fastest * scale, slowest * scale
 
 
-def report(name: str, peer: tuple[float, float], ours: tuple[float, float]) -> None:
-    """One line: both times, and how many times faster ours is."""
-    print(
-        f"{name:44}{peer[0]:9.3f} s ({peer[1]:.3f})   mc_predict {ours[0]:8.4f} s "
-        f"({ours[1]:.4f})   {peer[0] / ours[0]:7.1f} x",
-        flush=True,
-    )
+def row(peer: tuple[float, float], ours: tuple[float, float]) -> list[str]:
+    """Both times, and how many times as long as ours the loop takes."""
+    return [
+        f"{peer[0]:.3f} s ({peer[1]:.3f})",
+        f"{ours[0]:.4f} s ({ours[1]:.4f})",
+        f"{peer[0] / ours[0]:.1f}",
+    ]
+
+
+COLUMNS = ("loop", "`mc_predict`", "loop over `mc_predict`")
 
 
 def mc_times(model: keras.Model, x: np.ndarray, repeats: int) -> tuple[float, float]:
@@ -115,11 +119,14 @@ def mobilenet(tiny: bool) -> None:
     always = AlwaysOn(head, body)
     always.compile()
     always.predict_on_batch(x[:32])
-    peer = loop_times(always.predict_on_batch, x, 2, repeats=2)
-    report("compiled predict loop, 2 passes", peer, ours)
+    compiled = loop_times(always.predict_on_batch, x, 2, repeats=2)
     model(x[:32], training=True)
-    peer = loop_times(lambda batch: model(batch, training=True), x, 1, repeats=1)
-    report("model(x, training=True) loop, 1 pass", peer, ours)
+    called = loop_times(lambda batch: model(batch, training=True), x, 1, repeats=1)
+    rows = {
+        "compiled predict, 2 passes": row(compiled, ours),
+        "`model(x, training=True)`, 1 pass": row(called, ours),
+    }
+    print_table(f"MobileNetV2, {len(x)} rows", COLUMNS, rows)
 
 
 def perceptron(tiny: bool) -> keras.Sequential:
@@ -132,7 +139,7 @@ def perceptron(tiny: bool) -> keras.Sequential:
     return keras.Sequential([keras.Input((784,)), *stack])
 
 
-def rows(count: int) -> np.ndarray:
+def some_rows(count: int) -> np.ndarray:
     """Rows for the perceptron."""
     return np.random.default_rng(0).normal(size=(count, 784)).astype("float32")
 
@@ -142,18 +149,20 @@ def mlp(tiny: bool) -> None:
     model = perceptron(tiny)
     always = AlwaysOn(model)
     always.compile()
+    found = {}
     for count, passes in ((256, 10), (1, 100)):
-        x = rows(count)
+        x = some_rows(count)
         always.predict_on_batch(x[:32])
         ours = mc_times(model, x, repeats=7)
         peer = loop_times(always.predict_on_batch, x, passes, repeats=3)
-        name = f"compiled predict loop, {count} rows, {passes} passes"
-        report(name, peer, ours)
+        size = "one row" if count == 1 else f"{count} rows"
+        found[f"compiled predict, {size}, {passes} passes"] = row(peer, ours)
+    print_table("784-1024-1024-1024-10", COLUMNS, found)
 
 
 def distribution(tiny: bool) -> None:
     """Whether the samples are distributed as the loop's."""
-    model, x = perceptron(tiny), rows(64)
+    model, x = perceptron(tiny), some_rows(64)
     always = AlwaysOn(model)
     always.compile()
     num_samples = 1000
@@ -177,7 +186,7 @@ def distribution(tiny: bool) -> None:
 
 def memory(tiny: bool) -> None:
     """Peak memory of the process, which starts with the backend's own."""
-    model, x = perceptron(True), rows(256)
+    model, x = perceptron(True), some_rows(256)
     peaks = []
     for num_samples in (100, 10_000):
         mc_predict(model, x, num_samples, seed=0, verbose=0)

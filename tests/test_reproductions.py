@@ -1,13 +1,15 @@
 """What benchmarks reproduce papers with."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
@@ -109,3 +111,71 @@ def test_glorot_2010_writes_a_table_and_what_its_pictures_need(tmp_path: Path) -
     _, run = json.loads(results.read_text())
     assert np.shape(run["layers"]) == (3, 5, 5)
     assert np.shape(run["weight_gradients"]) == (2, 5)
+
+
+@pytest.fixture
+def glorot_long() -> Iterator[ModuleType]:
+    with benchmark_modules("glorot_long") as [module]:
+        yield module
+
+
+def test_glorot_long_takes_the_steps_of_fit_and_needs_jax(
+    glorot_long: ModuleType,
+) -> None:
+    is_jax = keras.backend.backend() == "jax"
+    refused = pytest.raises(RuntimeError, match="must be JAX")
+    rng = np.random.default_rng(0)
+    images, classes = rng.integers(0, 9, (40, 4), "uint8"), rng.integers(0, 3, 40)
+    data = SimpleNamespace(
+        test=(np.zeros((1, 4)), [0]), num_classes=3, mean=3.0, deviation=2.0
+    )
+    with contextlib.nullcontext() if is_jax else refused:
+        loop = glorot_long.Loop(data, "Tanh N", 8)
+        start = [np.array(weight) for weight in loop.new_weights(0)]
+        found = loop.train(loop.new_weights(0), images, classes.astype("int32"), 0.1)
+        model = glorot_long.METHODS["Tanh N"].network(4, 3, 8)
+        model.set_weights(start)
+        model.compile(keras.optimizers.SGD(0.1), glorot_long.LOSS)
+        x = (images.astype("float32") - 3) / 2
+        model.fit(x, classes, 10, shuffle=False, verbose=0)
+        for ours, theirs in zip(found, model.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+class FakeLoop:
+    """Its validation errors fall, rise again and then fall further."""
+
+    def __init__(self, *given: object) -> None:
+        self.asked = 0
+
+    def new_weights(self, seed: int) -> list[np.ndarray]:
+        return [np.zeros(1)]
+
+    def train(self, weights: list[np.ndarray], *given: object) -> list[np.ndarray]:
+        return [weights[0] + 1]
+
+    def error(self, weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
+        [[updates]] = weights
+        return {1: 50.0, 2: 60.0, 3: 40.0}[int(updates)] + (len(x) == 20_000)
+
+
+def test_glorot_long_tests_the_best_weights_and_trains_nothing_twice(
+    glorot_long: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(glorot_long, "Loop", FakeLoop)
+    monkeypatch.setattr(glorot_long, "PER_BLOCK", 10)
+    monkeypatch.setattr(glorot_long, "PER_VALIDATION", 1)
+    results = tmp_path / "runs.json"
+    arguments = ["--methods", "Tanh", "--rates", ".1", "--seeds", "0", "--search", "20"]
+    arguments += ["--updates", "20", "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["glorot_long.py", *arguments])
+    glorot_long.main()
+    search, run = json.loads(results.read_text())
+    assert search["validation"] == run["validation"] == [50.0, 60.0]
+    assert run["test"] == 51.0 and run["updates"] == 20 and "test" not in search
+    capsys.readouterr()
+    glorot_long.main()
+    assert "seed 0" not in capsys.readouterr().out
