@@ -206,7 +206,9 @@ class Runs:
         print("|---|---|---|---|---|---|")
         for data in dict.fromkeys(run["data"] for run in self.all):
             for name, method in METHODS.items():
-                runs = self.of(data=data, method=name)
+                if not self.of(data=data, method=name):
+                    continue
+                runs = self.of(data=data, method=name, rate=self.rate(data, name))
                 errors = np.array([run["test"] for run in runs if "test" in run])
                 if not errors.size:
                     continue

@@ -143,20 +143,22 @@ def test_glorot_long_takes_the_steps_of_fit_and_needs_jax(
 
 
 class FakeLoop:
-    """Its validation errors fall, rise again and then fall further."""
+    """Its errors are 50, then 60; a lower rate is worse by 5."""
 
     def __init__(self, *given: object) -> None:
-        self.asked = 0
+        pass
 
     def new_weights(self, seed: int) -> list[np.ndarray]:
         return [np.zeros(1)]
 
-    def train(self, weights: list[np.ndarray], *given: object) -> list[np.ndarray]:
-        return [weights[0] + 1]
+    def train(
+        self, weights: list[np.ndarray], images: object, classes: object, rate: float
+    ) -> list[np.ndarray]:
+        return [weights[0] + 1 if weights[0] else weights[0] + 1 + 5 * (rate < 0.1)]
 
     def error(self, weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
-        [[updates]] = weights
-        return {1: 50.0, 2: 60.0, 3: 40.0}[int(updates)] + (len(x) == 20_000)
+        [[state]] = weights
+        return 40.0 + 10 * state + (len(x) == 20_000)
 
 
 def test_glorot_long_tests_the_best_weights_and_trains_nothing_twice(
@@ -173,9 +175,10 @@ def test_glorot_long_tests_the_best_weights_and_trains_nothing_twice(
     arguments += ["--updates", "20", "--results", str(results)]
     monkeypatch.setattr(sys, "argv", ["glorot_long.py", *arguments])
     glorot_long.main()
-    search, run = json.loads(results.read_text())
+    search, run, lower = json.loads(results.read_text())
     assert search["validation"] == run["validation"] == [50.0, 60.0]
     assert run["test"] == 51.0 and run["updates"] == 20 and "test" not in search
-    capsys.readouterr()
+    assert lower["rate"] == 0.03 and lower["validation"] == [100.0, 110.0]
+    assert "| shapeset | Tanh | 0.1 | 51.00 |" in capsys.readouterr().out
     glorot_long.main()
     assert "seed 0" not in capsys.readouterr().out
