@@ -113,7 +113,7 @@ def print_size(runs: Runs, size: int) -> None:
         name: [mean_and_error([one[n] for one in each]) for n in columns]
         for name, each in by_name.items()
     }
-    heads = [f"{n} epochs" for n in columns]
+    heads = ["1 epoch" if n == 1 else f"{n} epochs" for n in columns]
     print_table(f"test accuracy, %, {size} images", heads, rows)
     middle = target(runs, size)
     if middle is None:
