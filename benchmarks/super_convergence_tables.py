@@ -22,6 +22,11 @@ def target_of(accuracies: Sequence[float]) -> float:
     return math.floor(2 * float(np.mean(last))) / 2
 
 
+def in_epochs(number: int) -> str:
+    """The length of a run."""
+    return "1 epoch" if number == 1 else f"{number} epochs"
+
+
 def epochs_to_target(accuracies: Mapping[int, float], target: float) -> int | None:
     """The fewest epochs with at least this accuracy; None if there are none.
 
@@ -113,7 +118,7 @@ def print_size(runs: Runs, size: int) -> None:
         name: [mean_and_error([one[n] for one in each]) for n in columns]
         for name, each in by_name.items()
     }
-    heads = ["1 epoch" if n == 1 else f"{n} epochs" for n in columns]
+    heads = [in_epochs(n) for n in columns]
     print_table(f"test accuracy, %, {size} images", heads, rows)
     middle = target(runs, size)
     if middle is None:
@@ -158,7 +163,7 @@ def print_gains(runs: Runs, sizes: Sequence[int]) -> None:
             for name, each in found.items()
             if name != "1cycle"
         }
-        heads = [f"{n} epochs" for n in columns]
+        heads = [in_epochs(n) for n in columns]
         print_table(f"1cycle minus, points, {size} images", heads, rows)
 
 
