@@ -101,7 +101,7 @@ BENCHMARKS = (
     ),
     Benchmark("weight_averaging", ("torch",), 10),
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
-    Benchmark("feature_cache", ("tensorflow", "torch"), 4),
+    Benchmark("feature_cache", ALL, 4),
     Benchmark(
         "few_labels",
         ("torch",),

@@ -61,6 +61,26 @@ def of_peers() -> Iterator[Ratio]:
     )
 
 
+def of_peers_predictions() -> Iterator[Ratio]:
+    """What other packages take for the same samples, and for the same measure."""
+    for way in (
+        "torch loop",
+        "torch-uncertainty, loop",
+        "torch-uncertainty, batch repeated",
+        "fastai, MCDropoutCallback",
+    ):
+        what = f"100 passes, dropout in every layer: {way}"
+        yield Ratio(what, "`mc_predict`", "peers", way, "over ours")
+    for measure, peer in (
+        ("ECE, l1", "torchmetrics"),
+        ("ECE, equal shares", "torch-uncertainty"),
+        ("Brier score", "torch-uncertainty"),
+        ("ECE, l1", "keras-proba"),
+    ):
+        what, row = f"{measure}: {peer}", f"{measure} | {peer}"
+        yield Ratio(what, "the same here", "peers", row, "theirs takes, over ours")
+
+
 def of_overhead() -> Iterator[Ratio]:
     """Steps with each callback, and with what people do today in its place."""
     for way in (
@@ -150,6 +170,7 @@ RATIOS = (
         "processor",
     ),
     *of_peers(),
+    *of_peers_predictions(),
 )
 
 
