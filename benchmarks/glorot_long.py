@@ -176,7 +176,7 @@ class LongRuns(Runs):
         """Those of the first seed that were not broken off, the best first."""
         found = [run for run in self.of(data=data, method=method) if "test" in run]
         first = min((run["seed"] for run in found), default=None)
-        updates = max((run["updates"] for run in self.all), default=0)
+        updates = max((run["updates"] for run in self.of(data=data)), default=0)
         found = [r for r in found if r["seed"] == first and r["updates"] == updates]
         return sorted(found, key=lambda run: min(run["validation"]))
 
@@ -255,7 +255,9 @@ def trained(
 def picture(path: Path, runs: Runs) -> None:
     """Draws validation errors, means over seeds, and where the paper's networks end."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
+    plain = StrMethodFormatter("{x:g}")
     names = list(dict.fromkeys(run["data"] for run in runs.all))
     figure = Figure((10, 3.8), layout="constrained")
     for ax, data in zip(
@@ -271,8 +273,11 @@ def picture(path: Path, runs: Runs) -> None:
             at = np.linspace(0, seeds[0]["updates"], len(curve) + 1)[1:]
             ax.plot(at, curve, color=f"C{index}", label=name)
             ax.plot(at[-1] * 1.15, method.paper[data], "o", color=f"C{index}")
-        ax.set(xscale="log", yscale="log", xlabel="updates")
-        ax.set_title(f"{data}: validation error, %; dots: the paper's test error")
+        ax.set(xscale="log", yscale="log", xlabel="updates", title=data)
+        ax.set_ylabel("validation error, %; dots: the paper's test error", fontsize=8)
+        for kind in ("major", "minor"):
+            getattr(ax.yaxis, f"set_{kind}_formatter")(plain)
+        ax.tick_params(axis="y", which="both", labelsize=7)
         ax.legend(fontsize=7)
     figure.savefig(path, dpi=110)
 
