@@ -75,9 +75,9 @@ FASHION = ("--data", "{fashion}")
 NEW = ("--runs", "{runs}")
 BENCHMARKS = (
     Benchmark("import_time", ("tensorflow",), 2),
-    Benchmark("overhead", ALL, 6),
+    Benchmark("overhead", ALL, 9),
     Benchmark("attach_scaling", ALL, 5),
-    Benchmark("peers", ("torch",), 10),
+    Benchmark("peers", ("torch",), 12),
     Benchmark("range_test_noise", ("jax",), 2),
     Benchmark("initializer_variance", ("jax",), 5),
     Benchmark("lsuv", ALL, 3),
@@ -89,7 +89,7 @@ BENCHMARKS = (
         kept=("--table", f"{RESULTS}/self_normalizing_tabular.json"),
     ),
     Benchmark("norm_free_digits", ("torch",), 30),
-    Benchmark("mc_predict", ALL, 5, ("--parts", "mlp", "mobilenet")),
+    Benchmark("mc_predict", ALL, 2, ("--parts", "mlp", "mobilenet")),
     Benchmark("last_layer", ("jax",), 5),
     Benchmark("calibration", ("jax",), 10),
     Benchmark(
