@@ -74,13 +74,13 @@ RESULTS = "benchmarks/results"
 FASHION = ("--data", "{fashion}")
 NEW = ("--runs", "{runs}")
 BENCHMARKS = (
-    Benchmark("import_time", ("tensorflow",), 2),
+    Benchmark("import_time", ("tensorflow",), 4),
     Benchmark("overhead", ALL, 9),
     Benchmark("attach_scaling", ALL, 5),
     Benchmark("peers", ("torch",), 12),
     Benchmark("range_test_noise", ("jax",), 2),
     Benchmark("initializer_variance", ("jax",), 5),
-    Benchmark("lsuv", ALL, 3),
+    Benchmark("lsuv", ALL, 1),
     Benchmark("self_normalizing_depth", ("jax",), 5),
     Benchmark(
         "self_normalizing_tabular",
@@ -101,7 +101,7 @@ BENCHMARKS = (
     ),
     Benchmark("weight_averaging", ("torch",), 10),
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
-    Benchmark("feature_cache", ALL, 4),
+    Benchmark("feature_cache", ALL, 3),
     Benchmark(
         "few_labels",
         ("torch",),

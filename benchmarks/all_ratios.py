@@ -94,7 +94,8 @@ def of_overhead() -> Iterator[Ratio]:
         "today: get_weights, set_weights",
         "WeightAveraging",
     ):
-        yield Ratio(f"step with {way}", PLAIN, "overhead", way, "step")
+        joint = ", " if way.startswith(("plain", "today")) else " with "
+        yield Ratio(f"step{joint}{way}", PLAIN, "overhead", way, "step")
 
 
 RATIOS = (
