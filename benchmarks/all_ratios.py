@@ -118,7 +118,7 @@ RATIOS = (
         "step of 200 variables with DiscriminativeLearningRates",
         PLAIN,
         "discriminative_rates",
-        "DiscriminativeLearningRates",
+        "5 layer groups",
         "step",
     ),
     Ratio(
