@@ -221,24 +221,44 @@ class Runs:
                 )
 
 
-def main() -> None:
-    """Choose rates, run the seeds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser_of(
+    documentation: str, rates: tuple[float, ...], updates: int, search: int
+) -> argparse.ArgumentParser:
+    """The options of a script that trains the methods.
+
+    Args:
+        documentation: Str, that of the script; its first line is shown.
+        rates: Floats, to choose from.
+        updates: Int, of a run.
+        search: Int, updates of a run with one of the rates.
+    """
+    parser = argparse.ArgumentParser(description=documentation.splitlines()[0])
     parser.add_argument("--data", type=Path, help="mnist.npz; none: Shapeset-3x2")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rates", nargs="+", type=float, default=RATES)
+    parser.add_argument("--rates", nargs="+", type=float, default=rates)
     parser.add_argument("--width", type=int, default=100)
-    parser.add_argument("--updates", type=int, default=10_000)
-    parser.add_argument("--search", type=int, default=3_000, help="updates per rate")
-    parser.add_argument("--per-epoch", type=int, default=PER_EPOCH)
+    parser.add_argument("--updates", type=int, default=updates)
+    parser.add_argument("--search", type=int, default=search, help="updates per rate")
     parser.add_argument("--results", type=Path, help="file to add runs to")
     parser.add_argument("--table", type=Path, help="file to print only")
+    return parser
+
+
+def data_of(chosen: argparse.Namespace) -> Data:
+    """What the options ask for; prints what it is trained with."""
+    print(f"{keras.backend.backend()}, Keras {keras.version()}", flush=True)
+    return mnist(chosen.data) if chosen.data else shapeset()
+
+
+def main() -> None:
+    """Choose rates, run the seeds and print the table."""
+    parser = parser_of(__doc__, RATES, updates=10_000, search=3_000)
+    parser.add_argument("--per-epoch", type=int, default=PER_EPOCH)
     chosen = parser.parse_args()
     runs = Runs(chosen.table or chosen.results)
     if not chosen.table:
-        data = mnist(chosen.data) if chosen.data else shapeset()
-        print(f"{keras.backend.backend()}, Keras {keras.version()}", flush=True)
+        data = data_of(chosen)
         trainers = {name: Trainer(data, name, chosen) for name in chosen.methods}
         plan = [(n, r, SEARCH_SEED) for n in chosen.methods for r in chosen.rates]
         plan += [(n, None, seed) for seed in chosen.seeds for n in chosen.methods]

@@ -28,8 +28,8 @@ from typing import Any
 import jax
 import keras
 import numpy as np
-from glorot_2010 import SEARCH_SEED, Runs
-from glorot_data import BATCH, Data, mnist, shapeset
+from glorot_2010 import SEARCH_SEED, Runs, data_of, parser_of
+from glorot_data import BATCH, Data
 from glorot_networks import LOSS, METHODS
 
 PER_BLOCK, PER_VALIDATION = 1000, 10
@@ -284,22 +284,12 @@ def picture(path: Path, runs: Runs) -> None:
 
 def main() -> None:
     """Choose rates, run the seeds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="mnist.npz; none: Shapeset-3x2")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rates", nargs="+", type=float, default=RATES)
-    parser.add_argument("--width", type=int, default=100)
-    parser.add_argument("--updates", type=int, default=400_000)
-    parser.add_argument("--search", type=int, default=30_000, help="updates per rate")
-    parser.add_argument("--results", type=Path, help="file to add runs to")
-    parser.add_argument("--table", type=Path, help="file to print only")
+    parser = parser_of(__doc__, RATES, updates=400_000, search=30_000)
     parser.add_argument("--picture", type=Path, help="file to draw the runs to")
     chosen = parser.parse_args()
     runs = LongRuns(chosen.table or chosen.results)
     if not chosen.table:
-        data = mnist(chosen.data) if chosen.data else shapeset()
-        print(f"{keras.backend.backend()}, Keras {keras.version()}", flush=True)
+        data = data_of(chosen)
         loops = {name: Loop(data, name, chosen.width) for name in chosen.methods}
         search = [(name, rate) for name in chosen.methods for rate in chosen.rates]
         trained(loops, data, search, SEARCH_SEED, chosen, runs)
