@@ -66,8 +66,8 @@ class HyperparameterScheduler(TrainingFeature):
             `keras.optimizers.schedules`, or a function of the step. The name is that of
             a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
             `"weight_decay"`, ...), or else of a scalar variable of the model: its
-            path, its name, or the attribute of the model or of a layer that holds it.
-            Keras' variables cannot be keys of a dict; a list of pairs `(variable,
+            path, its name, the attribute of the model or of a layer that holds it, or
+            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of pairs `(variable,
             schedule)` takes them.
         total_steps: Int >= 1 or None. Updates for which functions are called before
             training. None: epochs times batches per epoch, over

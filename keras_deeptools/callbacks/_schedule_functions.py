@@ -167,24 +167,29 @@ class FunctionsOfStep:
             )
         if name in self._tables:
             return _Table(leaf, self._tables[name])
-        first, variables = self._called(name, schedule)
+        try:
+            first, variables = call_with_reads(schedule, 0)
+        except Exception as error:
+            honest = isinstance(error, ArithmeticError | AssertionError | LookupError)
+            function = None if honest else _for_tensors(schedule)
+            if function is None:
+                raise self._failed(name, 0, error) from error
+            with tensors.eagerly():
+                self._number(name, function(0), 0)
+            return function
+        self._number(name, first, 0)
         if variables:
             return self._live(leaf, name, schedule, variables)
-        if self.num_steps is not None:
-            table = self._table(name, schedule, first)
-            if table is not None:
-                self._tables[name] = table
-                self.tabulated.add(name)
-                return _Table(leaf, table)
-        return self._computed(leaf, name, schedule)
-
-    def _called(self, name: str, schedule: Callable) -> tuple[Any, list[Any]]:
-        try:
-            value, variables = call_with_reads(schedule, 0)
-        except Exception as error:
-            raise self._failed(name, 0, error) from error
-        self._number(name, value, 0)
-        return value, variables
+        if self.num_steps is None:
+            return self._computed(leaf, name, schedule)
+        table = None
+        if ops.is_tensor(first) and self.num_steps > MANY_STEPS:
+            table = _values_at_once(schedule, self.num_steps)
+        if table is None:
+            table = self._values(name, schedule, first)
+        self._tables[name] = table
+        self.tabulated.add(name)
+        return _Table(leaf, table)
 
     def _live(
         self, leaf: Leaf, name: str, schedule: Callable, variables: list[Any]
@@ -198,7 +203,8 @@ class FunctionsOfStep:
                 f"{paths}. Read the value before: `value = float(variable)`."
             )
         try:
-            check_traceable(lambda step: _as_float(schedule(step)))
+            if not isinstance(leaf.step, int):
+                check_traceable(lambda step: _as_float(schedule(step)))
         except Exception as error:
             raise ValueError(
                 f"{self.owner}: a schedule that reads variables must be made of "
@@ -209,34 +215,17 @@ class FunctionsOfStep:
             ) from error
         return lambda position: _as_float(schedule(position))
 
-    def _table(self, name: str, schedule: Callable, first: Any) -> np.ndarray | None:
-        """The values at all steps, or None where the graph had better compute them."""
-        count = self.num_steps or 1
-        if ops.is_tensor(first) and count > MANY_STEPS:
-            return self._table_at_once(schedule, count)
+    def _values(self, name: str, schedule: Callable, first: Any) -> np.ndarray:
+        """The values at all steps of the run, called one by one in order."""
         values = [self._number(name, first, 0)]
         with tensors.eagerly():
-            for step in range(1, count):
+            for step in range(1, self.num_steps or 1):
                 try:
                     value = schedule(step)
                 except Exception as error:
                     raise self._failed(name, step, error) from error
                 values.append(self._number(name, value, step))
         return np.array(values)
-
-    def _table_at_once(self, schedule: Callable, count: int) -> np.ndarray | None:
-        """The values of a function of `keras.ops`, which calls one by one take long."""
-        samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
-        try:
-            with tensors.eagerly():
-                found = schedule(np.arange(count))
-                values = ops.convert_to_numpy(found).astype("float64")
-                single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
-        except Exception:
-            return None
-        if values.shape != (count,) or not np.isfinite(values).all():
-            return None
-        return values if np.allclose(values[samples], single, 1e-6, 0) else None
 
     def _computed(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
         """A function that is part of the compiled step."""
@@ -294,9 +283,10 @@ class _Table:
 
     def __init__(self, leaf: Leaf, values: np.ndarray) -> None:
         self._last = len(values) - 1
-        self._values = values.tolist()
         self._variable: Any = None
-        if not isinstance(leaf.step, int):
+        if isinstance(leaf.step, int):
+            self._values = values.tolist()
+        else:
             array = values.astype("float32")
             self._variable = leaf.adopt(
                 lambda: keras.Variable(
@@ -321,11 +311,54 @@ def _as_float(value: Any) -> Any:
     return ops.reshape(ops.cast(value, "float32"), ())
 
 
-def _graph_function(schedule: Callable) -> Callable:
-    """What gives the same for a tensor as the function does for a number, or raise."""
+def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
+    """The values of a function of tensor operations, which take long one by one."""
+    samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
+    try:
+        with tensors.eagerly():
+            found = ops.convert_to_numpy(schedule(np.arange(count)))
+            single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
+    except Exception:
+        return None
+    values = found.astype("float64")
+    if values.shape != (count,) or not np.isfinite(values).all():
+        return None
+    near = np.allclose(values[samples], single, 1e-6, 1e-7 * np.abs(values).max())
+    return values if near else None
+
+
+def _operations(schedule: Callable) -> Callable | None:
+    """The operations that a function is made of, None where it needs numbers."""
     try:
         function = operations_of(schedule)
+        with tensors.eagerly():
+            function(ops.convert_to_tensor(0, dtype="int32"))
     except Exception:
+        return None
+    return function
+
+
+def _for_tensors(schedule: Callable) -> Callable | None:
+    """A function that fails for numbers, None if it fails for tensors, too."""
+    # TensorFlow itself multiplies no integer by a float; Keras does.
+    function = _operations(schedule)
+    if function is None:
+        function = schedule
+        try:
+            check_traceable(lambda step: _as_float(schedule(step)))
+        except Exception:
+            return None
+
+    def value(position: Any) -> Any:
+        return _as_float(function(ops.convert_to_tensor(position, dtype="int32")))
+
+    return value
+
+
+def _graph_function(schedule: Callable) -> Callable:
+    """What gives the same for a tensor as the function does for a number, or raise."""
+    function = _operations(schedule)
+    if function is None:
         # It may use the backend's own operations, which take its own tensors alone.
         check_traceable(lambda step: _as_float(schedule(step)))
         return schedule

@@ -251,6 +251,9 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
     value = getattr(leaf.optimizer, name, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         variables = schedulable_variables(leaf)
+        kind = type(leaf.optimizer).__name__
+        has = hasattr(leaf.optimizer, name)
+        is_what = f"is {value!r} on {kind}" if has else f"{kind} does not have"
         floats = sorted(
             key
             for key, item in vars(leaf.optimizer).items()
@@ -258,8 +261,7 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         )
         raise ValueError(
             f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
-            f"Received: {name!r}, which is {value!r} on "
-            f"{type(leaf.optimizer).__name__}. Set it to a number in the optimizer's "
+            f"Received: {name!r}, which {is_what}. Set it to a number in the optimizer's "
             f"constructor, or schedule one of {['learning_rate', *floats]}"
             f"{', or of the variables ' if variables else ''}"
             f"{variables if variables else ''}."

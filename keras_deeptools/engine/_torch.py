@@ -230,7 +230,8 @@ def eagerly() -> Any:
 
 
 def trace(function: Callable) -> None:
-    """Nothing to try: steps are not traced on this backend."""
+    """Calls a function of an int32 scalar: steps are not traced on this backend."""
+    function(torch.zeros((), dtype=torch.int32))
 
 
 def readable(variables: list[Any], optimizer: Any) -> bool:
