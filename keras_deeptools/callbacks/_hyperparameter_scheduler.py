@@ -67,8 +67,8 @@ class HyperparameterScheduler(TrainingFeature):
             a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
             `"weight_decay"`, ...), or else of a scalar variable of the model: its
             path, its name, the attribute of the model or of a layer that holds it, or
-            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of pairs `(variable,
-            schedule)` takes them.
+            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of
+            pairs `(variable, schedule)` takes them.
         total_steps: Int >= 1 or None. Updates for which functions are called before
             training. None: epochs times batches per epoch, over
             `gradient_accumulation_steps`.

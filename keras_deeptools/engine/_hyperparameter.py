@@ -261,8 +261,8 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         )
         raise ValueError(
             f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
-            f"Received: {name!r}, which {is_what}. Set it to a number in the optimizer's "
-            f"constructor, or schedule one of {['learning_rate', *floats]}"
+            f"Received: {name!r}, which {is_what}. Set it to a number in the "
+            f"optimizer's constructor, or schedule one of {['learning_rate', *floats]}"
             f"{', or of the variables ' if variables else ''}"
             f"{variables if variables else ''}."
         )

@@ -178,7 +178,7 @@ def make_vae():
         def call(self, inputs):
             return self.dense(inputs)
 
-        def compute_loss(self, x=None, y=None, y_pred=None, **options):
+        def compute_loss(self, x=None, y=None, y_pred=None, *others, **options):
             weight = ops.convert_to_tensor(self.kl_weight)
             self.weight_tracker.update_state(weight)
             return ops.mean((y_pred - x) ** 2) + weight * ops.mean(y_pred**2)
