@@ -56,6 +56,11 @@ def assert_is_cycle(scheduler, expected=None):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def ours(told):
+    """The number of warnings of this package; torch and Keras have some of theirs."""
+    return sum("Scheduler: " in str(each.message) for each in told)
+
+
 def by_epoch():
     return keras.callbacks.LearningRateScheduler(lambda epoch: 0.02 * 0.5**epoch)
 
@@ -96,15 +101,11 @@ def test_one_cycle_wins_over_keras_learning_rate_scheduler_and_says_so(order):
     scheduler = one_cycle()
     callbacks = [scheduler, by_epoch()]
     model = linear_model()
-    with pytest.warns(
-        UserWarning, match="LearningRateScheduler.*OneCycleScheduler win"
-    ):
+    with pytest.warns(UserWarning, match="RateScheduler.*OneCycleScheduler win"):
         fit(model, *(callbacks if order == "first" else callbacks[::-1]))
     assert_is_cycle(scheduler)
     # What it set before the first update is the optimizer's own.
-    assert float(model.optimizer.learning_rate) == pytest.approx(
-        0.02 if order == "first" else 0.0625
-    )
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
 
 
 def test_the_learning_rate_scheduler_of_another_fit_has_its_say():
@@ -125,7 +126,7 @@ def test_one_object_warns_once():
     with pytest.warns(UserWarning) as told:
         for _ in range(3):
             fit(model, scheduler, by_epoch())
-    assert len(told) == 1
+    assert ours(told) == 1
 
 
 def test_a_schedule_for_something_else_leaves_the_learning_rate_to_others():
@@ -165,7 +166,7 @@ def test_one_cycle_tells_that_its_values_are_multiplied():
     scheduler = one_cycle()
     with pytest.warns(UserWarning, match="multiplied by 0.5,") as told:
         fit(linear_model(), scheduler, Assign(lambda epoch, rate: rate / 2))
-    assert len(told) == 1
+    assert ours(told) == 1
     assert_is_cycle(scheduler, cycle() * np.repeat([1, 0.5, 0.25, 0.125], 4))
 
 
@@ -196,7 +197,7 @@ def test_a_warmup_from_zero_keeps_the_optimizers_own_learning_rate():
 
 def test_plain_use_gives_no_warning():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         for scheduler in (one_cycle(), constant()):
             model = linear_model()
             logger = keras.callbacks.EarlyStopping(monitor="loss", patience=9)
@@ -216,7 +217,7 @@ def test_a_schedule_in_the_optimizer_is_told_who_wins(make):
     with pytest.warns(UserWarning, match=f"SGD was built with.*{name} wins") as told:
         fit(model, scheduler)
         fit(model, scheduler)
-    assert len(told) == 1
+    assert ours(told) == 1
     values = cycle() if make is one_cycle else 0.08
     np.testing.assert_allclose(
         scheduler.history["learning_rate"], values, rtol=1e-5, atol=1e-7
@@ -232,7 +233,9 @@ def test_a_callback_list_passed_to_fit_needs_no_total_steps():
         {"weight_decay": lambda step: 0.1 if step < 8 else 0.01}
     )
     model = linear_model(keras.optimizers.SGD(0.0625, weight_decay=0.1))
-    callbacks = keras.callbacks.CallbackList([scheduler, other], model=model)
+    callbacks = keras.callbacks.CallbackList(
+        [scheduler, other], add_history=True, model=model
+    )
     model.fit(X, Y, batch_size=10, epochs=4, callbacks=callbacks, verbose=0)
     assert_is_cycle(scheduler)
     expected = np.repeat([0.1, 0.01], 8)
@@ -242,7 +245,7 @@ def test_a_callback_list_passed_to_fit_needs_no_total_steps():
 def test_one_passed_to_a_resumed_fit_goes_on_where_it_was():
     scheduler = one_cycle()
     model = linear_model()
-    callbacks = keras.callbacks.CallbackList([scheduler], model=model)
+    callbacks = keras.callbacks.CallbackList([scheduler], add_history=True, model=model)
     model.fit(
         X, Y, batch_size=10, initial_epoch=3, epochs=4, callbacks=callbacks, verbose=0
     )
@@ -349,7 +352,7 @@ def test_fits_of_one_epoch_in_a_row_are_told_to_be_cycles_each():
     with pytest.warns(UserWarning, match="second `fit` of one epoch") as told:
         for _ in range(3):
             fit(model, scheduler, epochs=1)
-    assert len(told) == 1
+    assert ours(told) == 1
 
 
 def test_numbered_fits_of_one_epoch_make_one_cycle():
