@@ -6,6 +6,7 @@ step looks its values up: equal numbers on all backends, whatever the function d
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -245,6 +246,8 @@ class FunctionsOfStep:
 
     def _number(self, name: str, value: Any, step: int) -> float:
         """What a function has returned, as a float, or raise."""
+        if type(value) is float and math.isfinite(value):
+            return value
         numbers: Any = None
         if value is not None and not isinstance(value, str | bytes):
             try:
@@ -323,7 +326,8 @@ def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
     values = found.astype("float64")
     if values.shape != (count,) or not np.isfinite(values).all():
         return None
-    near = np.allclose(values[samples], single, 1e-6, 1e-7 * np.abs(values).max())
+    # Single calls round to float32, which large arguments of a cosine lose most by.
+    near = np.allclose(values[samples], single, 1e-4, 1e-4 * np.abs(values).max())
     return values if near else None
 
 
