@@ -58,7 +58,10 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def prepare(self, leaf: Leaf) -> Any:
         """Starts on one optimizer, once at a time."""
         for live, _ in self._live:
-            if live.root is not leaf.root or live.optimizer is leaf.optimizer:
+            elsewhere = live.root is not leaf.root and (
+                leaf.model is None or live.model is not leaf.model
+            )
+            if elsewhere or live.optimizer is leaf.optimizer:
                 raise ValueError(
                     f"{type(self).__name__}: one object can be attached to one "
                     "optimizer at a time. Received: an object that is attached to "

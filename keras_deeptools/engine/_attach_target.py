@@ -9,15 +9,15 @@ from keras_deeptools.engine._site import SEAMS
 from keras_deeptools.engine._tensors import tensors
 
 
-def resolved(target: Any) -> tuple[Any, Any]:
-    """The optimizer and the model of what was passed to `attach`, or raise."""
+def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
+    """Each optimizer of what was passed to `attach`, with its model, or raise."""
     if isinstance(target, keras.Model):
         if getattr(target, "optimizer", None) is None:
             raise ValueError(
                 "attach: the model must be compiled with an optimizer. Received: "
                 f"model={target.name!r}, which is not. Call `model.compile(...)` first."
             )
-        return target.optimizer, target
+        return [(target.optimizer, target)]
     if isinstance(target, keras.optimizers.Optimizer):
         if not target.built:
             raise ValueError(
@@ -25,7 +25,7 @@ def resolved(target: Any) -> tuple[Any, Any]:
                 f"optimizer={target.name!r}, which is not. Call "
                 "`optimizer.build(model.trainable_variables)` first."
             )
-        return target, None
+        return [(target, None)]
     raise TypeError(
         "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
         f"Received: target={target!r} of type {type(target).__name__}."
