@@ -32,6 +32,16 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
+from keras_deeptools.engine._model_optimizers import (
+    ModelOptimizer,
+    OptimizerChoice,
+    check_choice,
+    chosen_optimizers,
+    listed_names,
+    log_prefix,
+    model_optimizers,
+    used_optimizers,
+)
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
@@ -74,6 +84,8 @@ __all__ = [
     "Leaf",
     "Link",
     "ModelFunction",
+    "ModelOptimizer",
+    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -90,7 +102,9 @@ __all__ = [
     "batch_loss",
     "calls_of",
     "chain_of",
+    "check_choice",
     "check_rate_scales",
+    "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
     "current_place",
@@ -102,7 +116,10 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "listed_names",
+    "log_prefix",
     "missing_for_tuner",
+    "model_optimizers",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
@@ -124,5 +141,6 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "used_optimizers",
     "with_dropout_rate",
 ]
