@@ -36,10 +36,12 @@ from keras_deeptools.engine._model_optimizers import (
     ModelOptimizer,
     OptimizerChoice,
     check_choice,
+    choice_names,
     chosen_optimizers,
     listed_names,
     log_prefix,
     model_optimizers,
+    updates_made,
     used_optimizers,
 )
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
@@ -104,6 +106,7 @@ __all__ = [
     "chain_of",
     "check_choice",
     "check_rate_scales",
+    "choice_names",
     "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
@@ -141,6 +144,7 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "updates_made",
     "used_optimizers",
     "with_dropout_rate",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._model_optimizers import chosen_optimizers
 from keras_deeptools.engine._site import SEAMS
 from keras_deeptools.engine._tensors import tensors
 
@@ -12,13 +13,15 @@ from keras_deeptools.engine._tensors import tensors
 def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     """Each optimizer of what was passed to `attach`, with its model, or raise."""
     if isinstance(target, keras.Model):
-        if getattr(target, "optimizer", None) is None:
-            raise ValueError(
-                "attach: the model must be compiled with an optimizer. Received: "
-                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
-            )
-        return [(target.optimizer, target)]
+        chosen = chosen_optimizers(target, optimizer)
+        return [(each.optimizer, target) for each in chosen]
     if isinstance(target, keras.optimizers.Optimizer):
+        if optimizer is not None:
+            raise ValueError(
+                "attach: `optimizer` chooses among the optimizers of a model. Received: "
+                f"optimizer={optimizer!r} with an optimizer as the target. Pass the "
+                "model, or leave `optimizer` out."
+            )
         if not target.built:
             raise ValueError(
                 "attach: the optimizer must be built. Received: "

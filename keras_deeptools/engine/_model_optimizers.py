@@ -34,8 +34,8 @@ class ModelOptimizer:
     Args:
         optimizer: Keras optimizer.
         names: Tuple of str, such as `"g_optimizer"`, `"optimizers[0]"`,
-            `"optimizers['g']"` or `"generator.optimizer"`; the first is how it is called
-            in logs and messages.
+            `"optimizers['g']"` or `"generator.optimizer"`; the first is how it is
+            called in logs and messages.
         paths: Tuple of the attributes that lead to it, for each name.
         own: Bool. Whether the model itself holds it, rather than a model inside.
     """
@@ -154,8 +154,8 @@ def chosen_optimizers(
     Args:
         model: `keras.Model`.
         choice: None for those that the train step uses; a name as in
-            `ModelOptimizer.names`, the name of a list or dict of optimizers, or what the
-            optimizer itself is called; an optimizer; a list of these; `"all"`.
+            `ModelOptimizer.names`, the name of a list or dict of optimizers, or what
+            the optimizer itself is called; an optimizer; a list of these; `"all"`.
         owner: Str. Who is named in errors.
 
     Returns:
@@ -280,6 +280,25 @@ def listed_names(found: list[ModelOptimizer]) -> str:
     """Names of optimizers for a message."""
     names = [f"`{each.name}`" for each in found]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def choice_names(choice: OptimizerChoice) -> Any:
+    """The choice with names in place of optimizers, as a config can hold it."""
+    if isinstance(choice, (list, tuple)):
+        return [choice_names(each) for each in choice]
+    return getattr(choice, "name", choice)
+
+
+def updates_made(optimizer: Any) -> int:
+    """How often an optimizer was applied, counting batches under accumulation.
+
+    Args:
+        optimizer: Keras optimizer, on the host and between steps.
+    """
+    counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
+    return sum(
+        int(keras.ops.convert_to_numpy(count)) for count in counts if count is not None
+    )
 
 
 def log_prefix(found: ModelOptimizer) -> str:
