@@ -32,6 +32,18 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
+from keras_deeptools.engine._model_optimizers import (
+    ModelOptimizer,
+    OptimizerChoice,
+    check_choice,
+    choice_names,
+    chosen_optimizers,
+    listed_names,
+    log_prefix,
+    model_optimizers,
+    updates_made,
+    used_optimizers,
+)
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
@@ -74,6 +86,8 @@ __all__ = [
     "Leaf",
     "Link",
     "ModelFunction",
+    "ModelOptimizer",
+    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -90,7 +104,10 @@ __all__ = [
     "batch_loss",
     "calls_of",
     "chain_of",
+    "check_choice",
     "check_rate_scales",
+    "choice_names",
+    "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
     "current_place",
@@ -102,7 +119,10 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "listed_names",
+    "log_prefix",
     "missing_for_tuner",
+    "model_optimizers",
     "moving_averages",
     "optimized_variables",
     "output_calls_of",
@@ -124,5 +144,7 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "updates_made",
+    "used_optimizers",
     "with_dropout_rate",
 ]

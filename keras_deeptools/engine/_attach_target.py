@@ -5,20 +5,24 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._model_optimizers import chosen_optimizers
 from keras_deeptools.engine._site import SEAMS
+from keras_deeptools.engine._step_reads import has_own_train_step
 from keras_deeptools.engine._tensors import tensors
 
 
 def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     """Each optimizer of what was passed to `attach`, with its model, or raise."""
     if isinstance(target, keras.Model):
-        if getattr(target, "optimizer", None) is None:
-            raise ValueError(
-                "attach: the model must be compiled with an optimizer. Received: "
-                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
-            )
-        return [(target.optimizer, target)]
+        chosen = chosen_optimizers(target, optimizer)
+        return [(each.optimizer, target) for each in chosen]
     if isinstance(target, keras.optimizers.Optimizer):
+        if optimizer is not None:
+            raise ValueError(
+                "attach: `optimizer` chooses among the optimizers of a model. Received: "
+                f"optimizer={optimizer!r} with an optimizer as the target. Pass the "
+                "model, or leave `optimizer` out."
+            )
         return [(target, None)]
     raise TypeError(
         "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
@@ -52,9 +56,8 @@ def _variables_are_known(optimizer: Any, model: Any) -> bool:
         return False
     if not all(layer.built for layer in model._flatten_layers()):
         return False
-    own_step = type(model).train_step is not keras.Model.train_step
     # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
-    return not (own_step and tensors.BUILDS_IN_STEP)
+    return not (tensors.BUILDS_IN_STEP and has_own_train_step(model))
 
 
 def check_seams(optimizer: Any) -> None:
