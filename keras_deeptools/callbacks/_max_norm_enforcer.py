@@ -16,7 +16,7 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, moving_averages, tensors
+from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
 
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12
@@ -52,6 +52,9 @@ class MaxNormEnforcer(TrainingFeature):
             from names and patterns, as in `layers`, to axes, for weights whose axes
             are not known or shall be others; None in it leaves weights alone, and
             the first that matches counts.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Kept inside is what they train.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -82,8 +85,9 @@ class MaxNormEnforcer(TrainingFeature):
         max_norm: float = 2.0,
         layers: Layers = None,
         axis: Axis | dict[str, Axis | None] | None = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self._balls: list[Ball] = []
         self._table: dict[str, tuple[str, float]] = {}
         self._max_norm = _checked_norm(max_norm)
@@ -129,7 +133,8 @@ class MaxNormEnforcer(TrainingFeature):
         self._balls = [
             ball
             for ball in self._balls
-            if ball.leaf.root is leaf.root and ball.leaf.optimizer is not leaf.optimizer
+            if ball.leaf.root in leaf.roots
+            and ball.leaf.optimizer is not leaf.optimizer
         ]
         if not self._balls:
             self._table = {}
@@ -186,6 +191,12 @@ class MaxNormEnforcer(TrainingFeature):
             tensors.limit_norms(state.averages, state.axes, limit, state.shrink)
         tensors.add(state.num_updates, 1)
         tensors.add(state.activity, scaled)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; what an earlier `fit` counted is forgotten."""
+        super().on_train_begin(logs)
+        if not self._balls:
+            self._table = {}
 
     def finish(self, state: Ball | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""

@@ -18,6 +18,7 @@ from keras_deeptools.engine._device_memory import (
     reset_peak_device_memory,
 )
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._early_build import build_for_fit
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
@@ -33,6 +34,18 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
+from keras_deeptools.engine._model_optimizers import (
+    ModelOptimizer,
+    OptimizerChoice,
+    check_choice,
+    choice_names,
+    chosen_optimizers,
+    listed_names,
+    log_prefix,
+    model_optimizers,
+    updates_made,
+    used_optimizers,
+)
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
@@ -84,6 +97,8 @@ __all__ = [
     "Leaf",
     "Link",
     "ModelFunction",
+    "ModelOptimizer",
+    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -99,10 +114,14 @@ __all__ = [
     "attach",
     "attached_features",
     "batch_loss",
+    "build_for_fit",
     "call_with_reads",
     "calls_of",
     "chain_of",
+    "check_choice",
     "check_rate_scales",
+    "choice_names",
+    "chosen_optimizers",
     "check_traceable",
     "compile_arguments",
     "constrained_values",
@@ -115,7 +134,10 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "listed_names",
+    "log_prefix",
     "missing_for_tuner",
+    "model_optimizers",
     "model_variable",
     "moving_averages",
     "operations_of",
@@ -141,5 +163,7 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "updates_made",
+    "used_optimizers",
     "with_dropout_rate",
 ]
