@@ -371,3 +371,32 @@ def test_one_name_has_one_schedule():
     one, two = (keras.Variable(1.0, trainable=False, name="same") for _ in range(2))
     with pytest.raises(ValueError, match="Make variables with `name=`"):
         HyperparameterScheduler([(one, ramp), (two, ramp)])
+
+
+# Models that the first step builds
+
+
+class Gate(keras.layers.Layer):
+    """A layer whose variable is made when it is built."""
+
+    def build(self, shape):
+        self.gate = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="gate"
+        )
+
+    def call(self, inputs):
+        return inputs * self.gate
+
+
+def test_a_model_that_is_not_built_follows_from_its_first_step():
+    layer = Scaled(name="scaled")
+    model = keras.Sequential([layer, Gate(), keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    scheduler = HyperparameterScheduler({"scale": ramp, "gate": lambda step: 0.5})
+    fit(model, scheduler)
+    calls = int(layer.calls)
+    np.testing.assert_allclose(
+        np.array(layer.seen)[calls - 12 : calls], VALUES, rtol=1e-6
+    )
+    assert float(layer.scale) == 3.0
+    assert float(model.layers[1].gate) == 1.0
