@@ -22,6 +22,7 @@ from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._interruption import RunningFit, running_fit
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
@@ -52,6 +53,10 @@ from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._scheduled_variable import (
+    model_variable,
+    schedulable_variables,
+)
 from keras_deeptools.engine._search_news import tell_chief
 from keras_deeptools.engine._search_seams import join_search
 from keras_deeptools.engine._search_settings import SearchSettings
@@ -65,6 +70,11 @@ from keras_deeptools.engine._snapshot import (
 )
 from keras_deeptools.engine._stand_ins import StandIns, constrained_values
 from keras_deeptools.engine._step_config import step_config
+from keras_deeptools.engine._step_functions import (
+    call_with_reads,
+    check_traceable,
+    operations_of,
+)
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
@@ -94,6 +104,7 @@ __all__ = [
     "Recorder",
     "Retraining",
     "RowBatches",
+    "RunningFit",
     "SearchSettings",
     "SeveralReplicasError",
     "Snapshot",
@@ -102,10 +113,12 @@ __all__ = [
     "attach",
     "attached_features",
     "batch_loss",
+    "call_with_reads",
     "calls_of",
     "chain_of",
     "check_choice",
     "check_rate_scales",
+    "check_traceable",
     "choice_names",
     "chosen_optimizers",
     "compile_arguments",
@@ -123,7 +136,9 @@ __all__ = [
     "log_prefix",
     "missing_for_tuner",
     "model_optimizers",
+    "model_variable",
     "moving_averages",
+    "operations_of",
     "optimized_variables",
     "output_calls_of",
     "own_weights",
@@ -134,6 +149,8 @@ __all__ = [
     "reseed",
     "reset_peak_device_memory",
     "retrain",
+    "running_fit",
+    "schedulable_variables",
     "seeded",
     "step_config",
     "stochastic_layers",

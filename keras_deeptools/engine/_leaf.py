@@ -95,6 +95,14 @@ class Leaf:
         """
         return tensors.scalar(self.scheduled[name].variable)
 
+    def factor_of(self, name: str) -> float:
+        """What others have multiplied a scheduled value by; on the host, between steps.
+
+        Args:
+            name: Str. A key that some attached feature's `hyperparameters` returned.
+        """
+        return float(getattr(self.scheduled[name], "factor", 1.0))
+
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
         self.active = list(variables)

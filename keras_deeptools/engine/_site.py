@@ -10,6 +10,7 @@ from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
+from keras_deeptools.engine._scheduled_variable import ScheduledVariable, join_model
 from keras_deeptools.engine._session import Session, check_free
 from keras_deeptools.engine._tensors import tensors
 
@@ -57,8 +58,16 @@ class Site:
             for name, function in functions.items():
                 check_free(leaf, name, owner)
                 item = scheduled(leaf, name, function, owner)
+                item.overrules = session.feature.overrules
                 session.hyperparameters.append(item)
                 leaf.scheduled[name] = item
+            pairs = session.feature.model_variables(session.state, leaf)
+            for name, (variable, function) in pairs.items():
+                check_free(leaf, name, owner)
+                item = ScheduledVariable(leaf, name, variable, function)
+                session.hyperparameters.append(item)
+                leaf.scheduled[name] = item
+                join_model(self, item)
         finally:
             session.variables = leaf.state[known:]
 

@@ -1,5 +1,6 @@
 """Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -162,6 +163,33 @@ def is_sparse(tensor: Any) -> bool:
 def fresh_step_function(model: Any) -> None:
     """Makes the model trace its train step again at the next call."""
     model.make_train_function(force=True)
+
+
+def set_before(train_step: Any, model: Any, values: Callable) -> Any:
+    """The train step, with variables of the model set first."""
+
+    def set_and_train(*args: Any, **kwargs: Any) -> Any:
+        for variable, value in values():
+            variable.assign(tf.reshape(tf.cast(value, variable.dtype), variable.shape))
+        return train_step(*args, **kwargs)
+
+    return set_and_train
+
+
+def eagerly() -> Any:
+    """A context in which operations give numbers at once, also while tracing."""
+    return tf.init_scope()
+
+
+def trace(function: Callable) -> None:
+    """Traces a function of an int32 scalar, as the compiled step would."""
+    traced = tf.function(function, autograph=False)
+    traced.get_concrete_function(tf.TensorSpec((), tf.int32))
+
+
+def readable(variables: list[Any], optimizer: Any) -> bool:
+    """Whether the optimizer's update can read what variables hold at the time."""
+    return True
 
 
 def track(optimizer: Any, variable: Any) -> None:

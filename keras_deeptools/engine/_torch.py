@@ -1,6 +1,7 @@
 """Tensor operations on torch: fused `_foreach` kernels, no host synchronization."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -210,6 +211,31 @@ def is_sparse(tensor: Any) -> bool:
 
 def fresh_step_function(model: Any) -> None:
     """Nothing to do: steps are not traced on this backend."""
+
+
+def set_before(train_step: Any, model: Any, values: Callable) -> Any:
+    """The train step, with variables of the model set first."""
+
+    def set_and_train(*args: Any, **kwargs: Any) -> Any:
+        for variable, value in values():
+            set_scalar(variable, value)
+        return train_step(*args, **kwargs)
+
+    return set_and_train
+
+
+def eagerly() -> Any:
+    """A context in which operations give numbers at once, as all do here."""
+    return contextlib.nullcontext()
+
+
+def trace(function: Callable) -> None:
+    """Nothing to try: steps are not traced on this backend."""
+
+
+def readable(variables: list[Any], optimizer: Any) -> bool:
+    """Whether the optimizer's update can read what variables hold at the time."""
+    return True
 
 
 def track(optimizer: Any, variable: Any) -> None:
