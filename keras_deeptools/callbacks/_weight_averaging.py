@@ -155,9 +155,7 @@ class WeightAveraging(TrainingFeature):
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):
-            self._num_averaged = max(
-                self._num_averaged, state.num_averaged(self.every)
-            )
+            self._num_averaged = max(self._num_averaged, state.num_averaged(self.every))
         self._stand_ins.hide()
         self._guard.close()
 
