@@ -4,7 +4,7 @@ import functools
 from types import TracebackType
 from typing import Any
 
-from keras_deeptools.engine._attach_target import build_optimizer, check_seams, resolved
+from keras_deeptools.engine._attach_target import check_seams, is_built, resolved
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
@@ -62,17 +62,29 @@ class Attachment:
         self._sites = sites
         self._in_fit = in_fit
         self._sessions: list[Any] = []
+        self._traced: list[Any] = []
         try:
             for site in sites:
-                for feature in features:
-                    self._sessions += site.add(feature)
+                site.hold(self)
         except BaseException:
-            self._remove()
+            self.detach()
             raise
-        for site in sites:
-            site.attachments.append(self)
-        for model in self._models():
+        self._traced = self._models()
+        for model in self._traced:
             trace_again(model)
+
+    def begin(self, site: Site, late: bool = False) -> None:
+        """Starts the features on an optimizer that is built.
+
+        Args:
+            site: `Site` of that optimizer.
+            late: Bool. Whether training has begun already.
+        """
+        for feature in self.features:
+            self._sessions += site.add(feature)
+        if late:
+            for feature in self.features:
+                feature.begin_late()
 
     @property
     def leaves(self) -> list[Leaf]:
@@ -92,10 +104,6 @@ class Attachment:
     def _models(self) -> list[Any]:
         models = {id(site.model): site.model for site in self._sites}
         return [model for model in models.values() if model is not None]
-
-    def _remove(self) -> None:
-        for site in self._sites:
-            site.remove(self._sessions)
 
     def extend(self, leaf: Leaf) -> None:
         """Lets the features take part in the updates of one more optimizer.
@@ -124,8 +132,9 @@ class Attachment:
             for session in self._sessions:
                 session.feature.release(session.state, session.leaf)
         finally:
-            self._remove()
-            for model in self._models():
+            for site in self._sites:
+                site.remove(self._sessions)
+            for model in self._traced:
                 forget_trace(model)
 
     def __enter__(self) -> "Attachment":
@@ -188,6 +197,8 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
                 "act on updates are features; other callbacks go to `fit`."
             )
     sites = [_site(*each) for each in targets]
+    for site in sites:
+        site.is_built = is_built(site.optimizer, site.model)
     return Attachment(sites, features, in_fit=any(is_fitting(s.model) for s in sites))
 
 
@@ -210,7 +221,6 @@ def _new_site(optimizer: Any, model: Any) -> Site:
     check_seams(optimizer)
     for leaf in leaf_optimizers(optimizer):
         tensors.check_supported(leaf, model)
-    build_optimizer(optimizer, model)
     return _GuardedSite(optimizer, model)
 
 
@@ -222,8 +232,8 @@ class _GuardedSite(Site):
             if attachment.stale:
                 attachment.detach()
 
-    def _install(self) -> None:
-        super()._install()
+    def _guard(self) -> None:
+        super()._guard()
         if self.model is None:
             return
         for name in GUARDED:

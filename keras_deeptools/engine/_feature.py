@@ -54,6 +54,14 @@ class Feature:
         """
         return None
 
+    def begin_late(self) -> None:
+        """Catches up where training had begun before the optimizer was built.
+
+        TensorFlow builds a model that was never called, and its optimizer, in the first
+        step. `prepare` is then called in that step, and after it this: callbacks have
+        been told by then that training and its first epoch begin.
+        """
+
     def hyperparameters(self, state: Any, leaf: Leaf) -> dict[str, Callable]:
         """Hyperparameters to set in the graph.
 

@@ -14,6 +14,8 @@ from keras_deeptools.engine._limit_norms_jax import limit_norms as limit_norms
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+BUILDS_IN_STEP = False
+"""Whether the first step of `fit` creates the variables that do not exist."""
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -28,6 +30,16 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return jax.named_scope("keras_deeptools")
+
+
+def between_steps() -> Any:
+    """A context that runs on the host at once."""
+    return contextlib.nullcontext()
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values."""
+    return all(variable._value is not None for variable in variables)
 
 
 def sum_squares(tensors: list[Any]) -> Any:

@@ -1,6 +1,7 @@
 """Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +12,8 @@ from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+BUILDS_IN_STEP = True
+"""Whether the first step of `fit` creates the variables that do not exist."""
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -41,6 +44,30 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return optimizer._distribution_strategy.scope()
+
+
+@contextlib.contextmanager
+def between_steps() -> Iterator[None]:
+    """A context that runs on the host at once, also where a step is being traced.
+
+    Variables may be created in it, too, which a traced function refuses.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    creators = graph._variable_creator_stack
+    with tf.init_scope():
+        graph._variable_creator_stack = []
+        try:
+            yield
+        finally:
+            graph._variable_creator_stack = creators
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values: those created in a trace get them after it."""
+    with tf.init_scope():
+        return all(
+            v._value is not None and bool(v._value.is_initialized()) for v in variables
+        )
 
 
 def sum_squares(tensors: list[Any]) -> Any:

@@ -12,6 +12,8 @@ from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+BUILDS_IN_STEP = False
+"""Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
@@ -35,6 +37,16 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return contextlib.nullcontext()
+
+
+def between_steps() -> Any:
+    """A context that runs on the host at once."""
+    return contextlib.nullcontext()
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values."""
+    return all(variable._value is not None for variable in variables)
 
 
 @torch.no_grad()
