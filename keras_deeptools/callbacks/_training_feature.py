@@ -5,13 +5,13 @@ from typing import Any
 import keras
 
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
-from keras_deeptools.callbacks._update_watch import UpdateWatch
 from keras_deeptools.engine import (
     Attachment,
     Feature,
     Leaf,
     ModelOptimizer,
     OptimizerChoice,
+    UpdateWatch,
     attach,
     check_choice,
     choice_names,

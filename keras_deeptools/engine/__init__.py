@@ -80,6 +80,7 @@ from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 __all__ = [
     "Attachment",
@@ -110,6 +111,7 @@ __all__ = [
     "Snapshot",
     "StandIns",
     "Trainability",
+    "UpdateWatch",
     "attach",
     "attached_features",
     "batch_loss",

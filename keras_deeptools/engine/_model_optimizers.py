@@ -289,16 +289,24 @@ def choice_names(choice: OptimizerChoice) -> Any:
     return getattr(choice, "name", choice)
 
 
-def updates_made(optimizer: Any) -> int:
+def updates_made(optimizer: Any) -> int | None:
     """How often an optimizer was applied, counting batches under accumulation.
 
     Args:
         optimizer: Keras optimizer, on the host and between steps.
+
+    Returns:
+        Int; None where a failed step has taken the count along.
     """
     counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
-    return sum(
-        int(keras.ops.convert_to_numpy(count)) for count in counts if count is not None
-    )
+    total = 0
+    for count in counts:
+        if count is not None:
+            try:
+                total += int(keras.ops.convert_to_numpy(count.value))
+            except (RuntimeError, TypeError, ValueError):
+                return None
+    return total
 
 
 def log_prefix(found: ModelOptimizer) -> str:
