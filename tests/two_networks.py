@@ -45,7 +45,7 @@ class TwoNetworks(keras.Model):
     def train_step(self, *arguments):
         if BACKEND == "jax":
             return jax_step(self, *arguments)
-        x, y = arguments[0][:2]
+        x, y = map(ops.convert_to_tensor, arguments[0][:2])
         for part, optimizer in self.updates():
             loss, gradients = gradients_of(self, part, x, y)
             optimizer.apply(gradients, part.trainable_variables)
@@ -102,7 +102,8 @@ def gradients_of(model, part, x, y):
         import torch
 
         loss = ops.mean(ops.square(part(x) - y))
-        return loss, torch.autograd.grad(loss, [v.value for v in variables])
+        gradients = torch.autograd.grad(loss, [v.value for v in variables])
+        return loss.detach(), gradients
     import jax
 
     def loss_of(values):

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_count
 from keras_deeptools._axes import new_axes
+from keras_deeptools.callbacks._cycle_end import tell_cycle_end
 from keras_deeptools.callbacks._other_setters import (
     set_by_epoch,
     tell_factor,
@@ -166,6 +167,7 @@ class HyperparameterScheduler(TrainingFeature):
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
             "idle": False,
+            "total_steps": _cycle_length(schedules),
         }
         if all(values.root is not leaf.root for values in self._values):
             prefix, names = self.log_prefix(leaf), list(schedules)
@@ -199,7 +201,7 @@ class HyperparameterScheduler(TrainingFeature):
     def _start(self, leaf: Leaf) -> int:
         """The count at which the run began, for what begins to train in mid-run."""
         for other, state in self._live:
-            if not state["idle"]:
+            if other.root is leaf.root and not state["idle"]:
                 position = other.num_updates - int(other.read(state["offset"]))
                 return leaf.num_updates - position
         return leaf.num_updates
@@ -240,7 +242,7 @@ class HyperparameterScheduler(TrainingFeature):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; the position in the run is settled when its first epoch begins."""
         self._params = params_of(self.model, self.params)
-        self._positioned, self._factor = False, 1.0
+        self._positioned, self._factor, self._last_epoch = False, 1.0, -1
         self._look_for_others()
         super().on_train_begin(logs)
 
@@ -278,6 +280,30 @@ class HyperparameterScheduler(TrainingFeature):
             for values in self._values:
                 logs.update(values.last)
         self._look_at_factor()
+        self._last_epoch = epoch
+
+    def _look_at_ends(self) -> None:
+        """Looks at cycles of a training that was neither stopped nor broken off."""
+        params = self._params or {}
+        is_whole = self._last_epoch + 1 == params.get("epochs")
+        if not is_whole or self.model.stop_training:
+            return
+        told: set[int] = set()
+        for leaf, state in self._live:
+            total_steps = state["total_steps"]
+            if total_steps is None or id(leaf.root) in told:
+                continue
+            told.add(id(leaf.root))
+            made = leaf.num_updates - int(leaf.read(state["offset"]))
+            if leaf.skipped is not None:
+                made += int(leaf.read(leaf.skipped))
+            tell_cycle_end(
+                type(self).__name__,
+                total_steps,
+                made,
+                updates_in_run(leaf, params, self.first_epoch),
+                f"`{self.log_prefix(leaf).rstrip('_') or leaf.root.name}`",
+            )
 
     expects_reductions = True
     """Whether a learning rate that others lower meets the schedule as documented."""
@@ -294,7 +320,8 @@ class HyperparameterScheduler(TrainingFeature):
             self._factor = factor
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Detaches."""
+        """Detaches; says where a cycle has not ended with the training."""
+        self._look_at_ends()
         super().on_train_end(logs)
         self._params = None
 
@@ -388,3 +415,9 @@ class HyperparameterScheduler(TrainingFeature):
             axes.plot(steps, values, color=f"C{i}")
             axes.set_ylabel(name.replace("_", " "), color=f"C{i}")
         return ax
+
+
+def _cycle_length(schedules: dict[str, Callable]) -> int | None:
+    """Steps of the longest schedule that has an end of its own, as 1cycle has."""
+    ends = [getattr(schedule, "total_steps", None) for schedule in schedules.values()]
+    return max((end for end in ends if isinstance(end, int)), default=None)

@@ -275,7 +275,9 @@ class Site:
     def _install(self) -> None:
         for leaf in self.leaves:
             self._enter(leaf)
-        holders = {id(o): o for leaf in self.leaves for o in (leaf.optimizer, leaf.host)}
+        holders = {
+            id(o): o for leaf in self.leaves for o in (leaf.optimizer, leaf.host)
+        }
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
             self._wrap_files(optimizer)

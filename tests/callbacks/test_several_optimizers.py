@@ -283,6 +283,7 @@ def test_files_of_a_running_fit_hold_the_optimizers_as_they_are(way):
     save = keras.callbacks.ModelCheckpoint("fit.weights.h5", save_weights_only=True)
     fit(model, GradientMonitor(on_problem="ignore"), save)
     other = two(way=way)
+    fit(other)
     for name in ("plain", "fit"):
         other.load_weights(f"{name}.weights.h5")
     assert_ends_at(other, *kernels(model))
