@@ -146,7 +146,8 @@ def jax_step(model, state, data):
             own = optimizer.variables
         else:
             # As they were when the model was made.
-            own = [v for v in model.states if v in optimizer.variables]
+            now = {id(v) for v in optimizer.variables}
+            own = [v for v in model.states if id(v) in now]
         trained = part.trainable_variables
         with keras.StatelessScope([(v, values[id(v)]) for v in trained]):
             loss, gradients = gradients_of(model, part, x, y)
@@ -156,10 +157,11 @@ def jax_step(model, state, data):
         )
         values |= {id(v): value for v, value in zip(trained, new, strict=True)}
         values |= {id(v): value for v, value in zip(own, states, strict=True)}
-    metrics = model.tracker.stateless_update_state(state[3], loss)
-    logs = {"error": model.tracker.stateless_result(metrics)}
-    new = [[values[id(v)] for v in variables] for variables in held[:3]]
-    return logs, (*new, metrics)
+    metric = [values[id(v)] for v in model.tracker.variables]
+    metric = model.tracker.stateless_update_state(metric, loss)
+    values |= dict(zip(map(id, model.tracker.variables), metric, strict=True))
+    logs = {"error": model.tracker.stateless_result(metric)}
+    return logs, tuple([values[id(v)] for v in variables] for variables in held)
 
 
 def optimizer_scaled(optimizer, own, values, gradient):

@@ -130,7 +130,8 @@ class HyperparameterScheduler(TrainingFeature):
         # For each of the model's optimizers that are acted on.
         self._values: list[ScheduledValues] = []
         self._positioned = False
-        self._next_read = self._room = 0
+        self._next_read = self._room = self._first_seen = 0
+        self._at_once = 1
 
     # In the graph
 
@@ -167,6 +168,7 @@ class HyperparameterScheduler(TrainingFeature):
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
             "idle": False,
+            "is_positioned": False,
             "total_steps": _cycle_length(schedules),
         }
         if all(values.root is not leaf.root for values in self._values):
@@ -256,15 +258,31 @@ class HyperparameterScheduler(TrainingFeature):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles the position, now that every callback has restored what it does."""
         # Asked once: on some backends every look at the model copies its state.
-        at_once = self.model.steps_per_execution
-        room = [state["recorder"].capacity for _, state in self._live[:1]]
-        self._next_read = self._room = max(min(room, default=1) - at_once, 1)
+        self._at_once = self.model.steps_per_execution
+        self._settle_room()
+        if not self._positioned:
+            self._positioned = True
+            self._first_seen = epoch
+            self._settle_position()
+
+    def begin_late(self) -> None:
+        """Settles the position where the first step of all has built the optimizer."""
         if self._positioned:
-            return
-        self._positioned = True
+            self._settle_room()
+            self._settle_position()
+
+    def _settle_room(self) -> None:
+        room = [state["recorder"].capacity for _, state in self._live[:1]]
+        self._next_read = self._room = max(min(room, default=1) - self._at_once, 1)
+
+    def _settle_position(self) -> None:
+        since = self._first_seen - self.first_epoch
         for leaf, state in self._live:
-            since = epoch - self.first_epoch
-            leaf.assign(state["offset"], first_update(leaf, self._params or {}, since))
+            # Of several optimizers one may be built, and begin, after another.
+            if not state["is_positioned"]:
+                first = first_update(leaf, self._params or {}, since)
+                leaf.assign(state["offset"], first)
+                state["is_positioned"] = True
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""

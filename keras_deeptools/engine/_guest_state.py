@@ -116,3 +116,10 @@ class GuestState:
 def take_in(model: Any) -> GuestState:
     """The guests of a model, ready to take more."""
     return vars(model).setdefault(GUESTS, GuestState(model))
+
+
+def leave(model: Any) -> None:
+    """Forgets the guests of a model, when there are none."""
+    found = None if model is None else vars(model).get(GUESTS)
+    if found is not None and not found.variables:
+        del vars(model)[GUESTS]

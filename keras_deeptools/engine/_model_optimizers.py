@@ -347,7 +347,12 @@ def _walk(
 
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
     """The attributes of an object, the public ones first."""
-    attributes = dict(getattr(owner, "__dict__", {}))
+    attributes = {
+        name: value
+        for name, value in getattr(owner, "__dict__", {}).items()
+        # What this package keeps on the model leads back to its optimizers.
+        if not name.startswith("_keras_deeptools")
+    }
     # torch keeps the layers of a layer apart.
     modules = attributes.pop("_modules", None)
     attributes |= modules if isinstance(modules, dict) else {}
