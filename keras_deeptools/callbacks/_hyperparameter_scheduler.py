@@ -315,13 +315,11 @@ class HyperparameterScheduler(TrainingFeature):
             made = leaf.num_updates - int(leaf.read(state["offset"]))
             if leaf.skipped is not None:
                 made += int(leaf.read(leaf.skipped))
-            tell_cycle_end(
-                type(self).__name__,
-                total_steps,
-                made,
-                updates_in_run(leaf, params, self.first_epoch),
-                f"`{self.log_prefix(leaf).rstrip('_') or leaf.root.name}`",
-            )
+            if made <= 0:
+                continue
+            planned = updates_in_run(leaf, params, self.first_epoch)
+            owner, name = type(self).__name__, self.optimizer_name(leaf)
+            tell_cycle_end(owner, total_steps, made, planned, f"`{name}`")
 
     expects_reductions = True
     """Whether a learning rate that others lower meets the schedule as documented."""

@@ -127,6 +127,15 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self._check_updates()
         self._detach()
 
+    def optimizer_name(self, leaf: Leaf) -> str:
+        """How the model calls the optimizer, such as `"g_optimizer"`.
+
+        Args:
+            leaf: `Leaf`, which the callback acts on.
+        """
+        names = [each.name for each in self._optimizers if each.optimizer is leaf.root]
+        return names[0] if names else leaf.root.name
+
     def log_prefix(self, leaf: Leaf) -> str:
         """What entries in logs begin with, so that optimizers can be told apart.
 

@@ -350,8 +350,8 @@ def _attributes(owner: Any) -> list[tuple[str, Any]]:
     attributes = {
         name: value
         for name, value in getattr(owner, "__dict__", {}).items()
-        # What this package keeps on the model leads back to its optimizers.
-        if not name.startswith("_keras_deeptools")
+        # What this package and TensorFlow keep on a model leads back to optimizers.
+        if not name.startswith(("_keras_deeptools", "_self_"))
     }
     # torch keeps the layers of a layer apart.
     modules = attributes.pop("_modules", None)
