@@ -126,6 +126,7 @@ def test_one_cycle_over_several_fits_is_told_nothing():
         train(model, callback, initial_epoch=epoch, epochs=epoch + 1)
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_data_of_unknown_length_may_end_before_the_cycle():
     def few():
         for _ in range(3):
