@@ -107,7 +107,8 @@ class GAN(keras.Model):
             import torch
 
             loss = loss_of()
-            return loss, torch.autograd.grad(loss, [v.value for v in variables])
+            gradients = torch.autograd.grad(loss, [v.value for v in variables])
+            return loss.detach(), gradients
         import jax
 
         held = [*self.variables, *self.metrics_variables]

@@ -81,6 +81,7 @@ from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 __all__ = [
     "Attachment",
@@ -111,6 +112,7 @@ __all__ = [
     "Snapshot",
     "StandIns",
     "Trainability",
+    "UpdateWatch",
     "attach",
     "attached_features",
     "batch_loss",
@@ -120,9 +122,9 @@ __all__ = [
     "chain_of",
     "check_choice",
     "check_rate_scales",
+    "check_traceable",
     "choice_names",
     "chosen_optimizers",
-    "check_traceable",
     "compile_arguments",
     "constrained_values",
     "current_place",

@@ -30,6 +30,11 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     )
 
 
+def own_choice(feature: Any, optimizer: Any) -> Any:
+    """Which optimizers a feature acts on: as it was told itself, or by `attach`."""
+    return getattr(feature, "optimizer", None) if optimizer is None else optimizer
+
+
 def is_built(optimizer: Any, model: Any) -> bool:
     """Whether an optimizer is built, after building it where its variables are known.
 

@@ -1,5 +1,6 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,9 @@ class Leaf:
         self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
+        # Whose variables the state rides with; another optimizer's, as its guests.
+        self.host = self.optimizer
+        self.guests: Any = None
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
         self.follow()
@@ -108,6 +112,12 @@ class Leaf:
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
 
+    def at_home(self) -> Any:
+        """A context of an update, in which the state has the values of this step."""
+        if self.guests is None:
+            return contextlib.nullcontext()
+        return self.guests.in_scope(self.state)
+
     def add_state(
         self,
         name: str,
@@ -142,15 +152,20 @@ class Leaf:
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
             variable = create()
-        tensors.track(optimizer, variable)
+        tensors.track(self.host, variable)
+        if self.guests is not None:
+            self.guests.variables.append(variable)
         self.state.append(variable)
         return variable
 
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""
         for variable in variables:
-            tensors.untrack(self.optimizer, variable)
+            tensors.untrack(self.host, variable)
         dropped = {id(variable) for variable in variables}
+        if self.guests is not None:
+            held = self.guests.variables
+            held[:] = [v for v in held if id(v) not in dropped]
         self.state = [v for v in self.state if id(v) not in dropped]
 
     def read(self, variable: Any) -> np.ndarray:

@@ -253,6 +253,11 @@ def readable(variables: list[Any], optimizer: Any) -> bool:
     return True
 
 
+def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
+    """The optimizer that the state of features rides with, if it is another one."""
+    return None
+
+
 def track(optimizer: Any, variable: Any) -> None:
     """Nothing to do: the step reads and writes variables wherever they are."""
 
