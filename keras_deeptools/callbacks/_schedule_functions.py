@@ -141,13 +141,19 @@ class FunctionsOfStep:
     Args:
         owner: Str. Who asks, for errors.
         num_steps: Int or None. Updates in the run, if that is known.
+        holds: Bool. Whether values are held past the end, also where a function is made
+            of operations that the compiled step can go on with.
+
+    Attributes:
+        tabulated: Names of the functions whose values are held past the end.
     """
 
-    def __init__(self, owner: str, num_steps: int | None) -> None:
+    def __init__(self, owner: str, num_steps: int | None, holds: bool = False) -> None:
         self.owner = owner
+        self.holds = holds
         self.num_steps = num_steps
         self.tabulated: set[str] = set()
-        self._tables: dict[str, np.ndarray] = {}
+        self._tables: dict[str, tuple[np.ndarray, Callable | None]] = {}
 
     def for_leaf(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
         """A schedule as a function of the position, an int or an int32 tensor.
@@ -167,7 +173,7 @@ class FunctionsOfStep:
                 position
             )
         if name in self._tables:
-            return _Table(leaf, self._tables[name])
+            return _Table(leaf, *self._tables[name])
         try:
             first, variables = call_with_reads(schedule, 0)
         except Exception as error:
@@ -188,9 +194,11 @@ class FunctionsOfStep:
             table = _values_at_once(schedule, self.num_steps)
         if table is None:
             table = self._values(name, schedule, first)
-        self._tables[name] = table
-        self.tabulated.add(name)
-        return _Table(leaf, table)
+        beyond = None if self.holds else _beyond(schedule, table)
+        if beyond is None:
+            self.tabulated.add(name)
+        self._tables[name] = table, beyond
+        return _Table(leaf, table, beyond)
 
     def _live(
         self, leaf: Leaf, name: str, schedule: Callable, variables: list[Any]
@@ -282,9 +290,15 @@ class FunctionsOfStep:
 
 
 class _Table:
-    """Values that were computed before, by position; past its end the last is held."""
+    """Values that were computed before, by position.
 
-    def __init__(self, leaf: Leaf, values: np.ndarray) -> None:
+    Past its end come the values of `beyond`; without it the last value is held.
+    """
+
+    def __init__(
+        self, leaf: Leaf, values: np.ndarray, beyond: Callable | None = None
+    ) -> None:
+        self._beyond = beyond
         self._last = len(values) - 1
         self._variable: Any = None
         if isinstance(leaf.step, int):
@@ -302,9 +316,15 @@ class _Table:
             )
 
     def __call__(self, position: Any) -> Any:
+        is_past = position > self._last
         if isinstance(position, int):
+            if is_past and self._beyond is not None:
+                return _on_host(self._beyond(position))
             return self._values[min(max(position, 0), self._last)]
-        return ops.take(self._variable, ops.clip(position, 0, self._last))
+        value = ops.take(self._variable, ops.clip(position, 0, self._last))
+        if self._beyond is None:
+            return value
+        return ops.where(is_past, self._beyond(position), value)
 
 
 def _as_float(value: Any) -> Any:
@@ -357,6 +377,25 @@ def _for_tensors(schedule: Callable) -> Callable | None:
         return _as_float(function(ops.convert_to_tensor(position, dtype="int32")))
 
     return value
+
+
+def _beyond(schedule: Callable, table: np.ndarray) -> Callable | None:
+    """What goes on where the table ends, None where it is not sure to be the same."""
+    function = _operations(schedule)
+    if function is None:
+        return None
+
+    def value(position: Any) -> Any:
+        return _as_float(function(ops.convert_to_tensor(position, dtype="int32")))
+
+    samples = [step for step in (*SAMPLES, len(table) - 1) if step < len(table)]
+    with tensors.eagerly():
+        found = [_on_host(value(step)) for step in samples]
+    return value if np.allclose(found, table[samples], 1e-4, 1e-6) else None
+
+
+def _on_host(value: Any) -> float:
+    return float(ops.convert_to_numpy(value))
 
 
 def _graph_function(schedule: Callable) -> Callable:

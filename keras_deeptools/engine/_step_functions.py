@@ -34,7 +34,7 @@ def call_with_reads(function: Callable, step: int) -> tuple[Any, list[Any]]:
 
     >>> import keras
     >>> from keras_deeptools.engine import call_with_reads
-    >>> rate = keras.Variable(0.5, name="rate")
+    >>> rate = keras.Variable(0.5, trainable=False, name="rate")
     >>> value, variables = call_with_reads(lambda step: rate * step, 4)
     >>> float(value), [variable.name for variable in variables]
     (2.0, ['rate'])
