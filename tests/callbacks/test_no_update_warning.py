@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from two_networks import TwoNetworks, X, Y, fit
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import (
@@ -18,7 +19,6 @@ from keras_deeptools.callbacks import (
     WeightAveraging,
 )
 from keras_deeptools.schedules import Constant
-from two_networks import TwoNetworks, X, Y, fit
 
 SGD = keras.optimizers.SGD
 
