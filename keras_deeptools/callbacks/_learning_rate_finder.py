@@ -8,7 +8,11 @@ import keras
 
 from keras_deeptools.callbacks._find_learning_rate import find_learning_rate
 from keras_deeptools.callbacks._range_test import RangeTest
-from keras_deeptools.callbacks._range_test_arguments import check_arguments
+from keras_deeptools.callbacks._range_test_arguments import (
+    FIT_ARGUMENTS,
+    check_arguments,
+    refuse_fit_arguments,
+)
 from keras_deeptools.engine._snapshot import is_attached
 
 OPTIONS: dict[str, Any] = dict(find_learning_rate.__kwdefaults__ or {})
@@ -18,7 +22,8 @@ class LearningRateFinder(keras.callbacks.Callback):
     """Runs a learning-rate range test at the start of `fit`, and takes its rate.
 
     Put it before the other callbacks. It needs the data as well as `fit` does, because
-    a callback cannot see them; a Python generator cannot serve both. The training that
+    a callback cannot see them; a Python generator cannot serve both. A model that is
+    not built is built, as `fit` would build it. The training that
     follows is the one that would have been without it, at the rate that was found.
 
     For 1cycle call `find_learning_rate` before `fit`, and pass its result to
@@ -31,7 +36,8 @@ class LearningRateFinder(keras.callbacks.Callback):
             When there is none, the rate stays and a warning says so.
         **options: `sample_weight`, `batch_size`, `min_learning_rate`,
             `max_learning_rate`, `num_steps`, `ramp`, `stop_factor`, `smoothing`,
-            `shuffle` and `verbose` of `find_learning_rate`.
+            `shuffle`, `verbose`, `class_weight` and `loss_name` of
+            `find_learning_rate`.
 
     Attributes:
         result: `RangeTest` of the latest `fit`, or None.
@@ -60,6 +66,8 @@ class LearningRateFinder(keras.callbacks.Callback):
         self, x: Any, y: Any = None, apply: bool = True, **options: Any
     ) -> None:
         super().__init__()
+        of_fit = {name: options[name] for name in options if name in FIT_ARGUMENTS}
+        refuse_fit_arguments("LearningRateFinder", of_fit)
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise TypeError(
@@ -68,7 +76,7 @@ class LearningRateFinder(keras.callbacks.Callback):
                 f"{', '.join(OPTIONS)}."
             )
         given = OPTIONS | options
-        untested = ("sample_weight", "batch_size", "shuffle")
+        untested = ("sample_weight", "batch_size", "shuffle", "class_weight")
         checked = {name: given[name] for name in given if name not in untested}
         check_arguments("LearningRateFinder", **checked)
         self.x = x
