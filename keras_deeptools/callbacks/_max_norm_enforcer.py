@@ -16,7 +16,7 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, moving_averages, tensors
+from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
 
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12
@@ -52,6 +52,9 @@ class MaxNormEnforcer(TrainingFeature):
             from names and patterns, as in `layers`, to axes, for weights whose axes
             are not known or shall be others; None in it leaves weights alone, and
             the first that matches counts.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Kept inside is what they train.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -82,8 +85,9 @@ class MaxNormEnforcer(TrainingFeature):
         max_norm: float = 2.0,
         layers: Layers = None,
         axis: Axis | dict[str, Axis | None] | None = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self._balls: list[Ball] = []
         self._table: dict[str, tuple[str, float]] = {}
         self._max_norm = _checked_norm(max_norm)
@@ -129,7 +133,8 @@ class MaxNormEnforcer(TrainingFeature):
         self._balls = [
             ball
             for ball in self._balls
-            if ball.leaf.root is leaf.root and ball.leaf.optimizer is not leaf.optimizer
+            if ball.leaf.root in leaf.roots
+            and ball.leaf.optimizer is not leaf.optimizer
         ]
         if not self._balls:
             self._table = {}

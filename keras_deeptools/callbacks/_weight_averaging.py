@@ -19,7 +19,7 @@ from keras_deeptools.callbacks._averaging_arguments import (
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import BatchStatistics, Leaf, StandIns
+from keras_deeptools.engine import BatchStatistics, Leaf, OptimizerChoice, StandIns
 from keras_deeptools.engine._resumable_arrays import ResumableArrays
 
 OWNER = "WeightAveraging"
@@ -63,6 +63,9 @@ class WeightAveraging(TrainingFeature):
         kept: Bool. Whether the model holds the averages after `fit`.
         batch_norm_data: Data as `predict` takes them, or None: inputs (a few thousand
             rows do) for which BatchNormalization gets its statistics.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Averaged is what they train.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -98,8 +101,9 @@ class WeightAveraging(TrainingFeature):
         validated: bool = True,
         kept: bool = True,
         batch_norm_data: Any = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self.decay = checked_decay(OWNER, decay)
         self.start = checked_start(OWNER, start)
         self.every = checked_count(OWNER, "every", every)
@@ -121,9 +125,12 @@ class WeightAveraging(TrainingFeature):
 
     @property
     def num_averaged(self) -> int:
-        """Int, how many weights are in the average, of this `fit` or the last."""
-        for _, state in self._live:
-            self._num_averaged = state.num_averaged(self.every)
+        """Int, how many weights are in the average, of this `fit` or the last.
+
+        Where there are several optimizers, of the one that made most updates.
+        """
+        counts = [state.num_averaged(self.every) for _, state in self._live]
+        self._num_averaged = max(counts, default=self._num_averaged)
         return self._num_averaged
 
     # In the step
@@ -148,7 +155,9 @@ class WeightAveraging(TrainingFeature):
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):
-            self._num_averaged = state.num_averaged(self.every)
+            self._num_averaged = max(
+                self._num_averaged, state.num_averaged(self.every)
+            )
         self._stand_ins.hide()
         self._guard.close()
 
@@ -186,6 +195,7 @@ class WeightAveraging(TrainingFeature):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Lets the callbacks after this one see the averages."""
+        super().on_epoch_end(epoch, logs)
         if self.validated:
             self._show()
 
@@ -217,7 +227,9 @@ class WeightAveraging(TrainingFeature):
         if self._stand_ins.own or not self.num_averaged:
             return
         for _, state in self._live:
-            self._stand_ins.show(state.values())
+            # An optimizer that has made no update has nothing to show.
+            if state.num_averaged(self.every):
+                self._stand_ins.show(state.values())
         if self.batch_norm_data is not None:
             model = self._live[0][0].model
             self._statistics = self._statistics or BatchStatistics(model)

@@ -5,51 +5,59 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._model_optimizers import chosen_optimizers
 from keras_deeptools.engine._site import SEAMS
+from keras_deeptools.engine._step_reads import has_own_train_step
 from keras_deeptools.engine._tensors import tensors
 
 
-def resolved(target: Any) -> tuple[Any, Any]:
-    """The optimizer and the model of what was passed to `attach`, or raise."""
+def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
+    """Each optimizer of what was passed to `attach`, with its model, or raise."""
     if isinstance(target, keras.Model):
-        if getattr(target, "optimizer", None) is None:
-            raise ValueError(
-                "attach: the model must be compiled with an optimizer. Received: "
-                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
-            )
-        return target.optimizer, target
+        chosen = chosen_optimizers(target, optimizer)
+        return [(each.optimizer, target) for each in chosen]
     if isinstance(target, keras.optimizers.Optimizer):
-        if not target.built:
+        if optimizer is not None:
             raise ValueError(
-                "attach: the optimizer must be built. Received: "
-                f"optimizer={target.name!r}, which is not. Call "
-                "`optimizer.build(model.trainable_variables)` first."
+                "attach: `optimizer` chooses among the optimizers of a model. Received: "
+                f"optimizer={optimizer!r} with an optimizer as the target. Pass the "
+                "model, or leave `optimizer` out."
             )
-        return target, None
+        return [(target, None)]
     raise TypeError(
-        "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
+        "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
         f"Received: target={target!r} of type {type(target).__name__}."
     )
 
 
-def build_optimizer(optimizer: Any, model: Any) -> None:
-    """Builds the optimizer of a model, which must be built and train something."""
-    if model is None:
-        return
-    if not model.built:
-        raise ValueError(
-            "attach: the model must be built, so that its variables exist. Received: "
-            f"model={model.name!r}, which is not. Call it on a batch of data first."
-        )
+def is_built(optimizer: Any, model: Any) -> bool:
+    """Whether an optimizer is built, after building it where its variables are known.
+
+    They are known where Keras' own train step will give it those of a model that is
+    built throughout. Elsewhere the first update tells, on TensorFlow inside the trace.
+    """
+    if optimizer.built:
+        return True
+    if model is None or not _variables_are_known(optimizer, model):
+        return False
     if not model.trainable_variables:
         raise ValueError(
             "attach: the model must have trainable variables. Received: "
             f"model={model.name!r}, where all layers are frozen or have no weights. "
             "Set `layer.trainable = True` where it should train, and compile again."
         )
-    if not optimizer.built:
-        with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
-            optimizer.build(model.trainable_variables)
+    with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
+        optimizer.build(model.trainable_variables)
+    return True
+
+
+def _variables_are_known(optimizer: Any, model: Any) -> bool:
+    if optimizer is not model.optimizer:
+        return False
+    if not all(layer.built for layer in model._flatten_layers()):
+        return False
+    # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
+    return not (tensors.BUILDS_IN_STEP and has_own_train_step(model))
 
 
 def check_seams(optimizer: Any) -> None:

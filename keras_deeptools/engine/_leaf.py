@@ -24,6 +24,8 @@ class Leaf:
         optimizer: The Keras optimizer.
         model: The model that it trains, or None.
         root: The outermost optimizer, the one that the model was compiled with.
+        roots: The outermost optimizers that the feature being started is attached to,
+            more than one where a model has several.
         variables: Trainable variables that the optimizer was built for.
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
@@ -48,6 +50,7 @@ class Leaf:
     def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
+        self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
@@ -91,6 +94,14 @@ class Leaf:
             name: Str. A key that some attached feature's `hyperparameters` returned.
         """
         return tensors.scalar(self.scheduled[name].variable)
+
+    def factor_of(self, name: str) -> float:
+        """What others have multiplied a scheduled value by; on the host, between steps.
+
+        Args:
+            name: Str. A key that some attached feature's `hyperparameters` returned.
+        """
+        return float(getattr(self.scheduled[name], "factor", 1.0))
 
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
