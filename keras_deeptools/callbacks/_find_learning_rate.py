@@ -13,11 +13,17 @@ from keras_deeptools.callbacks._range_test_arguments import (
     check_trainable,
     refuse_fit_arguments,
 )
+from keras_deeptools.callbacks._range_test_optimizer import (
+    IdleOptimizers,
+    chosen_optimizer,
+)
 from keras_deeptools.callbacks._range_test_progress import LossLog
 from keras_deeptools.engine import (
     Batches,
     Feature,
     Leaf,
+    ModelOptimizer,
+    OptimizerChoice,
     attach,
     preserved,
     train_by_batch,
@@ -49,6 +55,7 @@ def find_learning_rate(
     verbose: str | int = "auto",
     class_weight: dict[int, float] | None = None,
     loss_name: str | None = None,
+    optimizer: OptimizerChoice = None,
     **fit_arguments: Any,
 ) -> RangeTest:
     """Trains for a while with a growing learning rate, and suggests one.
@@ -89,6 +96,9 @@ def find_learning_rate(
         loss_name: Str or None, the name of the loss among the logs that a `train_step`
             of your own returns. None: `"loss"`, else the only log, or the only one that
             is called a loss; of several the one that falls.
+        optimizer: For a model whose `train_step` uses several optimizers, the one whose
+            learning rate grows: its name, such as `"g_optimizer"`, the optimizer, a
+            list of these, or `"all"`. None: the one that the step uses.
         **fit_arguments: Other arguments of `fit` are refused, with what to do instead.
 
     Returns:
@@ -134,6 +144,7 @@ def find_learning_rate(
         loss_name=loss_name,
     )
     check_model(OWNER, model)
+    chosen = chosen_optimizer(OWNER, model, optimizer)
     with explained_step(
         OWNER, model, lambda: keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
     ):
@@ -143,9 +154,8 @@ def find_learning_rate(
     schedule = RAMPS[ramp](
         float(min_learning_rate), float(max_learning_rate), int(num_steps)
     )
-    run = _Run(
-        model, batches, schedule, LossLog(OWNER, loss_name, stop_factor, smoothing)
-    )
+    log = LossLog(OWNER, loss_name, stop_factor, smoothing)
+    run = _Run(model, batches, schedule, log, chosen)
     with preserved(model, *batches.generators, build=run.build):
         check_trainable(OWNER, model)
         train_by_batch(model)
@@ -170,19 +180,26 @@ class _Ramp(Feature):
     @property
     def num_updates(self) -> int:
         """Updates made since attaching."""
-        return max(leaf.num_updates - first for leaf, first in self._leaves)
+        made = [leaf.num_updates - first for leaf, first in self._leaves]
+        return max(made, default=0)
 
 
 class _Run:
     """A range test at work: trains until the ramp is over or the loss blows up."""
 
     def __init__(
-        self, model: keras.Model, batches: Batches, schedule: Schedule, log: LossLog
+        self,
+        model: keras.Model,
+        batches: Batches,
+        schedule: Schedule,
+        log: LossLog,
+        chosen: list[ModelOptimizer],
     ) -> None:
         self._model = model
         self._batches = batches
         self._schedule = schedule
         self._log = log
+        self._chosen = chosen
         self._fault: str | None = None
         self._batches_drawn = 0
 
@@ -205,18 +222,26 @@ class _Run:
             unit_name="step",
         )
         ramp = _Ramp(self._schedule)
-        with attach(self._model, ramp), self._batches.endless() as endless:
-            while log.num_steps < num_steps and not log.is_over:
-                before = log.num_steps
+        optimizers = [each.optimizer for each in self._chosen]
+        idle = IdleOptimizers(OWNER, self._model, self._chosen)
+        with (
+            attach(self._model, ramp, optimizer=optimizers),
+            self._batches.endless() as endless,
+        ):
+            while ramp.num_updates < num_steps and not log.is_over:
+                before, num_losses = ramp.num_updates, log.num_losses
                 with explained_step(OWNER, self._model, self._batches.sample):
                     batch = next(endless)
                 self._batches_drawn += 1
                 log.add(self._logs_of(batch), ramp.num_updates)
-                if log.num_steps > before:
+                if not ramp.num_updates:
+                    idle.check()
+                if log.num_losses > num_losses:
                     rate = self._schedule.values([before])[0]
                     values = [("learning_rate", rate), ("loss", log.shown)]
-                    bar.update(before + 1, values, finalize=False)
-            bar.update(log.num_steps, finalize=True)
+                    done = min(ramp.num_updates, num_steps)
+                    bar.update(done, values, finalize=False)
+            bar.update(min(ramp.num_updates, num_steps), finalize=True)
 
     def _logs_of(self, batch: Any) -> dict[str, float]:
         with explained_step(OWNER, self._model, lambda: batch):
@@ -228,13 +253,12 @@ class _Run:
 
     def result(self) -> RangeTest:
         """What the losses suggest."""
-        rates = self._schedule.values(np.arange(self._log.num_steps))
-        name, progress = self._log.chosen(rates)
+        name, progress = self._log.chosen(self._schedule.values)
         remark = ""
         if name != "loss":
             remark = f"The loss was read from {name!r} of the logs of `train_step`."
         return RangeTest(
-            rates[: len(progress.losses)],
+            self._schedule.values(np.array(progress.positions)),
             np.array(progress.losses),
             ending=progress.ending,
             batches_drawn=self._batches_drawn,

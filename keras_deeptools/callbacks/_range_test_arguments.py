@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine import model_optimizers
+
 STEPS = (
     "The range test makes `num_steps` updates, and draws batches as often as it needs."
 )
@@ -84,7 +86,7 @@ def check_model(owner: str, model: Any) -> None:
     """Raises for what is no compiled model."""
     if not isinstance(model, keras.Model):
         raise TypeError(_message(owner, "model", "a compiled keras.Model", model))
-    if not getattr(model, "compiled", False) or model.optimizer is None:
+    if not getattr(model, "compiled", False) or not model_optimizers(model):
         raise ValueError(
             f"{owner}: `model` must be compiled. Received: model={model.name!r}, which "
             "is not. Call `model.compile(optimizer, loss)` first."

@@ -1,6 +1,7 @@
 """Bookkeeping of a running range test."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,7 +14,10 @@ NOT_FINITE = "Ended by a loss that is not finite."
 
 
 class Progress:
-    """The losses so far, one per update, and whether they have blown up.
+    """The losses so far, and whether they have blown up.
+
+    There is one for each batch or, where an update takes several, for their mean.
+    `positions` are the updates that had been made before each.
 
     Args:
         stop_factor: Float > 1 or None.
@@ -22,6 +26,8 @@ class Progress:
 
     def __init__(self, stop_factor: float | None, smoothing: float) -> None:
         self.losses: list[float] = []
+        self.positions: list[int] = []
+        self._num_updates = 0
         self.ending = ""
         self.smoothed = math.nan
         self._stop_factor = stop_factor
@@ -34,13 +40,16 @@ class Progress:
         """Takes the loss of a batch and the number of updates made after it."""
         self._pending.append(loss)
         broken = not math.isfinite(loss) and self._stop_factor is not None
-        if num_updates > len(self.losses) or broken:
+        if num_updates > self._num_updates or broken:
+            self.positions.append(self._num_updates)
+            self._num_updates = num_updates
             self._complete(sum(self._pending) / len(self._pending))
             self._pending.clear()
         elif len(self._pending) >= MAX_SKIPPED and self._stop_factor is not None:
             self.ending = (
                 f"Ended because {MAX_SKIPPED} batches in a row brought no update: "
-                "their gradients are not finite."
+                "their gradients are not finite, or `train_step` uses an optimizer "
+                "that is no Keras optimizer of the model."
             )
 
     def _complete(self, loss: float) -> None:
@@ -96,8 +105,8 @@ class LossLog:
                 progress.add(logs.get(name, math.nan), num_updates)
 
     @property
-    def num_steps(self) -> int:
-        """Steps that are complete."""
+    def num_losses(self) -> int:
+        """Losses that are complete."""
         return max((len(p.losses) for p in self._followed.values()), default=0)
 
     @property
@@ -111,11 +120,13 @@ class LossLog:
         endings = [progress.ending for progress in self._followed.values()]
         return bool(endings) and (all(endings) or NOT_FINITE in endings)
 
-    def chosen(self, rates: np.ndarray) -> tuple[str, Progress]:
+    def chosen(
+        self, rates_at: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[str, Progress]:
         """The name of the loss and its progress.
 
         Args:
-            rates: Float array. The learning rates of the steps.
+            rates_at: Function from numbers of updates to learning rates.
 
         Raises:
             ValueError: If several may be the loss, and not one of them alone falls.
@@ -127,7 +138,7 @@ class LossLog:
             for name, progress in self._followed.items()
             if not math.isnan(
                 suggest_learning_rate(
-                    rates[: len(progress.losses)], np.array(progress.losses)
+                    rates_at(np.array(progress.positions)), np.array(progress.losses)
                 ).suggestion
             )
         ]

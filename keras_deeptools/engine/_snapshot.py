@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools.engine._batch_loss import reset_running_metrics, running_metrics
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.engine._model_optimizers import model_optimizers
 from keras_deeptools.engine._modules import ModuleState
 from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._site import SITE
@@ -128,7 +129,7 @@ def preserved(
 
 
 def is_attached(model: keras.Model) -> bool:
-    """Whether features are attached to the model's optimizer.
+    """Whether features are attached to an optimizer of the model.
 
     Args:
         model: `keras.Model`, compiled.
@@ -146,7 +147,7 @@ def is_attached(model: keras.Model) -> bool:
     >>> is_attached(model)
     False
     """
-    return vars(model.optimizer).get(SITE) is not None
+    return any(vars(each).get(SITE) is not None for each in _optimizers(model))
 
 
 def attached_features(model: keras.Model) -> list[Any]:
@@ -219,17 +220,7 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
 
 def _optimizers(model: keras.Model) -> list[Any]:
     """The optimizer of `compile`, and those that a model keeps for its `train_step`."""
-    found: list[Any] = []
-    waiting = [getattr(model, "optimizer", None), *vars(model).values()]
-    while waiting:
-        value = waiting.pop(0)
-        if isinstance(value, keras.optimizers.Optimizer):
-            found.append(value)
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-        elif isinstance(value, dict):
-            waiting += value.values()
-    return list({id(optimizer): optimizer for optimizer in found}.values())
+    return [found.optimizer for found in model_optimizers(model)]
 
 
 def _variables(model: keras.Model) -> list[Any]:
