@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
+
 
 def train_by_batch(model: keras.Model) -> None:
     """Readies a model for `batch_logs`, with a step function of its own.
@@ -155,6 +157,6 @@ STEPS = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
 
 def _number(value: Any) -> float:
     if keras.ops.is_tensor(value):
-        value = keras.ops.convert_to_numpy(value)
+        value = on_host(value)
     array = np.asarray(value, dtype="float64")
     return float(array.mean()) if array.size else float("nan")

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._snapshot import Snapshot
 
 
@@ -48,7 +49,7 @@ def _initial_values(created: list[tuple[Any, np.ndarray]]) -> Iterator[None]:
 
     def noting(self: Any, value: Any) -> None:
         initialize(self, value)
-        created.append((self, np.array(keras.ops.convert_to_numpy(self._value))))
+        created.append((self, on_host(self)))
 
     variable_class._initialize = noting
     try:

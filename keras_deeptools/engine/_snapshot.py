@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._batch_loss import reset_running_metrics, running_metrics
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._leaf import optimizer_parts
 from keras_deeptools.engine._model_optimizers import model_optimizers
 from keras_deeptools.engine._modules import ModuleState
@@ -235,4 +236,4 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 def _copied(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return on_host(variable)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
+
 NUMBERS = (int, float, complex, np.number)
 DEPTH = 6
 FOREIGN = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "optree")
@@ -136,6 +138,5 @@ def _contents_on_torch(tensor: Any) -> Callable[[], None]:
 
 
 def _assigned(variable: Any) -> Callable[[], None]:
-    current = variable.value if isinstance(variable, keras.Variable) else variable
-    value = np.array(keras.ops.convert_to_numpy(current))
+    value = on_host(variable)
     return lambda: variable.assign(value)
