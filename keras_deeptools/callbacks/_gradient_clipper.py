@@ -224,6 +224,12 @@ class GradientClipper(TrainingFeature):
         """Clips the gradients of the chosen variables."""
         return gradients if state is None else state.clipped(gradients)
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; what an earlier `fit` counted is forgotten."""
+        super().on_train_begin(logs)
+        if not self._running:
+            self._counts, self._by_layer, self.history = {}, {}, {}
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the epoch's fractions to `history`."""
         before = self._counts

@@ -130,7 +130,9 @@ class GradientMonitor(GradientReadings):
         selection = LayerSelection(self.layers, arguments.OWNER)
         held = selection.of(leaf)
         if not self._records:
+            board = self._history.board
             self._begin_run(selection.everywhere(leaf))
+            self._history.board = board
         else:
             self._widen(selection.everywhere(leaf), leaf)
         if not held:
@@ -209,7 +211,14 @@ class GradientMonitor(GradientReadings):
         """Opens the TensorBoard file, and attaches."""
         board = None if self.log_dir is None else EventFile(self.log_dir)
         super().on_train_begin(logs)
+        if not self._records:
+            self._begin_run([])
         self._history.board = board
+
+    def begin_late(self) -> None:
+        """Settles the room where the first step of all has built the optimizer."""
+        self._settle_room()
+        self._next_read = self._room
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles how many batches the record has room for."""

@@ -118,7 +118,8 @@ class HyperparameterScheduler(TrainingFeature):
         self._names: list[str] = []
         self._watched: dict[str, Any] | None = None
         self._positioned = False
-        self._next_read = self._room = 0
+        self._next_read = self._room = self._first_seen = 0
+        self._at_once = 1
 
     # In the graph
 
@@ -240,14 +241,26 @@ class HyperparameterScheduler(TrainingFeature):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles the position, now that every callback has restored what it does."""
         # Asked once: on some backends every look at the model copies its state.
-        at_once = self.model.steps_per_execution
-        room = [state["recorder"].capacity for _, state in self._live[:1]]
-        self._next_read = self._room = max(min(room, default=1) - at_once, 1)
+        self._at_once = self.model.steps_per_execution
+        self._settle_room()
+        if not self._positioned:
+            self._positioned = True
+            self._first_seen = epoch
+            self._settle_position()
+
+    def begin_late(self) -> None:
+        """Settles the position where the first step of all has built the optimizer."""
         if self._positioned:
-            return
-        self._positioned = True
+            self._settle_room()
+            self._settle_position()
+
+    def _settle_room(self) -> None:
+        room = [state["recorder"].capacity for _, state in self._live[:1]]
+        self._next_read = self._room = max(min(room, default=1) - self._at_once, 1)
+
+    def _settle_position(self) -> None:
+        since = self._first_seen - self.first_epoch
         for leaf, state in self._live:
-            since = epoch - self.first_epoch
             leaf.assign(state["offset"], first_update(leaf, self._params or {}, since))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:

@@ -192,6 +192,12 @@ class MaxNormEnforcer(TrainingFeature):
         tensors.add(state.num_updates, 1)
         tensors.add(state.activity, scaled)
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; what an earlier `fit` counted is forgotten."""
+        super().on_train_begin(logs)
+        if not self._balls:
+            self._table = {}
+
     def finish(self, state: Ball | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""
         with contextlib.suppress(RuntimeError):

@@ -112,7 +112,9 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self._detach()
         owner, model = type(self).__name__, self.model
         self._optimizers = chosen_optimizers(model, self.optimizer, owner)
-        self._update_watch = UpdateWatch(owner, model, self._optimizers, self.optimizer is not None)
+        self._update_watch = UpdateWatch(
+            owner, model, self._optimizers, self.optimizer is not None
+        )
         targets = [each.optimizer for each in self._optimizers]
         self._attachment = attach(model, self, optimizer=targets)
 
@@ -144,7 +146,9 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def _check_updates(self) -> None:
         if self._update_watch is not None:
             leaves = [leaf for leaf, _ in self._live if leaf.skipped is not None]
-            self._update_watch.warn([leaf.root for leaf in leaves if int(leaf.read(leaf.skipped))])
+            self._update_watch.warn(
+                [leaf.root for leaf in leaves if int(leaf.read(leaf.skipped))]
+            )
 
     def _detach(self) -> None:
         if self._attachment is not None:

@@ -76,7 +76,6 @@ class UpdateWatch:
         does = "made updates" if moved else "are there too"
         if len(others) == 1:
             does = does.replace("are", "is")
-        return (
-            f'{listed_names(others)} {does}: pass `optimizer="{others[0].name}"`'
-            + (', or `optimizer="all"`.' if len(others) > 1 else ".")
+        return f'{listed_names(others)} {does}: pass `optimizer="{others[0].name}"`' + (
+            ', or `optimizer="all"`.' if len(others) > 1 else "."
         )

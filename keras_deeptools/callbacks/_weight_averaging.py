@@ -120,7 +120,7 @@ class WeightAveraging(TrainingFeature):
         self._resumed: State | None = None
         self._stand_ins = StandIns(None)
         self._statistics: BatchStatistics | None = None
-        self._first = 0
+        self._first = self._epoch = 0
         self._guard = contextlib.ExitStack()
 
     @property
@@ -138,9 +138,10 @@ class WeightAveraging(TrainingFeature):
     def begin(self, leaf: Leaf) -> RunningAverage:
         """Starts the averages at the weights."""
         if not self._live:
-            self._stand_ins = StandIns(leaf.model)
+            if self._stand_ins.model is not leaf.model:
+                self._stand_ins = StandIns(leaf.model)
             self._num_averaged = 0
-        return RunningAverage.of(leaf, is_on=self._first == 0)
+        return RunningAverage.of(leaf, is_on=self._epoch >= self._first)
 
     def adapt(self, state: RunningAverage, leaf: Leaf) -> RunningAverage:
         """Goes on; the average of what is newly trained is its value so far."""
@@ -155,9 +156,7 @@ class WeightAveraging(TrainingFeature):
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):
-            self._num_averaged = max(
-                self._num_averaged, state.num_averaged(self.every)
-            )
+            self._num_averaged = max(self._num_averaged, state.num_averaged(self.every))
         self._stand_ins.hide()
         self._guard.close()
 
@@ -173,6 +172,9 @@ class WeightAveraging(TrainingFeature):
         """Attaches."""
         self._detach()
         check_alone(OWNER, self, self.model)
+        self._epoch = 0
+        # Its `evaluate` is guarded from the beginning, also where nothing is built yet.
+        self._stand_ins = StandIns(self.model)
         self._first = first_epoch(self.start, self.params["epochs"])
         super().on_train_begin(logs)
         self._statistics = None
@@ -183,10 +185,16 @@ class WeightAveraging(TrainingFeature):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Goes on with the model's own weights."""
         self._stand_ins.hide()
-        self._resume()
+        self._epoch = epoch
+        if self._live:
+            self._resume()
         if epoch >= self._first:
             for _, state in self._live:
                 state.begin()
+
+    def begin_late(self) -> None:
+        """Takes in what a file held, where the first step has built the optimizer."""
+        self._resume()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Lets validation see the averages."""
@@ -206,7 +214,7 @@ class WeightAveraging(TrainingFeature):
             self._stand_ins.keep()
         self._note.release()
         super().on_train_end(logs)
-        self._first = 0
+        self._first = self._epoch = 0
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:

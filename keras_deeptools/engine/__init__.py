@@ -18,6 +18,7 @@ from keras_deeptools.engine._device_memory import (
     reset_peak_device_memory,
 )
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._early_build import build_for_fit
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
@@ -113,6 +114,7 @@ __all__ = [
     "attach",
     "attached_features",
     "batch_loss",
+    "build_for_fit",
     "call_with_reads",
     "calls_of",
     "chain_of",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.engine._replacement import Replacement
 from keras_deeptools.engine._tensors import tensors
 
 
@@ -13,25 +14,25 @@ class BuildWatch:
 
     Where nothing is traced that is the end of its `build`. On TensorFlow the variables
     that a trace creates have no values in it; the step is then traced a second time,
-    and the optimizer is ready when that trace applies gradients.
+    and the optimizer is ready where that trace begins.
 
     Args:
         optimizer: Keras optimizer.
+        model: `keras.Model` that it trains, or None.
         ready: Function that is called once, with `late=True`.
     """
 
-    def __init__(self, optimizer: Any, ready: Callable[..., None]) -> None:
+    def __init__(self, optimizer: Any, model: Any, ready: Callable[..., None]) -> None:
         self._optimizer = optimizer
+        self._model = model
         self._ready = ready
-        self._replaced: dict[str, Any] | None = None
+        self._replaced: list[Replacement] = []
 
     def start(self) -> None:
         """Begins to watch; does nothing if it does already."""
-        if self._replaced is not None:
+        if self._replaced:
             return
-        attributes = vars(self._optimizer)
         build, apply = self._optimizer.build, self._optimizer.apply
-        self._replaced = {name: attributes.get(name) for name in ("build", "apply")}
 
         @functools.wraps(build)
         def build_and_tell(*args: Any, **kwargs: Any) -> None:
@@ -43,19 +44,31 @@ class BuildWatch:
             self._tell()
             return apply(*args, **kwargs)
 
-        attributes["build"], attributes["apply"] = build_and_tell, tell_and_apply
+        self._replace(self._optimizer, "build", build_and_tell)
+        self._replace(self._optimizer, "apply", tell_and_apply)
+        if self._model is not None and tensors.BUILDS_IN_STEP:
+            train_step = self._model.train_step
+
+            @functools.wraps(train_step)
+            def tell_and_train(*args: Any, **kwargs: Any) -> Any:
+                self._tell()
+                # What was waited for may act on the step, too.
+                step = train_step if self._replaced else self._model.train_step
+                return step(*args, **kwargs)
+
+            self._replace(self._model, "train_step", tell_and_train)
 
     def end(self) -> None:
         """Gives the methods back; does nothing if they are."""
-        replaced, self._replaced = self._replaced, None
-        for name, method in (replaced or {}).items():
-            if method is None:
-                vars(self._optimizer).pop(name, None)
-            else:
-                vars(self._optimizer)[name] = method
+        for replacement in reversed(self._replaced):
+            replacement.undo()
+        self._replaced = []
+
+    def _replace(self, holder: Any, name: str, method: Any) -> None:
+        self._replaced.append(Replacement(holder, name, method))
 
     def _tell(self) -> None:
-        if self._replaced is None or not self._is_ready():
+        if not self._replaced or not self._is_ready():
             return
         self.end()
         with tensors.between_steps():
@@ -63,7 +76,7 @@ class BuildWatch:
 
     def _is_ready(self) -> bool:
         parts = [part for part in optimizer_parts(self._optimizer) if part.built]
-        if self._optimizer not in parts:
+        if not any(part is self._optimizer for part in parts):
             return False
         own = [variable for part in parts for variable in part.variables]
         trained = [v for part in parts for v in part._trainable_variables]

@@ -1,6 +1,7 @@
 """Tensor operations on JAX: pure functions that XLA fuses into the train step."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -178,6 +179,7 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     What is assigned inside the step reaches neither the forward pass nor the state.
     """
 
+    @functools.wraps(train_step)
     def set_and_train(state: Any, *args: Any, **kwargs: Any) -> Any:
         trained, others, optimizer_state, metrics = state
         mapping = list(zip(model.optimizer.variables, optimizer_state, strict=True))

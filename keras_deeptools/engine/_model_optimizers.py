@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.engine._replacement import CHAIN
 from keras_deeptools.engine._step_reads import (
     LIBRARIES,
     Path,
@@ -340,6 +341,8 @@ def _walk(
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
     """The attributes of an object, the public ones first."""
     attributes = dict(getattr(owner, "__dict__", {}))
+    # What this package replaces on the model leads back to its optimizers.
+    attributes.pop(CHAIN, None)
     # torch keeps the layers of a layer apart.
     modules = attributes.pop("_modules", None)
     attributes |= modules if isinstance(modules, dict) else {}

@@ -79,7 +79,7 @@ class ScheduledVariable:
 def join_model(site: Any, item: ScheduledVariable) -> None:
     """Wraps the methods that train with the variable, and those that store it."""
     model = site.model
-    joined = [name for holder, name, _ in site._replaced if holder is model]
+    joined = [each.name for each in site._replaced if each.holder is model]
     if "train_step" not in joined:
 
         def values() -> list[tuple[Any, Any]]:

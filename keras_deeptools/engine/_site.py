@@ -11,6 +11,7 @@ from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._hyperparameter import scheduled
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
+from keras_deeptools.engine._replacement import Replacement
 from keras_deeptools.engine._scheduled_variable import ScheduledVariable, join_model
 from keras_deeptools.engine._session import Session, check_free
 from keras_deeptools.engine._tensors import tensors
@@ -33,10 +34,10 @@ class Site:
         self.is_built = self.is_open = False
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
-        self._build = BuildWatch(optimizer, self._open)
+        self._build = BuildWatch(optimizer, model, self._open)
         self._hidden = False
         self._note = Note("features")
-        self._replaced: list[tuple[Any, str, Any]] = []
+        self._replaced: list[Replacement] = []
 
     def add(self, feature: Any) -> list[Session]:
         """Starts a feature on every leaf optimizer, or leaves no trace of it."""
@@ -275,11 +276,8 @@ class Site:
 
     def _uninstall(self) -> None:
         self._build.end()
-        for holder, name, previous in reversed(self._replaced):
-            if previous is None:
-                holder.__dict__.pop(name, None)
-            else:
-                holder.__dict__[name] = previous
+        for replacement in reversed(self._replaced):
+            replacement.undo()
         self._replaced.clear()
         for leaf in self.leaves:
             if leaf.skipped is not None:
@@ -295,5 +293,4 @@ class Site:
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
         name = name or method.__name__
-        self._replaced.append((holder, name, holder.__dict__.get(name)))
-        holder.__dict__[name] = method
+        self._replaced.append(Replacement(holder, name, method))

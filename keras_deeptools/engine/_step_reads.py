@@ -54,9 +54,13 @@ def _train_steps(model: Any) -> Iterator[Any]:
 
 def _plain(function: Any) -> Any:
     """The Python function under decorators such as `tf.function` and `jax.jit`."""
-    for name in ("python_function", "__func__"):
-        function = getattr(function, name, function)
-    return inspect.unwrap(function)
+    plain = None
+    while function is not plain:
+        plain = function
+        for name in ("python_function", "__func__"):
+            function = getattr(function, name, function)
+        function = inspect.unwrap(function)
+    return plain
 
 
 def _from_library(function: Any) -> bool:

@@ -1,6 +1,7 @@
 """Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,6 +197,7 @@ def fresh_step_function(model: Any) -> None:
 def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
+    @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
             variable.assign(tf.reshape(tf.cast(value, variable.dtype), variable.shape))

@@ -1,6 +1,7 @@
 """Tensor operations on torch: fused `_foreach` kernels, no host synchronization."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -228,6 +229,7 @@ def fresh_step_function(model: Any) -> None:
 def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
+    @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
             set_scalar(variable, value)
