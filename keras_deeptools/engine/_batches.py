@@ -82,7 +82,7 @@ class Batches:
         self._owner = owner
         self._backend = keras.backend.backend()
         self.one_pass = isinstance(x, types.GeneratorType)
-        self.generators = _random_generators(x)
+        self.generators = random_generators(x)
         self._kept: list[Any] = []
         self._iterator: Any = None
         self.num_batches = None
@@ -154,7 +154,7 @@ class Batches:
         """
         if self._arrays is not None:
             return non_finite(self._arrays)
-        return non_finite(batch, where="batch")
+        return non_finite(batch, where="the batch")
 
     @contextlib.contextmanager
     def endless(self) -> Iterator[Iterator[Any]]:
@@ -257,7 +257,7 @@ def _chained(kept: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _random_generators(x: Any) -> list[Any]:
+def random_generators(x: Any) -> list[Any]:
     """Generators that a torch DataLoader and its samplers draw from."""
     samplers = [x, getattr(x, "sampler", None), getattr(x, "batch_sampler", None)]
     samplers.append(getattr(samplers[-1], "sampler", None))

@@ -11,7 +11,7 @@ CHUNK = 2**22
 """Elements looked at at once, so that no copy of large data is made."""
 
 
-def non_finite(data: Any, where: str = "data") -> list[str]:
+def non_finite(data: Any, where: str = "the data") -> list[str]:
     """What is NaN or infinite in data for training, a sentence for each array.
 
     Args:
@@ -42,7 +42,7 @@ def non_finite(data: Any, where: str = "data") -> list[str]:
         if counts:
             found.append(
                 f"`{name}` holds {' and '.join(counts)}, in {samples} of the "
-                f"{len(array)} samples of the {where}."
+                f"{len(array)} samples of {where}."
             )
     return found
 

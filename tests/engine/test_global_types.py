@@ -36,6 +36,11 @@ TYPES = {
     "mixed_float16": ("float32", "mixed_float16"),
 }
 
+GLOBAL = pytest.mark.parametrize(
+    "precision", ["float64 for all", "bfloat16 for all"], indirect=True
+)
+"""The types in which the optimizer's own variables are too."""
+
 
 @pytest.fixture(params=TYPES)
 def precision(request: pytest.FixtureRequest) -> Iterator[float]:
@@ -86,18 +91,9 @@ def finder() -> LearningRateFinder:
 
 
 CALLBACKS: dict[str, Callable[[], list[Any]]] = {
-    "1cycle and all that watches or limits": lambda: [
-        GradientMonitor(),
-        GradientMonitor(every=3, group="layer"),
-        GradientClipper(value=0.1),
-        GradientClipper(norm=0.1),
-        MaxNormEnforcer(0.5),
-        WeightAveraging(0.9),
-        OneCycleScheduler(0.05),
-    ],
     "schedules": lambda: [
         GradientClipper(global_norm=0.1),
-        WeightAveraging(None, start=2),
+        WeightAveraging(None, start=2, batch_norm_data=X),
         HyperparameterScheduler(
             {
                 "learning_rate": schedules.ExponentialRamp(1e-4, 0.01, 8),
@@ -105,14 +101,29 @@ CALLBACKS: dict[str, Callable[[], list[Any]]] = {
             }
         ),
     ],
-    "functions and rates by layer": lambda: [
+    "a function": lambda: [
         HyperparameterScheduler({"learning_rate": lambda step: 0.01 * 0.9**step}),
-        DiscriminativeLearningRates(),
     ],
     "range test": lambda: [finder()],
 }
 
 
+def test_what_watches_and_limits_trains_in_every_type(precision: float) -> None:
+    callbacks = [
+        GradientMonitor(),
+        GradientMonitor(every=3, group="layer"),
+        GradientClipper(value=0.1),
+        GradientClipper(norm=0.1),
+        MaxNormEnforcer(0.5),
+        WeightAveraging(0.9),
+        OneCycleScheduler(0.05),
+    ]
+    assert np.isfinite(fit(small_model(), *callbacks)).all()
+    for monitor in callbacks[:2]:
+        assert np.isfinite(monitor.history["norm"]).all()
+
+
+@GLOBAL
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_callbacks_train_and_leave_the_rate_as_it_was(
     precision: float, name: str
@@ -128,12 +139,14 @@ def test_callbacks_train_and_leave_the_rate_as_it_was(
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "SGD": lambda: keras.optimizers.SGD(0.01),
     "Adam": lambda: keras.optimizers.Adam(0.01),
+    "rates by layer": lambda: DiscriminativeLearningRates("adam", layer_decay=0.5),
     "accumulation and averages": lambda: keras.optimizers.AdamW(
         0.01, gradient_accumulation_steps=2, use_ema=True
     ),
 }
 
 
+@GLOBAL
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_the_rate_of_each_update_is_that_of_the_schedule(
     precision: float, kind: str
@@ -147,13 +160,15 @@ def test_the_rate_of_each_update_is_that_of_the_schedule(
     np.testing.assert_allclose(rates, expected, rtol=precision, atol=precision * 2e-5)
 
 
+@GLOBAL
 def test_a_schedule_inside_the_optimizer_is_overruled(precision: float) -> None:
     callback = OneCycleScheduler(0.05, total_steps=8)
     model = small_model(keras.optimizers.SGD(schedules.Constant(0.01), 0.9))
     with pytest.warns(UserWarning, match="wins"):
         fit(model, callback)
-    expected = schedules.OneCycle(0.05, 8).values(np.arange(8))
-    np.testing.assert_allclose(callback.history["learning_rate"], expected, rtol=2e-6)
+    rates = callback.history["learning_rate"]
+    expected = schedules.OneCycle(0.05, 8).values(np.arange(len(rates)))
+    np.testing.assert_allclose(rates, expected, rtol=2e-6)
 
 
 SCHEDULES: dict[str, Callable[[], Any]] = {
@@ -208,6 +223,7 @@ def test_losses_of_the_range_test_are_those_of_gradient_descent(
     assert not np.asarray(model.get_weights()[0], "float32").any()
 
 
+@GLOBAL
 def test_the_monitor_records_the_norm_of_the_gradient(precision: float) -> None:
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")]
