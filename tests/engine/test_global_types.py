@@ -139,7 +139,6 @@ def test_callbacks_train_and_leave_the_rate_as_it_was(
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "SGD": lambda: keras.optimizers.SGD(0.01),
     "Adam": lambda: keras.optimizers.Adam(0.01),
-    "rates by layer": lambda: DiscriminativeLearningRates("adam", layer_decay=0.5),
     "accumulation and averages": lambda: keras.optimizers.AdamW(
         0.01, gradient_accumulation_steps=2, use_ema=True
     ),
@@ -158,6 +157,16 @@ def test_the_rate_of_each_update_is_that_of_the_schedule(
     rates = np.asarray(rates, "float64")
     # The smallest are below what float16 resolves.
     np.testing.assert_allclose(rates, expected, rtol=precision, atol=precision * 2e-5)
+
+
+@GLOBAL
+def test_rates_by_layer_train(precision: float) -> None:
+    model = small_model()
+    optimizer = DiscriminativeLearningRates(
+        keras.optimizers.Adam(0.01), groups=model, layer_decay=0.5
+    )
+    model.compile(optimizer, loss="mse")
+    assert np.isfinite(fit(model, GradientMonitor(), OneCycleScheduler(0.05))).all()
 
 
 @GLOBAL
