@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._tensors import tensors
 
 
@@ -171,7 +172,7 @@ class Leaf:
     def read(self, variable: Any) -> np.ndarray:
         """The value of a variable on the host, also during `fit`."""
         self._synchronize()
-        return np.array(keras.ops.convert_to_numpy(variable.value))
+        return on_host(variable)
 
     def assign(self, variable: Any, value: Any) -> None:
         """Sets a variable from the host, also during `fit`.

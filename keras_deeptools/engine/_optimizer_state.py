@@ -3,11 +3,11 @@
 import contextlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_deeptools.engine._births import settle
 from keras_deeptools.engine._following import site_of
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._own_steps import births_of, set_births
 
@@ -38,7 +38,7 @@ def optimizer_state(optimizer: Any) -> tuple[list[np.ndarray], list[list[int]]]:
     site = site_of(optimizer)
     with contextlib.nullcontext() if site is None else site.hidden():
         values = [
-            np.array(keras.ops.convert_to_numpy(variable.value))
+            on_host(variable)
             for variable in _variables(optimizer)
         ]
     births = [
