@@ -1,6 +1,7 @@
 """What functions of the step read, and how the compiled step can compute them."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -70,11 +71,28 @@ def operations_of(function: Callable) -> Callable:
     0.25
     """
     step = keras.KerasTensor((), dtype="int32", name="step")
-    with tensors.eagerly():
+    with tensors.eagerly(), _single_precision():
         value = function(step)
         if not isinstance(value, keras.KerasTensor):
             return lambda step: value
-        return keras.Function(step, value)
+        operations = keras.Function(step, value)
+
+    def run(step: Any) -> Any:
+        with _single_precision():
+            return operations(step)
+
+    return run
+
+
+@contextlib.contextmanager
+def _single_precision() -> Iterator[None]:
+    """A context in which an int times a float is a float32, not the global type."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
 
 
 def check_traceable(function: Callable) -> None:

@@ -284,6 +284,35 @@ def test_a_generator_of_unknown_length_takes_arithmetic():
     np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-6)
 
 
+def set_global_type(floatx):
+    if BACKEND == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", floatx == "float64")
+    keras.config.set_floatx(floatx)
+
+
+@pytest.mark.parametrize("floatx", ["float64", "bfloat16"])
+def test_values_do_not_depend_on_the_global_type(floatx):
+    function = ARITHMETIC["power"]
+    set_global_type(floatx)
+    try:
+        history = values_in_fit(
+            {"learning_rate": function, "momentum": lambda step: 0.9 - 0.01 * step},
+            linear_model(keras.optimizers.SGD(0.01, momentum=0.5)),
+            epochs=1,
+        )
+        found = by_hand(function)
+    finally:
+        set_global_type("float32")
+    # The optimizer's variable holds the learning rate in the global type.
+    rtol = 1e-6 if floatx == "float64" else 0.01
+    for values in (history["learning_rate"], found[:4]):
+        np.testing.assert_allclose(values, python_values(function, 4), rtol=rtol)
+    expected = 0.9 - 0.01 * np.arange(4)
+    np.testing.assert_allclose(history["momentum"], expected, rtol=1e-6)
+
+
 # Functions that read variables
 
 

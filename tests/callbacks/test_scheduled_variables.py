@@ -209,6 +209,26 @@ def test_an_integer_variable_is_set_too():
     assert scheduler.history["stage"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_a_variable_of_another_type_is_set_too(dtype):
+    if BACKEND == "jax" and dtype == "float64":
+        dtype = "float16"
+    model = scaled_model()
+    model.other = keras.Variable(3.0, dtype=dtype, trainable=False, name="other")
+    scheduler = HyperparameterScheduler({"other": ramp})
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            value = ops.cast(self.model.other, "float32")
+            seen.append(float(ops.convert_to_numpy(value)))
+
+    fit(model, scheduler, Look())
+    np.testing.assert_allclose(seen, VALUES[3::4], rtol=0.01)
+    np.testing.assert_allclose(scheduler.history["other"], VALUES, rtol=1e-6)
+    assert float(ops.convert_to_numpy(ops.cast(model.other, "float32"))) == 3.0
+
+
 def test_one_cycle_and_a_variable_go_together():
     model = scaled_model()
     scheduler = HyperparameterScheduler({"scale": ramp})
