@@ -62,8 +62,8 @@ class HyperparameterScheduler(TrainingFeature):
     past a given `total_steps`, the last value is held. Where the number of updates is
     not known (a generator without `steps_per_epoch`, a loop of your own), ordinary
     arithmetic and `keras.ops` become part of the compiled step; any other function
-    needs `total_steps`. A function that reads variables (`optimizer.iterations`) sees their
-    values at each step, and is written with `keras.ops`.
+    needs `total_steps`. A function that reads variables (`optimizer.iterations`) sees
+    their values at each step, and is written with `keras.ops`.
 
     A variable of the model that is not trained (a KL weight, a dropout rate) can have a
     schedule, too: it is set before the forward pass of each update, in `fit` and

@@ -141,7 +141,7 @@ class ScheduledLearningRate:
     name = "learning_rate"
 
     def __init__(self, leaf: Leaf, function: Callable) -> None:
-        self.overrules = False
+        self.overrules = self._entered = False
         self._leaf = leaf
         self._function = function
         self.variable = leaf.optimizer._learning_rate
@@ -161,11 +161,13 @@ class ScheduledLearningRate:
         """Computes the value and writes it to the variable."""
         variables = (self.variable, self._written, self._factor)
         current, written, factor = map(tensors.scalar, variables)
-        if not isinstance(written, float):
+        if isinstance(written, float):
+            if written < 0:
+                tensors.set_scalar(self._own, current)
+        elif tensors.TRACES or not self._entered:
             own = tensors.scalar(self._own)
             tensors.set_scalar(self._own, ops.where(written < 0, current, own))
-        elif written < 0:
-            tensors.set_scalar(self._own, current)
+        self._entered = True
         value = _single(self._function(self._leaf.step))
         if not self.overrules:
             factor = _followed(_single(current), written, factor)
@@ -188,6 +190,7 @@ class ScheduledLearningRate:
         if reloaded:
             self._factor.assign(1.0)
             self._written.assign(NOT_YET)
+            self._entered = False
         else:
             self.variable.assign(self._in_effect)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from keras_deeptools.engine._limit_norms_jax import limit_norms as limit_norms
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+TRACES = True
+"""Whether the code of a step runs when the step is traced, not at every step."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 
@@ -179,6 +182,7 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     What is assigned inside the step reaches neither the forward pass nor the state.
     """
 
+    @functools.wraps(train_step)
     @functools.wraps(train_step)
     def set_and_train(state: Any, *args: Any, **kwargs: Any) -> Any:
         trained, others, optimizer_state, metrics = state

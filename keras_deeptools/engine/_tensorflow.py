@@ -13,6 +13,8 @@ from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+TRACES = True
+"""Whether the code of a step runs when the step is traced, not at every step."""
 BUILDS_IN_STEP = True
 """Whether the first step of `fit` creates the variables that do not exist."""
 

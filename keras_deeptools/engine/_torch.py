@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+TRACES = False
+"""Whether the code of a step runs when the step is traced, not at every step."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
@@ -229,6 +232,7 @@ def fresh_step_function(model: Any) -> None:
 def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
+    @functools.wraps(train_step)
     @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
