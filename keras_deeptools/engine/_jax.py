@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import functools
 from collections.abc import Callable
 from typing import Any
 

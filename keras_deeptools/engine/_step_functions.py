@@ -8,12 +8,15 @@ import keras
 
 from keras_deeptools.engine._tensors import tensors
 
+SEED_DTYPE = "uint32"
+"""The type of the variables of `keras.random.SeedGenerator`."""
+
 
 class _Reads(keras.StatelessScope):
     """Notes the variables that are read inside."""
 
     def __init__(self) -> None:
-        super().__init__(initialize_variables=False)
+        super().__init__()
         self.variables: list[Any] = []
 
     def get_current_value(self, variable: Any) -> Any:
@@ -29,7 +32,8 @@ def call_with_reads(function: Callable, step: int) -> tuple[Any, list[Any]]:
         step: Int.
 
     Returns:
-        Tuple of what it returns, and the list of `keras.Variable` that it reads.
+        Tuple of what it returns, and the list of `keras.Variable` that it reads, those
+        of random seeds left out.
 
     Example:
 
@@ -40,11 +44,17 @@ def call_with_reads(function: Callable, step: int) -> tuple[Any, list[Any]]:
     >>> float(value), [variable.name for variable in variables]
     (2.0, ['rate'])
     """
-    with tensors.eagerly(), _Reads() as reads:
-        value = function(step)
-        if isinstance(value, keras.Variable):
-            value = value.value
-    return value, reads.variables
+    with tensors.eagerly():
+        with _Reads() as reads:
+            value = function(step)
+            if isinstance(value, keras.Variable):
+                value = value.value
+        seeds = [v for v in reads.variables if v.dtype == SEED_DTYPE]
+        variables = [v for v in reads.variables if v.dtype != SEED_DTYPE]
+        if seeds and not variables:
+            # Random numbers are drawn, by seeds that move on from call to call.
+            value = function(step)
+    return value, variables
 
 
 def operations_of(function: Callable) -> Callable:

@@ -184,6 +184,18 @@ def test_a_function_that_draws_from_an_iterator_works():
     )
 
 
+@pytest.mark.parametrize("draw", ["keras", "numpy"])
+def test_a_function_may_draw_random_numbers(draw):
+    generator = np.random.default_rng(0)
+    functions = {
+        "keras": lambda step: 0.1 * keras.random.uniform(()),
+        "numpy": lambda step: generator.uniform(0.0, 0.1),
+    }
+    found = values_in_fit(functions[draw])["learning_rate"]
+    assert len(set(found.tolist())) == NUM_UPDATES
+    assert ((found >= 0) & (found <= 0.1)).all()
+
+
 def test_past_the_given_total_steps_the_last_value_is_held():
     history = values_in_fit(lambda step: 0.1 * (step + 1), total_steps=5)
     expected = 0.1 * np.minimum(np.arange(12) + 1, 5)
