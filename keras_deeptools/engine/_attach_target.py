@@ -19,9 +19,9 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     if isinstance(target, keras.optimizers.Optimizer):
         if optimizer is not None:
             raise ValueError(
-                "attach: `optimizer` chooses among the optimizers of a model. Received: "
-                f"optimizer={optimizer!r} with an optimizer as the target. Pass the "
-                "model, or leave `optimizer` out."
+                "attach: `optimizer` chooses among the optimizers of a model. "
+                f"Received: optimizer={optimizer!r} with an optimizer as the target. "
+                "Pass the model, or leave `optimizer` out."
             )
         return [(target, None)]
     raise TypeError(

@@ -206,9 +206,9 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
             (see `Feature`), features of one stage in the order given here.
         optimizer: Which optimizers of the model to join. None: those that its train
             step uses, which is the one that it was compiled with unless the model has a
-            `train_step` of its own; a callback's own `optimizer=` counts first. Else a
-            name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an optimizer,
-            a list of these, or `"all"`.
+            `train_step` of its own, or those that a callback was told (`optimizer=`).
+            A name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an
+            optimizer, a list of these, or `"all"`.
 
     Returns:
         `Attachment`; use it as a context manager or call its `detach`.

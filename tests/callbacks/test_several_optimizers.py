@@ -3,17 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from two_networks import (
-    LEFT,
-    RIGHT,
-    TwoNetworks,
-    X,
-    Y,
-    fit,
-    kernels,
-    network,
-    trajectory,
-)
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import (
@@ -28,6 +17,17 @@ from keras_deeptools.callbacks import (
 from keras_deeptools.engine import model_optimizers
 from keras_deeptools.schedules import LinearRamp, OneCycle
 from keras_deeptools.transfer import DiscriminativeLearningRates
+from two_networks import (
+    LEFT,
+    RIGHT,
+    TwoNetworks,
+    X,
+    Y,
+    fit,
+    kernels,
+    network,
+    trajectory,
+)
 
 SGD = keras.optimizers.SGD
 RATES = 8 * [0.1]
