@@ -11,7 +11,10 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+from keras_deeptools.engine._tensors import tensors
 
 GUESTS = "_keras_deeptools_guests"
 
@@ -83,11 +86,8 @@ class GuestState:
             if not guests:
                 return apply(optimizer_variables, grads, trainable_variables)
             if self.values is None:
-                raise ValueError(
-                    f"attach: `{root.name}` can be used in the `train_step` of "
-                    f"{self._model.name!r} alone while features are attached through "
-                    "the model. Received: a call of `stateless_apply` outside of it. "
-                    "Attach to the optimizer itself in a loop of your own."
+                return self._lent_outside(stateless_apply, root, guests)(
+                    optimizer_variables, grads, trainable_variables
                 )
             own = list(optimizer_variables)
             values = dict(zip(map(id, root.variables), own, strict=False))
@@ -109,6 +109,31 @@ class GuestState:
             after = dict(zip(map(id, every), new, strict=True))
             self.values |= {key: after[key] for key in guests}
             return trained, [after[id(v)] for v in root.variables]
+
+        return stateless_apply
+
+    def _lent_outside(self, apply: Callable, root: Any, guests: set[int]) -> Callable:
+        """The `stateless_apply` of an optimizer outside of the model's train step."""
+
+        def stateless_apply(*args: Any) -> Any:
+            if tensors.is_traced(keras.tree.flatten(args)):
+                raise ValueError(
+                    f"attach: `{root.name}` of {self._model.name!r} can be compiled in "
+                    "the model's `train_step` alone, which hands on what is attached. "
+                    "Received: a call of `stateless_apply` in another compiled "
+                    "function. Use networks and optimizers in it that no compiled "
+                    "model holds, and attach to the optimizer."
+                )
+            mine = [v for v in self.variables if id(v) in guests]
+            self.values = {id(v): v.value for v in mine}
+            try:
+                result = apply(*args)
+                new = self.values
+            finally:
+                self.values = None
+            for variable in mine:
+                variable.assign(new[id(variable)])
+            return result
 
         return stateless_apply
 
