@@ -57,7 +57,7 @@ class GuestState:
         return step
 
     @contextlib.contextmanager
-    def in_scope(self, variables: list[Any]) -> Iterator[None]:
+    def in_scope(self, optimizer: Any, variables: list[Any]) -> Iterator[None]:
         """Lets an update that runs in a `StatelessScope` read and write guests."""
         scope = get_stateless_scope()
         keys = {id(v) for v in variables}
@@ -66,7 +66,13 @@ class GuestState:
             return
         for variable in variables:
             scope.add_update((variable, self.values[id(variable)]))
-        yield
+            # Among its variables, they are undone where it only accumulates.
+            optimizer._track_variable(variable)
+        try:
+            yield
+        finally:
+            for variable in variables:
+                optimizer._untrack_variable(variable)
         for variable in variables:
             self.values[id(variable)] = scope.get_current_value(variable)
 

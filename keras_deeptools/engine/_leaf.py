@@ -119,7 +119,7 @@ class Leaf:
         """A context of an update, in which the state has the values of this step."""
         if self.guests is None:
             return contextlib.nullcontext()
-        return self.guests.in_scope(self.state)
+        return self.guests.in_scope(self.optimizer, self.state)
 
     def add_state(
         self,

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.engine._model_optimizers import model_optimizers
 from keras_deeptools.engine._modules import ModuleState
 from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._site import SITE
@@ -124,7 +125,7 @@ def preserved(
 
 
 def is_attached(model: keras.Model) -> bool:
-    """Whether features are attached to the model's optimizer.
+    """Whether features are attached to an optimizer of the model.
 
     Args:
         model: `keras.Model`, compiled.
@@ -142,11 +143,11 @@ def is_attached(model: keras.Model) -> bool:
     >>> is_attached(model)
     False
     """
-    return vars(model.optimizer).get(SITE) is not None
+    return bool(_sites(model))
 
 
 def attached_features(model: keras.Model) -> list[Any]:
-    """The features that are attached to the model's optimizer, in order.
+    """The features that are attached to the model's optimizers, in order.
 
     Args:
         model: `keras.Model`, compiled.
@@ -161,9 +162,14 @@ def attached_features(model: keras.Model) -> list[Any]:
     ...     print(len(attached_features(model)))
     1
     """
-    site = vars(model.optimizer).get(SITE)
-    attachments = [] if site is None else site.attachments
-    return [feature for each in attachments for feature in each.features]
+    attachments = [each for site in _sites(model) for each in site.attachments]
+    features = [feature for each in attachments for feature in each.features]
+    return list({id(feature): feature for feature in features}.values())
+
+
+def _sites(model: keras.Model) -> list[Any]:
+    found = [vars(each.optimizer).get(SITE) for each in model_optimizers(model)]
+    return [site for site in found if site is not None]
 
 
 class Structure:

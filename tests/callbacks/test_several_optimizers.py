@@ -61,7 +61,14 @@ def test_one_of_two_optimizers_is_clipped_when_it_is_named(way):
 @pytest.mark.parametrize("choice", [None, "all", ["left_optimizer", "right_optimizer"]])
 def test_by_default_all_that_the_train_step_uses_are_acted_on(choice):
     model = two()
-    fit(model, GradientClipper(global_norm=0.5, optimizer=choice))
+    clipper = GradientClipper(global_norm=0.5, optimizer=choice)
+    fit(model, clipper)
+    counted = {
+        f"{side}_optimizer_{kind}"
+        for side in ("left", "right")
+        for kind in ("global_norm", "non_finite")
+    }
+    assert set(clipper.fractions) == set(clipper.history) == counted
     expected = [trajectory(k, RATES, within(0.5))[-1] for k in (LEFT, RIGHT)]
     assert_ends_at(model, *expected)
 
@@ -97,7 +104,14 @@ class InContainers(TwoNetworks):
 )
 def test_optimizers_in_lists_and_dicts_are_acted_on(choice, acts):
     model = InContainers(SGD(0.1), SGD(0.1))
-    fit(model, GradientClipper(global_norm=0.5, optimizer=choice))
+    clipper = GradientClipper(global_norm=0.5, optimizer=choice)
+    fit(model, clipper)
+    counted = {
+        f"{side}_optimizer_{kind}"
+        for side in ("left", "right")
+        for kind in ("global_norm", "non_finite")
+    }
+    assert set(clipper.fractions) == set(clipper.history) == counted
     expected = [
         trajectory(kernel, RATES, within(0.5) if act else lambda g: g)[-1]
         for kernel, act in zip((LEFT, RIGHT), acts, strict=True)
@@ -178,6 +192,15 @@ def test_averages_are_taken_of_what_an_optimizer_trains(choice):
     expected_right = np.mean(right, axis=0) if choice is None else right[-1]
     assert_ends_at(model, np.mean(left, axis=0), expected_right)
     assert averaging.num_averaged == 8
+
+
+def test_two_averages_are_refused_on_different_optimizers_too():
+    averages = [
+        WeightAveraging(0.9, optimizer=f"{side}_optimizer")
+        for side in ("left", "right")
+    ]
+    with pytest.raises(ValueError, match="one average in a `fit`"):
+        fit(two(), *averages)
 
 
 def test_each_scheduler_steers_the_optimizer_that_it_is_for():
@@ -325,6 +348,18 @@ def test_an_optimizer_of_ones_own_may_scale_the_loss(way):
         fit(model, monitor)
     kernel = RIGHT if keras.backend.backend() != "jax" else LEFT
     np.testing.assert_allclose(monitor.global_norms, norms_of(kernel), rtol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
+def test_updates_count_where_an_optimizer_of_ones_own_accumulates(way):
+    accumulating = SGD(0.1, gradient_accumulation_steps=2)
+    model = TwoNetworks(accumulating, SGD(0.1), way=way)
+    monitor = GradientMonitor(on_problem="ignore")
+    fit(model, monitor, cycle := OneCycleScheduler(0.1, cycle_momentum=False))
+    counts = (~np.isnan(monitor.history["norm"])).sum(axis=0)
+    assert counts.tolist() == [4, 8]
+    lengths = [len(values) for values in cycle.history.values()]
+    assert lengths == [4, 8]
 
 
 def test_layers_are_chosen_among_all_that_are_trained():
