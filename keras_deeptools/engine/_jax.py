@@ -15,6 +15,8 @@ from keras_deeptools.engine._limit_norms_jax import limit_norms as limit_norms
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 
@@ -210,6 +212,16 @@ def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     known = {id(variable) for variable in optimizer.variables}
     return all(id(variable) in known for variable in variables)
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `jax.jit`."""
+    return hasattr(function, "clear_cache") and hasattr(function, "lower")
+
+
+def forget_function(function: Any) -> None:
+    """Lets a function under `jax.jit` trace anew at the next call."""
+    function.clear_cache()
 
 
 def track(optimizer: Any, variable: Any) -> None:

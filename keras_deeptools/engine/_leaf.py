@@ -31,6 +31,7 @@ class Leaf:
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
         positions: Inside a stage, the indices of `active` in `variables`.
+        entered: Bool. Whether an update has been run or traced since attaching.
         skipped: Int variable that counts the updates a LossScaleOptimizer skipped
             because of non-finite gradients since attaching; else None.
 
@@ -56,6 +57,7 @@ class Leaf:
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.entered = False
         self.follow()
 
     def follow(self) -> None:
@@ -106,6 +108,7 @@ class Leaf:
 
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
+        self.entered = True
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
 

@@ -13,6 +13,16 @@ from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+TRACED = (
+    "_function_cache",
+    "_function_captures",
+    "_created_variables",
+    "_variable_creation_config",
+    "_no_variable_creation_config",
+)
+"""What a `tf.function` knows of its traces."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = True
 """Whether the first step of `fit` creates the variables that do not exist."""
 
@@ -220,6 +230,20 @@ def trace(function: Callable) -> None:
 def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     return True
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `tf.function`."""
+    return isinstance(function, tf.types.experimental.PolymorphicFunction)
+
+
+def forget_function(function: Any) -> None:
+    """Lets a `tf.function` trace anew at the next call, wherever it is held."""
+    if hasattr(function, "_clone"):
+        fresh = function._clone(None)
+        for name in TRACED:
+            if hasattr(function, name):
+                setattr(function, name, getattr(fresh, name))
 
 
 def track(optimizer: Any, variable: Any) -> None:

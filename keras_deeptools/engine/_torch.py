@@ -13,6 +13,8 @@ from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+COMPILES = False
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
@@ -250,6 +252,15 @@ def trace(function: Callable) -> None:
 def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     return True
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is compiled: none that is is accepted."""
+    return False
+
+
+def forget_function(function: Any) -> None:
+    """Nothing to forget."""
 
 
 def track(optimizer: Any, variable: Any) -> None:
