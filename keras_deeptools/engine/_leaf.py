@@ -78,7 +78,9 @@ class Leaf:
         iterations = tensors.scalar(self.optimizer._iterations)
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
-        return self.optimizer.iterations
+        # With bfloat16 as the global type Keras makes floats of counts that it divides.
+        whole = self.optimizer._iterations.dtype
+        return keras.ops.cast(self.optimizer.iterations, whole)
 
     @property
     def num_updates(self) -> int:
