@@ -23,6 +23,7 @@ from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._fit_data import FitData
 from keras_deeptools.engine._interruption import RunningFit, running_fit
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
@@ -93,6 +94,7 @@ __all__ = [
     "Feature",
     "FeatureCut",
     "FeaturePass",
+    "FitData",
     "FitWatch",
     "LayerCall",
     "Leaf",

@@ -134,7 +134,7 @@ def add(variable: Any, values: Any) -> None:
 def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
     """Writes two numbers, then vectors, at `index` of a two-dimensional variable."""
     head = jnp.stack(numbers).astype("float32")
-    line = jnp.concatenate([head, *row])
+    line = jnp.concatenate([head, *(part.astype("float32") for part in row)])
     buffer.assign(lax.dynamic_update_index_in_dim(buffer.value, line, index, axis=0))
 
 

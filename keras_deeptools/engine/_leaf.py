@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._tensors import tensors
 
 
@@ -81,7 +82,9 @@ class Leaf:
         iterations = tensors.scalar(self.optimizer._iterations)
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
-        return self.optimizer.iterations
+        # With bfloat16 as the global type Keras makes floats of counts that it divides.
+        whole = self.optimizer._iterations.dtype
+        return keras.ops.cast(self.optimizer.iterations, whole)
 
     @property
     def num_updates(self) -> int:
@@ -174,7 +177,7 @@ class Leaf:
     def read(self, variable: Any) -> np.ndarray:
         """The value of a variable on the host, also during `fit`."""
         self._synchronize()
-        return np.array(keras.ops.convert_to_numpy(variable.value))
+        return on_host(variable)
 
     def assign(self, variable: Any, value: Any) -> None:
         """Sets a variable from the host, also during `fit`.

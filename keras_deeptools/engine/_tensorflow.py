@@ -174,7 +174,8 @@ def add(variable: Any, values: Any) -> None:
 
 def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
     """Writes two numbers, then vectors, at `index` of a two-dimensional variable."""
-    line = tf.concat([tf.cast(tf.stack(numbers), tf.float32), *row], axis=0)[None]
+    parts = [tf.cast(part, tf.float32) for part in (tf.stack(numbers), *row)]
+    line = tf.concat(parts, axis=0)[None]
     index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
     if isinstance(buffer.value, tf.distribute.DistributedValues):
         table = tf.convert_to_tensor(buffer.value)
