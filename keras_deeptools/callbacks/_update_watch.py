@@ -75,8 +75,8 @@ class UpdateWatch:
         self._told_unseen = True
         warnings.warn(
             f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
-            "updates that this callback could not take part in, because they run in a function "
-            "that was compiled before training began. Take the decorator "
+            "updates that this callback could not take part in, because they run in "
+            "a function that was compiled before training began. Take the decorator "
             "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
             stacklevel=4,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from keras_deeptools.engine._attach_target import check_seams, is_built, resolved
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._kept_trace import keep_trace
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._retracing import forget_trace, trace_again
 from keras_deeptools.engine._session import Session
@@ -125,6 +126,9 @@ class Attachment:
         """Takes the features off; does nothing when they are off already."""
         if not self.active:
             return
+        if not self.stale:
+            for model in self._traced:
+                keep_trace(model)
         for site in self._sites:
             if self in site.attachments:
                 site.attachments.remove(self)

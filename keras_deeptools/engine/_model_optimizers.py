@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import optimizer_parts
-from keras_deeptools.engine._replacement import CHAIN
 from keras_deeptools.engine._step_reads import (
     LIBRARIES,
     Path,
@@ -341,8 +340,9 @@ def _walk(
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
     """The attributes of an object, the public ones first."""
     attributes = dict(getattr(owner, "__dict__", {}))
-    # What this package replaces on the model leads back to its optimizers.
-    attributes.pop(CHAIN, None)
+    # What this package keeps on the model leads back to its optimizers.
+    for key in [key for key in attributes if key.startswith("_keras_deeptools")]:
+        del attributes[key]
     # torch keeps the layers of a layer apart.
     modules = attributes.pop("_modules", None)
     attributes |= modules if isinstance(modules, dict) else {}
