@@ -159,21 +159,29 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching.
+    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
+    model's own `train_step` calls are traced anew.
+
+    Neither the model nor the optimizer needs to be built. Where they are not, the
+    features begin when the first update builds the optimizer, and what does not fit is
+    refused there, before that update.
 
     Args:
-        target: A compiled `keras.Model`, or a built optimizer.
+        target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
+            model stands for that model.
         *features: One or more `Feature` objects. Their stages run in a fixed order
             (see `Feature`), features of one stage in the order given here.
-        optimizer: None: the optimizer that the model was compiled with.
+        optimizer: Which optimizers of the model: None for those that its train step
+            uses, a name such as `"g_optimizer"`, an optimizer, a list of these, or
+            `"all"`.
 
     Returns:
         `Attachment`; use it as a context manager or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
-        ValueError: If the model is not compiled or has no trainable variables, the
-            optimizer is not built, or a feature does not fit the optimizer. Nothing
+        ValueError: If the model is not compiled or has no trainable variables, several
+            models use the optimizer, or a feature does not fit the optimizer. Nothing
             has been changed then.
 
     Example:
