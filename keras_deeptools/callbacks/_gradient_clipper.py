@@ -224,6 +224,12 @@ class GradientClipper(TrainingFeature):
         """Clips the gradients of the chosen variables."""
         return gradients if state is None else state.clipped(gradients)
 
+    def traced(self, state: Clipping | None, leaf: Leaf) -> Any:
+        """Which gradients are limited together, and how; see `Feature`."""
+        if state is None:
+            return ()
+        return (state.groups, len(state.names), list(state.limits))
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; what an earlier `fit` counted is forgotten."""
         super().on_train_begin(logs)

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from keras_deeptools.engine._kept_trace import KEPT
 from keras_deeptools.engine._tensors import tensors
 
 GUESTS = "_keras_deeptools_guests"
@@ -150,7 +151,7 @@ def take_in(model: Any) -> GuestState:
 
 
 def leave(model: Any) -> None:
-    """Forgets the guests of a model, when there are none."""
+    """Forgets the guests of a model, when there are none, nor a step that knew some."""
     found = None if model is None else vars(model).get(GUESTS)
-    if found is not None and not found.variables:
+    if found is not None and not found.variables and KEPT not in vars(model):
         del vars(model)[GUESTS]

@@ -1,7 +1,7 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,8 @@ class Leaf:
         optimizer: Built Keras optimizer.
         model: `keras.Model` that it trains, or None.
         root: Outermost optimizer around it; None: `optimizer` itself.
+        kept: State variables of an earlier attachment, to be used again in their
+            order where new ones would be like them.
 
     Attributes:
         optimizer: The Keras optimizer.
@@ -50,7 +52,13 @@ class Leaf:
     2 descent
     """
 
-    def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        model: Any = None,
+        root: Any = None,
+        kept: Sequence[Any] = (),
+    ) -> None:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.roots = [self.root]
@@ -62,6 +70,7 @@ class Leaf:
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
         self.entered = False
+        self._kept = list(kept)
         self.follow()
 
     def follow(self) -> None:
@@ -157,12 +166,24 @@ class Leaf:
         """Lets a variable made by `create` ride with the optimizer."""
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
-            variable = create()
+            variable = self._kept_for(create())
         tensors.track(self.host, variable)
         if self.guests is not None:
             self.guests.variables.append(variable)
         self.state.append(variable)
         return variable
+
+    def _kept_for(self, variable: Any) -> Any:
+        """The variable that a kept step has in its place, with the value of this."""
+        if not self._kept:
+            return variable
+        old = self._kept.pop(0)
+        alike = type(old) is type(variable) and old.name == variable.name
+        if not alike or (old.shape, old.dtype) != (variable.shape, variable.dtype):
+            self._kept = []
+            return variable
+        old.assign(variable.value)
+        return old
 
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""
