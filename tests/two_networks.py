@@ -4,7 +4,7 @@ On JAX a step is handed all variables and returns them; there are several ways t
 with optimizers of one's own:
 
 - "scope": all that is variable in a `StatelessScope`, and code as on other backends,
-- "tracked": `stateless_apply`, with the optimizers' variables as variables of the model,
+- "tracked": `stateless_apply`, with the optimizers' variables as the model's own,
 - "handed": `stateless_apply`, with `_get_jax_state` and `jax_state_sync` of one's own.
 """
 
@@ -122,7 +122,11 @@ def jax_step(model, state, data):
             model.optimizer.variables,
             model.metrics_variables,
         ]
-        pairs = [p for vs, values in zip(held, state) for p in zip(vs, values)]
+        pairs = [
+            p
+            for vs, values in zip(held, state, strict=True)
+            for p in zip(vs, values, strict=True)
+        ]
         with keras.StatelessScope(pairs) as scope:
             for part, optimizer in model.updates():
                 loss, gradients = gradients_of(model, part, x, y)
@@ -138,7 +142,7 @@ def jax_step(model, state, data):
         held[2] = model.optimizer.variables
     values = {
         id(v): value
-        for variables, given in zip(held, state)
+        for variables, given in zip(held, state, strict=True)
         for v, value in zip(variables, given, strict=True)
     }
     for part, optimizer in model.updates():

@@ -25,6 +25,7 @@ from keras_deeptools.callbacks._run_position import (
 from keras_deeptools.callbacks._schedule_functions import (
     FunctionsOfStep,
     checked_schedules,
+    traced_schedule,
 )
 from keras_deeptools.callbacks._scheduled_values import ScheduledValues
 from keras_deeptools.callbacks._training_feature import TrainingFeature
@@ -166,6 +167,7 @@ class HyperparameterScheduler(TrainingFeature):
                 for name, schedule in schedules.items()
             },
             "expected": functions,
+            "schedules": schedules,
             "variables": variables,
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
@@ -243,6 +245,18 @@ class HyperparameterScheduler(TrainingFeature):
             return found if isinstance(found[0], float) else ops.stack(found)
 
         state["recorder"].write(values)
+
+    def traced(self, state: dict, leaf: Leaf) -> Any:
+        """The schedules, where they are known by their numbers; see `Feature`."""
+        if state["variables"]:
+            return None
+        described = [
+            traced_schedule(state["schedules"][name], function)
+            for name, function in state["functions"].items()
+        ]
+        if any(each is None for each in described):
+            return None
+        return list(zip(state["functions"], described, strict=True))
 
     # On the host
 

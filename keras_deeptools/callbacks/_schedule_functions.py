@@ -327,6 +327,23 @@ class _Table:
         return ops.where(is_past, self._beyond(position), value)
 
 
+def traced_schedule(schedule: Any, function: Callable) -> Any:
+    """What a compiled step depends on that follows a schedule.
+
+    Args:
+        schedule: Schedule or function, as it was given.
+        function: What `FunctionsOfStep.for_leaf` made of it.
+
+    Returns:
+        Something to compare; None for a function whose code is part of the step.
+    """
+    if isinstance(function, _Table):
+        return "table"
+    if made_for_graphs(schedule):
+        return (type(schedule), repr(keras.saving.serialize_keras_object(schedule)))
+    return None
+
+
 def _as_float(value: Any) -> Any:
     """A float where the host knows the value, else a float32 scalar."""
     if isinstance(value, bool | int | float | np.number | np.ndarray):

@@ -155,8 +155,10 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def _check_updates(self) -> None:
         if self._update_watch is not None:
             leaves = [leaf for leaf, _ in self._live if leaf.skipped is not None]
-            self._update_watch.warn(
-                [leaf.root for leaf in leaves if int(leaf.read(leaf.skipped))]
+            skipped = [leaf for leaf in leaves if int(leaf.read(leaf.skipped))]
+            self._update_watch.warn([leaf.root for leaf in skipped])
+            self._update_watch.warn_unseen(
+                {id(leaf.root) for leaf, _ in self._live if leaf.entered}
             )
 
     def _detach(self) -> None:

@@ -153,6 +153,10 @@ class WeightAveraging(TrainingFeature):
         """Takes in the weights of the update."""
         state.update(self.decay, self.warmup, self.every)
 
+    def traced(self, state: RunningAverage, leaf: Leaf) -> Any:
+        """How the averages move; see `Feature`."""
+        return (self.decay, self.warmup, self.every)
+
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):

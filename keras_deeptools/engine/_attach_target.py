@@ -1,11 +1,12 @@
 """What `attach` is given: a compiled model or a built optimizer."""
 
+import gc
 from typing import Any
 
 import keras
 
-from keras_deeptools.engine._leaf import leaf_optimizers
-from keras_deeptools.engine._model_optimizers import chosen_optimizers
+from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
+from keras_deeptools.engine._model_optimizers import chosen_optimizers, model_optimizers
 from keras_deeptools.engine._site import SEAMS
 from keras_deeptools.engine._step_reads import has_own_train_step
 from keras_deeptools.engine._tensors import tensors
@@ -19,10 +20,21 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     if isinstance(target, keras.optimizers.Optimizer):
         if optimizer is not None:
             raise ValueError(
-                "attach: `optimizer` chooses among the optimizers of a model. Received: "
-                f"optimizer={optimizer!r} with an optimizer as the target. Pass the "
-                "model, or leave `optimizer` out."
+                "attach: `optimizer` chooses among the optimizers of a model. "
+                f"Received: optimizer={optimizer!r} with an optimizer as the target. "
+                "Pass the model, or leave `optimizer` out."
             )
+        models = _models_using(target)
+        if len(models) > 1:
+            names = ", ".join(repr(model.name) for model in models)
+            raise ValueError(
+                "attach: an optimizer of several models must be attached through one "
+                f"of them. Received: target={target.name!r}, which {names} use. Call "
+                "`attach(model, ..., optimizer=optimizer)`."
+            )
+        if models:
+            chosen = chosen_optimizers(models[0], target)
+            return [(each.optimizer, models[0]) for each in chosen]
         return [(target, None)]
     raise TypeError(
         "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
@@ -33,6 +45,24 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
 def own_choice(feature: Any, optimizer: Any) -> Any:
     """Which optimizers a feature acts on: as it was told itself, or by `attach`."""
     return getattr(feature, "optimizer", None) if optimizer is None else optimizer
+
+
+def _models_using(optimizer: Any) -> list[Any]:
+    """The compiled models that hold an optimizer, whose compiled steps contain it.
+
+    An optimizer does not know its models, so all models that are alive are asked.
+    """
+    alive = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+    return [model for model in alive if _uses(model, optimizer)]
+
+
+def _uses(model: Any, optimizer: Any) -> bool:
+    if not getattr(model, "compiled", False):
+        return False
+    held = [getattr(model, "optimizer", None)]
+    if has_own_train_step(model):
+        held += [each.optimizer for each in model_optimizers(model)]
+    return any(part is optimizer for each in held for part in optimizer_parts(each))
 
 
 def is_built(optimizer: Any, model: Any) -> bool:

@@ -14,6 +14,7 @@ from keras_deeptools.engine._attach_target import (
 )
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._kept_trace import keep_trace
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._model_optimizers import (
     ModelOptimizer,
@@ -166,6 +167,9 @@ class Attachment:
         """Takes the features off; does nothing when they are off already."""
         if not self.active:
             return
+        if not self.stale:
+            for model in self._traced:
+                keep_trace(model)
         for site in self._sites:
             if self in site.attachments:
                 site.attachments.remove(self)
@@ -198,25 +202,31 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching.
+    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
+    model's own `train_step` calls are traced anew.
+
+    Neither the model nor the optimizer needs to be built. Where they are not, the
+    features begin when the first update builds the optimizer, and what does not fit is
+    refused there, before that update.
 
     Args:
-        target: A compiled `keras.Model`, or a built optimizer.
+        target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
+            model stands for that model.
         *features: One or more `Feature` objects. Their stages run in a fixed order
             (see `Feature`), features of one stage in the order given here.
         optimizer: Which optimizers of the model to join. None: those that its train
             step uses, which is the one that it was compiled with unless the model has a
-            `train_step` of its own; a callback's own `optimizer=` counts first. Else a
-            name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an optimizer,
-            a list of these, or `"all"`.
+            `train_step` of its own, or those that a callback was told (`optimizer=`).
+            A name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an
+            optimizer, a list of these, or `"all"`.
 
     Returns:
         `Attachment`; use it as a context manager or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
-        ValueError: If the model is not compiled or has no trainable variables, the
-            optimizer is not built, or a feature does not fit the optimizer. Nothing
+        ValueError: If the model is not compiled or has no trainable variables, several
+            models use the optimizer, or a feature does not fit the optimizer. Nothing
             has been changed then.
 
     Example:

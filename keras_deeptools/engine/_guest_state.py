@@ -11,7 +11,11 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+from keras_deeptools.engine._kept_trace import KEPT
+from keras_deeptools.engine._tensors import tensors
 
 GUESTS = "_keras_deeptools_guests"
 
@@ -54,7 +58,7 @@ class GuestState:
         return step
 
     @contextlib.contextmanager
-    def in_scope(self, variables: list[Any]) -> Iterator[None]:
+    def in_scope(self, optimizer: Any, variables: list[Any]) -> Iterator[None]:
         """Lets an update that runs in a `StatelessScope` read and write guests."""
         scope = get_stateless_scope()
         keys = {id(v) for v in variables}
@@ -63,7 +67,13 @@ class GuestState:
             return
         for variable in variables:
             scope.add_update((variable, self.values[id(variable)]))
-        yield
+            # Among its variables, they are undone where it only accumulates.
+            optimizer._track_variable(variable)
+        try:
+            yield
+        finally:
+            for variable in variables:
+                optimizer._untrack_variable(variable)
         for variable in variables:
             self.values[id(variable)] = scope.get_current_value(variable)
 
@@ -83,11 +93,8 @@ class GuestState:
             if not guests:
                 return apply(optimizer_variables, grads, trainable_variables)
             if self.values is None:
-                raise ValueError(
-                    f"attach: `{root.name}` can be used in the `train_step` of "
-                    f"{self._model.name!r} alone while features are attached through "
-                    "the model. Received: a call of `stateless_apply` outside of it. "
-                    "Attach to the optimizer itself in a loop of your own."
+                return self._lent_outside(stateless_apply, root, guests)(
+                    optimizer_variables, grads, trainable_variables
                 )
             own = list(optimizer_variables)
             values = dict(zip(map(id, root.variables), own, strict=False))
@@ -112,6 +119,31 @@ class GuestState:
 
         return stateless_apply
 
+    def _lent_outside(self, apply: Callable, root: Any, guests: set[int]) -> Callable:
+        """The `stateless_apply` of an optimizer outside of the model's train step."""
+
+        def stateless_apply(*args: Any) -> Any:
+            if tensors.is_traced(keras.tree.flatten(args)):
+                raise ValueError(
+                    f"attach: `{root.name}` of {self._model.name!r} can be compiled in "
+                    "the model's `train_step` alone, which hands on what is attached. "
+                    "Received: a call of `stateless_apply` in another compiled "
+                    "function. Use networks and optimizers in it that no compiled "
+                    "model holds, and attach to the optimizer."
+                )
+            mine = [v for v in self.variables if id(v) in guests]
+            self.values = {id(v): v.value for v in mine}
+            try:
+                result = apply(*args)
+                new = self.values
+            finally:
+                self.values = None
+            for variable in mine:
+                variable.assign(new[id(variable)])
+            return result
+
+        return stateless_apply
+
 
 def take_in(model: Any) -> GuestState:
     """The guests of a model, ready to take more."""
@@ -119,7 +151,7 @@ def take_in(model: Any) -> GuestState:
 
 
 def leave(model: Any) -> None:
-    """Forgets the guests of a model, when there are none."""
+    """Forgets the guests of a model, when there are none, nor a step that knew some."""
     found = None if model is None else vars(model).get(GUESTS)
-    if found is not None and not found.variables:
+    if found is not None and not found.variables and KEPT not in vars(model):
         del vars(model)[GUESTS]

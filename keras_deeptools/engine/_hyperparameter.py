@@ -164,7 +164,7 @@ class ScheduledLearningRate:
         if isinstance(written, float):
             if written < 0:
                 tensors.set_scalar(self._own, current)
-        elif tensors.TRACES or not self._entered:
+        elif tensors.COMPILES or not self._entered:
             own = tensors.scalar(self._own)
             tensors.set_scalar(self._own, ops.where(written < 0, current, own))
         self._entered = True

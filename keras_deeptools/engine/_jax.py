@@ -15,8 +15,8 @@ from keras_deeptools.engine._limit_norms_jax import limit_norms as limit_norms
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
-TRACES = True
-"""Whether the code of a step runs when the step is traced, not at every step."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 
@@ -241,6 +241,11 @@ def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
     return hosts[0]
 
 
+def is_traced(values: list[Any]) -> bool:
+    """Whether any of the values is being traced."""
+    return any(isinstance(value, jax.core.Tracer) for value in values)
+
+
 def _is_handed_over(optimizer: Any, model: Any) -> bool:
     """Whether what is added to an optimizer's variables reaches the train step."""
     probe = keras.Variable(0.0, trainable=False, name="probe")
@@ -254,6 +259,16 @@ def _is_handed_over(optimizer: Any, model: Any) -> bool:
         return False
     finally:
         optimizer._untrack_variable(probe)
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `jax.jit`."""
+    return hasattr(function, "clear_cache") and hasattr(function, "lower")
+
+
+def forget_function(function: Any) -> None:
+    """Lets a function under `jax.jit` trace anew at the next call."""
+    function.clear_cache()
 
 
 def track(optimizer: Any, variable: Any) -> None:

@@ -1,7 +1,7 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,8 @@ class Leaf:
         optimizer: Built Keras optimizer.
         model: `keras.Model` that it trains, or None.
         root: Outermost optimizer around it; None: `optimizer` itself.
+        kept: State variables of an earlier attachment, to be used again in their
+            order where new ones would be like them.
 
     Attributes:
         optimizer: The Keras optimizer.
@@ -32,6 +34,7 @@ class Leaf:
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
         positions: Inside a stage, the indices of `active` in `variables`.
+        entered: Bool. Whether an update has been run or traced since attaching.
         skipped: Int variable that counts the updates a LossScaleOptimizer skipped
             because of non-finite gradients since attaching; else None.
 
@@ -49,7 +52,13 @@ class Leaf:
     2 descent
     """
 
-    def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        model: Any = None,
+        root: Any = None,
+        kept: Sequence[Any] = (),
+    ) -> None:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.roots = [self.root]
@@ -60,6 +69,8 @@ class Leaf:
         self.guests: Any = None
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.entered = False
+        self._kept = list(kept)
         self.follow()
 
     def follow(self) -> None:
@@ -80,7 +91,9 @@ class Leaf:
         iterations = tensors.scalar(self.optimizer._iterations)
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
-        return self.optimizer.iterations
+        # With bfloat16 as the global type Keras makes floats of counts that it divides.
+        whole = self.optimizer._iterations.dtype
+        return keras.ops.cast(self.optimizer.iterations, whole)
 
     @property
     def num_updates(self) -> int:
@@ -110,6 +123,7 @@ class Leaf:
 
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
+        self.entered = True
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
 
@@ -117,7 +131,7 @@ class Leaf:
         """A context of an update, in which the state has the values of this step."""
         if self.guests is None:
             return contextlib.nullcontext()
-        return self.guests.in_scope(self.state)
+        return self.guests.in_scope(self.optimizer, self.state)
 
     def add_state(
         self,
@@ -152,12 +166,24 @@ class Leaf:
         """Lets a variable made by `create` ride with the optimizer."""
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
-            variable = create()
+            variable = self._kept_for(create())
         tensors.track(self.host, variable)
         if self.guests is not None:
             self.guests.variables.append(variable)
         self.state.append(variable)
         return variable
+
+    def _kept_for(self, variable: Any) -> Any:
+        """The variable that a kept step has in its place, with the value of this."""
+        if not self._kept:
+            return variable
+        old = self._kept.pop(0)
+        alike = type(old) is type(variable) and old.name == variable.name
+        if not alike or (old.shape, old.dtype) != (variable.shape, variable.dtype):
+            self._kept = []
+            return variable
+        old.assign(variable.value)
+        return old
 
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""

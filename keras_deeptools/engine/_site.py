@@ -10,6 +10,7 @@ from keras_deeptools.engine._build_watch import BuildWatch
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._guest_state import leave, take_in
 from keras_deeptools.engine._hyperparameter import scheduled
+from keras_deeptools.engine._kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
 from keras_deeptools.engine._replacement import Replacement
@@ -33,6 +34,7 @@ class Site:
         self.model = model
         self.leaves: list[Leaf] = []
         self.is_built = self.is_open = False
+        self.is_steady = True
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
         self._build = BuildWatch(optimizer, model, self._open)
@@ -115,7 +117,10 @@ class Site:
         """Joins the optimizer, which is built, and begins what waited for it."""
         self._build.end()
         built = [o for o in leaf_optimizers(self.optimizer) if o.built]
-        self.leaves = [Leaf(o, self.model, root=self.optimizer) for o in built]
+        self.leaves = [
+            Leaf(o, self.model, self.optimizer, kept_variables(self.model, o))
+            for o in built
+        ]
         self.is_open = True
         waiting = list(self.attachments)
         try:
@@ -143,6 +148,7 @@ class Site:
 
     def _guard(self) -> None:
         """Watches for the end of the `fit` that this serves."""
+        enlist(self)
         self.optimizer.__dict__[SITE] = self
 
     # The compiled step
@@ -306,6 +312,7 @@ class Site:
             release_seam(leaf.optimizer, self)
         leave(self.model)
         self.is_open = False
+        delist(self)
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)
 

@@ -13,8 +13,16 @@ from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
-TRACES = True
-"""Whether the code of a step runs when the step is traced, not at every step."""
+TRACED = (
+    "_function_cache",
+    "_function_captures",
+    "_created_variables",
+    "_variable_creation_config",
+    "_no_variable_creation_config",
+)
+"""What a `tf.function` knows of its traces."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = True
 """Whether the first step of `fit` creates the variables that do not exist."""
 
@@ -227,6 +235,20 @@ def readable(variables: list[Any], optimizer: Any) -> bool:
 def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
     """The optimizer that the state of features rides with, if it is another one."""
     return None
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `tf.function`."""
+    return isinstance(function, tf.types.experimental.PolymorphicFunction)
+
+
+def forget_function(function: Any) -> None:
+    """Lets a `tf.function` trace anew at the next call, wherever it is held."""
+    if hasattr(function, "_clone"):
+        fresh = function._clone(None)
+        for name in TRACED:
+            if hasattr(function, name):
+                setattr(function, name, getattr(fresh, name))
 
 
 def track(optimizer: Any, variable: Any) -> None:

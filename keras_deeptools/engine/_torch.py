@@ -13,8 +13,8 @@ from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
-TRACES = False
-"""Whether the code of a step runs when the step is traced, not at every step."""
+COMPILES = False
+"""Whether functions of the user's may be traced once and kept."""
 BUILDS_IN_STEP = False
 """Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
@@ -259,6 +259,15 @@ def readable(variables: list[Any], optimizer: Any) -> bool:
 def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
     """The optimizer that the state of features rides with, if it is another one."""
     return None
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is compiled: none that is is accepted."""
+    return False
+
+
+def forget_function(function: Any) -> None:
+    """Nothing to forget."""
 
 
 def track(optimizer: Any, variable: Any) -> None:

@@ -27,7 +27,7 @@ class UpdateWatch:
         self.owner = owner
         self.chosen = chosen
         self._each = each
-        self._warned = False
+        self._warned = self._told_unseen = False
         self._model_name = model.name
         mine = {id(one.optimizer) for one in chosen}
         everything = model_optimizers(model)
@@ -60,6 +60,25 @@ class UpdateWatch:
             f"{self.owner}: {listed_names(idle)} of {self._model_name!r} {has} made no "
             f"update {after}, so nothing was recorded or changed there. "
             f"{self._remedy()}",
+            stacklevel=4,
+        )
+
+    def warn_unseen(self, seen: set[int]) -> None:
+        """Warns once of optimizers that made updates which nothing attached has seen.
+
+        Args:
+            seen: Identities of the optimizers whose updates were seen.
+        """
+        missed = [one for one in self.chosen if id(one.optimizer) not in seen]
+        missed = [one for one in missed if self._moved(one)]
+        if not missed or self._told_unseen:
+            return
+        self._told_unseen = True
+        warnings.warn(
+            f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
+            "updates that this callback could not take part in, because they run in a "
+            "function that was compiled before training began. Take the decorator "
+            "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
             stacklevel=4,
         )
 

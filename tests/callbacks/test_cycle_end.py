@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from two_networks import BACKEND, TwoNetworks, X, Y, fit
 
 from keras_deeptools.callbacks import HyperparameterScheduler, OneCycleScheduler
 from keras_deeptools.schedules import OneCycle
+from two_networks import BACKEND, TwoNetworks, X, Y, fit
 
 SGD = keras.optimizers.SGD
 

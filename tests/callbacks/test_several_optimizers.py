@@ -3,17 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from two_networks import (
-    LEFT,
-    RIGHT,
-    TwoNetworks,
-    X,
-    Y,
-    fit,
-    kernels,
-    network,
-    trajectory,
-)
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import (
@@ -28,6 +17,17 @@ from keras_deeptools.callbacks import (
 from keras_deeptools.engine import model_optimizers
 from keras_deeptools.schedules import LinearRamp, OneCycle
 from keras_deeptools.transfer import DiscriminativeLearningRates
+from two_networks import (
+    LEFT,
+    RIGHT,
+    TwoNetworks,
+    X,
+    Y,
+    fit,
+    kernels,
+    network,
+    trajectory,
+)
 
 SGD = keras.optimizers.SGD
 RATES = 8 * [0.1]
@@ -61,7 +61,14 @@ def test_one_of_two_optimizers_is_clipped_when_it_is_named(way):
 @pytest.mark.parametrize("choice", [None, "all", ["left_optimizer", "right_optimizer"]])
 def test_by_default_all_that_the_train_step_uses_are_acted_on(choice):
     model = two()
-    fit(model, GradientClipper(global_norm=0.5, optimizer=choice))
+    clipper = GradientClipper(global_norm=0.5, optimizer=choice)
+    fit(model, clipper)
+    counted = {
+        f"{side}_optimizer_{kind}"
+        for side in ("left", "right")
+        for kind in ("global_norm", "non_finite")
+    }
+    assert set(clipper.fractions) == set(clipper.history) == counted
     expected = [trajectory(k, RATES, within(0.5))[-1] for k in (LEFT, RIGHT)]
     assert_ends_at(model, *expected)
 
@@ -180,6 +187,15 @@ def test_averages_are_taken_of_what_an_optimizer_trains(choice):
     assert averaging.num_averaged == 8
 
 
+def test_two_averages_are_refused_on_different_optimizers_too():
+    averages = [
+        WeightAveraging(0.9, optimizer=f"{side}_optimizer")
+        for side in ("left", "right")
+    ]
+    with pytest.raises(ValueError, match="one average in a `fit`"):
+        fit(two(), *averages)
+
+
 def test_each_scheduler_steers_the_optimizer_that_it_is_for():
     model = two(right_updates=2)
     schedulers = {
@@ -256,7 +272,9 @@ def state_of(model):
         each.name: [id(v) for v in each.optimizer.variables]
         for each in model_optimizers(model)
     }
-    return attributes, variables, {k for k in vars(model) if "keras_deeptools" in k}
+    kept = {"_keras_deeptools_kept_trace", "_keras_deeptools_guests"}
+    ours = {key for key in vars(model) if "keras_deeptools" in key}
+    return attributes, variables, ours - kept
 
 
 @pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
@@ -273,6 +291,19 @@ def test_nothing_is_left_after_training(way):
         )
     assert state_of(model) == before
     assert not {"fit", "save", "train_step"} & set(vars(model))
+
+
+@pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
+def test_another_fit_with_the_same_callbacks_acts_again(way):
+    model = two(way=way)
+    clipper = GradientClipper(global_norm=0.5)
+    for count in (8, 8):
+        fit(model, clipper)
+        assert clipper.num_updates == count
+    # A batch of another size is traced into the step that was kept.
+    fit(model, clipper, batch_size=6)
+    assert clipper.num_updates == 6
+    assert clipper.history["left_optimizer_global_norm"][-1] >= 0
 
 
 @pytest.mark.parametrize("way", ["scope", "tracked"])
@@ -325,6 +356,18 @@ def test_an_optimizer_of_ones_own_may_scale_the_loss(way):
         fit(model, monitor)
     kernel = RIGHT if keras.backend.backend() != "jax" else LEFT
     np.testing.assert_allclose(monitor.global_norms, norms_of(kernel), rtol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
+def test_updates_count_where_an_optimizer_of_ones_own_accumulates(way):
+    accumulating = SGD(0.1, gradient_accumulation_steps=2)
+    model = TwoNetworks(accumulating, SGD(0.1), way=way)
+    monitor = GradientMonitor(on_problem="ignore")
+    fit(model, monitor, cycle := OneCycleScheduler(0.1, cycle_momentum=False))
+    counts = (~np.isnan(monitor.history["norm"])).sum(axis=0)
+    assert counts.tolist() == [4, 8]
+    lengths = [len(values) for values in cycle.history.values()]
+    assert lengths == [4, 8]
 
 
 def test_layers_are_chosen_among_all_that_are_trained():

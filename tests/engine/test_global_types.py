@@ -192,6 +192,9 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
     "FlatCosine": lambda: schedules.FlatCosine(0.1, 100),
     "CosineRestarts": lambda: schedules.CosineRestarts(0.1, 30),
     "Warmup": lambda: schedules.Warmup(schedules.Constant(0.1), 30),
+    "Concatenation": lambda: schedules.Concatenation(
+        [schedules.Constant(0.1), schedules.LinearRamp(0.1, 0.2, 40)], [30]
+    ),
     "Triangular": lambda: schedules.Triangular(0.01, 0.1, 30),
 }
 
