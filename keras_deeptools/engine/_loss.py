@@ -25,7 +25,7 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     weights = None
     if loss is None:
         compiled = getattr(model, "_compile_loss", None)
-        if compiled is None:
+        if not has_loss(model):
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
                 "Received: loss=None. Pass the loss that the model will train on."
@@ -36,6 +36,16 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
     own.build(targets, model.compute_output_spec(inputs))
     return own
+
+
+def has_loss(model: keras.Model) -> bool:
+    """Whether a model was compiled with a loss.
+
+    Args:
+        model: `keras.Model`.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    return compiled is not None and compiled._user_loss is not None
 
 
 def _spec(tensor: Any) -> keras.KerasTensor:

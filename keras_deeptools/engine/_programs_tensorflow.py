@@ -13,6 +13,11 @@ def compiled(function: Callable) -> Callable:
     return tf.function(functools.partial(function), autograph=False)
 
 
+def at_once() -> Any:
+    """A context in which operations are run, whatever is being traced around it."""
+    return tf.init_scope()
+
+
 def trace_state() -> Any:
     """What differs between the body of a loop or a map and the code around it."""
     return tf.compat.v1.get_default_graph()
