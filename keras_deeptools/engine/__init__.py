@@ -22,7 +22,11 @@ from keras_deeptools.engine._device_memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
-from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._dropout_rates import (
+    has_dropout_rate,
+    set_dropout_rate,
+    with_dropout_rate,
+)
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
@@ -105,6 +109,7 @@ __all__ = [
     "current_place",
     "exportable_draws",
     "fit_in_two_parts",
+    "has_dropout_rate",
     "initialize_later",
     "is_attached",
     "join_search",
@@ -125,6 +130,7 @@ __all__ = [
     "reset_peak_device_memory",
     "retrain",
     "seeded",
+    "set_dropout_rate",
     "step_config",
     "stochastic_layers",
     "submodel",

@@ -74,6 +74,28 @@ def try_on(model: Any, x: Any) -> None:
         _call_on(model, x)
 
 
+def inputs_without_numbers(batches: Any) -> Any:
+    """Shapes and types of the inputs of a first batch, of any number of samples.
+
+    Args:
+        batches: `Batches`.
+
+    Returns:
+        Nested `keras.KerasTensor`, as `build_on` takes them.
+    """
+    with batches._undrawn(), batches.endless() as endless:
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(next(endless))
+    return keras.tree.map_structure(
+        lambda each: (
+            None
+            if each is None
+            else keras.KerasTensor((None, *each.shape[1:]), _dtype_of(each))
+        ),
+        inputs,
+        none_is_leaf=True,
+    )
+
+
 def reason_of(error: Exception) -> str:
     """What Keras, or the code of a model, says is wrong, in one line.
 
@@ -94,9 +116,12 @@ def _without_numbers(x: Any) -> Any:
 
 
 def _symbolic(array: Any) -> Any:
+    return keras.KerasTensor(tuple(array.shape), _dtype_of(array))
+
+
+def _dtype_of(array: Any) -> str:
     is_text = str(array.dtype) == "object"
-    dtype = "string" if is_text else backend.standardize_dtype(array.dtype)
-    return keras.KerasTensor(tuple(array.shape), dtype)
+    return "string" if is_text else backend.standardize_dtype(array.dtype)
 
 
 def _call_on(model: Any, x: Any) -> None:

@@ -10,6 +10,8 @@ import keras_tuner
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
 from keras_deeptools.engine import compile_arguments, stochastic_layers
+from keras_deeptools.engine._first_call import is_built
+from keras_deeptools.tuning._built_on_first_batch import BuiltOnFirstBatch
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
 from keras_deeptools.tuning._fit_trial import fit_trial
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
@@ -40,12 +42,16 @@ class DeepHyperModel(keras_tuner.HyperModel):
     on from `initial_epoch` with other `epochs` in each rung, it goes on where it was:
     the optimizer is built with the model, so its state comes along.
 
+    A model that is not built gets its weights when its trial begins to train, from the
+    first batch; from then on all models of the search are built at once for such data.
+    To load the best models in a new session, let `build` give them an `Input`.
+
     A trial whose loss is not finite is recorded as failed, with the epoch, rather than
     with a meaningless score.
 
     Args:
-        build: Function from `keras_tuner.HyperParameters` to a built `keras.Model`,
-            compiled or not; or such a model, copied with fresh weights for each trial.
+        build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
+            or not, with an `Input` or without; or such a model, copied with fresh weights for each trial.
             Loss and metrics are those that it was compiled with; its optimizer is
             replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
@@ -122,6 +128,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self.metrics = metrics
         self.mc_samples = checked_count(OWNER, "mc_samples", mc_samples, minimum=0)
         self._rates = RangeTestedRates()
+        self._first_batch = BuiltOnFirstBatch()
         self._source = build
         self._compiled: dict[str, Any] | None = None
         if isinstance(build, keras.Model):
@@ -136,14 +143,16 @@ class DeepHyperModel(keras_tuner.HyperModel):
             hp: `keras_tuner.HyperParameters`.
         """
         model = self._fresh(hp)
+        self._first_batch.build_like_others(model)
         arguments = self._compile_arguments(model)
         draft = Draft(hp, self.parts, self.always, self.optimizers, model, arguments)
         for name, part in PARTS.items():
             if name in self.parts:
                 part.build(draft)
         draft.model.compile(**draft.arguments)
-        # Built here, so that its state is there when a tuner loads weights.
-        draft.model.optimizer.build(draft.model.trainable_variables)
+        if is_built(draft.model):
+            # Built here, so that its state is there when a tuner loads weights.
+            draft.model.optimizer.build(draft.model.trainable_variables)
         return draft.model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
@@ -159,6 +168,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
             `keras.callbacks.History`.
         """
         given = named_arguments(args, kwargs)
+        given = self._first_batch.build(model, given)
         run = Run(
             hp,
             self.parts,
