@@ -96,8 +96,8 @@ def _not_seen(subject: Subject) -> Iterator[str]:
     ]
     if not model.weights:
         yield (
-            "The model has no weights yet: build it, call it once, or pass `x` to "
-            "`audit`."
+            "The model is not built, so it has no weights yet: build it, call it once, "
+            "or pass `x` to `audit`."
         )
     elif unbuilt:
         yield f"{listing(unbuilt)}: not built, so without weights."

@@ -143,7 +143,7 @@ def _checked(model: keras.Model, x: Any) -> SelfNormalizingReport:
     body = [f for f in measured[: weighted[-1]] if f.layer.name not in heads]
     problems = [
         problem
-        for found, following in zip(body, [*body[1:], None], strict=True)
+        for found, following in zip(body, [*body[1:], None], strict=False)
         for rule in RULES
         for problem in rule(found, following)
     ]

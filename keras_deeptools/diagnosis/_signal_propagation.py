@@ -190,7 +190,21 @@ def _listed(call: LayerCall) -> bool:
         return True
     if isinstance(call.layer, keras.layers.RNN):
         return True
-    return any(role in call.variables for role in KERNELS)
+    return _kernel_of(call) is not None
+
+
+def _kernel_of(call: LayerCall) -> Any:
+    """The weights that a layer multiplies by, or looks up; None without any."""
+    known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
+    if known is not None or type(call.layer).__module__.startswith("keras."):
+        return known
+    # A layer of the user's own, whose weights have any name.
+    return next((v for v in call.variables.values() if _may_be_kernel(v)), None)
+
+
+def _may_be_kernel(variable: Any) -> bool:
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return floats and variable.trainable and len(variable.shape) > 1
 
 
 def _bands_of(layer: Any) -> list[tuple[float, float]]:
@@ -208,7 +222,7 @@ def _layer(
     bands: dict[int, Any],
     jacobians: dict[str, np.ndarray],
 ) -> LayerSignal:
-    kernel = next((call.variables[r] for r in KERNELS if r in call.variables), None)
+    kernel = _kernel_of(call)
     of_kernel = weights.get(kernel.path) if kernel is not None else None
     optional: dict[str, Any] = {n: float(v) for n, v in record.items() if n != "sample"}
     if not bands[id(call.layer)]:

@@ -232,7 +232,7 @@ class Capture:
         of_inputs = [received.get(id(call)) for call in calls]
         if probe is None or self._loss is None:
             return None, (of_inputs, records)
-        loss = keras.ops.cast(self._loss(targets, predicted), "float32")
+        loss = keras.ops.cast(self._loss(inputs, targets, predicted), "float32")
         return loss * self._loss_scale, (of_inputs, records, loss)
 
     def _unscaled(self, gradient: Any) -> Any:

@@ -1,6 +1,7 @@
 """One batch of any data that `fit` takes, and whether a model can take it."""
 
 import contextlib
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from keras_deeptools.engine._first_call import (
     reason_of,
     try_on,
 )
+from keras_deeptools.engine._programs import programs
 from keras_deeptools.engine._randomness import RandomState
 
 MOST_ROWS = 4096
@@ -77,7 +79,7 @@ def checked_batch(
         )
     if is_built(model) and not model.variables:
         raise _without_weights(owner, model)
-    x, y = _read(owner, x, y)
+    batch, x, y = _read(owner, x, y)
     rows = {
         _checked(owner, name, each, finite)
         for name, values in (("x", x), ("y", y))
@@ -91,18 +93,21 @@ def checked_batch(
         networks, others = [model], []
         _check_fit(owner, model, x)
     else:
-        networks, others = _networks_for(owner, model, x)
+        networks, others = _networks_for(owner, model, x, batch)
     if not model.variables:
         raise _without_weights(owner, model)
     return CheckedBatch(x, y, _length(x), networks, others)
 
 
-def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any]:
-    """Inputs and targets of one batch, as numpy arrays."""
+def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """One batch as `fit` gets it, its inputs and targets, as numpy arrays."""
     if x is None or (keras.tree.is_nested(x) and not keras.tree.flatten(x)):
         raise ValueError(f"{owner}: `x` must be a batch of data. Received: x={x!r}.")
     random = RandomState(*_random_generators(x))
     try:
+        if isinstance(x, types.GeneratorType):
+            # Keras reads ahead.
+            x = _first_of(x)
         adapter = get_data_adapter(x=x, y=y, batch_size=2**31, shuffle=False)
         with contextlib.closing(_batches(adapter)) as batches:
             batch = _joined(batches, type(adapter).__name__)
@@ -129,7 +134,12 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any]:
             (inputs, targets),
             none_is_leaf=True,
         )
-    return inputs, targets
+    return batch, inputs, targets
+
+
+def _first_of(source: Iterator[Any]) -> Iterator[Any]:
+    batch = next(source, None)
+    return (each for each in [batch] if each is not None)
 
 
 def _rows_of_one_step(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
@@ -228,8 +238,14 @@ def _check_shapes(owner: str, model: Any, declared: list[Any], x: Any) -> None:
             )
 
 
-def _networks_for(owner: str, model: Any, x: Any) -> tuple[list[Any], list[str]]:
+def _networks_for(
+    owner: str, model: Any, x: Any, batch: Any
+) -> tuple[list[Any], list[str]]:
     """The networks of a model without a `call` that take inputs, and other names."""
+    if not is_built(model) and getattr(model, "optimizer", None) is not None:
+        # Its own step knows what each network gets.
+        with contextlib.suppress(Exception):
+            programs.trace_step(model, batch)
     inner = [
         each
         for each in model._flatten_layers(include_self=False, recursive=False)

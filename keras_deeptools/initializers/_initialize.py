@@ -102,9 +102,10 @@ def initialize(
     stream = started(None if seed is None else int(seed))
     done, values, left = [], [], []
     for layer, role, variable in _weights(model):
-        reason = "" if variable.trainable and layer.trainable else "frozen"
         shape, dtype = tuple(variable.shape), variable.dtype
-        reason = reason or _reason_to_leave(layer, role, shape, dtype)
+        reason = _reason_to_leave(layer, role, shape, dtype)
+        if reason != "quantized" and not (variable.trainable and layer.trainable):
+            reason = "frozen"
         if reason:
             left.append(f"{variable.path}: {reason}")
             continue

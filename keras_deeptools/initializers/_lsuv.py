@@ -9,7 +9,10 @@ import numpy as np
 
 from keras_deeptools.engine._checked_batch import checked_batch
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import check_scaling
+from keras_deeptools.initializers._scaling_arguments import (
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import (
     ScaledLayer,
     ScalingReport,
@@ -81,8 +84,8 @@ def lsuv(
 
     Raises:
         TypeError: If `model` is no Keras model, or the data none that Keras takes.
-        ValueError: If the model has nothing to scale, the data do not fit, or outputs
-            are not finite. The weights are as they were then, as after any error or
+        ValueError: If the model has no layers with kernels, the data do not fit, or
+            outputs are not finite. The weights are as they were then, as after any error or
             Ctrl-C.
 
     Example:
@@ -102,12 +105,7 @@ def lsuv(
     check_scaling("lsuv", target, tolerance, max_iterations, verbose)
     batch = checked_batch("lsuv", model, x)
     walks = [ScaleWalk(network, target) for network in batch.networks]
-    if not any(walk.kernels for walk in walks):
-        exempt = {name: why for walk in walks for name, why in walk.exempt.items()}
-        raise ValueError(
-            "lsuv: `model` must have layers with kernels to scale. Received: "
-            f"{model.name!r} without; left alone: {exempt or 'nothing'}."
-        )
+    check_kernels("lsuv", model, walks)
     bar = keras.utils.Progbar(
         3 * len(walks), verbose=0 if verbose == 0 else 1, unit_name="walk"
     )

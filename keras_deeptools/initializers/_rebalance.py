@@ -10,7 +10,10 @@ from keras_deeptools.engine._checked_batch import checked_batch
 from keras_deeptools.initializers._least_squares import Minimum, minimize
 from keras_deeptools.initializers._propagation_objective import Objective
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import check_scaling
+from keras_deeptools.initializers._scaling_arguments import (
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
 from keras_deeptools.statistics._input_problems import problems_of_arrays
@@ -108,11 +111,9 @@ def rebalance(
             f"Received: {model.name!r} with {names}. Pass one of them."
         )
     walk = ScaleWalk(batch.networks[0], target, loss, backward=True)
+    check_kernels("rebalance", model, [walk])
     if not walk.kernels:
-        raise ValueError(
-            "rebalance: `model` must have layers with kernels to scale. Received: "
-            f"{model.name!r} without; left alone: {walk.exempt or 'nothing'}."
-        )
+        return ScalingReport((), target, tolerance, 0, dict(walk.exempt))
     bar = keras.utils.Progbar(None, verbose=0 if verbose == 0 else 1, unit_name="pass")
     with restored_on_error(walk):
         before = walk(x, y)
