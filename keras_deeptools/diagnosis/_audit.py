@@ -36,11 +36,11 @@ RULES: tuple[Rule, ...] = (
 def audit(model: keras.Model, x: Any = None) -> Audit:
     """Look for what is silently wrong in a model: settings that do nothing, or harm.
 
-    Reads the layers, their weights, the graph, the loss and the optimizers; runs nothing
-    and changes nothing. With data it also looks at these, and at what the first layers
-    receive of them, in one pass that leaves the weights as they are. A finding says what was seen, what follows and what to change;
-    what could not be looked at is said too. Call it on the model that you are about to
-    train, after `compile`.
+    Reads the layers, their weights, the graph, the loss and the optimizers; runs
+    nothing and changes nothing. With data it also looks at these, and at what the first
+    layers receive of them, in one pass that leaves the weights as they are. A finding
+    says what was seen, what follows and what to change; what could not be looked at is
+    said too. Call it on the model that you are about to train, after `compile`.
 
     Found are: dropout with training=True that inference overrides; layers that share a
     random stream; kernels that are equal; fans that are not the layer's; a dropout rate

@@ -38,6 +38,4 @@ def data_findings(model: keras.Model, x: Any) -> list[AuditFinding]:
 
 def _finding(problem: InputProblem, before: str) -> AuditFinding:
     where = before + problem.where
-    return AuditFinding(
-        problem.kind, where, problem.message, problem.remedy, SOURCE
-    )
+    return AuditFinding(problem.kind, where, problem.message, problem.remedy, SOURCE)

@@ -110,8 +110,8 @@ def calls_in_a_row(model: keras.Model) -> list[Call] | None:
     >>> import keras
     >>> from keras_deeptools.engine import calls_in_a_row
     >>> model = keras.Sequential([keras.layers.Dense(3), keras.layers.ReLU()])
-    >>> [(type(call.operation).__name__, call.parents) for call in calls_in_a_row(model)]
-    [('Dense', ()), ('ReLU', (0,))]
+    >>> [call.parents for call in calls_in_a_row(model)]
+    [(), (0,)]
     """
     if not isinstance(model, keras.Sequential) or _graph_of(model) is not None:
         return None
@@ -147,7 +147,10 @@ def _graph_of(model: Any) -> Any | None:
 
 
 def _walk(
-    graph: Any, given: Sequence[int] | None, calls: list[Call], enclosing: tuple[Call, ...]
+    graph: Any,
+    given: Sequence[int] | None,
+    calls: list[Call],
+    enclosing: tuple[Call, ...],
 ) -> list[int]:
     """Append the calls of `graph`; the positions of those that give its outputs.
 

@@ -146,6 +146,7 @@ class Capture:
         return self._backward is not None or self._weights is not None
 
     def _captured(self, found: dict[str, Any]) -> Captured:
+        variables = self._variables or []
         of_weights, of_calls = found["weights"], [None] * len(self._calls)
         for index, value in zip(self._probed, found["backward"], strict=True):
             of_calls[index] = value
@@ -153,7 +154,7 @@ class Capture:
             list(self._calls),
             list(found["forward"]),
             of_calls if self._goes_backward else [],
-            {v.path: g for v, g in zip(self._variables or [], of_weights, strict=False)},
+            {v.path: g for v, g in zip(variables, of_weights, strict=False)},
             None if found["loss"] is None else float(found["loss"]),
             list(found["received"]),
         )

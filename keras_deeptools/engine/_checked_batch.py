@@ -2,7 +2,7 @@
 
 import contextlib
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,8 @@ def checked_batch(
         raise _of_different_lengths(owner, f"rows={sorted(rows)}.")
     x, y = _rows_of_one_step(model, x, y)
     if has_call(model):
-        networks, others = [model], []
+        networks: list[Any] = [model]
+        others: list[str] = []
         _check_fit(owner, model, x)
     else:
         networks, others = _networks_for(owner, model, x, batch)
@@ -154,7 +155,7 @@ def _rows_of_one_step(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
     )
 
 
-def _batches(adapter: Any) -> Iterator[Any]:
+def _batches(adapter: Any) -> Generator[Any, None, None]:
     adapter.on_epoch_begin()
     try:
         yield from adapter.get_numpy_iterator()
@@ -257,8 +258,8 @@ def _networks_for(
     if not taking:
         listed = ", ".join(repr(each.name) for each in inner) or "none"
         raise ValueError(
-            f"{owner}: `model` must have a `call`, or a network that is built and takes "
-            f"`x`. Received: {model.name!r} with the networks: {listed}; x: "
+            f"{owner}: `model` must have a `call`, or a network that is built and "
+            f"takes `x`. Received: {model.name!r} with the networks: {listed}; x: "
             f"{_described(x)}. Pass one of its networks, with what it is given in "
             "training; call it on that once where it is not built."
         )
@@ -290,8 +291,7 @@ def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
     elif len(shape) == len(declared) - 1 and declared[-1] == 1:
         shape = (*shape, 1)
     return len(shape) == len(declared) and all(
-        want in (None, have)
-        for have, want in zip(shape[1:], declared[1:], strict=True)
+        want in (None, have) for have, want in zip(shape[1:], declared[1:], strict=True)
     )
 
 
@@ -314,8 +314,7 @@ def _built_for(model: Any) -> str:
 
 def _without_weights(owner: str, model: Any) -> ValueError:
     return ValueError(
-        f"{owner}: `model` must have weights. Received: a model {model.name!r} "
-        "without."
+        f"{owner}: `model` must have weights. Received: a model {model.name!r} without."
     )
 
 

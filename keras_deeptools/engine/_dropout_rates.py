@@ -100,9 +100,7 @@ def set_dropout_rate(model: keras.Model, rate: float) -> None:
 def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
     """Layers that drop, and the name of the attribute that says how much."""
     found = [
-        (layer, name)
-        for layer in stochastic_layers(model)
-        for name in _rates_of(layer)
+        (layer, name) for layer in stochastic_layers(model) for name in _rates_of(layer)
     ]
     for layer in model._flatten_layers():
         for kind, name in SWITCHES.items():

@@ -126,7 +126,7 @@ def _dtype_of(array: Any) -> str:
 
 def _call_on(model: Any, x: Any) -> None:
     """Calls a model on inputs, and takes back what is drawn and counted by that."""
-    known = [(variable, backend.convert_to_numpy(variable)) for variable in model.variables]
+    known = [(each, backend.convert_to_numpy(each)) for each in model.variables]
     random = RandomState()
     try:
         model(keras.tree.map_structure(backend.convert_to_tensor, x), training=False)

@@ -140,9 +140,7 @@ def initialize(
     return Initialization(tuple(done), tuple(left), tuple(later))
 
 
-def _reached(
-    layers: tuple[keras.Layer, ...], reach: dict[int, float]
-) -> float | None:
+def _reached(layers: tuple[keras.Layer, ...], reach: dict[int, float]) -> float | None:
     """What reaches a layer, by itself or by the Keras layer whose part it is."""
     *around, layer = layers
     if id(layer) in reach:

@@ -85,8 +85,8 @@ def lsuv(
     Raises:
         TypeError: If `model` is no Keras model, or the data none that Keras takes.
         ValueError: If the model has no layers with kernels, the data do not fit, or
-            outputs are not finite. The weights are as they were then, as after any error or
-            Ctrl-C.
+            outputs are not finite. The weights are as they were then, as after any
+            error or Ctrl-C.
 
     Example:
 

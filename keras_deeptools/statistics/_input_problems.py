@@ -52,9 +52,7 @@ def problems_of_arrays(x: Any) -> list[InputProblem]:
     Args:
         x: Array or nested structure of arrays `(rows, ...)`.
     """
-    return [
-        problem for name, array in _named(x) for problem in _of_array(name, array)
-    ]
+    return [problem for name, array in _named(x) for problem in _of_array(name, array)]
 
 
 def is_finite(x: Any) -> bool:

@@ -6,7 +6,11 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine import Batches
-from keras_deeptools.engine._first_call import build_on, inputs_without_numbers, is_built
+from keras_deeptools.engine._first_call import (
+    build_on,
+    inputs_without_numbers,
+    is_built,
+)
 from keras_deeptools.tuning._fit_data import training_rows
 
 

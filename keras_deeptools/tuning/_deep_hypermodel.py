@@ -51,9 +51,9 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
-            or not, with an `Input` or without; or such a model, copied with fresh weights for each trial.
-            Loss and metrics are those that it was compiled with; its optimizer is
-            replaced where `"optimizer"` is searched.
+            or not, with an `Input` or without; or such a model, copied with fresh
+            weights for each trial. Loss and metrics are those that it was compiled
+            with; its optimizer is replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,

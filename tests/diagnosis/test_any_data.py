@@ -76,7 +76,8 @@ def test_datasets_give_the_same_as_their_arrays_with_their_targets(source: str) 
 @pytest.mark.parametrize("source", SOURCES)
 def test_all_functions_take_datasets(source: str) -> None:
     make = SOURCES[source]
-    assert lsuv(dense(), make(), verbose=0).layers[0].std_after == pytest.approx(1, 0.05)
+    scaled = lsuv(dense(), make(), verbose=0).layers[0]
+    assert scaled.std_after == pytest.approx(1, 0.05)
     assert audit(dense(), make()).findings == ()
     assert check_self_normalizing(dense(), make()).problems
 
@@ -188,7 +189,8 @@ def test_a_wrong_shape_is_an_error_that_names_input_expected_and_received(
     look: Callable,
 ) -> None:
     columns = {"age": X, "job": np.arange(12) % 5}
-    with pytest.raises(ValueError, match=r"'age', \(None, 1\). Received: shape=\(12, 4"):
+    expected = r"'age', \(None, 1\). Received: shape=\(12, 4"
+    with pytest.raises(ValueError, match=expected):
         look(of_dicts(), columns)
 
 

@@ -103,7 +103,8 @@ def test_audit_reads_the_order_of_a_sequential_that_is_not_built() -> None:
         ]
     )
     model.compile("adam", "binary_crossentropy")
-    assert set(audit(model).kinds) == {"plain dropout with SELU", "softmax over one unit"}
+    expected = {"plain dropout with SELU", "softmax over one unit"}
+    assert set(audit(model).kinds) == expected
 
 
 class Gan(keras.Model):

@@ -122,7 +122,7 @@ def test_frozen_layers_and_layers_of_other_models_draw_for_themselves() -> None:
 
 
 @pytest.mark.parametrize("kind", [lsuv, rebalance])
-def test_data_build_a_model_with_the_weights_that_fit_would_draw(kind: Callable) -> None:
+def test_data_build_a_model_with_the_weights_that_fit_draws(kind: Callable) -> None:
     expected = []
     for scaled in (False, True):
         keras.utils.set_random_seed(4)
