@@ -20,6 +20,7 @@ from keras_deeptools.statistics._input_problems import (
     InputProblem,
     problems_of_arrays,
     problems_of_received,
+    problems_of_targets,
     received_by,
 )
 
@@ -107,7 +108,7 @@ def signal_propagation(
     for network in batch.networks:
         part = _measured(network, batch.x, targets, loss, jacobian_rows)
         parts.append(part if network is model else part.under(network.name))
-    problems = problems_of_arrays(batch.x)
+    problems = [*problems_of_arrays(batch.x), *problems_of_targets(targets)]
     return SignalPropagation(
         tuple(layer for part in parts for layer in part.layers),
         parts[0].loss if len(parts) == 1 else math.nan,

@@ -118,7 +118,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
         raise TypeError(
             f"{owner}: `x` must be an array of numbers, a nested structure of them, or "
             f"other data that `fit` takes. Received: {_described(x)}, of which Keras "
-            f"says: {reason_of(error)} Take one batch of your data."
+            f"says: {reason_of(error)} Convert it with `numpy.array`, to numbers."
         ) from error
     finally:
         random.restore()
@@ -210,6 +210,7 @@ def _check_fit(owner: str, model: Any, x: Any) -> None:
     declared = _declared_inputs(model)
     if declared:
         _check_shapes(owner, model, declared, x)
+    built_for = _built_for(model)
     try:
         if declared and is_built(model):
             return
@@ -217,7 +218,7 @@ def _check_fit(owner: str, model: Any, x: Any) -> None:
     except Exception as error:
         raise ValueError(
             f"{owner}: `x` must be what the model takes. Received: {_described(x)}, of "
-            f"which {model.name!r}{_built_for(model)} says: {reason_of(error)} Give "
+            f"which {model.name!r}{built_for} says: {reason_of(error)} Give "
             "the data that you would give `fit`."
         ) from error
 
@@ -297,6 +298,10 @@ def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
 
 def _described(x: Any) -> str:
     """Types and shapes of inputs, with their names."""
+    if isinstance(x, list | tuple) and x:
+        first = keras.tree.flatten(x)[0]
+        if isinstance(first, bool | int | float | str):
+            return f"a {type(x).__name__} of Python {type(first).__name__}"
     if not keras.tree.is_nested(x):
         shape = getattr(x, "shape", None)
         kind = f"{type(x).__name__}"

@@ -102,7 +102,8 @@ def reason_of(error: Exception) -> str:
     Args:
         error: Exception.
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)) or type(error).__name__
+    says = f"it needs {error.args[0]!s}" if isinstance(error, KeyError) else str(error)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", says) or type(error).__name__
     text = re.sub(r"\s+", " ", text.partition("\n\nArguments received by")[0]).strip()
     if len(text) > MOST_OF_A_REASON:
         text = f"{text[:MOST_OF_A_REASON].rsplit(' ', 1)[0]} ..."

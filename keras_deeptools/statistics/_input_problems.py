@@ -1,7 +1,7 @@
 """What is odd about inputs, as arrays and as what the first layers receive."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -46,6 +46,21 @@ class InputProblem:
         return f"{self.kind} at {self.where}: {self.message} {self.remedy}"
 
 
+def problems_of_targets(y: Any) -> list[InputProblem]:
+    """NaN and infinity in targets.
+
+    Args:
+        y: Array or nested structure of arrays, or None.
+    """
+    named = [] if y is None else _named(y, "targets")
+    found = [problem for name, array in named for problem in _of_array(name, array)]
+    return [
+        replace(each, kind="non-finite targets")
+        for each in found
+        if each.kind == "non-finite inputs"
+    ]
+
+
 def problems_of_arrays(x: Any) -> list[InputProblem]:
     """What the numbers alone show: NaN, infinity, rows that are all the same.
 
@@ -64,10 +79,10 @@ def is_finite(x: Any) -> bool:
     return all(_count_non_finite(array) == 0 for _, array in _named(x))
 
 
-def _named(x: Any) -> list[tuple[str, np.ndarray]]:
+def _named(x: Any, what: str = "inputs") -> list[tuple[str, np.ndarray]]:
     pairs = keras.tree.flatten_with_path(x)
     named = [
-        (f"inputs[{']['.join(map(repr, path))}]" if path else "inputs", each)
+        (f"{what}[{']['.join(map(repr, path))}]" if path else what, each)
         for path, each in pairs
     ]
     return [(name, np.asarray(each)) for name, each in named if each is not None]

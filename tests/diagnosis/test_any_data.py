@@ -148,6 +148,11 @@ def test_nan_is_a_finding_with_a_count_and_not_refused() -> None:
     assert audit(dense(), broken).kinds == ("non-finite inputs",)
 
 
+def test_nan_in_targets_is_a_finding_of_its_own() -> None:
+    found = signal_propagation(dense(), X, np.full((12, 1), np.nan), "mse")
+    assert found.findings[0].kind == "non-finite targets"
+
+
 def test_an_input_that_never_changes_is_a_finding_by_name() -> None:
     columns = {"age": np.ones(12, "float32"), "job": np.arange(12) % 5}
     found = signal_propagation(of_dicts(), columns).input_findings
