@@ -129,16 +129,18 @@ def optimizers_of(model: keras.Model) -> list[tuple[str, Any]]:
     """
     compiled = getattr(model, "optimizer", None)
     own = {
-        name: each
-        for name, value in vars(model).items()
-        if name not in ("optimizer", "_optimizer")
-        for name, each in _optimizers_in(name, value)
+        id(each): (where, each)
+        for name, value in reversed(vars(model).items())
+        # Backends keep books of a model's attributes in others of their own.
+        if not name.startswith("_self_")
+        for where, each in _optimizers_in(name, value)
         if each is not compiled
     }
     found = [] if compiled is None else [("optimizer", compiled)]
     if own and compiled is not None and _is_unused(compiled):
         found = []
-    return [(name, _innermost(each)) for name, each in [*found, *own.items()]]
+    pairs = [*found, *reversed(own.values())]
+    return [(name, _innermost(each)) for name, each in pairs]
 
 
 def _optimizers_in(name: str, value: Any) -> list[tuple[str, Any]]:

@@ -123,5 +123,6 @@ def test_a_generator_loses_no_batch() -> None:
     hypermodel = DeepHyperModel(row, max_epochs=1, parts=["clipping"])
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
-    hypermodel.fit(hp, model, batches(), shuffle=False, verbose=0)
+    options = {"steps_per_epoch": 4, "shuffle": False, "verbose": 0}
+    hypermodel.fit(hp, model, batches(), **options)
     assert seen == [0, 8, 16, 24] and int(model.optimizer.iterations) == 4
