@@ -78,9 +78,9 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Raises:
         TypeError: If `build` is neither a function nor a model.
-        ValueError: If a part is unknown, or `always` names one that is not searched or
-            is never switched off; in a trial, if the model is not compiled and
-            `loss` is None.
+        ValueError: If `build` is a model that cannot be copied, a part is unknown, or
+            `always` names one that is not searched or is never switched off; in a
+            trial, if the model is not compiled and `loss` is None.
 
     Example:
 
@@ -133,7 +133,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self._compiled: dict[str, Any] | None = None
         if isinstance(build, keras.Model):
             # A model that is not compiled can be copied before its first step, too.
-            self._source = keras.models.clone_model(build)
+            self._source = _copied(build)
             self._compiled = _compiled_with(build)
 
     def build(self, hp: Any) -> keras.Model:
@@ -212,6 +212,17 @@ class DeepHyperModel(keras_tuner.HyperModel):
                 f"one. Received: loss=None and model={model.name!r}."
             )
         return copy.deepcopy(arguments)
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    """A copy with fresh weights; of the user's own classes where they allow it."""
+    try:
+        return keras.models.clone_model(model)
+    except Exception as error:
+        rule = "a model that can be copied by its config, or a function that builds one"
+        remedy = "Write `lambda hp: YourModel(...)`, or `get_config` and `from_config`."
+        text = message(OWNER, "build", rule, model.name, remedy)
+        raise ValueError(text) from error
 
 
 def _compiled_with(model: keras.Model) -> dict[str, Any]:

@@ -159,6 +159,25 @@ def test_audit_looks_at_each_optimizer_of_a_model_and_names_it() -> None:
     assert [each.where for each in found.findings] == ["critic_optimizer"]
 
 
+class Target(keras.Model):
+    """A network and its copy, which follows it in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.online = keras.Sequential([keras.Input((5,)), layers.Dense(4)])
+        self.target = keras.models.clone_model(self.online)
+        self.target.set_weights(self.online.get_weights())
+
+    def call(self, inputs: object) -> object:
+        return self.online(inputs)
+
+
+def test_a_network_that_is_a_copy_of_another_is_no_finding() -> None:
+    model = Target()
+    model.compile("adam", "mse")
+    assert audit(model, X).findings == ()
+
+
 class Distiller(keras.Model):
     """Trains one of its networks in a step of its own, with the other as teacher."""
 

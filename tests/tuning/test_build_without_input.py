@@ -95,6 +95,13 @@ def test_a_model_that_is_not_built_can_be_given_itself() -> None:
     assert made.built and not model.built
 
 
+def test_a_model_that_cannot_be_copied_is_refused_with_the_remedy() -> None:
+    with pytest.raises(
+        ValueError, match="DeepHyperModel: `build` must be a model that"
+    ):
+        DeepHyperModel(Own(4), max_epochs=1)
+
+
 def test_the_initializer_part_draws_the_kernels_of_a_model_built_later() -> None:
     keras.utils.set_random_seed(0)
     stack = [layers.Dense(300, "relu"), layers.Dense(300), layers.Dense(1, "sigmoid")]
