@@ -7,7 +7,12 @@ from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
 from keras_deeptools.engine._batch_statistics import BatchStatistics
 from keras_deeptools.engine._batches import Batches
-from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
+from keras_deeptools.engine._calls import (
+    Call,
+    calls_in_a_row,
+    calls_of,
+    output_calls_of,
+)
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
@@ -19,13 +24,20 @@ from keras_deeptools.engine._device_memory import (
 )
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
 from keras_deeptools.engine._early_build import build_for_fit
+from keras_deeptools.engine._dropout_rates import (
+    has_dropout_rate,
+    set_dropout_rate,
+    with_dropout_rate,
+)
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
 from keras_deeptools.engine._fit_data import FitData
 from keras_deeptools.engine._interruption import running_fit
+from keras_deeptools.engine._first_call import build_on
 from keras_deeptools.engine._kept_values import kept_values
+from keras_deeptools.engine._later_weights import initialize_later
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -116,6 +128,8 @@ __all__ = [
     "batch_loss",
     "build_for_fit",
     "call_with_reads",
+    "build_on",
+    "calls_in_a_row",
     "calls_of",
     "chain_of",
     "check_choice",
@@ -128,6 +142,8 @@ __all__ = [
     "current_place",
     "exportable_draws",
     "fit_in_two_parts",
+    "has_dropout_rate",
+    "initialize_later",
     "is_attached",
     "join_search",
     "kept_values",
@@ -153,6 +169,7 @@ __all__ = [
     "retrain",
     "running_fit",
     "seeded",
+    "set_dropout_rate",
     "step_config",
     "stochastic_layers",
     "submodel",

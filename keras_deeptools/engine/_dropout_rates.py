@@ -53,16 +53,60 @@ def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
                 f"{type(layer).__name__}. Give a function that builds the model."
             )
     copied = _copied(model)
-    for layer in stochastic_layers(copied):
-        for name in _rates_of(layer):
-            setattr(layer, name, rate)
-    for layer in copied._flatten_layers():
-        for kind, name in SWITCHES.items():
-            if isinstance(layer, kind) and getattr(layer, name) > 0:
-                setattr(layer, name, rate)
+    set_dropout_rate(copied, rate)
     if model.compiled:
         _compile_as(copied, model)
     return copied
+
+
+def has_dropout_rate(model: keras.Model) -> bool:
+    """Whether a model, built or not, has a rate that `set_dropout_rate` would set.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import has_dropout_rate
+    >>> has_dropout_rate(keras.Sequential([keras.layers.Dropout(0.5)]))
+    True
+    """
+    return bool(_rate_attributes(model))
+
+
+def set_dropout_rate(model: keras.Model, rate: float) -> None:
+    """Sets the rate of the layers that drop, in a model that has not run yet.
+
+    Layers with a rate of zero, or without an attribute for it, keep what they have.
+
+    Args:
+        model: `keras.Model`, built or not.
+        rate: Float in [0, 1).
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import set_dropout_rate
+    >>> model = keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    >>> set_dropout_rate(model, 0.1)
+    >>> model.layers[1].rate
+    0.1
+    """
+    for layer, name in _rate_attributes(model):
+        setattr(layer, name, rate)
+
+
+def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
+    """Layers that drop, and the name of the attribute that says how much."""
+    found = [
+        (layer, name) for layer in stochastic_layers(model) for name in _rates_of(layer)
+    ]
+    for layer in model._flatten_layers():
+        for kind, name in SWITCHES.items():
+            if isinstance(layer, kind) and getattr(layer, name) > 0:
+                found.append((layer, name))
+    return found
 
 
 def _rates_of(layer: keras.Layer) -> list[str]:
@@ -78,7 +122,7 @@ def _copied(model: keras.Model) -> Any:
     try:
         with serialization_lib.SafeModeScope(safe_mode=False):
             copied = type(model).from_config(model.get_config())
-        if not copied.built:
+        if not copied.built and model.built:
             copied.build_from_config(model.get_build_config())
         for theirs, ours in zip(copied.weights, model.weights, strict=True):
             theirs.assign(_value(ours))
