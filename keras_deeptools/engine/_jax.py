@@ -86,7 +86,7 @@ def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:
-    """Each tensor times its own factor."""
+    """Each tensor times its own factor; where that is 1, as it was, to the bit."""
     return [t * factors[i].astype(t.dtype) for i, t in enumerate(tensors)]
 
 
