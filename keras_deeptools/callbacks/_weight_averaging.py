@@ -164,7 +164,9 @@ class WeightAveraging(TrainingFeature):
         """Attaches."""
         self._detach()
         check_alone(OWNER, self, self.model)
-        self._first = first_epoch(self.start, self.params["epochs"])
+        self._first = first_epoch(OWNER, self.start, self.params)
+        # A list of callbacks that was made before `fit` set the model outside of it.
+        self._note.hold(self.model)
         super().on_train_begin(logs)
         self._statistics = None
         self._guard.enter_context(self._stand_ins.guarded())
