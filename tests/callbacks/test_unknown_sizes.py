@@ -74,7 +74,9 @@ def data_of(model: keras.Model) -> np.ndarray:
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_smaller_last_batch_trains_with_all_callbacks(kind: str) -> None:
     model = MODELS[kind]()
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    # Keras' Adam cannot add to a variable without elements on TensorFlow.
+    adam = kind != "scalars"
+    model.compile("adam" if adam else "sgd", "mse")
     monitor = GradientMonitor(on_problem="ignore")
     clipper = GradientClipper(value=0.1, norm=1e-2, global_norm=1e-2)
     enforcer = MaxNormEnforcer(1.0, axis=0 if kind == "scalars" else None)
@@ -124,6 +126,8 @@ def test_batches_of_a_generator_train_with_discriminative_rates() -> None:
     )
     model.compile(optimizer, "mse")
     monitor = GradientMonitor(on_problem="ignore")
-    model.fit(batches(), steps_per_epoch=3, verbose=0, callbacks=[monitor])
+    model.fit(
+        batches(), steps_per_epoch=3, shuffle=False, verbose=0, callbacks=[monitor]
+    )
     assert monitor.history["norm"].shape == (3, 5)
     assert np.isfinite(monitor.history["update_ratio"][1:]).all()
