@@ -128,6 +128,6 @@ class AxisChoice:
         return (
             f"{self.owner}: weights whose axes are not known are left alone. Received: "
             f"{path!r} of shape {what}{others}. Say which axes hold a unit's incoming "
-            f"weights: axis={{{'*/' + role!r}: 0}}, or None in place of 0 to leave them "
-            "alone without a warning."
+            f"weights: axis={{{'*/' + role!r}: 0}}, or None in place of 0 to leave "
+            "them alone without a warning."
         )

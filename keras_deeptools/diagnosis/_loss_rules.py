@@ -123,8 +123,8 @@ def other_kind_of_probabilities(ends: list[OutputEnd]) -> Iterator[AuditFinding]
             yield AuditFinding(
                 "sigmoid with categorical crossentropy",
                 end.name,
-                f"{end.loss_name} divides the units by their sum: sigmoids that are all "
-                "large and all small cost the same, and none is a probability.",
+                f"{end.loss_name} divides the units by their sum: sigmoids that are "
+                "all large and all small cost the same, and none is a probability.",
                 "Use softmax for classes that exclude each other, or binary "
                 "crossentropy for labels that do not.",
                 "measured: the loss is equal for outputs times any factor",
@@ -148,9 +148,9 @@ def values_out_of_reach(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
             yield AuditFinding(
                 "ReLU before a regression loss",
                 end.name,
-                f"The output ends with ReLU: {end.loss_name} cannot reach targets under "
-                "0, and where the output is 0 there is no gradient to leave it, for all "
-                "inputs if the unit begins there.",
+                f"The output ends with ReLU: {end.loss_name} cannot reach targets "
+                "under 0, and where the output is 0 there is no gradient to leave it, "
+                "for all inputs if the unit begins there.",
                 "Leave out the activation; for targets that are never negative use "
                 "softplus.",
                 "the definition of ReLU",

@@ -115,7 +115,7 @@ def _tail(tensor: Any, frames: list[dict[int, Any]]) -> Iterator[tuple[Any, Any]
         while frames and id(tensor) in frames[-1]:
             tensor = frames.pop()[id(tensor)]
         history = getattr(tensor, "_keras_history", None)
-        if history is None:
+        if history is None or history.operation is None:
             return
         operation, node_index, place = history
         node = operation._inbound_nodes[node_index]
