@@ -175,5 +175,5 @@ def _facts_of(loss: Any) -> tuple[str | None, bool, str]:
     own = str(getattr(loss, "__module__", type(loss).__module__)).startswith("keras.")
     if loss is None or not own:
         return None, False, shown
-    logits = getattr(loss, "get_config", dict)().get("from_logits", False)
-    return _letters(shown), bool(logits), shown
+    config: dict[str, Any] = loss.get_config() if hasattr(loss, "get_config") else {}
+    return _letters(shown), bool(config.get("from_logits", False)), shown
