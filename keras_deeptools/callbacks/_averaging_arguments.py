@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.engine import BatchStatistics, attached_features
+from keras_deeptools.engine import attached_features, layers_of
 
 
 def checked_decay(owner: str, value: Any) -> float | None:
@@ -81,7 +81,11 @@ def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
 
 def warn_of_statistics(owner: str, model: keras.Model) -> None:
     """Warns where batch normalization would have statistics of other weights."""
-    if BatchStatistics(model).layers:
+    # Asked of the layers alone, because the model may not be built yet.
+    layers = [layer for layer, _ in layers_of(model)]
+    if any(
+        isinstance(x, keras.layers.BatchNormalization) and x.trainable for x in layers
+    ):
         warnings.warn(
             f"{owner}: the mean of weights needs statistics of its own in "
             "BatchNormalization layers. Received: batch_norm_data=None. Give inputs, "

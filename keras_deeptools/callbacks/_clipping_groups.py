@@ -2,7 +2,7 @@
 
 from keras_deeptools.callbacks._clipping_limits import OWNER
 from keras_deeptools.callbacks._layer_selection import LayerSelection
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, optimized_variables
 
 
 def clipping_groups(
@@ -23,7 +23,8 @@ def clipping_groups(
         ValueError: If `joint`, and several optimizers train the chosen variables.
     """
     held = selection.of(leaf)
-    everywhere = selection.everywhere(leaf)
+    own = {id(variable) for variable in optimized_variables(leaf.root)}
+    everywhere = [h for h in selection.everywhere(leaf) if id(h.variable) in own]
     if joint and 0 < len(held) < len(everywhere):
         raise ValueError(
             f"{OWNER}: `global_norm` must span variables of one optimizer, since "

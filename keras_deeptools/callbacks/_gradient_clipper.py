@@ -19,7 +19,7 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, OptimizerChoice
 
 KINDS = ("value", "norm", "global_norm")
 
@@ -68,6 +68,10 @@ class GradientClipper(TrainingFeature):
             or a function of a layer that returns a bool; one or a list of them. A
             chosen layer brings all layers in it. The gradients of others are neither
             counted nor changed. None chooses all layers.
+        optimizer: Which optimizers of the model to act on, as for `TrainingFeature`:
+            None for those that the train step uses, or `"g_optimizer"`, a list, or
+            `"all"`. Each is clipped and counted by itself; where there are several,
+            `history` and `fractions` have names such as `"g_optimizer_norm"`.
 
     Attributes:
         history: Dict from `"value"`, `"norm"`, `"global_norm"` and, with a norm,
@@ -103,8 +107,9 @@ class GradientClipper(TrainingFeature):
         value: float | None = None,
         per: str = "layer",
         layers: Layers = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         limits = {"value": value, "norm": norm, "global_norm": global_norm}
         self._limits = {kind: checked_limit(kind, x) for kind, x in limits.items()}
         require_one(self._limits)
@@ -117,7 +122,8 @@ class GradientClipper(TrainingFeature):
         self.layers = layers
         self.history: dict[str, list[float]] = {}
         self._running: list[Clipping] = []
-        self._counts: dict[str, int] = {}
+        # For each of the optimizers, by the prefix of its names.
+        self._counts: dict[str, dict[str, int]] = {}
         self._by_layer: dict[str, float] = {}
 
     value = _limit("value", "Largest magnitude of each element; settable.")
@@ -141,15 +147,21 @@ class GradientClipper(TrainingFeature):
 
     @property
     def num_updates(self) -> int:
-        """Number of updates since training started, of this `fit` or the last."""
+        """Number of updates since training started, of this `fit` or the last.
+
+        Where there are several optimizers, of the one that made most.
+        """
         self._read()
-        return self._counts.get("updates", 0)
+        return max((c.get("updates", 0) for c in self._counts.values()), default=0)
 
     @property
     def fractions(self) -> dict[str, float]:
         """As an epoch of `history`, over all updates since training started."""
-        updates = max(self.num_updates, 1)
-        return {k: n / updates for k, n in self._counts.items() if k != "updates"}
+        self._read()
+        found: dict[str, float] = {}
+        for prefix, counts in self._counts.items():
+            found |= _fractions(prefix, counts, {})
+        return found
 
     @property
     def activity(self) -> dict[str, float]:
@@ -172,7 +184,7 @@ class GradientClipper(TrainingFeature):
         self._running = [
             other
             for other in self._running
-            if other.leaf.root is leaf.root
+            if other.leaf.root in leaf.roots
             and other.leaf.optimizer is not leaf.optimizer
         ]
         if not self._running:
@@ -212,15 +224,27 @@ class GradientClipper(TrainingFeature):
         """Clips the gradients of the chosen variables."""
         return gradients if state is None else state.clipped(gradients)
 
+    def traced(self, state: Clipping | None, leaf: Leaf) -> Any:
+        """Which gradients are limited together, and how; see `Feature`."""
+        if state is None:
+            return ()
+        return (state.groups, len(state.names), list(state.limits))
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; what an earlier `fit` counted is forgotten."""
+        super().on_train_begin(logs)
+        if not self._running:
+            self._counts, self._by_layer, self.history = {}, {}, {}
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the epoch's fractions to `history`."""
         before = self._counts
         self._read()
-        updates = self._counts["updates"] - before.get("updates", 0)
-        for kind in (*KINDS, "non_finite"):
-            if kind in self._counts:
-                acted = self._counts[kind] - before.get(kind, 0)
-                self.history.setdefault(kind, []).append(acted / max(updates, 1))
+        for prefix, counts in self._counts.items():
+            acted = _fractions(prefix, counts, before.get(prefix, {}))
+            for name, fraction in acted.items():
+                self.history.setdefault(name, []).append(fraction)
+        super().on_epoch_end(epoch, logs)
 
     def finish(self, state: Clipping | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""
@@ -229,13 +253,15 @@ class GradientClipper(TrainingFeature):
         self._running = [other for other in self._running if other is not state]
 
     def _read(self) -> None:
-        counts: dict[str, int] = {}
+        found: dict[str, dict[str, int]] = {}
         for running in self._running:
             new, by_layer = running.read()
             self._by_layer.update(by_layer)
+            prefix = self.log_prefix(running.leaf)
+            counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
         if self._running:
-            self._counts = counts
+            self._counts = found
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""
@@ -244,3 +270,15 @@ class GradientClipper(TrainingFeature):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
         return super().__getstate__() | {"_running": []}
+
+
+def _fractions(
+    prefix: str, counts: dict[str, int], before: dict[str, int]
+) -> dict[str, float]:
+    """In which part of the updates since `before` each kind acted, by its name."""
+    updates = max(counts.get("updates", 0) - before.get("updates", 0), 1)
+    return {
+        f"{prefix}{kind}": (counts[kind] - before.get(kind, 0)) / updates
+        for kind in (*KINDS, "non_finite")
+        if kind in counts
+    }

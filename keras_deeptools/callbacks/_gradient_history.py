@@ -80,6 +80,11 @@ class GradientHistory:
         grown._rows = self._rows.widened(width + 1, [*places, width])
         return grown
 
+    def columns_of(self, records: list[GradientRecord]) -> list[int]:
+        """The places of the variables of some records among `variables`, in order."""
+        held = [item for record in records for item in record.held]
+        return sorted({self._places[id(item.variable)] for item in held})
+
     def take(self, records: list[GradientRecord]) -> GradientRows:
         """Reads what is new from the device, and keeps it."""
         parts = []

@@ -13,15 +13,15 @@ from keras_deeptools.callbacks._gradient_history import GradientHistory
 from keras_deeptools.callbacks._gradient_readings import GradientReadings
 from keras_deeptools.callbacks._gradient_record import STATISTICS, GradientRecord
 from keras_deeptools.callbacks._layer_selection import (
+    Held,
     Layers,
     LayerSelection,
     names_of,
     united,
 )
 from keras_deeptools.callbacks._tensorboard import EventFile
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
-from keras_deeptools.statistics._gradient_detector import GradientDetector
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -64,6 +64,11 @@ class GradientMonitor(GradientReadings):
             would fill more than 64 MiB.
         check_every: Int >= 1 or None. Batches between two readings; None: once an
             epoch. What is wrong is known at the next reading at the latest.
+        optimizer: Which optimizers of the model to watch, as for `TrainingFeature`:
+            None for those that the train step uses, or `"g_optimizer"`, a list, or
+            `"all"`. Each is judged by itself, `steps` counts the updates of each, and
+            the logs have `g_optimizer_gradient_norm` for one that is named and where
+            there are several.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -103,8 +108,9 @@ class GradientMonitor(GradientReadings):
         thresholds: GradientThresholds | dict[str, float] | None = None,
         max_history: int | None = None,
         check_every: int | None = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self.statistics = arguments.checked_statistics(statistics)
         self.every = arguments.checked_count("every", every, 1)
         self.on_problem = arguments.checked_choice(
@@ -124,7 +130,11 @@ class GradientMonitor(GradientReadings):
         selection = LayerSelection(self.layers, arguments.OWNER)
         held = selection.of(leaf)
         if not self._records:
+            board = self._history.board
             self._begin_run(selection.everywhere(leaf))
+            self._history.board = board
+        else:
+            self._widen(selection.everywhere(leaf), leaf)
         if not held:
             return None
         record = GradientRecord(leaf, held, self.statistics, self.every)
@@ -137,10 +147,10 @@ class GradientMonitor(GradientReadings):
         held = selection.of(leaf)
         everywhere = selection.everywhere(leaf)
         self._read()
-        every = united(self._history.held, everywhere, leaf.model)
-        if len(every) > len(self._history.held):
-            self._history = self._history.widened(every)
-        self._detector = self._detector.restarted()
+        self._widen(everywhere, leaf)
+        self._detectors = {
+            key: detector.restarted() for key, detector in self._detectors.items()
+        }
         others = [record for record in self._records if record is not state]
         if state is not None:
             self._history.lost_before += state.recorder.lost
@@ -153,6 +163,12 @@ class GradientMonitor(GradientReadings):
         self._settle_room()
         self._next_read = 0
         return new
+
+    def _widen(self, everywhere: list[Held], leaf: Leaf) -> None:
+        """Makes room in the history for variables that are new there."""
+        every = united(self._history.held, everywhere, leaf.model)
+        if len(every) > len(self._history.held):
+            self._history = self._history.widened(every)
 
     def observe_gradients(
         self, state: GradientRecord | None, leaf: Leaf, gradients: list
@@ -176,6 +192,13 @@ class GradientMonitor(GradientReadings):
         if state is not None:
             state.observe_updates(change_norms, weight_norms)
 
+    def traced(self, state: GradientRecord | None, leaf: Leaf) -> Any:
+        """Which variables are watched, and what is recorded of them; see `Feature`."""
+        if state is None:
+            return ()
+        positions = [held.position for held in state.held]
+        return (positions, state.blocks, state.recorder.every, state.recorder.capacity)
+
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
         """Reads what is left before the record is taken away."""
         self._read()
@@ -185,9 +208,9 @@ class GradientMonitor(GradientReadings):
         self._history = GradientHistory(
             held, self.statistics, self.group == "layer", self.max_history
         )
-        self._detector = GradientDetector(self.thresholds)
+        self._detectors = {}
         self._told: set[str] = set()
-        self._epoch_norms = []
+        self._epoch_norms = {}
         self._next_read = 0
         self._room = 0
 
@@ -195,13 +218,20 @@ class GradientMonitor(GradientReadings):
         """Opens the TensorBoard file, and attaches."""
         board = None if self.log_dir is None else EventFile(self.log_dir)
         super().on_train_begin(logs)
+        if not self._records:
+            self._begin_run([])
         self._history.board = board
+
+    def begin_late(self) -> None:
+        """Settles the room where the first step of all has built the optimizer."""
+        self._settle_room()
+        self._next_read = self._room
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles how many batches the record has room for."""
         self._settle_room()
         self._next_read = self._room
-        self._epoch_norms = []
+        self._epoch_norms = {}
 
     def _settle_room(self) -> None:
         room = [record.recorder.capacity * self.every for record in self._records]
@@ -219,11 +249,21 @@ class GradientMonitor(GradientReadings):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reads the record, adds to the logs and says what is wrong."""
         self._read((logs or {}).get("loss"))
-        norms = np.concatenate([np.zeros(0), *self._epoch_norms])
         if logs is not None:
-            logs["gradient_norm"] = float(norms.mean()) if len(norms) else np.nan
+            self._add_norms(logs)
+        super().on_epoch_end(epoch, logs)
         self._history.write_board()
         self._examine((logs or {}).get("loss"))
+
+    def _add_norms(self, logs: dict) -> None:
+        """Adds the mean norm for each optimizer that has made updates."""
+        idle = [] if self._update_watch is None else self._update_watch.idle()
+        without = {id(each.optimizer) for each in idle}
+        for key, records in self._by_optimizer().items():
+            norms = np.concatenate([np.zeros(0), *self._epoch_norms.get(key, [])])
+            name = f"{self.log_prefix(records[0].leaf)}gradient_norm"
+            if len(norms) or key not in without:
+                logs[name] = float(norms.mean()) if len(norms) else np.nan
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Detaches, and closes the TensorBoard file."""
@@ -232,7 +272,7 @@ class GradientMonitor(GradientReadings):
 
     def _examine(self, loss: float | None) -> None:
         self._read(loss)
-        sound(self._detector.problems, self.on_problem, self._told, self)
+        sound(self._problems(), self.on_problem, self._told, self)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -9,7 +9,8 @@ from keras_deeptools.callbacks import _gradient_report as report
 from keras_deeptools.callbacks._gradient_history import GradientHistory
 from keras_deeptools.callbacks._gradient_record import GradientRecord
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.statistics import GradientProblem
+from keras_deeptools.engine import OptimizerChoice
+from keras_deeptools.statistics import GradientProblem, GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 
 
@@ -20,18 +21,38 @@ class GradientReadings(TrainingFeature):
     """
 
     _history: GradientHistory
-    _detector: GradientDetector
+    thresholds: GradientThresholds
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, optimizer: OptimizerChoice = None) -> None:
+        super().__init__(optimizer)
         self._records: list[GradientRecord] = []
-        self._epoch_norms: list[np.ndarray] = []
+        # For each of the optimizers, by its identity.
+        self._detectors: dict[int, GradientDetector] = {}
+        self._epoch_norms: dict[int, list[np.ndarray]] = {}
 
     def _read(self, loss: float | None = None) -> None:
-        if self._records:
-            rows = self._history.take(self._records)
-            self._epoch_norms.append(rows.global_norms)
-            self._detector.update(rows, loss)
+        if not self._records:
+            return
+        rows = self._history.take(self._records)
+        several = self._by_optimizer()
+        for key, records in several.items():
+            own = rows
+            if len(several) > 1:
+                own = rows.among(self._history.columns_of(records))
+            if key not in self._detectors:
+                self._detectors[key] = GradientDetector(self.thresholds)
+            self._detectors[key].update(own, loss)
+            self._epoch_norms.setdefault(key, []).append(own.global_norms)
+
+    def _by_optimizer(self) -> dict[int, list[GradientRecord]]:
+        """The records of each optimizer of the model, which trains on its own."""
+        found: dict[int, list[GradientRecord]] = {}
+        for record in self._records:
+            found.setdefault(id(record.leaf.root), []).append(record)
+        return found
+
+    def _problems(self) -> list[GradientProblem]:
+        return [p for detector in self._detectors.values() for p in detector.problems]
 
     @property
     def variables(self) -> list[str]:
@@ -75,7 +96,7 @@ class GradientReadings(TrainingFeature):
     def problems(self) -> list[GradientProblem]:
         """What was found, each kind once for each variable or layer."""
         self._read()
-        return list(self._detector.problems)
+        return self._problems()
 
     def summary(self) -> str:
         """A table of the latest updates, one line for each variable, and the problems.

@@ -1,5 +1,6 @@
 """Schedules for any hyperparameter of the optimizer, followed inside the step."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,26 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._arguments import checked_count
 from keras_deeptools._axes import new_axes
-from keras_deeptools.callbacks._lookahead import Lookahead
-from keras_deeptools.callbacks._run_position import first_update
+from keras_deeptools.callbacks._other_setters import (
+    set_by_epoch,
+    tell_factor,
+    tell_overruled,
+    tell_replaced,
+)
+from keras_deeptools.callbacks._run_position import (
+    first_update,
+    params_of,
+    updates_in_run,
+)
+from keras_deeptools.callbacks._schedule_functions import (
+    FunctionsOfStep,
+    checked_schedules,
+    traced_schedule,
+)
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, Recorder, tensors
+from keras_deeptools.engine import Leaf, Recorder, model_variable, tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -27,18 +43,42 @@ class HyperparameterScheduler(TrainingFeature):
     (`initial_epoch`, `BackupAndRestore`) goes on where it was. The values in effect
     go to the logs of every epoch, under their names. What another callback assigns to
     `optimizer.learning_rate` (Keras' `ReduceLROnPlateau`) multiplies the schedule's
-    values from then on. After training, the optimizer has its own values again.
+    values from then on; Keras' `LearningRateScheduler`, and a schedule that the
+    optimizer was built with, are overruled, and a warning says so. After training, the
+    optimizer has its own values again.
+
+    A schedule can be any function of the step, an int that counts the updates since the
+    beginning: `lambda step: 0.1 * 0.99**step`, with `if`, `math`, `numpy` or
+    `keras.ops`. It is called before training, once for each step of the run in order,
+    and the compiled step looks the values up, so that they are the same on all
+    backends; past the last one they are held. Where the number of updates is not known
+    (a generator without `steps_per_epoch`, a loop of your own), ordinary arithmetic and
+    `keras.ops` become part of the compiled step; any other function needs
+    `total_steps`. A function that reads variables (`optimizer.iterations`) sees their
+    values at each step, and is written with `keras.ops`.
+
+    A variable of the model that is not trained (a KL weight, a dropout rate) can have a
+    schedule, too: it is set before the forward pass of each update, in `fit` and
+    `train_on_batch`. Afterwards it has its own value again, and files that are saved
+    meanwhile hold that value.
 
     Args:
-        schedules: Dict from the name of a number on the optimizer (`"learning_rate"`,
-            `"momentum"`, `"beta_1"`, `"weight_decay"`, ...) to a schedule of
-            `keras_deeptools.schedules` or `keras.optimizers.schedules`, or a function
-            of the step (int tensor, updates since the beginning) made of `keras.ops`.
+        schedules: Dict from a name to a schedule of `keras_deeptools.schedules` or
+            `keras.optimizers.schedules`, or a function of the step. The name is that of
+            a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
+            `"weight_decay"`, ...), or else of a scalar variable of the model: its
+            path, its name, or the attribute of the model or of a layer that holds it.
+            Keras' variables cannot be keys of a dict; a list of pairs `(variable,
+            schedule)` takes them.
+        total_steps: Int >= 1 or None. Updates for which functions are called before
+            training. None: epochs times batches per epoch, over
+            `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If `schedules` is not a dict of callables.
-        ValueError: If it is empty, or, at the start of training, if the optimizer has
-            no such number.
+        TypeError: If `schedules` is not a dict of callables, or if a function takes
+            other arguments than the step or returns no number.
+        ValueError: If it is empty, or, at the start of training, if neither the
+            optimizer nor the model has what is named, or if a function fails.
 
     Example:
 
@@ -58,30 +98,29 @@ class HyperparameterScheduler(TrainingFeature):
 
     first_epoch = 0
 
-    def __init__(self, schedules: dict[str, Callable]) -> None:
+    def __init__(
+        self,
+        schedules: dict[str, Callable] | list[tuple[Any, Callable]],
+        total_steps: int | None = None,
+    ) -> None:
         super().__init__()
         owner = type(self).__name__
-        if not isinstance(schedules, dict) or not schedules:
-            error = ValueError if schedules == {} else TypeError
-            raise error(
-                f"{owner}: `schedules` must be a dict with at least one schedule. "
-                f"Received: schedules={schedules!r}. Pass for instance "
-                '`{"learning_rate": OneCycle(0.1, total_steps=1000)}`.'
-            )
-        for name, schedule in schedules.items():
-            if not isinstance(name, str) or not callable(schedule):
-                raise TypeError(
-                    f"{owner}: `schedules` must map names to callables. Received: "
-                    f"{name!r} -> {schedule!r}. Use a schedule, or a function of the "
-                    "step; for a constant use `Constant(value)`."
-                )
-        self.schedules = dict(schedules)
+        self.schedules, self._variables = checked_schedules(owner, schedules)
+        self.total_steps = (
+            None
+            if total_steps is None
+            else checked_count(owner, "total_steps", total_steps)
+        )
+        self._params: dict[str, Any] | None = None
+        self._functions = FunctionsOfStep(owner, None)
+        self._warned: set[str] = set()
         self._steps: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []
         self._names: list[str] = []
         self._watched: dict[str, Any] | None = None
         self._positioned = False
-        self._next_read = self._room = 0
+        self._next_read = self._room = self._first_seen = 0
+        self._at_once = 1
 
     # In the graph
 
@@ -92,10 +131,30 @@ class HyperparameterScheduler(TrainingFeature):
     def begin(self, leaf: Leaf) -> dict[str, Any]:
         """Creates the step offset and the record of values."""
         schedules = self.schedules_for(leaf)
-        self._names = list(schedules)
+        owner = type(self).__name__
+        if "learning_rate" in schedules:
+            self._tell_once("replaced", tell_replaced, owner, leaf)
+        found = {
+            name: model_variable(owner, leaf, self._variables.get(name, name))
+            for name in schedules
+            if not hasattr(leaf.optimizer, name)
+        }
+        variables = {name: v for name, v in found.items() if v is not None}
+        if self._live:
+            # The model's own follow the first of several optimizers.
+            schedules = {k: s for k, s in schedules.items() if k not in variables}
+            variables = {}
+        else:
+            self._functions = FunctionsOfStep(owner, self._num_steps(leaf))
+            self._names = list(schedules)
         start = self._start(leaf)
         state = {
+            "functions": {
+                name: self._functions.for_leaf(leaf, name, schedule)
+                for name, schedule in schedules.items()
+            },
             "schedules": schedules,
+            "variables": variables,
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
             "idle": False,
@@ -103,6 +162,16 @@ class HyperparameterScheduler(TrainingFeature):
         if not self._live:
             self._steps, self._rows, self._watched = [], [], state
         return state
+
+    def _num_steps(self, leaf: Leaf) -> int | None:
+        if self.total_steps is not None:
+            return self.total_steps
+        return updates_in_run(leaf, self._params or {}, self.first_epoch)
+
+    def _tell_once(self, what: str, tell: Callable, *arguments: Any) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            tell(*arguments)
 
     def adapt(self, state: dict[str, Any], leaf: Leaf) -> dict[str, Any]:
         """Goes on where it is: schedules are the same for all variables."""
@@ -126,49 +195,87 @@ class HyperparameterScheduler(TrainingFeature):
 
     def hyperparameters(self, state: dict, leaf: Leaf) -> dict[str, Callable]:
         """Each schedule as a function of the optimizer's own count of updates."""
-        state["values"] = {}
+        names = [name for name in state["functions"] if name not in state["variables"]]
+        return {name: self._follow(state, name) for name in names}
 
-        def follow(name: str) -> Callable:
-            schedule, offset = state["schedules"][name], state["offset"]
-            known = Lookahead(schedule)
+    def model_variables(self, state: dict, leaf: Leaf) -> dict[str, tuple]:
+        """Each variable of the model with its schedule."""
+        variables = state["variables"].items()
+        return {name: (v, self._follow(state, name)) for name, v in variables}
 
-            def value(step: Any) -> Any:
-                if isinstance(step, int):
-                    return known(step - tensors.scalar(offset))
-                return schedule(ops.cast(step, "int32") - offset)
+    def _follow(self, state: dict, name: str) -> Callable:
+        function, offset = state["functions"][name], state["offset"]
 
-            return value
+        def value(step: Any) -> Any:
+            if isinstance(step, int):
+                return function(step - tensors.scalar(offset))
+            return function(ops.cast(step, "int32") - offset)
 
-        return {name: follow(name) for name in state["schedules"]}
+        return value
 
     def observe_gradients(self, state: dict, leaf: Leaf, gradients: list) -> None:
         """Records the values in effect."""
+        if not state["functions"]:
+            return
 
         def values() -> Any:
-            found = [leaf.value_of(name) for name in state["schedules"]]
+            found = [leaf.value_of(name) for name in state["functions"]]
             return found if isinstance(found[0], float) else ops.stack(found)
 
         state["recorder"].write(values)
+
+    def traced(self, state: dict, leaf: Leaf) -> Any:
+        """The schedules, where they are known by their numbers; see `Feature`."""
+        if state["variables"]:
+            return None
+        described = [
+            traced_schedule(state["schedules"][name], function)
+            for name, function in state["functions"].items()
+        ]
+        if any(each is None for each in described):
+            return None
+        return list(zip(state["functions"], described, strict=True))
 
     # On the host
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; the position in the run is settled when its first epoch begins."""
+        self._params = params_of(self.model, self.params)
+        self._positioned, self._factor = False, 1.0
+        self._look_for_others()
         super().on_train_begin(logs)
-        self._positioned = False
+
+    def _look_for_others(self) -> None:
+        """Settles who wins where another callback sets the learning rate, too."""
+        other = set_by_epoch(self.model) if "learning_rate" in self.schedules else None
+        self.overrules = other is not None
+        if other is not None:
+            self._tell_once("set by epoch", tell_overruled, type(self).__name__, other)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Settles the position, now that every callback has restored what it does."""
         # Asked once: on some backends every look at the model copies its state.
-        at_once = self.model.steps_per_execution
-        room = [state["recorder"].capacity for _, state in self._live[:1]]
-        self._next_read = self._room = max(min(room, default=1) - at_once, 1)
+        self._at_once = self.model.steps_per_execution
+        self._settle_room()
+        if not self._positioned:
+            self._positioned = True
+            self._first_seen = epoch
+            self._settle_position()
+
+    def begin_late(self) -> None:
+        """Settles the position where the first step of all has built the optimizer."""
         if self._positioned:
-            return
-        self._positioned = True
+            self._settle_room()
+            self._settle_position()
+
+    def _settle_room(self) -> None:
+        room = [state["recorder"].capacity for _, state in self._live[:1]]
+        self._next_read = self._room = max(min(room, default=1) - self._at_once, 1)
+
+    def _settle_position(self) -> None:
+        since = self._first_seen - self.first_epoch
         for leaf, state in self._live:
-            since = epoch - self.first_epoch
-            leaf.assign(state["offset"], first_update(leaf, self.params, since))
+            leaf.assign(state["offset"], first_update(leaf, self._params or {}, since))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""
@@ -182,12 +289,52 @@ class HyperparameterScheduler(TrainingFeature):
         if logs is not None and self._rows:
             last = self._rows[-1][-1]
             logs.update(zip(self._names, map(float, last), strict=True))
+        self._look_at_factor()
+
+    expects_reductions = True
+    """Whether a learning rate that others lower meets the schedule as documented."""
+
+    def _look_at_factor(self) -> None:
+        """Warns where a callback that cannot be seen has set the learning rate."""
+        if "learning_rate" not in self._names or "factor" in self._warned:
+            return
+        for leaf, _ in self._live[:1]:
+            factor = leaf.factor_of("learning_rate")
+            lowered = factor < self._factor and self.expects_reductions
+            if factor != self._factor and not lowered:
+                self._tell_once("factor", tell_factor, type(self).__name__, factor)
+            self._factor = factor
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Detaches."""
+        super().on_train_end(logs)
+        self._params = None
 
     def finish(self, state: dict, leaf: Leaf) -> None:
         """Reads the rest of the record."""
         if state is self._watched:
             self._read()
             self._watched = None
+            self._look_past_the_end(state, leaf)
+
+    def _look_past_the_end(self, state: dict, leaf: Leaf) -> None:
+        """Warns where values were held, as there were more updates than expected."""
+        expected, names = self._functions.num_steps, self._functions.tabulated
+        if (
+            self.total_steps is not None
+            or expected is None
+            or not names
+            or not self._steps
+        ):
+            return
+        made = int(self._steps[-1][-1]) + 1 - int(leaf.read(state["offset"]))
+        if made > expected:
+            warnings.warn(
+                f"{type(self).__name__}: the run was expected to make {expected} "
+                f"updates and made {made}. From update {expected} on, the last values "
+                f"of {', '.join(sorted(names))} were held. Pass `total_steps={made}`.",
+                stacklevel=2,
+            )
 
     def _read(self) -> None:
         if self._watched is None:
@@ -215,7 +362,12 @@ class HyperparameterScheduler(TrainingFeature):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
-        return super().__getstate__() | {"_watched": None}
+        own: dict[str, Any] = {"_watched": None, "_variables": {}, "_params": None}
+        return (
+            super().__getstate__()
+            | own
+            | {"_functions": FunctionsOfStep(type(self).__name__, None)}
+        )
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.

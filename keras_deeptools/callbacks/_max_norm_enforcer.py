@@ -18,7 +18,7 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, moving_averages, tensors
+from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
 from keras_deeptools.statistics._incoming_axes import FACTORS
 
 OWNER = "MaxNormEnforcer"
@@ -58,6 +58,9 @@ class MaxNormEnforcer(TrainingFeature):
             from names and patterns, as in `layers`, to axes, for weights whose axes
             are not known or shall be others; None in it leaves weights alone, and
             the first that matches counts.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Kept inside is what they train.
 
     Attributes:
         left_alone: List of the paths of the weights with two or more dimensions that
@@ -93,8 +96,9 @@ class MaxNormEnforcer(TrainingFeature):
         max_norm: float = 2.0,
         layers: Layers = None,
         axis: Axis | dict[str, Axis | None] | None = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self._balls: list[Ball] = []
         self._table: dict[str, tuple[str, float]] = {}
         self._max_norm = _checked_norm(max_norm)
@@ -144,7 +148,8 @@ class MaxNormEnforcer(TrainingFeature):
         self._balls = [
             ball
             for ball in self._balls
-            if ball.leaf.root is leaf.root and ball.leaf.optimizer is not leaf.optimizer
+            if ball.leaf.root in leaf.roots
+            and ball.leaf.optimizer is not leaf.optimizer
         ]
         if not self._balls:
             self._table = {}
@@ -209,6 +214,19 @@ class MaxNormEnforcer(TrainingFeature):
             zeros = ops.zeros((len(state.held),), "float32")
             scaled = ops.scatter_update(zeros, [[i] for i in live], scaled)
         tensors.add(state.activity, scaled)
+
+    def traced(self, state: Ball | None, leaf: Leaf) -> Any:
+        """Which weights are kept inside, along which axes; see `Feature`."""
+        if state is None:
+            return ()
+        positions = [item.position for item in state.held]
+        return (positions, state.axes, state.shrink, len(state.averages))
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; what an earlier `fit` counted is forgotten."""
+        super().on_train_begin(logs)
+        if not self._balls:
+            self._table = {}
 
     def finish(self, state: Ball | None, leaf: Leaf) -> None:
         """Keeps the counts; a step that failed may have taken them along."""

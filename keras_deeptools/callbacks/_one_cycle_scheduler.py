@@ -10,7 +10,11 @@ from keras_deeptools._arguments import checked_count
 from keras_deeptools.callbacks._hyperparameter_scheduler import (
     HyperparameterScheduler,
 )
-from keras_deeptools.callbacks._run_position import updates_in_run
+from keras_deeptools.callbacks._other_setters import (
+    reduced_on_plateau,
+    tell_multiplied,
+)
+from keras_deeptools.callbacks._run_position import params_of, updates_in_run
 from keras_deeptools.engine import Leaf
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum
 
@@ -103,19 +107,39 @@ class OneCycleScheduler(HyperparameterScheduler):
         )
         steps = 1000 if total_steps is None else total_steps
         super().__init__(
-            {"learning_rate": self._rate(steps), "momentum": self._momentum(steps)}
+            {"learning_rate": self._rate(steps), "momentum": self._momentum(steps)},
+            total_steps,
         )
+        self._short_fits = 0
+
+    # Reductions are not what a rate that rises and falls by itself waits for.
+    expects_reductions = False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches; says where `fit` in a loop makes a cycle of each epoch."""
+        params = params_of(self.model, self.params)
+        short = params.get("epochs") == 1
+        self._short_fits = self._short_fits + 1 if short else 0
+        if self._short_fits == 2:
+            self._tell_once("short fits", tell_short_fits)
+        super().on_train_begin(logs)
+
+    def _look_for_others(self) -> None:
+        super()._look_for_others()
+        if reduced_on_plateau(self.model) is not None:
+            self._tell_once("factor", tell_multiplied, type(self).__name__)
 
     def schedules_for(self, leaf: Leaf) -> dict[str, Callable]:
         """The two halves of the policy, under the names that the optimizer uses."""
         total_steps = self.total_steps
         if total_steps is None:
-            total_steps = updates_in_run(leaf, self.params, self.first_epoch)
+            total_steps = updates_in_run(leaf, self._params or {}, self.first_epoch)
         if total_steps is None:
             raise ValueError(
                 "OneCycleScheduler: `total_steps` must be given where the number of "
                 "batches per epoch is unknown. Received: total_steps=None. Pass the "
-                "number of updates, or `steps_per_epoch` to `fit`."
+                "number of updates, or `steps_per_epoch` to `fit`, or `epochs` and "
+                "`steps` to a `CallbackList` of your own."
             )
         schedules: dict[str, Callable] = {"learning_rate": self._rate(total_steps)}
         name = self._momentum_name(leaf) if self.cycle_momentum else None
@@ -168,6 +192,16 @@ class OneCycleScheduler(HyperparameterScheduler):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"momentum_range": list(self.momentum_range)}
+
+
+def tell_short_fits() -> None:
+    """Warns that `fit` in a loop runs one cycle after the other."""
+    warnings.warn(
+        "OneCycleScheduler: this is the second `fit` of one epoch in a row with this "
+        "object, and each runs a whole cycle. For one cycle over a loop of fits, give "
+        "`total_steps`, and number the epochs: `fit(initial_epoch=i, epochs=i + 1)`.",
+        stacklevel=3,
+    )
 
 
 def momentum_name(optimizer: Any) -> str | None:

@@ -2,7 +2,25 @@
 
 from typing import Any
 
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, running_fit
+
+
+def params_of(model: Any, params: dict[str, Any] | None) -> dict[str, Any]:
+    """What is known of the run: what Keras tells callbacks, or what `fit` itself knows.
+
+    Callbacks are told nothing where the user has made their `CallbackList`.
+
+    Args:
+        model: `keras.Model` that trains.
+        params: What the callback was told, or None.
+
+    Returns:
+        Dict, with `epochs` and `steps` per epoch where they are known.
+    """
+    if params and "epochs" in params:
+        return params
+    run = running_fit(model)
+    return (run.params if run else {}) | (params or {})
 
 
 def updates_in_run(
@@ -19,7 +37,7 @@ def updates_in_run(
     Returns:
         Int >= 1, or None when the number of batches per epoch is unknown.
     """
-    if not params or params.get("steps") is None:
+    if not params or params.get("steps") is None or params.get("epochs") is None:
         return None
     num_epochs = params["epochs"] - first_epoch
     return max(num_epochs * params["steps"] // leaf.accumulation_steps, 1)

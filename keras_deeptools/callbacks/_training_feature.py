@@ -5,7 +5,19 @@ from typing import Any
 import keras
 
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
-from keras_deeptools.engine import Attachment, Feature, Leaf, attach
+from keras_deeptools.callbacks._update_watch import UpdateWatch
+from keras_deeptools.engine import (
+    Attachment,
+    Feature,
+    Leaf,
+    ModelOptimizer,
+    OptimizerChoice,
+    attach,
+    check_choice,
+    choice_names,
+    chosen_optimizers,
+    log_prefix,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -15,6 +27,13 @@ class TrainingFeature(Feature, ConfiguredCallback):
     A subclass stores every constructor argument under its own name, creates its
     per-optimizer state in `begin` and overrides the stages of `Feature` that it
     needs. The object can be used again, also with another model, copied and pickled.
+
+    Args:
+        optimizer: Which optimizers of the model to act on. None: those that the train
+            step uses, which is the one that the model was compiled with unless the
+            model has a `train_step` of its own. A name (`"g_optimizer"`,
+            `"optimizers[0]"`, `"optimizers['g']"`, `"generator.optimizer"`, or of a
+            whole list or dict), an optimizer, a list of these, or `"all"`.
 
     Example:
 
@@ -29,8 +48,14 @@ class TrainingFeature(Feature, ConfiguredCallback):
     >>> history = model.fit(x, y, callbacks=[HalveGradients()], verbose=0)
     """
 
-    def __init__(self) -> None:
+    optimizer: OptimizerChoice = None
+
+    def __init__(self, optimizer: OptimizerChoice = None) -> None:
         super().__init__()
+        check_choice(optimizer, type(self).__name__)
+        self.optimizer = optimizer
+        self._optimizers: list[ModelOptimizer] = []
+        self._update_watch: UpdateWatch | None = None
         self._attachment: Attachment | None = None
         self._live: list[tuple[Leaf, Any]] = []
 
@@ -58,7 +83,10 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def prepare(self, leaf: Leaf) -> Any:
         """Starts on one optimizer, once at a time."""
         for live, _ in self._live:
-            if live.root is not leaf.root or live.optimizer is leaf.optimizer:
+            elsewhere = live.root is not leaf.root and (
+                leaf.model is None or live.model is not leaf.model
+            )
+            if elsewhere or live.optimizer is leaf.optimizer:
                 raise ValueError(
                     f"{type(self).__name__}: one object can be attached to one "
                     "optimizer at a time. Received: an object that is attached to "
@@ -82,17 +110,66 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches, after taking off what a broken-off `fit` may have left."""
         self._detach()
-        self._attachment = attach(self.model, self)
+        owner, model = type(self).__name__, self.model
+        self._optimizers = chosen_optimizers(model, self.optimizer, owner)
+        self._update_watch = UpdateWatch(
+            owner, model, self._optimizers, self.optimizer is not None
+        )
+        targets = [each.optimizer for each in self._optimizers]
+        self._attachment = attach(model, self, optimizer=targets)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Warns after the first epoch of an optimizer that has made no update."""
+        self._check_updates()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Detaches."""
+        self._check_updates()
         self._detach()
+
+    def log_prefix(self, leaf: Leaf) -> str:
+        """What entries in logs begin with, so that optimizers can be told apart.
+
+        Empty for the one optimizer of a model for which none was named, else such as
+        `"g_optimizer_"`.
+
+        Args:
+            leaf: `Leaf`, which the callback acts on.
+        """
+        if self.optimizer is None and len(self._optimizers) < 2:
+            return ""
+        for each in self._optimizers:
+            if each.optimizer is leaf.root:
+                return log_prefix(each)
+        return ""
+
+    def _check_updates(self) -> None:
+        if self._update_watch is not None:
+            leaves = [leaf for leaf, _ in self._live if leaf.skipped is not None]
+            skipped = [leaf for leaf in leaves if int(leaf.read(leaf.skipped))]
+            self._update_watch.warn([leaf.root for leaf in skipped])
+            self._update_watch.warn_unseen(
+                {id(leaf.root) for leaf, _ in self._live if leaf.entered}
+            )
 
     def _detach(self) -> None:
         if self._attachment is not None:
             self._attachment.detach()
             self._attachment = None
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, an optimizer as its name."""
+        config = super().get_config()
+        if "optimizer" in config:
+            config["optimizer"] = choice_names(self.optimizer)
+        return config
+
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the model and the optimizer: a copy belongs to neither."""
-        return super().__getstate__() | {"_attachment": None, "_live": []}
+        return super().__getstate__() | {
+            "optimizer": choice_names(self.optimizer),
+            "_attachment": None,
+            "_optimizers": [],
+            "_update_watch": None,
+            "_live": [],
+        }

@@ -19,7 +19,7 @@ from keras_deeptools.callbacks._averaging_arguments import (
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import BatchStatistics, Leaf, StandIns
+from keras_deeptools.engine import BatchStatistics, Leaf, OptimizerChoice, StandIns
 from keras_deeptools.engine._resumable_arrays import ResumableArrays
 
 OWNER = "WeightAveraging"
@@ -63,6 +63,9 @@ class WeightAveraging(TrainingFeature):
         kept: Bool. Whether the model holds the averages after `fit`.
         batch_norm_data: Data as `predict` takes them, or None: inputs (a few thousand
             rows do) for which BatchNormalization gets its statistics.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Averaged is what they train.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -98,8 +101,9 @@ class WeightAveraging(TrainingFeature):
         validated: bool = True,
         kept: bool = True,
         batch_norm_data: Any = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self.decay = checked_decay(OWNER, decay)
         self.start = checked_start(OWNER, start)
         self.every = checked_count(OWNER, "every", every)
@@ -116,14 +120,17 @@ class WeightAveraging(TrainingFeature):
         self._resumed: State | None = None
         self._stand_ins = StandIns(None)
         self._statistics: BatchStatistics | None = None
-        self._first = 0
+        self._first = self._epoch = 0
         self._guard = contextlib.ExitStack()
 
     @property
     def num_averaged(self) -> int:
-        """Int, how many weights are in the average, of this `fit` or the last."""
-        for _, state in self._live:
-            self._num_averaged = state.num_averaged(self.every)
+        """Int, how many weights are in the average, of this `fit` or the last.
+
+        Where there are several optimizers, of the one that made most updates.
+        """
+        counts = [state.num_averaged(self.every) for _, state in self._live]
+        self._num_averaged = max(counts, default=self._num_averaged)
         return self._num_averaged
 
     # In the step
@@ -131,9 +138,10 @@ class WeightAveraging(TrainingFeature):
     def begin(self, leaf: Leaf) -> RunningAverage:
         """Starts the averages at the weights."""
         if not self._live:
-            self._stand_ins = StandIns(leaf.model)
+            if self._stand_ins.model is not leaf.model:
+                self._stand_ins = StandIns(leaf.model)
             self._num_averaged = 0
-        return RunningAverage.of(leaf, is_on=self._first == 0)
+        return RunningAverage.of(leaf, is_on=self._epoch >= self._first)
 
     def adapt(self, state: RunningAverage, leaf: Leaf) -> RunningAverage:
         """Goes on; the average of what is newly trained is its value so far."""
@@ -145,10 +153,14 @@ class WeightAveraging(TrainingFeature):
         """Takes in the weights of the update."""
         state.update(self.decay, self.warmup, self.every)
 
+    def traced(self, state: RunningAverage, leaf: Leaf) -> Any:
+        """How the averages move; see `Feature`."""
+        return (self.decay, self.warmup, self.every)
+
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):
-            self._num_averaged = state.num_averaged(self.every)
+            self._num_averaged = max(self._num_averaged, state.num_averaged(self.every))
         self._stand_ins.hide()
         self._guard.close()
 
@@ -165,6 +177,9 @@ class WeightAveraging(TrainingFeature):
         self._detach()
         check_alone(OWNER, self, self.model)
         self._first = first_epoch(OWNER, self.start, self.params)
+        self._epoch = 0
+        # Its `evaluate` is guarded from the beginning, also where nothing is built yet.
+        self._stand_ins = StandIns(self.model)
         # A list of callbacks that was made before `fit` set the model outside of it.
         self._note.hold(self.model)
         super().on_train_begin(logs)
@@ -176,10 +191,16 @@ class WeightAveraging(TrainingFeature):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Goes on with the model's own weights."""
         self._stand_ins.hide()
-        self._resume()
+        self._epoch = epoch
+        if self._live:
+            self._resume()
         if epoch >= self._first:
             for _, state in self._live:
                 state.begin()
+
+    def begin_late(self) -> None:
+        """Takes in what a file held, where the first step has built the optimizer."""
+        self._resume()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Lets validation see the averages."""
@@ -188,6 +209,7 @@ class WeightAveraging(TrainingFeature):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Lets the callbacks after this one see the averages."""
+        super().on_epoch_end(epoch, logs)
         if self.validated:
             self._show()
 
@@ -198,7 +220,7 @@ class WeightAveraging(TrainingFeature):
             self._stand_ins.keep()
         self._note.release()
         super().on_train_end(logs)
-        self._first = 0
+        self._first = self._epoch = 0
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -219,7 +241,9 @@ class WeightAveraging(TrainingFeature):
         if self._stand_ins.own or not self.num_averaged:
             return
         for _, state in self._live:
-            self._stand_ins.show(state.values())
+            # An optimizer that has made no update has nothing to show.
+            if state.num_averaged(self.every):
+                self._stand_ins.show(state.values())
         if self.batch_norm_data is not None:
             model = self._live[0][0].model
             self._statistics = self._statistics or BatchStatistics(model)

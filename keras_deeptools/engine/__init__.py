@@ -18,10 +18,12 @@ from keras_deeptools.engine._device_memory import (
     reset_peak_device_memory,
 )
 from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._early_build import build_for_fit
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._interruption import RunningFit, running_fit
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
@@ -32,6 +34,18 @@ from keras_deeptools.engine._layers import (
 )
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
+from keras_deeptools.engine._model_optimizers import (
+    ModelOptimizer,
+    OptimizerChoice,
+    check_choice,
+    choice_names,
+    chosen_optimizers,
+    listed_names,
+    log_prefix,
+    model_optimizers,
+    updates_made,
+    used_optimizers,
+)
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
@@ -40,6 +54,10 @@ from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._scheduled_variable import (
+    model_variable,
+    schedulable_variables,
+)
 from keras_deeptools.engine._search_news import tell_chief
 from keras_deeptools.engine._search_seams import join_search
 from keras_deeptools.engine._search_settings import SearchSettings
@@ -53,6 +71,11 @@ from keras_deeptools.engine._snapshot import (
 )
 from keras_deeptools.engine._stand_ins import StandIns, constrained_values
 from keras_deeptools.engine._step_config import step_config
+from keras_deeptools.engine._step_functions import (
+    call_with_reads,
+    check_traceable,
+    operations_of,
+)
 from keras_deeptools.engine._stochastic import stochastic_layers
 from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
@@ -74,12 +97,15 @@ __all__ = [
     "Leaf",
     "Link",
     "ModelFunction",
+    "ModelOptimizer",
+    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
     "Recorder",
     "Retraining",
     "RowBatches",
+    "RunningFit",
     "SearchSettings",
     "SeveralReplicasError",
     "Snapshot",
@@ -88,9 +114,15 @@ __all__ = [
     "attach",
     "attached_features",
     "batch_loss",
+    "build_for_fit",
+    "call_with_reads",
     "calls_of",
     "chain_of",
+    "check_choice",
     "check_rate_scales",
+    "choice_names",
+    "chosen_optimizers",
+    "check_traceable",
     "compile_arguments",
     "constrained_values",
     "current_place",
@@ -102,8 +134,13 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
+    "listed_names",
+    "log_prefix",
     "missing_for_tuner",
+    "model_optimizers",
+    "model_variable",
     "moving_averages",
+    "operations_of",
     "optimized_variables",
     "output_calls_of",
     "own_weights",
@@ -114,6 +151,8 @@ __all__ = [
     "reseed",
     "reset_peak_device_memory",
     "retrain",
+    "running_fit",
+    "schedulable_variables",
     "seeded",
     "step_config",
     "stochastic_layers",
@@ -124,5 +163,7 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
+    "updates_made",
+    "used_optimizers",
     "with_dropout_rate",
 ]

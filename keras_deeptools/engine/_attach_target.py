@@ -1,55 +1,93 @@
 """What `attach` is given: a compiled model or a built optimizer."""
 
+import gc
 from typing import Any
 
 import keras
 
-from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
+from keras_deeptools.engine._model_optimizers import chosen_optimizers, model_optimizers
 from keras_deeptools.engine._site import SEAMS
+from keras_deeptools.engine._step_reads import has_own_train_step
 from keras_deeptools.engine._tensors import tensors
 
 
-def resolved(target: Any) -> tuple[Any, Any]:
-    """The optimizer and the model of what was passed to `attach`, or raise."""
+def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
+    """Each optimizer of what was passed to `attach`, with its model, or raise."""
     if isinstance(target, keras.Model):
-        if getattr(target, "optimizer", None) is None:
-            raise ValueError(
-                "attach: the model must be compiled with an optimizer. Received: "
-                f"model={target.name!r}, which is not. Call `model.compile(...)` first."
-            )
-        return target.optimizer, target
+        chosen = chosen_optimizers(target, optimizer)
+        return [(each.optimizer, target) for each in chosen]
     if isinstance(target, keras.optimizers.Optimizer):
-        if not target.built:
+        if optimizer is not None:
             raise ValueError(
-                "attach: the optimizer must be built. Received: "
-                f"optimizer={target.name!r}, which is not. Call "
-                "`optimizer.build(model.trainable_variables)` first."
+                "attach: `optimizer` chooses among the optimizers of a model. "
+                f"Received: optimizer={optimizer!r} with an optimizer as the target. "
+                "Pass the model, or leave `optimizer` out."
             )
-        return target, None
+        models = _models_using(target)
+        if len(models) > 1:
+            names = ", ".join(repr(model.name) for model in models)
+            raise ValueError(
+                "attach: an optimizer of several models must be attached through one "
+                f"of them. Received: target={target.name!r}, which {names} use. Call "
+                "`attach(model, ..., optimizer=optimizer)`."
+            )
+        if models:
+            chosen = chosen_optimizers(models[0], target)
+            return [(each.optimizer, models[0]) for each in chosen]
+        return [(target, None)]
     raise TypeError(
-        "attach: `target` must be a compiled keras.Model or a built Keras optimizer. "
+        "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
         f"Received: target={target!r} of type {type(target).__name__}."
     )
 
 
-def build_optimizer(optimizer: Any, model: Any) -> None:
-    """Builds the optimizer of a model, which must be built and train something."""
-    if model is None:
-        return
-    if not model.built:
-        raise ValueError(
-            "attach: the model must be built, so that its variables exist. Received: "
-            f"model={model.name!r}, which is not. Call it on a batch of data first."
-        )
+def _models_using(optimizer: Any) -> list[Any]:
+    """The compiled models that hold an optimizer, whose compiled steps contain it.
+
+    An optimizer does not know its models, so all models that are alive are asked.
+    """
+    alive = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+    return [model for model in alive if _uses(model, optimizer)]
+
+
+def _uses(model: Any, optimizer: Any) -> bool:
+    if not getattr(model, "compiled", False):
+        return False
+    held = [getattr(model, "optimizer", None)]
+    if has_own_train_step(model):
+        held += [each.optimizer for each in model_optimizers(model)]
+    return any(part is optimizer for each in held for part in optimizer_parts(each))
+
+
+def is_built(optimizer: Any, model: Any) -> bool:
+    """Whether an optimizer is built, after building it where its variables are known.
+
+    They are known where Keras' own train step will give it those of a model that is
+    built throughout. Elsewhere the first update tells, on TensorFlow inside the trace.
+    """
+    if optimizer.built:
+        return True
+    if model is None or not _variables_are_known(optimizer, model):
+        return False
     if not model.trainable_variables:
         raise ValueError(
             "attach: the model must have trainable variables. Received: "
             f"model={model.name!r}, where all layers are frozen or have no weights. "
             "Set `layer.trainable = True` where it should train, and compile again."
         )
-    if not optimizer.built:
-        with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
-            optimizer.build(model.trainable_variables)
+    with tensors.variable_scope(leaf_optimizers(optimizer)[0]):
+        optimizer.build(model.trainable_variables)
+    return True
+
+
+def _variables_are_known(optimizer: Any, model: Any) -> bool:
+    if optimizer is not model.optimizer:
+        return False
+    if not all(layer.built for layer in model._flatten_layers()):
+        return False
+    # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
+    return not (tensors.BUILDS_IN_STEP and has_own_train_step(model))
 
 
 def check_seams(optimizer: Any) -> None:

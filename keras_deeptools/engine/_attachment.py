@@ -4,9 +4,10 @@ import functools
 from types import TracebackType
 from typing import Any
 
-from keras_deeptools.engine._attach_target import build_optimizer, check_seams, resolved
+from keras_deeptools.engine._attach_target import check_seams, is_built, resolved
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._kept_trace import keep_trace
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._retracing import forget_trace, trace_again
 from keras_deeptools.engine._session import Session
@@ -39,7 +40,6 @@ class Attachment:
 
     Attributes:
         features: The attached features, in order.
-        leaves: One `Leaf` for every optimizer that updates variables itself.
 
     Example:
 
@@ -56,30 +56,55 @@ class Attachment:
     False
     """
 
-    def __init__(self, site: Site, features: tuple[Feature, ...], in_fit: bool) -> None:
+    def __init__(
+        self, sites: list[Site], features: tuple[Feature, ...], in_fit: bool
+    ) -> None:
         self.features = features
-        self.leaves = site.leaves
-        self._site = site
+        self._sites = sites
         self._in_fit = in_fit
         self._sessions: list[Any] = []
+        self._traced: list[Any] = []
         try:
-            for feature in features:
-                self._sessions += site.add(feature)
+            for site in sites:
+                site.hold(self)
         except BaseException:
-            site.remove(self._sessions)
+            self.detach()
             raise
-        site.attachments.append(self)
-        trace_again(site.model)
+        self._traced = self._models()
+        for model in self._traced:
+            trace_again(model)
+
+    def begin(self, site: Site, late: bool = False) -> None:
+        """Starts the features on an optimizer that is built.
+
+        Args:
+            site: `Site` of that optimizer.
+            late: Bool. Whether training has begun already.
+        """
+        for feature in self.features:
+            self._sessions += site.add(feature)
+        if late:
+            for feature in self.features:
+                feature.begin_late()
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """One `Leaf` for every optimizer that updates variables itself."""
+        return [leaf for site in self._sites for leaf in site.leaves]
 
     @property
     def active(self) -> bool:
         """Whether the features still take part in updates."""
-        return self in self._site.attachments
+        return any(self in site.attachments for site in self._sites)
 
     @property
     def stale(self) -> bool:
         """Whether this belongs to a `fit` that ended without saying so."""
-        return self._in_fit and not is_fitting(self._site.model)
+        return self._in_fit and not any(map(is_fitting, self._models()))
+
+    def _models(self) -> list[Any]:
+        models = {id(site.model): site.model for site in self._sites}
+        return [model for model in models.values() if model is not None]
 
     def extend(self, leaf: Leaf) -> None:
         """Lets the features take part in the updates of one more optimizer.
@@ -90,7 +115,8 @@ class Attachment:
         for feature in self.features:
             session = Session(feature, leaf)
             self._sessions.append(session)
-            self._site.start(session)
+            site = next(site for site in self._sites if leaf in site.leaves)
+            site.start(session)
 
     def state(self, feature: Feature) -> list[Any]:
         """What `feature.prepare` returned, for each leaf optimizer."""
@@ -100,13 +126,20 @@ class Attachment:
         """Takes the features off; does nothing when they are off already."""
         if not self.active:
             return
-        self._site.attachments.remove(self)
+        if not self.stale:
+            for model in self._traced:
+                keep_trace(model)
+        for site in self._sites:
+            if self in site.attachments:
+                site.attachments.remove(self)
         try:
             for session in self._sessions:
                 session.feature.release(session.state, session.leaf)
         finally:
-            self._site.remove(self._sessions)
-            forget_trace(self._site.model)
+            for site in self._sites:
+                site.remove(self._sessions)
+            for model in self._traced:
+                forget_trace(model)
 
     def __enter__(self) -> "Attachment":
         return self
@@ -120,26 +153,35 @@ class Attachment:
         self.detach()
 
 
-def attach(target: Any, *features: Feature) -> Attachment:
+def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
     """Lets features take part in the compiled updates of an optimizer.
 
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching.
+    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
+    model's own `train_step` calls are traced anew.
+
+    Neither the model nor the optimizer needs to be built. Where they are not, the
+    features begin when the first update builds the optimizer, and what does not fit is
+    refused there, before that update.
 
     Args:
-        target: A compiled `keras.Model`, or a built optimizer.
+        target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
+            model stands for that model.
         *features: One or more `Feature` objects. Their stages run in a fixed order
             (see `Feature`), features of one stage in the order given here.
+        optimizer: Which optimizers of the model: None for those that its train step
+            uses, a name such as `"g_optimizer"`, an optimizer, a list of these, or
+            `"all"`.
 
     Returns:
         `Attachment`; use it as a context manager or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
-        ValueError: If the model is not compiled or has no trainable variables, the
-            optimizer is not built, or a feature does not fit the optimizer. Nothing
+        ValueError: If the model is not compiled or has no trainable variables, several
+            models use the optimizer, or a feature does not fit the optimizer. Nothing
             has been changed then.
 
     Example:
@@ -153,7 +195,7 @@ def attach(target: Any, *features: Feature) -> Attachment:
     ...     for _ in range(3):
     ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
-    optimizer, model = resolved(target)
+    targets = resolved(target, optimizer)
     if not features:
         raise ValueError(
             "attach: at least one feature must be given. Received: features=(). "
@@ -166,6 +208,14 @@ def attach(target: Any, *features: Feature) -> Attachment:
                 f"Received: feature={feature!r}. The callbacks of this package that "
                 "act on updates are features; other callbacks go to `fit`."
             )
+    sites = [_site(*each) for each in targets]
+    for site in sites:
+        site.is_built = is_built(site.optimizer, site.model)
+    return Attachment(sites, features, in_fit=any(is_fitting(s.model) for s in sites))
+
+
+def _site(optimizer: Any, model: Any) -> Site:
+    """The site of an optimizer, with what a broken-off `fit` left taken off."""
     site = optimizer.__dict__.get(SITE)
     if site is not None:
         site.detach_stale()
@@ -176,16 +226,13 @@ def attach(target: Any, *features: Feature) -> Attachment:
             f"outer one. Received: target={optimizer.name!r}, which is part of "
             f"{site.optimizer.name!r}. Pass the outer optimizer or the model."
         )
-    if site is None:
-        site = _new_site(optimizer, model)
-    return Attachment(site, features, in_fit=is_fitting(site.model))
+    return _new_site(optimizer, model) if site is None else site
 
 
 def _new_site(optimizer: Any, model: Any) -> Site:
     check_seams(optimizer)
     for leaf in leaf_optimizers(optimizer):
         tensors.check_supported(leaf, model)
-    build_optimizer(optimizer, model)
     return _GuardedSite(optimizer, model)
 
 
@@ -197,8 +244,8 @@ class _GuardedSite(Site):
             if attachment.stale:
                 attachment.detach()
 
-    def _install(self) -> None:
-        super()._install()
+    def _guard(self) -> None:
+        super()._guard()
         if self.model is None:
             return
         for name in GUARDED:

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras_deeptools.engine._leaf import Leaf
 
+ScheduledPair = tuple[Any, Callable]
+
 
 class Feature:
     """One thing that takes part in the optimizer's compiled update.
@@ -38,6 +40,9 @@ class Feature:
     ...     logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
 
+    overrules = False
+    """Whether what others assign to a learning rate that it schedules has no effect."""
+
     def prepare(self, leaf: Leaf) -> Any:
         """Checks the optimizer and creates state; called once per leaf optimizer.
 
@@ -49,6 +54,14 @@ class Feature:
         """
         return None
 
+    def begin_late(self) -> None:
+        """Catches up where training had begun before the optimizer was built.
+
+        TensorFlow builds a model that was never called, and its optimizer, in the first
+        step. `prepare` is then called in that step, and after it this: callbacks have
+        been told by then that training and its first epoch begin.
+        """
+
     def hyperparameters(self, state: Any, leaf: Leaf) -> dict[str, Callable]:
         """Hyperparameters to set in the graph.
 
@@ -56,6 +69,16 @@ class Feature:
             Dict from attribute name (`"learning_rate"`, `"momentum"`, ...) to a
             function of `step` (number of updates the optimizer has made: an int
             tensor, or an int where the host knows it) that returns a scalar.
+        """
+        return {}
+
+    def model_variables(self, state: Any, leaf: Leaf) -> dict[str, ScheduledPair]:
+        """Variables of the model to set at the beginning of every train step.
+
+        Returns:
+            Dict from a name to a pair: a scalar variable of the model that is not
+            trained (see `model_variable`), and a function of `step` as in
+            `hyperparameters`.
         """
         return {}
 
@@ -108,6 +131,22 @@ class Feature:
             What the other stages want to receive as `state` from now on.
         """
         return state
+
+    def traced(self, state: Any, leaf: Leaf) -> Any:
+        """What the compiled stages depend on beside state variables and gradients.
+
+        A step that was compiled with features is used again when features of the same
+        classes are attached for which this returns what it did.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`.
+
+        Returns:
+            Numbers, strings, and tuples, lists and dicts of them; None where the step
+            has to be traced anew each time.
+        """
+        return None
 
     @property
     def follows(self) -> bool:

@@ -7,7 +7,11 @@ import keras
 from keras import ops
 
 from keras_deeptools.engine._leaf import Leaf
+from keras_deeptools.engine._scheduled_variable import schedulable_variables
 from keras_deeptools.engine._tensors import tensors
+
+NOT_YET = -1.0
+"""Stands where the rate that was last written would be, before the first step."""
 
 
 class PositiveVariable(keras.Variable):
@@ -125,25 +129,44 @@ class ScheduledLearningRate:
     """The optimizer's own learning-rate variable, written inside the step.
 
     What others assign to it between steps (ReduceLROnPlateau) multiplies the values
-    that the schedule gives from then on.
+    that the schedule gives from then on. What is assigned before the first step is the
+    rate that the optimizer has again afterwards.
+
+    Attributes:
+        overrules: Bool. Whether what others assign has no effect instead.
     """
 
     name = "learning_rate"
 
     def __init__(self, leaf: Leaf, function: Callable) -> None:
+        self.overrules = False
         self._leaf = leaf
         self._function = function
         self.variable = leaf.optimizer._learning_rate
-        self._base = float(leaf.read(self.variable))
-        self._written = leaf.add_state("learning_rate_written", initial=self._base)
+        base = float(leaf.read(self.variable))
+        self._own = leaf.add_state("learning_rate_own", initial=base)
+        self._written = leaf.add_state("learning_rate_written", initial=NOT_YET)
         self._factor = leaf.add_state("learning_rate_factor", initial=1.0)
+
+    @property
+    def factor(self) -> float:
+        """What others have multiplied the values by; on the host, between steps."""
+        return 1.0 if self.overrules else float(self._leaf.read(self._factor))
 
     def enter(self) -> None:
         """Computes the value and writes it to the variable."""
         variables = (self.variable, self._written, self._factor)
-        factor = _followed(*map(tensors.scalar, variables))
-        value = self._function(self._leaf.step) * factor
-        tensors.set_scalar(self._factor, factor)
+        current, written, factor = map(tensors.scalar, variables)
+        if not isinstance(written, float):
+            own = tensors.scalar(self._own)
+            tensors.set_scalar(self._own, ops.where(written < 0, current, own))
+        elif written < 0:
+            tensors.set_scalar(self._own, current)
+        value = self._function(self._leaf.step)
+        if not self.overrules:
+            factor = _followed(current, written, factor)
+            value = value * factor
+            tensors.set_scalar(self._factor, factor)
         tensors.set_scalar(self.variable, value)
         # What the variable holds, to the bit: it tells whether others assign to it.
         tensors.set_scalar(self._written, tensors.scalar(self.variable))
@@ -159,9 +182,8 @@ class ScheduledLearningRate:
     def show(self, reloaded: bool) -> None:
         """Undoes `hide`; a rate that was loaded meanwhile becomes the original."""
         if reloaded:
-            self._base = float(self._leaf.read(self.variable))
             self._factor.assign(1.0)
-            self._written.assign(self._base)
+            self._written.assign(NOT_YET)
         else:
             self.variable.assign(self._in_effect)
 
@@ -178,10 +200,12 @@ class ScheduledLearningRate:
     def _original(self) -> float:
         written = float(self._leaf.read(self._written))
         current = float(self._leaf.read(self.variable))
-        factor = float(self._leaf.read(self._factor))
-        if current != written and written > 0:
+        if written < 0:
+            return current
+        own, factor = float(self._leaf.read(self._own)), self.factor
+        if current != written and written > 0 and not self.overrules:
             factor *= current / written
-        return self._base if factor == 1.0 else self._base * factor
+        return own if factor == 1.0 else own * factor
 
 
 def _followed(current: Any, written: Any, factor: Any) -> Any:
@@ -226,6 +250,7 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         return OverriddenSchedule(leaf, function)
     value = getattr(leaf.optimizer, name, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
+        variables = schedulable_variables(leaf)
         floats = sorted(
             key
             for key, item in vars(leaf.optimizer).items()
@@ -235,7 +260,9 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
             f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
             f"Received: {name!r}, which is {value!r} on "
             f"{type(leaf.optimizer).__name__}. Set it to a number in the optimizer's "
-            f"constructor, or schedule one of {['learning_rate', *floats]}."
+            f"constructor, or schedule one of {['learning_rate', *floats]}"
+            f"{', or of the variables ' if variables else ''}"
+            f"{variables if variables else ''}."
         )
     if name == "momentum" and value == 0:
         if not isinstance(leaf.optimizer, keras.optimizers.SGD):

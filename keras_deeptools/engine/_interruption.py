@@ -7,7 +7,7 @@ the running call itself where it matters: before files are written, before the n
 
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def is_fitting(model: Any) -> bool:
@@ -24,9 +24,54 @@ def is_fitting(model: Any) -> bool:
     return any(_is_in_fit(frame, model) for frame in sys._current_frames().values())
 
 
+class RunningFit(NamedTuple):
+    """What a running `fit` knows, whether or not it tells its callbacks.
+
+    Attributes:
+        params: Dict with `epochs` and `steps`, the batches per epoch or None.
+        callbacks: List of all callbacks that it runs.
+    """
+
+    params: dict[str, Any]
+    callbacks: list[Any]
+
+
+def running_fit(model: Any) -> RunningFit | None:
+    """What the running `fit` of a model knows, or None where none runs.
+
+    Keras tells callbacks nothing of the run when a user has made the `CallbackList`,
+    and never shows them each other.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import running_fit
+    >>> running_fit(keras.Sequential()) is None
+    True
+    """
+    for newest in sys._current_frames().values():
+        frame: FrameType | None = newest
+        while frame is not None:
+            if _is_fit(frame, model) and "epoch_iterator" in frame.f_locals:
+                known = frame.f_locals
+                steps = getattr(known["epoch_iterator"], "num_batches", None)
+                listed = getattr(known.get("callbacks"), "callbacks", None)
+                params = {"epochs": known["epochs"], "steps": steps}
+                return RunningFit(params, list(listed or []))
+            frame = frame.f_back
+    return None
+
+
 def _is_in_fit(frame: FrameType | None, model: Any) -> bool:
     while frame is not None:
-        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+        if _is_fit(frame, model):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_fit(frame: FrameType, model: Any) -> bool:
+    return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model

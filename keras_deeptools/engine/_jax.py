@@ -1,10 +1,13 @@
 """Tensor operations on JAX: pure functions that XLA fuses into the train step."""
 
 import contextlib
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 from jax import lax
 
 from keras_deeptools.engine._averages import move_averages as move_averages
@@ -12,6 +15,10 @@ from keras_deeptools.engine._limit_norms_jax import limit_norms as limit_norms
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
+BUILDS_IN_STEP = False
+"""Whether the first step of `fit` creates the variables that do not exist."""
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -26,6 +33,16 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return jax.named_scope("keras_deeptools")
+
+
+def between_steps() -> Any:
+    """A context that runs on the host at once."""
+    return contextlib.nullcontext()
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values."""
+    return all(variable._value is not None for variable in variables)
 
 
 def sum_squares(tensors: list[Any]) -> Any:
@@ -157,6 +174,55 @@ def fresh_step_function(model: Any) -> None:
             model.__dict__["train_step"] = train_step
         else:
             del model.__dict__["train_step"]
+
+
+def set_before(train_step: Any, model: Any, values: Callable) -> Any:
+    """The train step, with variables of the model set first, in the state it is given.
+
+    What is assigned inside the step reaches neither the forward pass nor the state.
+    """
+
+    @functools.wraps(train_step)
+    def set_and_train(state: Any, *args: Any, **kwargs: Any) -> Any:
+        trained, others, optimizer_state, metrics = state
+        mapping = list(zip(model.optimizer.variables, optimizer_state, strict=True))
+        with keras.StatelessScope(mapping):
+            pairs = values()
+        places = {id(v): i for i, v in enumerate(model.non_trainable_variables)}
+        others = list(others)
+        for variable, value in pairs:
+            value = jnp.asarray(value, variable.dtype)
+            others[places[id(variable)]] = value.reshape(variable.shape)
+        state = (trained, others, optimizer_state, metrics)
+        return train_step(state, *args, **kwargs)
+
+    return set_and_train
+
+
+def eagerly() -> Any:
+    """A context in which operations give numbers at once, also while tracing."""
+    return jax.ensure_compile_time_eval()
+
+
+def trace(function: Callable) -> None:
+    """Traces a function of an int32 scalar, as the compiled step would."""
+    jax.eval_shape(function, jax.ShapeDtypeStruct((), "int32"))
+
+
+def readable(variables: list[Any], optimizer: Any) -> bool:
+    """Whether the optimizer's update can read what variables hold at the time."""
+    known = {id(variable) for variable in optimizer.variables}
+    return all(id(variable) in known for variable in variables)
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `jax.jit`."""
+    return hasattr(function, "clear_cache") and hasattr(function, "lower")
+
+
+def forget_function(function: Any) -> None:
+    """Lets a function under `jax.jit` trace anew at the next call."""
+    function.clear_cache()
 
 
 def track(optimizer: Any, variable: Any) -> None:

@@ -50,10 +50,13 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
 
 
 def trained_variables(leaf: Leaf) -> list[Any]:
-    """The variables that the outermost optimizer trains, through any of its parts.
+    """The variables that an optimizer trains, through any of its parts.
+
+    Where a feature is being attached to several optimizers of a model, those of all
+    of them that are built.
 
     Args:
-        leaf: `Leaf`, one of those parts, or all there is.
+        leaf: `Leaf`, one of the parts, or all there is.
 
     Returns:
         List of `keras.Variable`.
@@ -71,7 +74,9 @@ def trained_variables(leaf: Leaf) -> list[Any]:
     ...     pass
     2 of 2
     """
-    return list(leaf.root._trainable_variables)
+    roots = [root for root in leaf.roots if root.built]
+    trained = [variable for root in roots for variable in root._trainable_variables]
+    return list({id(variable): variable for variable in trained}.values())
 
 
 def optimized_variables(optimizer: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,15 +19,20 @@ class Leaf:
         optimizer: Built Keras optimizer.
         model: `keras.Model` that it trains, or None.
         root: Outermost optimizer around it; None: `optimizer` itself.
+        kept: State variables of an earlier attachment, to be used again in their
+            order where new ones would be like them.
 
     Attributes:
         optimizer: The Keras optimizer.
         model: The model that it trains, or None.
         root: The outermost optimizer, the one that the model was compiled with.
+        roots: The outermost optimizers that the feature being started is attached to,
+            more than one where a model has several.
         variables: Trainable variables that the optimizer was built for.
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
         positions: Inside a stage, the indices of `active` in `variables`.
+        entered: Bool. Whether an update has been run or traced since attaching.
         skipped: Int variable that counts the updates a LossScaleOptimizer skipped
             because of non-finite gradients since attaching; else None.
 
@@ -45,13 +50,22 @@ class Leaf:
     2 descent
     """
 
-    def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        model: Any = None,
+        root: Any = None,
+        kept: Sequence[Any] = (),
+    ) -> None:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
+        self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
+        self.entered = False
+        self._kept = list(kept)
         self.follow()
 
     def follow(self) -> None:
@@ -92,8 +106,17 @@ class Leaf:
         """
         return tensors.scalar(self.scheduled[name].variable)
 
+    def factor_of(self, name: str) -> float:
+        """What others have multiplied a scheduled value by; on the host, between steps.
+
+        Args:
+            name: Str. A key that some attached feature's `hyperparameters` returned.
+        """
+        return float(getattr(self.scheduled[name], "factor", 1.0))
+
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
+        self.entered = True
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
 
@@ -130,10 +153,22 @@ class Leaf:
         """Lets a variable made by `create` ride with the optimizer."""
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
-            variable = create()
+            variable = self._kept_for(create())
         tensors.track(optimizer, variable)
         self.state.append(variable)
         return variable
+
+    def _kept_for(self, variable: Any) -> Any:
+        """The variable that a kept step has in its place, with the value of this."""
+        if not self._kept:
+            return variable
+        old = self._kept.pop(0)
+        alike = type(old) is type(variable) and old.name == variable.name
+        if not alike or (old.shape, old.dtype) != (variable.shape, variable.dtype):
+            self._kept = []
+            return variable
+        old.assign(variable.value)
+        return old
 
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""

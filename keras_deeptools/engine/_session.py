@@ -13,6 +13,7 @@ class Session:
     feature: Any
     leaf: Leaf
     state: Any = None
+    prepared: bool = False
     hyperparameters: list[Any] = field(default_factory=list)
     variables: list[Any] = field(default_factory=list)
 

@@ -6,10 +6,14 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._build_watch import BuildWatch
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._hyperparameter import scheduled
+from keras_deeptools.engine._kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
+from keras_deeptools.engine._replacement import Replacement
+from keras_deeptools.engine._scheduled_variable import ScheduledVariable, join_model
 from keras_deeptools.engine._session import Session, check_free
 from keras_deeptools.engine._tensors import tensors
 
@@ -18,29 +22,36 @@ SEAMS = ("_backend_apply_gradients", "_clip_gradients", "_backend_update_step")
 
 
 class Site:
-    """All sessions on one optimizer, and the wrapped methods that serve them."""
+    """All sessions on one optimizer, and the wrapped methods that serve them.
+
+    It is open once the optimizer is built and its variables have values. Attachments
+    that came before then begin at that moment, in their order.
+    """
 
     def __init__(self, optimizer: Any, model: Any) -> None:
         self.optimizer = optimizer
         self.model = model
-        built = [o for o in leaf_optimizers(optimizer) if o.built]
-        self.leaves = [Leaf(o, model, root=optimizer) for o in built]
+        self.leaves: list[Leaf] = []
+        self.is_built = self.is_open = False
+        self.is_steady = True
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
+        self._build = BuildWatch(optimizer, model, self._open)
         self._hidden = False
         self._note = Note("features")
-        self._replaced: list[tuple[Any, str, Any]] = []
+        self._replaced: list[Replacement] = []
 
     def add(self, feature: Any) -> list[Session]:
         """Starts a feature on every leaf optimizer, or leaves no trace of it."""
-        if not self.sessions:
-            self._install()
         started: list[Session] = []
         try:
             for leaf in self.leaves:
                 started.append(Session(feature, leaf))
                 self.start(started[-1])
         except BaseException:
+            for session in started:
+                if session.prepared:
+                    feature.release(session.state, session.leaf)
             self.remove(started)
             raise
         return started
@@ -53,12 +64,21 @@ class Site:
         self.sessions.append(session)
         try:
             session.state = session.feature.prepare(leaf)
+            session.prepared = True
             functions = session.feature.hyperparameters(session.state, leaf)
             for name, function in functions.items():
                 check_free(leaf, name, owner)
                 item = scheduled(leaf, name, function, owner)
+                item.overrules = session.feature.overrules
                 session.hyperparameters.append(item)
                 leaf.scheduled[name] = item
+            pairs = session.feature.model_variables(session.state, leaf)
+            for name, (variable, function) in pairs.items():
+                check_free(leaf, name, owner)
+                item = ScheduledVariable(leaf, name, variable, function)
+                session.hyperparameters.append(item)
+                leaf.scheduled[name] = item
+                join_model(self, item)
         finally:
             session.variables = leaf.state[known:]
 
@@ -75,8 +95,46 @@ class Site:
                     item.detach()
             session.leaf.drop_state(session.variables)
             self.sessions.remove(session)
-        if not self.sessions:
+        if not self.attachments:
             self._uninstall()
+
+    # Who is attached
+
+    def hold(self, attachment: Any) -> None:
+        """Takes an attachment in, which begins when the site is open."""
+        if not self.attachments:
+            self._guard()
+        self.attachments.append(attachment)
+        if self.is_open:
+            attachment.begin(self)
+        elif self.is_built:
+            self._open()
+        else:
+            self._build.start()
+
+    def _open(self, late: bool = False) -> None:
+        """Joins the optimizer, which is built, and begins what waited for it."""
+        self._build.end()
+        built = [o for o in leaf_optimizers(self.optimizer) if o.built]
+        self.leaves = [
+            Leaf(o, self.model, self.optimizer, kept_variables(self.model, o))
+            for o in built
+        ]
+        self.is_open = True
+        waiting = list(self.attachments)
+        try:
+            self._install()
+            for attachment in waiting:
+                attachment.begin(self, late)
+        except BaseException:
+            for attachment in reversed(waiting):
+                attachment.detach()
+            raise
+
+    def _guard(self) -> None:
+        """Watches for the end of the `fit` that this serves."""
+        enlist(self)
+        self.optimizer.__dict__[SITE] = self
 
     # The compiled step
 
@@ -214,7 +272,6 @@ class Site:
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
             self._wrap_files(optimizer)
-        self.optimizer.__dict__[SITE] = self
         for scaler in optimizer_parts(self.optimizer):
             if isinstance(scaler, keras.optimizers.LossScaleOptimizer):
                 leaf = self.leaves[0]
@@ -224,11 +281,9 @@ class Site:
                     self._replace(scaler, method, name)
 
     def _uninstall(self) -> None:
-        for holder, name, previous in reversed(self._replaced):
-            if previous is None:
-                holder.__dict__.pop(name, None)
-            else:
-                holder.__dict__[name] = previous
+        self._build.end()
+        for replacement in reversed(self._replaced):
+            replacement.undo()
         self._replaced.clear()
         for leaf in self.leaves:
             if leaf.skipped is not None:
@@ -238,10 +293,11 @@ class Site:
             leaf.optimizer.__dict__.pop(SITE, None)
             release_note(leaf.optimizer, self._note)
             release_seam(leaf.optimizer, self)
+        self.is_open = False
+        delist(self)
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)
 
     def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
         name = name or method.__name__
-        self._replaced.append((holder, name, holder.__dict__.get(name)))
-        holder.__dict__[name] = method
+        self._replaced.append(Replacement(holder, name, method))

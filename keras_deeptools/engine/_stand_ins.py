@@ -19,6 +19,7 @@ class StandIns:
         model: `keras.Model`, or None where no compiled step holds the variables.
 
     Attributes:
+        model: The model, or None.
         own: List of tuples of a `keras.Variable` and a tensor, the model's own value of
             each variable that shows another one now.
 
@@ -37,7 +38,7 @@ class StandIns:
     """
 
     def __init__(self, model: keras.Model | None) -> None:
-        self._model = model
+        self.model = model
         self.own: list[tuple[Any, Any]] = []
 
     def show(self, values: list[tuple[Any, Any]]) -> None:
@@ -47,8 +48,8 @@ class StandIns:
             values: List of tuples of a `keras.Variable` and a tensor or array of its
                 shape, of any floating type.
         """
-        if self._model is not None:
-            tensors.synchronize(self._model)
+        if self.model is not None:
+            tensors.synchronize(self.model)
         variables = [variable for variable, _ in values]
         own = tensors.snapshot(variables, None)
         self.own += zip(variables, own, strict=True)
@@ -59,8 +60,8 @@ class StandIns:
     def hide(self) -> None:
         """Puts back the model's own values; does nothing where they are there."""
         own, self.own = self.own, []
-        if own and self._model is not None:
-            tensors.synchronize(self._model)
+        if own and self.model is not None:
+            tensors.synchronize(self.model)
         for variable, value in own:
             variable.assign(value)
 
@@ -71,10 +72,10 @@ class StandIns:
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Puts the model's own values back where an error ends its `evaluate`."""
-        if self._model is None:
+        if self.model is None:
             yield
             return
-        evaluate = self._model.evaluate
+        evaluate = self.model.evaluate
 
         @functools.wraps(evaluate)
         def evaluate_or_hide(*args: Any, **kwargs: Any) -> Any:
@@ -84,7 +85,7 @@ class StandIns:
                 self.hide()
                 raise
 
-        with replaced(self._model, "evaluate", evaluate_or_hide):
+        with replaced(self.model, "evaluate", evaluate_or_hide):
             yield
 
 

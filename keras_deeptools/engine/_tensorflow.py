@@ -1,5 +1,8 @@
 """Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -10,6 +13,18 @@ from keras_deeptools.engine._several_replicas import SeveralReplicasError
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+TRACED = (
+    "_function_cache",
+    "_function_captures",
+    "_created_variables",
+    "_variable_creation_config",
+    "_no_variable_creation_config",
+)
+"""What a `tf.function` knows of its traces."""
+COMPILES = True
+"""Whether functions of the user's may be traced once and kept."""
+BUILDS_IN_STEP = True
+"""Whether the first step of `fit` creates the variables that do not exist."""
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -40,6 +55,30 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return optimizer._distribution_strategy.scope()
+
+
+@contextlib.contextmanager
+def between_steps() -> Iterator[None]:
+    """A context that runs on the host at once, also where a step is being traced.
+
+    Variables may be created in it, too, which a traced function refuses.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    creators = graph._variable_creator_stack
+    with tf.init_scope():
+        graph._variable_creator_stack = []
+        try:
+            yield
+        finally:
+            graph._variable_creator_stack = creators
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values: those created in a trace get them after it."""
+    with tf.init_scope():
+        return all(
+            v._value is not None and bool(v._value.is_initialized()) for v in variables
+        )
 
 
 def sum_squares(tensors: list[Any]) -> Any:
@@ -184,6 +223,48 @@ def is_sparse(tensor: Any) -> bool:
 def fresh_step_function(model: Any) -> None:
     """Makes the model trace its train step again at the next call."""
     model.make_train_function(force=True)
+
+
+def set_before(train_step: Any, model: Any, values: Callable) -> Any:
+    """The train step, with variables of the model set first."""
+
+    @functools.wraps(train_step)
+    def set_and_train(*args: Any, **kwargs: Any) -> Any:
+        for variable, value in values():
+            variable.assign(tf.reshape(tf.cast(value, variable.dtype), variable.shape))
+        return train_step(*args, **kwargs)
+
+    return set_and_train
+
+
+def eagerly() -> Any:
+    """A context in which operations give numbers at once, also while tracing."""
+    return tf.init_scope()
+
+
+def trace(function: Callable) -> None:
+    """Traces a function of an int32 scalar, as the compiled step would."""
+    traced = tf.function(function, autograph=False)
+    traced.get_concrete_function(tf.TensorSpec((), tf.int32))
+
+
+def readable(variables: list[Any], optimizer: Any) -> bool:
+    """Whether the optimizer's update can read what variables hold at the time."""
+    return True
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is the user's `tf.function`."""
+    return isinstance(function, tf.types.experimental.PolymorphicFunction)
+
+
+def forget_function(function: Any) -> None:
+    """Lets a `tf.function` trace anew at the next call, wherever it is held."""
+    if hasattr(function, "_clone"):
+        fresh = function._clone(None)
+        for name in TRACED:
+            if hasattr(function, name):
+                setattr(function, name, getattr(fresh, name))
 
 
 def track(optimizer: Any, variable: Any) -> None:

@@ -1,6 +1,8 @@
 """Tensor operations on torch: fused `_foreach` kernels, no host synchronization."""
 
 import contextlib
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +13,10 @@ from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
 TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
+COMPILES = False
+"""Whether functions of the user's may be traced once and kept."""
+BUILDS_IN_STEP = False
+"""Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
@@ -34,6 +40,16 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return contextlib.nullcontext()
+
+
+def between_steps() -> Any:
+    """A context that runs on the host at once."""
+    return contextlib.nullcontext()
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values."""
+    return all(variable._value is not None for variable in variables)
 
 
 @torch.no_grad()
@@ -214,6 +230,41 @@ def is_sparse(tensor: Any) -> bool:
 
 def fresh_step_function(model: Any) -> None:
     """Nothing to do: steps are not traced on this backend."""
+
+
+def set_before(train_step: Any, model: Any, values: Callable) -> Any:
+    """The train step, with variables of the model set first."""
+
+    @functools.wraps(train_step)
+    def set_and_train(*args: Any, **kwargs: Any) -> Any:
+        for variable, value in values():
+            set_scalar(variable, value)
+        return train_step(*args, **kwargs)
+
+    return set_and_train
+
+
+def eagerly() -> Any:
+    """A context in which operations give numbers at once, as all do here."""
+    return contextlib.nullcontext()
+
+
+def trace(function: Callable) -> None:
+    """Nothing to try: steps are not traced on this backend."""
+
+
+def readable(variables: list[Any], optimizer: Any) -> bool:
+    """Whether the optimizer's update can read what variables hold at the time."""
+    return True
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function is compiled: none that is is accepted."""
+    return False
+
+
+def forget_function(function: Any) -> None:
+    """Nothing to forget."""
 
 
 def track(optimizer: Any, variable: Any) -> None:

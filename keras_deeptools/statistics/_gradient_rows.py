@@ -72,6 +72,22 @@ class GradientRows:
         }
         return replace(self, **cut)
 
+    def among(self, positions: list[int]) -> "GradientRows":
+        """What is known of some variables, without the rows that have nothing of them.
+
+        Args:
+            positions: List of ints. Which variables.
+        """
+        known = ~np.isnan(self.nonfinite[:, positions]).all(axis=1)
+        cut: dict[str, Any] = {
+            name: None
+            if getattr(self, name) is None
+            else getattr(self, name)[known][:, positions]
+            for name in ("norms", "nonfinite", "changes", "weights")
+        }
+        variables = [self.variables[i] for i in positions]
+        return replace(self, variables=variables, steps=self.steps[known], **cut)
+
     def after(self, others: "GradientRows | None") -> "GradientRows":
         """These rows, preceded by others of the same variables."""
         if others is None:

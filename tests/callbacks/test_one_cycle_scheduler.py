@@ -282,7 +282,8 @@ def test_a_rate_built_as_a_schedule_is_replaced_and_comes_back():
     decay = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
     scheduler = HyperparameterScheduler({"learning_rate": LinearRamp(0.0, 0.1, 40)})
     model = linear_model(keras.optimizers.SGD(decay))
-    one_cycle_fit(model, scheduler)
+    with pytest.warns(UserWarning, match="HyperparameterScheduler wins"):
+        one_cycle_fit(model, scheduler)
     np.testing.assert_allclose(
         scheduler.history["learning_rate"], np.linspace(0, 0.1, 40), rtol=1e-5
     )

@@ -1,0 +1,366 @@
+"""Functions of the step as others write them, computed in the compiled step.
+
+A schedule of this package or of Keras is made for the graph. Any other function is
+called before training with every step of the run, as Python calls it, and the compiled
+step looks its values up: equal numbers on all backends, whatever the function does.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools.callbacks._lookahead import Lookahead
+from keras_deeptools.engine import (
+    Leaf,
+    call_with_reads,
+    check_traceable,
+    operations_of,
+    tensors,
+)
+from keras_deeptools.schedules import Schedule
+
+SAMPLES = (0, 1, 2, 3, 5, 10, 99, 1000)
+"""Steps at which recorded operations must give what the function gives."""
+
+MANY_STEPS = 256
+"""From here on, functions of tensor operations are called with all steps at once."""
+
+
+def checked_schedules(
+    owner: str, schedules: Any
+) -> tuple[dict[str, Callable], dict[str, Any]]:
+    """Schedules by name, and the variables among the keys by the names they go by.
+
+    Args:
+        owner: Str. Who asks, for errors.
+        schedules: Dict from names to callables, or pairs of a name or a variable and a
+            callable.
+
+    Returns:
+        Tuple of a dict from name to callable, and a dict from name to `keras.Variable`.
+    """
+    pairs = list(schedules.items()) if isinstance(schedules, dict) else schedules
+    if not isinstance(pairs, list | tuple) or not pairs:
+        error = ValueError if pairs == [] else TypeError
+        raise error(
+            f"{owner}: `schedules` must be a dict with at least one schedule. "
+            f"Received: schedules={schedules!r}. Pass for instance "
+            '`{"learning_rate": OneCycle(0.1, total_steps=1000)}`.'
+        )
+    checked: dict[str, Callable] = {}
+    variables: dict[str, Any] = {}
+    for pair in pairs:
+        key, schedule = pair if _is_pair(pair) else (pair, None)
+        is_variable = isinstance(key, keras.Variable)
+        if not (isinstance(key, str) or is_variable) or not callable(schedule):
+            raise TypeError(
+                f"{owner}: `schedules` must map names to callables. Received: "
+                f"{key!r} -> {schedule!r}. Use a schedule, or a function of the "
+                "step; for a constant use `Constant(value)`."
+            )
+        name = key if isinstance(key, str) else key.name
+        if name in checked and is_variable:
+            name = key.path
+        if name in checked:
+            raise ValueError(
+                f"{owner}: what is scheduled must have one schedule and a name of its "
+                f"own. Received: {name!r} twice. Make variables with `name=`."
+            )
+        check_function(owner, name, schedule)
+        checked[name] = schedule
+        if is_variable:
+            variables[name] = key
+    return checked, variables
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2
+
+
+def check_function(owner: str, name: str, schedule: Any) -> None:
+    """Raises if a schedule cannot be a function of the step.
+
+    Args:
+        owner: Str. Who asks, for errors.
+        name: Str. What is scheduled.
+        schedule: What was given for it.
+    """
+    if isinstance(schedule, type):
+        raise TypeError(
+            f"{owner}: a schedule must be an object or a function. Received: {name!r} "
+            f"-> the class {schedule.__name__}. Make an object of it: "
+            f"`{schedule.__name__}(...)`."
+        )
+    if made_for_graphs(schedule):
+        return
+    try:
+        signature = inspect.signature(schedule)
+    except (TypeError, ValueError):
+        return
+    needed = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    try:
+        signature.bind(0)
+    except TypeError:
+        raise TypeError(
+            f"{owner}: a schedule must be a function of one argument, the step "
+            "(updates since the beginning). Received: "
+            f"{name!r} -> a function of {signature}. "
+            "Keras' LearningRateScheduler calls functions with the epoch and the "
+            "learning rate; here, write the value at each step."
+        ) from None
+    if needed and needed[0].name in ("epoch", "epochs"):
+        raise ValueError(
+            f"{owner}: a schedule must be a function of the step (updates since the "
+            f"beginning), not of the epoch. Received: {name!r} -> a function of "
+            f"{signature}. Write `lambda step: function(step // updates_per_epoch)`, "
+            "or name the argument `step` if it is one."
+        )
+
+
+def made_for_graphs(schedule: Any) -> bool:
+    """Whether a schedule is this package's or Keras' own, made of tensor operations."""
+    if isinstance(schedule, Schedule):
+        return True
+    own = type(schedule).__module__.split(".")[0] == "keras"
+    return own and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+
+
+class FunctionsOfStep:
+    """Makes functions that the compiled step can call.
+
+    Args:
+        owner: Str. Who asks, for errors.
+        num_steps: Int or None. Updates in the run, if that is known.
+    """
+
+    def __init__(self, owner: str, num_steps: int | None) -> None:
+        self.owner = owner
+        self.num_steps = num_steps
+        self.tabulated: set[str] = set()
+        self._tables: dict[str, np.ndarray] = {}
+
+    def for_leaf(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
+        """A schedule as a function of the position, an int or an int32 tensor.
+
+        Args:
+            leaf: `Leaf` of the optimizer whose updates are counted.
+            name: Str. What is scheduled.
+            schedule: Schedule, or any function of an int.
+
+        Returns:
+            Function of the updates since the beginning that returns a float, or a
+            float32 scalar.
+        """
+        if made_for_graphs(schedule):
+            known = Lookahead(schedule)
+            return lambda position: (known if isinstance(position, int) else schedule)(
+                position
+            )
+        if name in self._tables:
+            return _Table(leaf, self._tables[name])
+        first, variables = self._called(name, schedule)
+        if variables:
+            return self._live(leaf, name, schedule, variables)
+        if self.num_steps is not None:
+            table = self._table(name, schedule, first)
+            if table is not None:
+                self._tables[name] = table
+                self.tabulated.add(name)
+                return _Table(leaf, table)
+        return self._computed(leaf, name, schedule)
+
+    def _called(self, name: str, schedule: Callable) -> tuple[Any, list[Any]]:
+        try:
+            value, variables = call_with_reads(schedule, 0)
+        except Exception as error:
+            raise self._failed(name, 0, error) from error
+        self._number(name, value, 0)
+        return value, variables
+
+    def _live(
+        self, leaf: Leaf, name: str, schedule: Callable, variables: list[Any]
+    ) -> Callable:
+        """A function that reads variables, which may change from step to step."""
+        paths = ", ".join(sorted({variable.path for variable in variables}))
+        if not tensors.readable(variables, leaf.root):
+            raise ValueError(
+                f"{self.owner}: on this backend, a schedule can read the variables of "
+                f"the optimizer alone. Received: {name!r} -> {schedule!r}, which reads "
+                f"{paths}. Read the value before: `value = float(variable)`."
+            )
+        try:
+            check_traceable(lambda step: _as_float(schedule(step)))
+        except Exception as error:
+            raise ValueError(
+                f"{self.owner}: a schedule that reads variables must be made of "
+                f"`keras.ops`. Received: {name!r} -> {schedule!r}, which reads {paths} "
+                f"({_short(error)}). Write it with `keras.ops`, for instance "
+                "`keras.ops.cast(step, 'float32')`, or read the value before: `value = "
+                "float(variable)`."
+            ) from error
+        return lambda position: _as_float(schedule(position))
+
+    def _table(self, name: str, schedule: Callable, first: Any) -> np.ndarray | None:
+        """The values at all steps, or None where the graph had better compute them."""
+        count = self.num_steps or 1
+        if ops.is_tensor(first) and count > MANY_STEPS:
+            return self._table_at_once(schedule, count)
+        values = [self._number(name, first, 0)]
+        with tensors.eagerly():
+            for step in range(1, count):
+                try:
+                    value = schedule(step)
+                except Exception as error:
+                    raise self._failed(name, step, error) from error
+                values.append(self._number(name, value, step))
+        return np.array(values)
+
+    def _table_at_once(self, schedule: Callable, count: int) -> np.ndarray | None:
+        """The values of a function of `keras.ops`, which calls one by one take long."""
+        samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
+        try:
+            with tensors.eagerly():
+                found = schedule(np.arange(count))
+                values = ops.convert_to_numpy(found).astype("float64")
+                single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
+        except Exception:
+            return None
+        if values.shape != (count,) or not np.isfinite(values).all():
+            return None
+        return values if np.allclose(values[samples], single, 1e-6, 0) else None
+
+    def _computed(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
+        """A function that is part of the compiled step."""
+        if isinstance(leaf.step, int):
+            return lambda position: _as_float(schedule(position))
+        try:
+            function = _graph_function(schedule)
+        except Exception as error:
+            raise ValueError(
+                f"{self.owner}: `total_steps` must be given for a function that needs "
+                "the step as a number, where the number of updates is not known before "
+                f"training. Received: total_steps=None and {name!r} -> {schedule!r} "
+                f"({_short(error)}). Pass the number of updates, `steps_per_epoch` to "
+                "`fit`, or write the function with `keras.ops`."
+            ) from error
+        return lambda position: _as_float(function(position))
+
+    def _number(self, name: str, value: Any, step: int) -> float:
+        """What a function has returned, as a float, or raise."""
+        numbers: Any = None
+        if value is not None and not isinstance(value, str | bytes):
+            try:
+                numbers = np.asarray(ops.convert_to_numpy(value))
+            except Exception:
+                numbers = None
+        if numbers is None or numbers.size != 1 or numbers.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{self.owner}: a schedule must return a number. Received: {name!r} "
+                f"returned {value!r} at step {step}. Return one float for each step."
+            )
+        number = float(numbers.reshape(()))
+        if not np.isfinite(number):
+            raise ValueError(
+                f"{self.owner}: a schedule must return finite numbers. Received: "
+                f"{name!r} returned {number} at step {step}. Check the function there."
+            )
+        return number
+
+    def _failed(self, name: str, step: int, error: Exception) -> ValueError:
+        remedy = (
+            f"Check the function there, or pass `total_steps={step}`: from there on "
+            "the last value is held."
+            if step
+            else "Steps are integers from 0; check the function there."
+        )
+        return ValueError(
+            f"{self.owner}: a schedule must give a value for every step of the run. "
+            f"Received: {name!r}, which raised {_short(error)} at step {step} of "
+            f"{self.num_steps}. {remedy}"
+        )
+
+
+class _Table:
+    """Values that were computed before, by position; past its end the last is held."""
+
+    def __init__(self, leaf: Leaf, values: np.ndarray) -> None:
+        self._last = len(values) - 1
+        self._values = values.tolist()
+        self._variable: Any = None
+        if not isinstance(leaf.step, int):
+            array = values.astype("float32")
+            self._variable = leaf.adopt(
+                lambda: keras.Variable(
+                    array,
+                    dtype="float32",
+                    trainable=False,
+                    aggregation="only_first_replica",
+                    name="schedule_values",
+                )
+            )
+
+    def __call__(self, position: Any) -> Any:
+        if isinstance(position, int):
+            return self._values[min(max(position, 0), self._last)]
+        return ops.take(self._variable, ops.clip(position, 0, self._last))
+
+
+def traced_schedule(schedule: Any, function: Callable) -> Any:
+    """What a compiled step depends on that follows a schedule.
+
+    Args:
+        schedule: Schedule or function, as it was given.
+        function: What `FunctionsOfStep.for_leaf` made of it.
+
+    Returns:
+        Something to compare; None for a function whose code is part of the step.
+    """
+    if isinstance(function, _Table):
+        return "table"
+    if made_for_graphs(schedule):
+        return (type(schedule), repr(keras.saving.serialize_keras_object(schedule)))
+    return None
+
+
+def _as_float(value: Any) -> Any:
+    """A float where the host knows the value, else a float32 scalar."""
+    if isinstance(value, bool | int | float | np.number | np.ndarray):
+        return float(value)
+    return ops.reshape(ops.cast(value, "float32"), ())
+
+
+def _graph_function(schedule: Callable) -> Callable:
+    """What gives the same for a tensor as the function does for a number, or raise."""
+    try:
+        function = operations_of(schedule)
+    except Exception:
+        # It may use the backend's own operations, which take its own tensors alone.
+        check_traceable(lambda step: _as_float(schedule(step)))
+        return schedule
+    with tensors.eagerly():
+        for step in SAMPLES:
+            try:
+                expected = float(ops.convert_to_numpy(schedule(step)))
+            except Exception:
+                continue
+            found = function(ops.convert_to_tensor(step, dtype="int32"))
+            found = float(ops.convert_to_numpy(found))
+            if not np.isclose(found, expected, 1e-4, 1e-6):
+                raise ValueError(
+                    f"at step {step} it gives {found:g} in the graph, not {expected:g}"
+                )
+    return function
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:80]}{'...' if len(text) > 80 else ''}"

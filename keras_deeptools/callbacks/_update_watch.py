@@ -1,0 +1,100 @@
+"""Telling whether the optimizers that a callback acts on are those that train."""
+
+import warnings
+from typing import Any
+
+from keras_deeptools.engine import (
+    ModelOptimizer,
+    listed_names,
+    model_optimizers,
+    updates_made,
+)
+
+
+class UpdateWatch:
+    """Counts the updates of all optimizers of a model from now on.
+
+    Args:
+        owner: Str. Who is named in the warning.
+        model: `keras.Model`.
+        chosen: List of `ModelOptimizer`, those that the callback acts on.
+        each: Bool. Whether each of them was asked for; else one that trains will do.
+    """
+
+    def __init__(
+        self, owner: str, model: Any, chosen: list[ModelOptimizer], each: bool
+    ) -> None:
+        self.owner = owner
+        self.chosen = chosen
+        self._each = each
+        self._warned = self._told_unseen = False
+        self._model_name = model.name
+        mine = {id(one.optimizer) for one in chosen}
+        everything = model_optimizers(model)
+        self._others = [one for one in everything if id(one.optimizer) not in mine]
+        self._before = {
+            id(one.optimizer): updates_made(one.optimizer)
+            for one in [*chosen, *self._others]
+        }
+
+    def idle(self) -> list[ModelOptimizer]:
+        """Those of the chosen optimizers that have made no update."""
+        return [one for one in self.chosen if not self._moved(one)]
+
+    def warn(self, skipped: list[Any]) -> None:
+        """Warns once of optimizers that have made no update.
+
+        Args:
+            skipped: List of optimizers that would have, but for loss scaling.
+        """
+        if self._warned:
+            return
+        self._warned = True
+        busy = {id(optimizer) for optimizer in skipped}
+        idle = [one for one in self.idle() if id(one.optimizer) not in busy]
+        if not idle or (not self._each and len(idle) < len(self.chosen)):
+            return
+        what = "has" if len(idle) == 1 else "have"
+        without = "nothing was recorded or changed by this callback there"
+        warnings.warn(
+            f"{self.owner}: {listed_names(idle)} of {self._model_name!r} {what} made "
+            f"no update in the first epoch, so {without}. {self._remedy()}",
+            stacklevel=4,
+        )
+
+    def warn_unseen(self, seen: set[int]) -> None:
+        """Warns once of optimizers that made updates which nothing attached has seen.
+
+        Args:
+            seen: Identities of the optimizers whose updates were seen.
+        """
+        missed = [one for one in self.chosen if id(one.optimizer) not in seen]
+        missed = [one for one in missed if self._moved(one)]
+        if not missed or self._told_unseen:
+            return
+        self._told_unseen = True
+        warnings.warn(
+            f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
+            "updates that this callback could not take part in, because they run in "
+            "a function that was compiled before training began. Take the decorator "
+            "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
+            stacklevel=4,
+        )
+
+    def _moved(self, one: ModelOptimizer) -> bool:
+        return updates_made(one.optimizer) != self._before[id(one.optimizer)]
+
+    def _remedy(self) -> str:
+        moved = [one for one in self._others if self._moved(one)]
+        others = moved or self._others
+        if not others:
+            return (
+                "The model has no other optimizer. Where its train step uses one that "
+                "is no attribute of the model, pass it as `optimizer=`."
+            )
+        does = "made updates" if moved else "are there too"
+        if len(others) == 1:
+            does = does.replace("are", "is")
+        return f'{listed_names(others)} {does}: pass `optimizer="{others[0].name}"`' + (
+            ', or `optimizer="all"`.' if len(others) > 1 else "."
+        )
