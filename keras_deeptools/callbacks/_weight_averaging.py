@@ -175,6 +175,7 @@ class WeightAveraging(TrainingFeature):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches."""
         self._detach()
+        self.check_model()
         check_alone(OWNER, self, self.model)
         self._first = first_epoch(OWNER, self.start, self.params)
         self._epoch = 0

@@ -130,3 +130,14 @@ def test_layers_are_unfrozen_by_hand_as_in_fit() -> None:
     by_hand(twin, listed([unfreezing], twin))
     flags = [[layer.trainable for layer in m.layers] for m in (plain, twin)]
     assert flags[0] == flags[1] == [False, True]
+
+
+@pytest.mark.parametrize("callback", made(), ids=lambda c: type(c).__name__)
+def test_a_list_without_a_model_or_a_beginning_is_told_so(callback: object) -> None:
+    model = build()
+    with pytest.raises(ValueError, match=r"model must be known.*CallbackList\("):
+        keras.callbacks.CallbackList([callback]).on_train_begin()
+    own = listed([callback], model)
+    with pytest.raises(ValueError, match="`on_train_begin` must be called before"):
+        own.on_epoch_end(0, {"loss": 1.0})
+    by_hand(model, own)
