@@ -40,9 +40,29 @@ def checked_warmup(owner: str, value: Any) -> float | None:
     return checked_float(owner, "warmup", value, at_least=0)
 
 
-def first_epoch(start: int | float, epochs: int) -> int:
-    """The epoch from which on updates count, of so many."""
-    return start if isinstance(start, int) else math.ceil(start * epochs)
+def first_epoch(owner: str, start: int | float, params: dict[str, Any] | None) -> int:
+    """The epoch from which on updates count.
+
+    Args:
+        owner: Str. Who is named in errors.
+        start: As in `WeightAveraging`.
+        params: What Keras tells callbacks; None or empty where a `CallbackList` was
+            made without.
+
+    Raises:
+        ValueError: If `start` is a part of a number of epochs that nobody told.
+    """
+    if isinstance(start, int) or start == 0:
+        return int(start)
+    epochs = (params or {}).get("epochs")
+    if epochs is None:
+        rule = "an epoch, an int >= 0, where the number of epochs is not known"
+        remedy = (
+            "Give an int, or tell the list of callbacks: "
+            "`keras.callbacks.CallbackList(callbacks, model=model, epochs=...)`."
+        )
+        raise ValueError(message(owner, "start", rule, start, remedy))
+    return math.ceil(start * epochs)
 
 
 def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:

@@ -16,6 +16,10 @@ class AxisChoice:
             names and patterns to axes (None leaves the weights alone).
         owner: Str. Who is named in errors.
 
+    Attributes:
+        unknown: Dict from the path of weights whose axes are not known, which are left
+            alone, to what is known of them.
+
     Raises:
         TypeError: If `axis` is none of these.
         ValueError: If axes are given twice, or a dict or tuple is empty.
@@ -23,6 +27,7 @@ class AxisChoice:
 
     def __init__(self, axis: object, owner: str) -> None:
         self.owner = owner
+        self.unknown: dict[str, str] = {}
         self._by_pattern: dict[str, Axes | None] = {}
         self._for_all: Axes | None = None
         if isinstance(axis, dict):
@@ -44,8 +49,8 @@ class AxisChoice:
             List of tuples of a `Held` and its axes.
 
         Raises:
-            ValueError: If axes are not known, do not exist, or a pattern matches
-                nothing.
+            ValueError: If axes do not exist, a pattern matches nothing, or the model
+                is not known, and with it the axes of a weight.
         """
         told = self._told(leaf)
         found = []
@@ -60,8 +65,14 @@ class AxisChoice:
         try:
             usual = incoming_axes(held.layer, held.role, len(held.variable.shape))
         except ValueError as error:
+            if not is_told and held.layer is None:
+                raise ValueError(self._without_model(held)) from error
             if not is_told:
-                raise ValueError(self._unknown(held)) from error
+                self.unknown[held.variable.path] = (
+                    f"{tuple(held.variable.shape)}, {held.role!r} of a layer of type "
+                    f"{type(held.layer).__name__}"
+                )
+                return None
         else:
             if usual is None or not is_told:
                 return usual
@@ -100,17 +111,23 @@ class AxisChoice:
             "by the kind of layer."
         )
 
-    def _unknown(self, held: Held) -> str:
-        where = "unknown" if held.layer is None else type(held.layer).__name__
-        remedy = (
-            "Attach to the compiled model, which knows its layers."
-            if held.layer is None
-            else f"Say which axes hold a unit's incoming weights: axis={{"
-            f"{'*/' + held.role!r}: 0}}, or None in place of 0 to leave them alone."
-        )
+    def _without_model(self, held: Held) -> str:
         return (
             f"{self.owner}: `axis` must tell the axes of weights whose kind is not "
             f"known. Received: {held.variable.path!r} of shape "
-            f"{tuple(held.variable.shape)}, {held.role!r} of a layer of type {where}. "
-            f"{remedy}"
+            f"{tuple(held.variable.shape)}, {held.role!r} of a layer of type unknown. "
+            "Attach to the compiled model, which knows its layers."
+        )
+
+    def warning(self) -> str:
+        """What to say of the weights that are left alone as unknown."""
+        path, what = next(iter(self.unknown.items()))
+        role = path.rpartition("/")[2]
+        more = len(self.unknown) - 1
+        others = f" and {more} more (see `left_alone`)" if more else ""
+        return (
+            f"{self.owner}: weights whose axes are not known are left alone. Received: "
+            f"{path!r} of shape {what}{others}. Say which axes hold a unit's incoming "
+            f"weights: axis={{{'*/' + role!r}: 0}}, or None in place of 0 to leave "
+            "them alone without a warning."
         )

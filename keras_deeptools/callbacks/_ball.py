@@ -32,3 +32,8 @@ class Ball:
     activity: Any
     num_updates: Any
     since: list[int]
+
+    @property
+    def trained(self) -> list[int]:
+        """Places in `held` of the weights that train, as far as is known by now."""
+        return [i for i, item in enumerate(self.held) if item.variable.trainable]

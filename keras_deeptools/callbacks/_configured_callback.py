@@ -26,3 +26,12 @@ class ConfiguredCallback(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the model: a copy belongs to none."""
         return self.__dict__ | {"_model": None, "params": None}
+
+    def check_model(self) -> None:
+        """Raises where nobody has told the callback its model."""
+        if self._model is None:
+            raise ValueError(
+                f"{type(self).__name__}: the model must be known before training "
+                "begins. Received: model=None. Make the list of callbacks with it: "
+                "`keras.callbacks.CallbackList(callbacks, model=model)`."
+            )

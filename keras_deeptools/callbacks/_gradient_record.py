@@ -1,6 +1,7 @@
 """Gradient statistics of one optimizer, from the compiled step to the host."""
 
 import contextlib
+import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,9 @@ class GradientRecord:
         if "max_abs" in self.blocks:
             blocks.append(tensors.max_abs(gradients))
         if "zero_fraction" in self.blocks:
-            blocks.append(tensors.zero_fraction(gradients))
+            shapes = [self.leaf.variables[position].shape for position in positions]
+            sizes = [math.prod(shape) for shape in shapes]
+            blocks.append(tensors.zero_fraction(gradients, sizes))
         return [self._spread(block, positions) for block in blocks]
 
     def _spread(self, values: Any, positions: list[int]) -> Any:

@@ -2,10 +2,12 @@
 
 import contextlib
 import math
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
 from keras_deeptools.callbacks._ball import Ball
@@ -17,6 +19,7 @@ from keras_deeptools.callbacks._layer_selection import (
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
+from keras_deeptools.statistics._incoming_axes import FACTORS
 
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12
@@ -37,9 +40,12 @@ class MaxNormEnforcer(TrainingFeature):
     ball, the axes are right for each kind of layer, and averages stay inside too.
 
     A unit is one output coordinate; `keras_deeptools.statistics.incoming_axes` lists
-    the axes of each kind of layer. Biases, gains of normalization layers and other
-    weights with one dimension are left alone. A unit with a weight that is not finite
-    is left as it is. In half precision the surface lies one rounding further inside.
+    the axes of each kind of layer. Biases, gains of normalization layers, other weights
+    with one dimension, and the factors of a low-rank adaptation (LoRA) are left alone.
+    So are weights of your own layers whose axes are not known, with a warning, unless
+    `axis` tells them; `left_alone` names them. What is frozen is not touched, whenever
+    it was frozen. A unit with a weight that is not finite is left as it is. In half
+    precision the surface lies one rounding further inside.
 
     Args:
         max_norm: Float >= 1e-12. Largest L2 norm of a unit's incoming weights; 2 to 4
@@ -56,10 +62,15 @@ class MaxNormEnforcer(TrainingFeature):
             `TrainingFeature`: None for those that the train step uses, or
             `"g_optimizer"`, a list, or `"all"`. Kept inside is what they train.
 
+    Attributes:
+        left_alone: List of the paths of the weights with two or more dimensions that
+            were not limited in the last `fit`, because their axes are not known or
+            they are low-rank factors.
+
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If `max_norm` is out of range. When training starts: if `layers`
-            or `axis` match nothing, or the axes of a weight are not known.
+            or `axis` match nothing, or nothing that is chosen has two dimensions.
 
     Example:
 
@@ -95,6 +106,8 @@ class MaxNormEnforcer(TrainingFeature):
         AxisChoice(axis, OWNER)
         self.layers = layers
         self.axis = axis
+        self.left_alone: list[str] = []
+        self._told: set[str] = set()
 
     @property
     def max_norm(self) -> float:
@@ -120,12 +133,14 @@ class MaxNormEnforcer(TrainingFeature):
     def summary(self) -> str:
         """A table of the weights kept inside the ball, and how often it took force."""
         self._read()
-        width = max([len(path) for path in self._table] + [len("weights")])
+        paths = [*self._table, *self.left_alone, "weights"]
+        width = max(len(path) for path in paths)
         lines = [f"{'weights':<{width}}  {'shape, axes':<28}  units scaled back"]
         lines += [
             f"{path:<{width}}  {what:<28}  {100 * fraction:.1f}%"
             for path, (what, fraction) in self._table.items()
         ]
+        lines += [f"{path:<{width}}  left alone" for path in self.left_alone]
         return "\n".join(lines)
 
     def begin(self, leaf: Leaf) -> Ball | None:
@@ -183,13 +198,21 @@ class MaxNormEnforcer(TrainingFeature):
         """Scales back what is outside, whether or not it had a gradient."""
         if state is None:
             return
+        tensors.add(state.num_updates, 1)
+        live = state.trained
+        if not live:
+            return
         limit = tensors.scalar(state.limit)
-        variables = [item.variable for item in state.held]
-        scaled = tensors.limit_norms(variables, state.axes, limit, state.shrink)
+        axes, shrink = [state.axes[i] for i in live], [state.shrink[i] for i in live]
+        variables = [state.held[i].variable for i in live]
+        scaled = tensors.limit_norms(variables, axes, limit, shrink)
         if state.averages:
             # An average of weights inside is inside, once it starts there.
-            tensors.limit_norms(state.averages, state.axes, limit, state.shrink)
-        tensors.add(state.num_updates, 1)
+            averages = [state.averages[i] for i in live]
+            tensors.limit_norms(averages, axes, limit, shrink)
+        if len(live) < len(state.held):
+            zeros = ops.zeros((len(state.held),), "float32")
+            scaled = ops.scatter_update(zeros, [[i] for i in live], scaled)
         tensors.add(state.activity, scaled)
 
     def traced(self, state: Ball | None, leaf: Leaf) -> Any:
@@ -223,12 +246,19 @@ class MaxNormEnforcer(TrainingFeature):
     def _chosen(self, leaf: Leaf) -> list[tuple[Held, tuple[int, ...]]]:
         selection = LayerSelection(self.layers, OWNER)
         axes = AxisChoice(self.axis, OWNER)
-        if not axes.of(selection.everywhere(leaf), leaf):
+        everywhere = selection.everywhere(leaf)
+        known = axes.of(everywhere, leaf)
+        factors = [h.variable.path for h in everywhere if h.role.startswith(FACTORS)]
+        if not known and not axes.unknown and not factors:
             raise ValueError(
                 f"{OWNER}: `layers` must choose weights of two or more dimensions. "
                 f"Received: layers={self.layers!r}, which have only biases, gains and "
                 "the like. Choose layers with kernels or embeddings."
             )
+        self.left_alone = [*axes.unknown, *factors]
+        if axes.unknown.keys() - self._told:
+            self._told |= axes.unknown.keys()
+            warnings.warn(axes.warning(), stacklevel=2)
         return axes.of(selection.of(leaf), leaf)
 
     def get_config(self) -> dict[str, Any]:

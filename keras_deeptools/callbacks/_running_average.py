@@ -65,9 +65,15 @@ class RunningAverage:
             due = ops.cast(on, "float32") * ops.cast(seen % every == 0, "float32")
             count = ops.maximum(seen // every, 1)
             rate = due * averaging_rate(count, decay, warmup)
-        variables = self.leaf.variables
+        variables = self._trained()
+        if not variables:
+            return
         values = constrained_values(variables)
         tensors.move_averages([self.averages[id(v)] for v in variables], values, rate)
+
+    def _trained(self) -> list[Any]:
+        """The variables, without what was frozen after the optimizer was built."""
+        return [variable for variable in self.leaf.variables if variable.trainable]
 
     def begin(self) -> None:
         """Lets updates count from now on; on the host."""
@@ -90,9 +96,9 @@ class RunningAverage:
             self.leaf.assign(self.averages[id(variable)], next(arrays))
 
     def values(self) -> list[tuple[Any, Any]]:
-        """Each variable and its average, which its constraint holds for."""
+        """Each variable that trains and its average, which its constraint holds for."""
         found = []
-        for variable in self.leaf.variables:
+        for variable in self._trained():
             value = self.averages[id(variable)].value
             if variable.constraint is not None:
                 value = variable.constraint(value)

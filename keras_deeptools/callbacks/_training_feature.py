@@ -110,6 +110,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches, after taking off what a broken-off `fit` may have left."""
         self._detach()
+        self.check_model()
         owner, model = type(self).__name__, self.model
         self._optimizers = chosen_optimizers(model, self.optimizer, owner)
         self._update_watch = UpdateWatch(
@@ -120,6 +121,13 @@ class TrainingFeature(Feature, ConfiguredCallback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Warns after the first epoch of an optimizer that has made no update."""
+        if self._update_watch is None and not self._live:
+            raise ValueError(
+                f"{type(self).__name__}: `on_train_begin` must be called before an "
+                "epoch ends, because it lets the callback take part in updates. "
+                "Received: `on_epoch_end` without it. Call "
+                "`callbacks.on_train_begin()` before your loop."
+            )
         self._check_updates()
 
     def on_train_end(self, logs: dict | None = None) -> None:

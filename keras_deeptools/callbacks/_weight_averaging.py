@@ -175,11 +175,14 @@ class WeightAveraging(TrainingFeature):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches."""
         self._detach()
+        self.check_model()
         check_alone(OWNER, self, self.model)
+        self._first = first_epoch(OWNER, self.start, self.params)
         self._epoch = 0
         # Its `evaluate` is guarded from the beginning, also where nothing is built yet.
         self._stand_ins = StandIns(self.model)
-        self._first = first_epoch(self.start, self.params["epochs"])
+        # A list of callbacks that was made before `fit` set the model outside of it.
+        self._note.hold(self.model)
         super().on_train_begin(logs)
         self._statistics = None
         self._guard.enter_context(self._stand_ins.guarded())

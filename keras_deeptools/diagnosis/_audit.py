@@ -7,6 +7,7 @@ import keras
 
 from keras_deeptools.diagnosis import (
     _dropout_rules,
+    _embedding_rules,
     _initializer_rules,
     _loss_rules,
     _normalization_rules,
@@ -29,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     *_selu_rules.RULES,
     *_loss_rules.RULES,
     *_optimizer_rules.RULES,
+    *_embedding_rules.RULES,
 )
 """Every rule, in the order of the report."""
 
@@ -48,7 +50,8 @@ def audit(model: keras.Model, x: Any = None) -> Audit:
     was called with training=False; biases before it; with SELU plain dropout, other
     initializers and unscaled skips; constraints and regularizers set too late; frozen
     models; non-finite weights; losses and last activations that do not fit; clipping,
-    momentum, weight decay, schedules and averages that do not do what was set.
+    momentum, weight decay, schedules and averages that do not do what was set; on
+    TensorFlow, optimizers that take apart the rows of an embedding used several times.
 
     Args:
         model: `keras.Model`, functional, Sequential or subclassed, with others nested;

@@ -1,117 +1,225 @@
 """Traps between the last activation and the loss."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
-from keras_deeptools.diagnosis._audit_subject import Subject, activation_of
+from keras_deeptools.diagnosis._audit_subject import Subject
+from keras_deeptools.diagnosis._output_ends import (
+    LINEAR,
+    LINEAR_END,
+    OutputEnd,
+    activation_name,
+    activation_units,
+    output_ends,
+)
 
-CROSS_ENTROPIES = {
-    "binarycrossentropy",
-    "binaryfocalcrossentropy",
+BINARY = {"binarycrossentropy", "binaryfocalcrossentropy"}
+CATEGORICAL = {
     "categoricalcrossentropy",
     "categoricalfocalcrossentropy",
     "sparsecategoricalcrossentropy",
 }
+OF_PROBABILITIES = BINARY | CATEGORICAL
 """Losses that take `from_logits`, in small letters without underscores."""
-PASSING = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze")
-"""Class names of what can stand between an activation and the output."""
+OVERLAPS = {"dice", "kldivergence", "tversky"}
+"""Losses of probabilities that have no `from_logits`."""
+REGRESSIONS = {
+    "huber",
+    "logcosh",
+    "meanabsoluteerror",
+    "meansquarederror",
+}
+UNBOUNDED = {
+    LINEAR_END,
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "hardswish",
+    "hardsilu",
+    "hardtanh",
+    "leakyrelu",
+    "logsoftmax",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "selu",
+    "silu",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+}
+"""Activations whose values leave [0, 1]."""
+NEGATIVE = UNBOUNDED - {"exponential", "relu", "relu6", "softplus"}
+"""Activations that also have negative values."""
 DOCUMENTED = "Keras' documentation of `from_logits`"
+DEFINITION = "the definition of the loss"
 
 
-def logits_twice(subject: Subject) -> Iterator[AuditFinding]:
+def logits_twice(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
     """Probabilities for a loss that applies softmax or sigmoid itself."""
-    for output, activation, name, from_logits in _outputs(subject):
-        if from_logits and activation in ("softmax", "sigmoid"):
+    for end in ends:
+        if end.loss not in OF_PROBABILITIES or not end.from_logits:
+            continue
+        if end.activation in ("softmax", "sigmoid"):
             yield AuditFinding(
-                f"{activation} with from_logits=True",
-                output,
-                f"The output ends with {activation} and {name} applies it once more: "
-                "gradients are small and the loss cannot come near zero.",
+                f"{end.activation} with from_logits=True",
+                end.name,
+                f"The output ends with {end.activation} and {end.loss_name} applies it "
+                "once more: gradients are small and the loss cannot come near zero.",
                 "Leave out the activation, or from_logits=True.",
                 DOCUMENTED,
             )
 
 
-def missing_activation(subject: Subject) -> Iterator[AuditFinding]:
+def missing_activation(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
     """Logits for a loss that expects probabilities."""
-    for output, activation, name, from_logits in _outputs(subject):
-        if not from_logits and activation in (None, "relu", "tanh", "selu", "elu"):
-            ends = f"ends with {activation}" if activation else "is linear"
-            yield AuditFinding(
-                "logits with from_logits=False",
-                output,
-                f"The output {ends} and {name} takes it for probabilities: what is "
-                "under 0 or over 1 is clipped and gets no gradient.",
-                "Give the loss from_logits=True, or the output its activation.",
-                DOCUMENTED,
-            )
-
-
-def softmax_of_one(subject: Subject) -> Iterator[AuditFinding]:
-    """Softmax over a single unit."""
-    for output, activation, shape in _last_activations(subject):
-        if activation == "softmax" and shape and shape[-1] == 1:
-            yield AuditFinding(
-                "softmax over one unit",
-                output,
-                "Softmax of one number is 1 whatever the weights: nothing is learnt.",
-                "Use sigmoid, or one unit for each class.",
-                "the definition of softmax",
-            )
-
-
-def _outputs(subject: Subject) -> Iterator[tuple[str, str | None, str, bool]]:
-    """Output, last activation, cross-entropy and its `from_logits`, for each output."""
-    ends = list(_last_activations(subject))
-    losses = _losses(subject.model, len(ends))
-    for (output, activation, _), loss in zip(ends, losses, strict=False):
-        name = _name_of(loss)
-        if name.replace("_", "").lower() in CROSS_ENTROPIES:
-            has_config = hasattr(loss, "get_config")
-            config = loss.get_config() if has_config else {}
-            yield output, activation, name, bool(config.get("from_logits", False))
-
-
-def _losses(model: keras.Model, num_outputs: int) -> list[Any]:
-    """The compiled loss of each output, as far as they are told apart by order."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        names = list(getattr(model, "output_names", ()))
-        return [loss.get(name) for name in names]
-    if isinstance(loss, list | tuple):
-        return list(loss)
-    return [loss] * num_outputs
-
-
-def _name_of(loss: Any) -> str:
-    if isinstance(loss, str):
-        return loss
-    return getattr(loss, "__name__", type(loss).__name__)
-
-
-def _last_activations(
-    subject: Subject,
-) -> Iterator[tuple[str, str | None, tuple[int | None, ...]]]:
-    """Name, last activation and shape for each output of a model with a graph."""
-    for position in subject.outputs:
-        call = subject.calls[position]
-        shape = call.shape
-        while type(call.operation).__name__ in PASSING and len(call.parents) == 1:
-            call = subject.calls[call.parents[0]]
-        activation = activation_of(call.operation)
-        if activation is None and not _is_plain(call.operation):
+    for end in ends:
+        takes_logits = end.loss in OF_PROBABILITIES
+        if end.from_logits or not (takes_logits or end.loss in OVERLAPS):
             continue
-        yield call.operation.name, activation, shape
+        if end.activation in UNBOUNDED:
+            plain = end.activation == LINEAR_END
+            how = "is linear" if plain else f"ends with {end.activation}"
+            remedy = "Give the output its activation, sigmoid or softmax."
+            if takes_logits:
+                remedy = "Give the loss from_logits=True, or the output its activation."
+            yield AuditFinding(
+                "logits with from_logits=False" if takes_logits else "no probabilities",
+                end.name,
+                f"The output {how} and {end.loss_name} takes it for probabilities: "
+                "what is under 0 or over 1 is clipped and gets no gradient.",
+                remedy,
+                DOCUMENTED if takes_logits else DEFINITION,
+            )
 
 
-def _is_plain(operation: Any) -> bool:
-    """Whether it is known that a layer without activation ends in a linear map."""
-    kinds = (keras.layers.Dense, keras.layers.EinsumDense)
-    return isinstance(operation, kinds) or hasattr(operation, "kernel_size")
+def one_class(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
+    """A loss over classes for a single unit."""
+    for end in ends:
+        if end.loss in CATEGORICAL and _width(end) == 1 and end.activation != "softmax":
+            yield AuditFinding(
+                "categorical crossentropy over one unit",
+                end.name,
+                f"{end.loss_name} compares the units of an output, and this one has "
+                "one: its share is 1 whatever the weights, and nothing is learnt.",
+                "Use sigmoid with binary crossentropy, or one unit for each class.",
+                DEFINITION,
+            )
 
 
-RULES = (logits_twice, missing_activation, softmax_of_one)
-"""The rules of this file."""
+def other_kind_of_probabilities(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
+    """Sigmoids where one class is meant, or softmax where each unit is judged alone."""
+    for end in ends:
+        width = _width(end)
+        sigmoid = end.activation in ("sigmoid", "hardsigmoid")
+        alone = end.loss in CATEGORICAL and not end.from_logits and width != 1
+        if alone and sigmoid:
+            yield AuditFinding(
+                "sigmoid with categorical crossentropy",
+                end.name,
+                f"{end.loss_name} divides the units by their sum: sigmoids that are "
+                "all large and all small cost the same, and none is a probability.",
+                "Use softmax for classes that exclude each other, or binary "
+                "crossentropy for labels that do not.",
+                "measured: the loss is equal for outputs times any factor",
+            )
+        if end.loss in BINARY and end.activation == "softmax" and (width or 0) > 2:
+            yield AuditFinding(
+                "softmax with binary crossentropy",
+                end.name,
+                f"{end.loss_name} judges each unit by itself, but softmax makes them "
+                "add up to 1: several labels at once cannot be reached.",
+                "Use sigmoid for labels that may hold together, or categorical "
+                "crossentropy for classes that exclude each other.",
+                DEFINITION,
+            )
+
+
+def values_out_of_reach(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
+    """Activations that cannot give what the loss asks for."""
+    for end in ends:
+        if end.loss in REGRESSIONS and end.activation == "relu":
+            yield AuditFinding(
+                "ReLU before a regression loss",
+                end.name,
+                f"The output ends with ReLU: {end.loss_name} cannot reach targets "
+                "under 0, and where the output is 0 there is no gradient to leave it, "
+                "for all inputs if the unit begins there.",
+                "Leave out the activation; for targets that are never negative use "
+                "softplus.",
+                "the definition of ReLU",
+            )
+        if end.loss == "poisson" and end.activation in NEGATIVE:
+            yield AuditFinding(
+                "negative rates with a Poisson loss",
+                end.name,
+                f"{end.loss_name} takes the logarithm of the output, which can be "
+                "negative: the loss becomes NaN.",
+                'End with activation="softplus" or "exponential".',
+                DEFINITION,
+            )
+        if end.loss in ("hinge", "squaredhinge") and end.activation in (
+            "relu",
+            "sigmoid",
+            "softmax",
+        ):
+            yield AuditFinding(
+                f"{end.activation} with a hinge loss",
+                end.name,
+                f"{end.loss_name} asks for outputs under -1 for one class, and "
+                f"{end.activation} gives none under 0.",
+                "Leave out the activation, or end with tanh.",
+                DEFINITION,
+            )
+
+
+def softmax_of_one(
+    ends: list[OutputEnd], layers: list[keras.Layer]
+) -> Iterator[AuditFinding]:
+    """Softmax over a single unit, at the end or on the way."""
+    softmaxes = [end for end in ends if end.activation == "softmax"]
+    found = [end.name for end in softmaxes if end.units == 1]
+    for layer in layers:
+        convolves = hasattr(layer, "kernel_size")
+        if not (isinstance(layer, LINEAR) or convolves) or layer.name in found:
+            continue
+        if activation_name(layer) == "softmax" and activation_units(layer, None) == 1:
+            found.append(layer.name)
+    for name in dict.fromkeys(found):
+        yield AuditFinding(
+            "softmax over one unit",
+            name,
+            "Softmax of one number is 1 whatever the weights: nothing is learnt.",
+            "Use sigmoid, or one unit for each class; for weights over positions, "
+            "softmax along their axis: `Softmax(axis=1)`.",
+            "the definition of softmax",
+        )
+
+
+def _width(end: OutputEnd) -> int | None:
+    """Number of units along the last axis."""
+    return end.shape[-1] if end.shape else end.units
+
+
+def outputs(subject: Subject) -> Iterator[AuditFinding]:
+    """All that is wrong between the ends of the model and its losses."""
+    ends = output_ends(subject.model)
+    for rule in (
+        logits_twice,
+        missing_activation,
+        one_class,
+        other_kind_of_probabilities,
+        values_out_of_reach,
+    ):
+        yield from rule(ends)
+    yield from softmax_of_one(ends, [layer for layer, _ in subject.layers])
+
+
+RULES = (outputs,)
+"""The rules of this file, which read the ends of the model once."""

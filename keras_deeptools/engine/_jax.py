@@ -55,9 +55,10 @@ def max_abs(tensors: list[Any]) -> Any:
     return jnp.stack([jnp.max(jnp.abs(_float(t)), initial=0.0) for t in tensors])
 
 
-def zero_fraction(tensors: list[Any]) -> Any:
+def zero_fraction(tensors: list[Any], sizes: list[int]) -> Any:
     """Fraction of elements that are exactly zero, float32 vector."""
-    return jnp.stack([jnp.mean((t == 0).astype("float32")) for t in tensors])
+    zeros = [jnp.sum((t == 0).astype("float32")) for t in tensors]
+    return jnp.stack([z / max(n, 1) for z, n in zip(zeros, sizes, strict=True)])
 
 
 def norms(tensors: list[Any]) -> tuple[Any, Any]:
@@ -102,7 +103,7 @@ def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:
-    """Each tensor times its own factor."""
+    """Each tensor times its own factor; where that is 1, as it was, to the bit."""
     return [t * factors[i].astype(t.dtype) for i, t in enumerate(tensors)]
 
 

@@ -38,7 +38,7 @@ def limit_norms(
         over = (norm > limit) & jnp.isfinite(norm)
         factor = jnp.where(over, limit * hair / norm, 1.0)
         variable.assign((value * factor).astype(variable.dtype))
-        fractions.append(jnp.mean(over.astype("float32")))
+        fractions.append(jnp.sum(over.astype("float32")) / max(over.size, 1))
     return jnp.stack(fractions)
 
 

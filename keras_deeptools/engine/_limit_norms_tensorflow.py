@@ -40,7 +40,10 @@ def limit_norms(
         over = (norm > bound) & tf.math.is_finite(norm)
         factor = tf.where(over, bound * hair / norm, tf.ones_like(norm))
         variable.assign(tf.cast(value * factor, variable.dtype))
-        fractions.append(tf.reduce_mean(tf.cast(over, tf.float32)))
+        share = tf.reduce_sum(tf.cast(over, tf.float32)) / max(
+            over.shape.num_elements(), 1
+        )
+        fractions.append(share)
     return tf.stack(fractions)
 
 

@@ -28,6 +28,9 @@ def limit_norms(
     fractions = []
     for variable, dims, hair in zip(variables, axes, shrink, strict=True):
         value = variable.value
+        if not value.numel():
+            fractions.append(value.new_zeros((), dtype=torch.float32))
+            continue
         norm = _slice_norms(value, dims)
         over = None
         if value.device.type == "cpu":

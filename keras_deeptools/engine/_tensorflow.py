@@ -91,9 +91,13 @@ def max_abs(tensors: list[Any]) -> Any:
     return tf.stack([_largest(_float(t)) for t in tensors])
 
 
-def zero_fraction(tensors: list[Any]) -> Any:
-    """Fraction of elements that are exactly zero, float32 vector."""
-    return tf.stack([_zero_fraction(t) for t in tensors])
+def zero_fraction(tensors: list[Any], sizes: list[int]) -> Any:
+    """Fraction of elements that are exactly zero, float32 vector.
+
+    `sizes` are the numbers of elements, which a traced gradient may not know itself.
+    """
+    pairs = zip(tensors, sizes, strict=True)
+    return tf.stack([_zero_fraction(t, size) for t, size in pairs])
 
 
 def norms(tensors: list[Any]) -> tuple[Any, Any]:
@@ -140,16 +144,34 @@ def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:
-    """Each tensor times its own factor."""
-    return [_map_rows(t, factors[i], tf.multiply) for i, t in enumerate(tensors)]
+    """Each tensor times its own factor; where that is 1, as it was, to the bit."""
+    return [_scaled(t, factors[i]) for i, t in enumerate(tensors)]
+
+
+def _scaled(tensor: Any, factor: Any) -> Any:
+    if not is_sparse(tensor):
+        return tensor * tf.cast(factor, tensor.dtype)
+    number = tf.cast(factor, tensor.values.dtype)
+    return _changed_rows(tensor, tf.not_equal(factor, 1.0), lambda rows: rows * number)
 
 
 def clipped(tensors: list[Any], limit: Any) -> list[Any]:
-    """Each tensor with its elements limited to [-limit, limit]."""
-    return [
-        _map_rows(_merged(t), limit, lambda a, b: tf.clip_by_value(a, -b, b))
-        for t in tensors
-    ]
+    """Each tensor with its elements limited to [-limit, limit].
+
+    One that is within the limit already stays as it was, to the bit.
+    """
+    return [_clipped(t, limit) for t in tensors]
+
+
+def _clipped(tensor: Any, limit: Any) -> Any:
+    if not is_sparse(tensor):
+        limit = tf.cast(limit, tensor.dtype)
+        return tf.clip_by_value(tensor, -limit, limit)
+    limit = tf.cast(limit, tensor.values.dtype)
+    over = tf.reduce_any(tf.abs(_merged(tensor).values) > limit)
+    return _changed_rows(
+        tensor, over, lambda rows: tf.clip_by_value(rows, -limit, limit)
+    )
 
 
 def current(variable: Any) -> Any:
@@ -286,16 +308,19 @@ def _float(tensor: Any) -> Any:
 
 
 def _largest(value: Any) -> Any:
-    return tf.reduce_max(tf.abs(value)) if value.shape.rank else tf.abs(value)
+    largest = tf.reduce_max(tf.abs(value))
+    if value.shape.num_elements():
+        return largest
+    # The largest of no elements, known as none or not, is minus infinity.
+    return tf.where(tf.size(value) > 0, largest, tf.zeros_like(largest))
 
 
-def _zero_fraction(tensor: Any) -> Any:
+def _zero_fraction(tensor: Any, size: int) -> Any:
     zero = tf.reduce_sum(tf.cast(tf.equal(_float(tensor), 0.0), tf.float32))
     if not is_sparse(tensor):
-        return zero / max(tensor.shape.num_elements(), 1)
+        return zero / max(size, 1)
     stored = tf.cast(tf.size(tensor.values), tf.float32)
-    total = tf.reduce_prod(tf.cast(tensor.dense_shape, tf.float32))
-    return 1.0 - (stored - zero) / total
+    return 1.0 - (stored - zero) / max(size, 1)
 
 
 def _merged(tensor: Any) -> Any:
@@ -307,18 +332,27 @@ def _merged(tensor: Any) -> Any:
         return tensor
     order = tf.argsort(tensor.indices)
     indices = tf.gather(tensor.indices, order)
-    first = tf.concat([[True], tf.not_equal(indices[1:], indices[:-1])], axis=0)
-    segments = tf.cumsum(tf.cast(first, tf.int32)) - 1
     count = tf.size(indices)
+    first = tf.concat([[True], tf.not_equal(indices[1:], indices[:-1])], axis=0)
+    segments = tf.cumsum(tf.cast(first[:count], tf.int32)) - 1
     rows = tf.gather(tensor.values, order)
     values = tf.math.unsorted_segment_sum(rows, segments, count)
     unique = tf.math.unsorted_segment_max(indices, segments, count)
-    unique = tf.where(tf.range(count) <= segments[-1], unique, indices[0])
+    used = tf.range(count) <= tf.reduce_max(segments)
+    unique = tf.where(used, unique, tf.reduce_min(indices))
     return tf.IndexedSlices(values, unique, tensor.dense_shape)
 
 
-def _map_rows(tensor: Any, operand: Any, function: Any) -> Any:
-    if not is_sparse(tensor):
-        return function(tensor, tf.cast(operand, tensor.dtype))
-    values = function(tensor.values, tf.cast(operand, tensor.values.dtype))
-    return tf.IndexedSlices(values, tensor.indices, tensor.dense_shape)
+def _changed_rows(tensor: Any, acts: Any, change: Any) -> Any:
+    """A sparse gradient whose merged rows are changed where `acts`, else as it was.
+
+    Optimizers of Keras that square gradients take rows that occur several times for
+    rows of their own, so that adding them up alone would change the training.
+    """
+    merged = _merged(tensor)
+    values, indices = tf.cond(
+        acts,
+        lambda: (change(merged.values), merged.indices),
+        lambda: (tensor.values, tensor.indices),
+    )
+    return tf.IndexedSlices(values, indices, tensor.dense_shape)

@@ -61,20 +61,24 @@ def sum_squares(tensors: list[Any]) -> Any:
 @torch.no_grad()
 def max_abs(tensors: list[Any]) -> Any:
     """Largest magnitude of each tensor, float32 vector."""
-    extremes = [torch.stack(torch.aminmax(t)) for t in _floats(tensors)]
+    extremes = [torch.stack(_aminmax(t)) for t in _floats(tensors)]
     return torch.stack(extremes).abs().amax(dim=1)
 
 
+def _aminmax(tensor: Any) -> Any:
+    return torch.aminmax(tensor) if tensor.numel() else (tensor.new_zeros(()),) * 2
+
+
 @torch.no_grad()
-def zero_fraction(tensors: list[Any]) -> Any:
+def zero_fraction(tensors: list[Any], sizes: list[int]) -> Any:
     """Fraction of elements that are exactly zero, float32 vector."""
     if tensors[0].device.type == "cpu":
         counts = [_count_nonzero(t) for t in tensors]
     else:
         counts = [torch.count_nonzero(t).float() for t in tensors]
     nonzero = torch.stack(counts)
-    sizes = torch.tensor([max(t.numel(), 1) for t in tensors], device=nonzero.device)
-    return 1.0 - nonzero / sizes
+    totals = torch.tensor([max(size, 1) for size in sizes], device=nonzero.device)
+    return 1.0 - nonzero / totals
 
 
 def _count_nonzero(tensor: Any) -> Any:

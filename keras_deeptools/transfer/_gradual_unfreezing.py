@@ -144,6 +144,8 @@ class GradualUnfreezing(ConfiguredCallback):
         """Checks that the model has the groups, before anything is changed."""
         build_for_fit(self.model)
         self._most(self._groups())
+        # A list of callbacks that was made before `fit` set the model outside of it.
+        self._note.hold(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Freezes, or unfreezes, what is due."""
@@ -174,7 +176,7 @@ class GradualUnfreezing(ConfiguredCallback):
     def on_train_end(self, logs: dict | None = None) -> None:
         """Leaves the model as it is."""
         self._note.release()
-        self._begun = False
+        self._begun = self._resumed = self._told = False
 
     def _judge(self, value: float | None) -> None:
         running = self._begun and not self._judged

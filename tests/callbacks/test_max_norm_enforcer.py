@@ -356,15 +356,80 @@ def test_none_as_axis_leaves_weights_alone() -> None:
     assert len(enforcer.activity) == 1
 
 
-def test_weights_of_an_unknown_kind_are_refused_until_their_axis_is_told() -> None:
+def test_weights_of_an_unknown_kind_are_left_alone_until_their_axis_is_told() -> None:
     model = keras.Sequential([keras.Input((5,)), Own(), layers.Dense(2)])
-    model.compile(keras.optimizers.SGD(0.5), "mse")
-    with pytest.raises(
-        ValueError, match=r"`axis` must.*own/mixing.*axis=\{'\*/mixing'"
-    ):
-        fit(model, MaxNormEnforcer(0.3))
+    model.layers[0].mixing.assign(3.0 * np.eye(5))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    enforcer = MaxNormEnforcer(0.3)
+    with pytest.warns(UserWarning, match=r"own/mixing.*axis=\{'\*/mixing'"):
+        fit(model, enforcer)
+    assert norms(model.layers[0].mixing).min() == 3.0
+    assert norms(model.layers[1].kernel).max() <= 0.3 * ROUNDING
+    assert [path.rpartition("/")[2] for path in enforcer.left_alone] == ["mixing"]
+    assert "left alone" in enforcer.summary()
+    fit(model, enforcer)  # Told once.
     fit(model, MaxNormEnforcer(0.3, axis={"*/mixing": 0}))
     assert norms(model.layers[0].mixing).max() <= 0.3 * ROUNDING
+    told = MaxNormEnforcer(0.3, axis={"*/mixing": None})
+    fit(model, told)
+    assert told.left_alone == []
+
+
+def adapted() -> keras.Model:
+    inputs = keras.Input((3, 5))
+    x = layers.Dense(4, lora_rank=2)(inputs)
+    x = layers.EinsumDense("abc,cd->abd", (None, 4), lora_rank=2)(x)
+    x = layers.Conv1D(4, 2, lora_rank=2)(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, layers.Dense(2, name="head")(x))
+
+
+def test_low_rank_factors_are_left_alone_and_named() -> None:
+    model = adapted()
+    for variable in model.trainable_variables:
+        variable.assign(3.0 + 0 * values(variable))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    enforcer = MaxNormEnforcer(0.3)
+    model.fit(np.ones((4, 3, 5)), np.ones((4, 2)), verbose=0, callbacks=[enforcer])
+    assert norms(model.get_layer("head").kernel).max() <= 0.3 * ROUNDING
+    assert len(enforcer.activity) == 1
+    factors = [v for v in model.trainable_variables if "lora" in v.path]
+    assert enforcer.left_alone == [v.path for v in factors] and len(factors) == 6
+    assert all((values(v) == 3.0).all() for v in factors)
+
+
+def test_a_layer_adapted_after_a_fit_trains_on() -> None:
+    model = dense_model()
+    fit(model, MaxNormEnforcer(0.3))
+    model.get_layer("hidden").enable_lora(2)
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    before = values(model.get_layer("hidden")._kernel)
+    enforcer = MaxNormEnforcer(0.1)
+    fit(model, enforcer)
+    np.testing.assert_array_equal(values(model.get_layer("hidden")._kernel), before)
+    assert len(enforcer.left_alone) == 2
+
+
+def test_a_model_of_nothing_but_factors_is_left_alone() -> None:
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(2, lora_rank=2)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    enforcer = MaxNormEnforcer(0.3)
+    fit(model, enforcer)
+    assert enforcer.activity == {} and len(enforcer.left_alone) == 2
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tables_that_lead_there_and_back_are_limited_by_token(tied: bool) -> None:
+    inputs = keras.Input((4,), dtype="int32")
+    table = layers.ReversibleEmbedding(7, 3, tie_weights=tied, name="table")
+    model = keras.Model(inputs, table(layers.Dense(3)(table(inputs)), reverse=True))
+    model.compile(keras.optimizers.SGD(5.0), "mse")
+    tokens = np.arange(8).reshape(2, 4) % 7
+    goals = 9.0 * np.ones((2, 4, 7))
+    model.fit(tokens, goals, verbose=0, callbacks=[MaxNormEnforcer(0.2)])
+    assert norms(table.embeddings, 1).max() <= 0.2 * ROUNDING
+    if not tied:
+        assert norms(table.reverse_embeddings, 0).max() <= 0.2 * ROUNDING
 
 
 def test_a_layer_used_twice_is_limited_once() -> None:
