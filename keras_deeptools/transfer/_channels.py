@@ -46,6 +46,26 @@ def channel_reads(
     return [(kernel_order[channel % 3],) for channel in range(num_channels)]
 
 
+def repeated_channels(pixels: Any) -> Any:
+    """One or two channels three times side by side, more of them as they are.
+
+    Args:
+        pixels: `keras.KerasTensor`, images.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer._channels import repeated_channels
+    >>> repeated_channels(keras.Input((8, 8, 1))).shape
+    (None, 8, 8, 3)
+    """
+    axis = channel_axis(len(pixels.shape))
+    if pixels.shape[axis] >= 3:
+        return pixels
+    layer = keras.layers.Concatenate(axis=axis, name="repeated_channels")
+    return layer([pixels, pixels, pixels])
+
+
 def repeated_kernel(kernel: np.ndarray, reads: Sequence[Sequence[int]]) -> np.ndarray:
     """A kernel for other channels that treats images of equal channels as before.
 
@@ -95,7 +115,10 @@ def transplant(
     old_weights, new_weights = _weights(source, left_out), _weights(target, left_out)
     pairs = list(zip(old_weights, new_weights, strict=True))
     changed = [(old, new) for old, new in pairs if old.shape != new.shape]
-    if len(changed) != 1 or not _is_kernel_for(len(reads), *changed[0]):
+    as_it_is = len(reads) == 3 and not changed
+    if not as_it_is and (
+        len(changed) != 1 or not _is_kernel_for(len(reads), *changed[0])
+    ):
         listed = ", ".join(f"{new.path} {tuple(new.shape)}" for _, new in changed)
         raise ValueError(
             "backbone: `input_shape` must have as many channels as the model, unless "
