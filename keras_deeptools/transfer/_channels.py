@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.transfer._layer_constants import refresh_constants
+
 
 def channel_axis(rank: int) -> int:
     """The axis of the channels of images, for tensors with `rank` axes.
@@ -129,6 +131,7 @@ def transplant(
     for old, new in pairs:
         value = keras.ops.convert_to_numpy(old)
         new.assign(value if old.shape == new.shape else repeated_kernel(value, reads))
+    refresh_constants(target)
 
 
 def _weights(model: keras.Model, left_out: Any) -> list[Any]:

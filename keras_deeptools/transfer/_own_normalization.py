@@ -3,7 +3,7 @@
 Its layers are `Rescaling(1 / 255)`, a `Normalization` whose constants are weights, and,
 with `weights="imagenet"` alone, one more `Rescaling` by the root of the standard
 deviation: the file that Keras publishes has standard deviations where the layer has
-variances. What both do together is one mean and one standard deviation for each channel.
+variances. Both together take out one mean of each channel and divide by one number.
 """
 
 import re
@@ -119,7 +119,7 @@ def _scales_after(model: keras.Model) -> Sequence[float]:
 
 
 def _names(path: Any) -> Iterator[str]:
-    """The names of layers and weights in a file of Keras; none in one of other kinds."""
+    """The names of layers and weights in a file of Keras, none in other files."""
     path = Path(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
