@@ -210,7 +210,7 @@ def fine_tune(
     entries = run_entries(directory, data)
     if takes_pixels(model) and not data.one_pass:
         check_pixels(data.inputs)
-    compiled_for(model, data, optimizer, loss, metrics)
+    compiled_for(model, data, optimizer, loss, metrics, class_weight)
     facts = {
         "epochs": epochs,
         "frozen_epochs": frozen_epochs,

@@ -18,6 +18,7 @@ from keras_deeptools.engine import (
     output_calls_of,
 )
 from keras_deeptools.transfer._block_names import ends_cell
+from keras_deeptools.transfer._chosen_loss import are_one_hot
 from keras_deeptools.transfer._depth_probe import DepthProbe
 from keras_deeptools.transfer._graph_cuts import cut_points
 from keras_deeptools.transfer._layer_group import LayerGroups
@@ -160,6 +161,14 @@ def _classes(y: Any, num_rows: int) -> np.ndarray:
         raise ValueError(message(OWNER, "y", "given, or carried by the data", None))
     values = keras.ops.convert_to_numpy(y) if keras.ops.is_tensor(y) else np.asarray(y)
     shape = values.shape
+    if values.ndim == 2 and shape[1] > 1 and values.dtype.kind in "biuf":
+        if not are_one_hot(values):
+            sums = values.sum(axis=1, dtype="float64")
+            raise ValueError(
+                f"{OWNER}: `y` must have one class for each row. Received: rows of "
+                f"shape {shape} that sum to between {sums.min():g} and {sums.max():g}, "
+                "with several labels or none. Probe one label at a time: `y[:, 0]`."
+            )
     if values.ndim == 2:
         values = values[:, 0] if shape[1] == 1 else values.argmax(axis=1)
     whole = values.dtype.kind != "f" or bool(np.all(values == np.round(values)))
