@@ -6,7 +6,12 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import check_rate_scales, compile_arguments, seeded
+from keras_deeptools.engine import (
+    check_rate_scales,
+    compile_arguments,
+    producer,
+    seeded,
+)
 from keras_deeptools.transfer._chosen_loss import chosen_loss, fitting_metrics
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
@@ -85,7 +90,7 @@ def _fitting(metrics: Any, model: keras.Model, loss: Any) -> Any:
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) == 1 and isinstance(metrics, list | tuple):
         return fitting_metrics(metrics, outputs[0], loss)
-    names = getattr(model, "output_names", None) or []
+    names = [producer(tensor)[0].name for tensor in outputs]
     if not isinstance(metrics, dict) or not set(metrics) <= set(names):
         return metrics
     tensors = dict(zip(names, outputs, strict=True))

@@ -11,7 +11,7 @@ from keras_deeptools._arguments import (
     checked_float,
 )
 from keras_deeptools.engine import seeded
-from keras_deeptools.transfer._check_pixels import check_pixels
+from keras_deeptools.transfer._check_pixels import check_pixels_of
 from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
 from keras_deeptools.transfer._fine_tuning_arguments import (
@@ -23,7 +23,6 @@ from keras_deeptools.transfer._fine_tuning_arguments import (
     checked_rate,
     monitored,
     run_entries,
-    takes_pixels,
 )
 from keras_deeptools.transfer._fine_tuning_data import ready_data
 from keras_deeptools.transfer._fine_tuning_plan import (
@@ -87,9 +86,9 @@ def fine_tune(
 
     Args:
         model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
-            it keeps its optimizer, losses and metrics, unless others are given. If its
-            only input is called "pixels", as `backbone` makes it, `check_pixels` looks
-            at `x`.
+            it keeps its optimizer, losses and metrics, unless others are given. Where
+            it holds what `backbone` made, `check_pixels` looks at what arrives there of
+            `x`.
         x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
             `tf.data.Dataset`, a `DataLoader` or a generator.
         y: Targets, where `x` is arrays.
@@ -208,8 +207,7 @@ def fine_tune(
     listed = checked_callbacks(callbacks)
     monitor, rising = monitored(monitor, mode, data)
     entries = run_entries(directory, data)
-    if takes_pixels(model) and not data.one_pass:
-        check_pixels(data.inputs)
+    check_pixels_of(model, data.all_inputs)
     compiled_for(model, data, optimizer, loss, metrics, class_weight)
     facts = {
         "epochs": epochs,

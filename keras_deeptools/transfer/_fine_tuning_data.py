@@ -50,11 +50,9 @@ class FineTuningData:
         return isinstance(self.source, Iterator)
 
     @property
-    def inputs(self) -> Any:
-        """The first input, as an array or in the batches of other data."""
-        if self.arrays is None:
-            return self.source
-        return keras.tree.flatten(self.arrays[0])[0]
+    def all_inputs(self) -> Any:
+        """The inputs, as arrays or in the batches of other data."""
+        return self.source if self.arrays is None else self.arrays[0]
 
     def fit_arguments(
         self, seed: int | None, cached: CachedFeatures | None
@@ -123,6 +121,9 @@ def ready_data(
         validation_data = as_arrays(tuple(validation_data))
     check_label_types(OWNER, y)
     check_is_no_list(OWNER, "x", x)
+    first = x[0] if _has_length(x) else None
+    if isinstance(first, tuple | list) and len(first) > 1:
+        check_label_types(OWNER, first[1])
     if not are_arrays(x):
         for name, value, given in (
             ("y", y, y is not None),

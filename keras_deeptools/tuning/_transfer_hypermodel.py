@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_count, checked_option
 from keras_deeptools.transfer import classifier
+from keras_deeptools.transfer._check_pixels import check_pixels_of
 from keras_deeptools.transfer._chosen_loss import fitting_metrics
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._labels import (
@@ -224,7 +225,14 @@ class TransferHyperModel(keras_tuner.HyperModel):
         """
         recipe = chosen_recipe(hp, self.choices)
         given = inspect.signature(model.fit).bind(*args, **kwargs).arguments
-        self._check_targets(model, given)
+        try:
+            check_pixels_of(model, given.get("x"))
+            self._check_targets(model, given)
+        except ValueError as error:
+            # Of every trial alike: the search ends.
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
+        except TypeError as error:
+            raise keras_tuner.errors.FatalTypeError(str(error)) from error
         trial = TransferTrial(
             model,
             recipe,
