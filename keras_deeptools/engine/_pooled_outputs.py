@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._batch_padding import BatchPadding
 from keras_deeptools.engine._calls import calls_of
 from keras_deeptools.engine._feature_pass import as_tensors
 from keras_deeptools.engine._graph_steps import INPUTS, Steps, graph_of, run_steps
@@ -58,6 +59,7 @@ class PooledOutputs(keras.Model):
             slots[calls.index(call)] = entries[id(call.operation)]
         self._steps = (tuple(steps),)
         self._slots = [slots[position] for position in positions]
+        self._padding: BatchPadding | None = None
 
     def call(self, x: Any) -> list[Any]:
         """A vector `(batch, channels)` for each chosen call."""
@@ -69,10 +71,13 @@ class PooledOutputs(keras.Model):
 
         Args:
             x: Inputs of the model.
-            batch_size: Int, to which they are padded, as each size is compiled.
+            batch_size: Int, to which they are padded, as each size is compiled; rows of
+                other lengths or sizes than the first are not.
         """
         num_rows = len(keras.tree.flatten(x)[0])
-        found = self.predict_on_batch(padded(x, batch_size))
+        if self._padding is None:
+            self._padding = BatchPadding(batch_size)
+        found = self.predict_on_batch(padded(x, self._padding.size(x)))
         return [np.asarray(value)[:num_rows] for value in found]
 
 
