@@ -39,6 +39,7 @@ from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
+from keras_deeptools.engine._row_losses import row_losses
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._search_news import tell_chief
 from keras_deeptools.engine._search_seams import join_search
@@ -114,6 +115,7 @@ __all__ = [
     "reseed",
     "reset_peak_device_memory",
     "retrain",
+    "row_losses",
     "seeded",
     "step_config",
     "stochastic_layers",

@@ -8,7 +8,11 @@ import keras
 
 from keras_deeptools.engine import Call, calls_of, output_calls_of
 from keras_deeptools.transfer._block_names import block_name, ends_cell
-from keras_deeptools.transfer._graph_cuts import cut_points, pieces_between
+from keras_deeptools.transfer._graph_cuts import (
+    cut_points,
+    pieces_between,
+    value_parents,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ def graph_pieces(model: keras.Model) -> list[Piece]:
             "layer_groups: `model` must have weights. Received: "
             f"{type(model).__name__} {model.name!r} without any."
         )
-    parents = [call.parents for call in calls]
+    parents = value_parents(calls)
     blocks = [_block_of(call) for call in calls]
     cuts = set(cut_points(parents, outputs)) - _inside_blocks(blocks)
     cuts |= {i for i, call in enumerate(calls) if ends_cell(call.operation.name)}

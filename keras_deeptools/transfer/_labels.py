@@ -138,13 +138,12 @@ def check_class_weight(owner: str, loss: Any, class_weight: Any, y: Any) -> None
     exclusive = kind != BINARY and values.ndim == 2 and are_one_hot(values)
     if exclusive and kind != SPARSE:
         return
-    several = (
-        "several labels at a time" if values.ndim == 2 else "a label in each place"
-    )
+    places = values.ndim > 2 or kind == SPARSE
+    several = "a label in each place" if places else "several labels"
     raise ValueError(
         f"{owner}: `class_weight` must be None where a row of `y` has {several}, as "
         f"Keras would take the place of its largest number for its class. Received: "
         f"class_weight={class_weight!r} and `y` of shape {shape}. Give "
         "`sample_weight`, an array with a weight for each row"
-        + (", or for each place." if values.ndim > 2 else ".")
+        + (", or for each place." if places else ".")
     )

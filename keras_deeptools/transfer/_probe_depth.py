@@ -20,7 +20,7 @@ from keras_deeptools.engine import (
 from keras_deeptools.transfer._block_names import ends_cell
 from keras_deeptools.transfer._chosen_loss import are_one_hot
 from keras_deeptools.transfer._depth_probe import DepthProbe
-from keras_deeptools.transfer._graph_cuts import cut_points
+from keras_deeptools.transfer._graph_cuts import cut_points, value_parents
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._linear_probe import probe_accuracy, stratified_folds
@@ -130,7 +130,7 @@ def _ends(model: keras.Model, groups: LayerGroups) -> tuple[list[int], bool]:
     """The calls that give what each group makes, and whether the last gets vectors."""
     calls, outputs = calls_of(model), output_calls_of(model)
     assert calls is not None and outputs is not None
-    cuts = set(cut_points([call.parents for call in calls], outputs))
+    cuts = set(cut_points(value_parents(calls), outputs))
     cuts |= {i for i, call in enumerate(calls) if ends_cell(call.operation.name)}
     ends = []
     for group in groups.groups[1:]:

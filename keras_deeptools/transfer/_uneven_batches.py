@@ -17,7 +17,8 @@ class UnevenBatches(keras.utils.PyDataset):
         super().__init__()
         self._views = views
         self._seed = seed
-        self.begin(0)
+        self._view = views[0]
+        self._order = _unlike_first(views[0])
 
     def begin(self, epoch: int) -> None:
         """Takes the view and the order of the batches of an epoch."""
@@ -33,6 +34,22 @@ class UnevenBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         parts = keras.utils.pack_x_y_sample_weight(*self._view[self._order[index]])
         return parts if isinstance(parts, tuple) else (parts,)
+
+
+def _unlike_first(batches: list[tuple]) -> np.ndarray:
+    """The order that begins with two batches as unlike as there are.
+
+    On TensorFlow Keras tells by the first two which lengths vary.
+    """
+    shapes = [
+        [size for a in keras.tree.flatten(batch) if a is not None for size in a.shape]
+        for batch in batches
+    ]
+    unlike = [sum(map(int.__ne__, shapes[0], each)) for each in shapes]
+    other = int(np.argmax(unlike))
+    rest = [i for i in range(len(batches)) if i not in (0, other)]
+    second = [other] if other else []
+    return np.array([0, *second, *rest])
 
 
 def uneven_feed(
