@@ -46,8 +46,8 @@ def downloads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets Keras find the weights of a stand-in where it would download ImageNet's."""
     with h5py.File(FILE, "w") as file:
         legacy.save_weights_to_hdf5_group(file, stand_in(name))
-    module = importlib.import_module(getattr(keras.applications, name).__module__)
-    monkeypatch.setattr(module.file_utils, "get_file", lambda *_, **__: FILE)
+    files = importlib.import_module("keras.src.utils.file_utils")
+    monkeypatch.setattr(files, "get_file", lambda *_, **__: FILE)
 
 
 def first_features(model: keras.Model) -> np.ndarray:
@@ -181,4 +181,5 @@ def test_every_application_treats_gray_images_of_any_channels_alike(
         return
     downloads(name, monkeypatch)
     check_all_channels_alike(name, "imagenet", channels=(1, 4))
-    check_all_channels_alike(name, FILE, channels=(1, 4))
+    if name.startswith("EfficientNetB"):
+        check_all_channels_alike(name, FILE, channels=(1, 4))
