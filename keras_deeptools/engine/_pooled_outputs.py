@@ -21,7 +21,7 @@ class PooledOutputs(keras.Model):
 
     Args:
         model: `keras.Model`, built, with a graph.
-        positions: List of ints, the calls in `calls_of(model)`.
+        positions: List of ints, the calls in `calls_of(model, wrapped=True)`.
 
     Raises:
         ValueError: If the model has no graph, or one inside has a `call` of its own.
@@ -43,10 +43,11 @@ class PooledOutputs(keras.Model):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.built = True
-        graph, calls = graph_of(model), calls_of(model)
+        graph, calls = graph_of(model), calls_of(model, wrapped=True)
         if graph is None or calls is None:
             raise _refusal(model)
-        steps = Steps(graph, {id(layer) for layer in model._flatten_layers()}).steps
+        inside = {id(layer) for layer in model._flatten_layers()}
+        steps = Steps(graph, inside, wrapped=True).steps
         run = [step for step in steps if step.operation is not None]
         inputs = [call for call in calls if _is_input(call.operation)]
         others = [i for i, call in enumerate(calls) if not _is_input(call.operation)]

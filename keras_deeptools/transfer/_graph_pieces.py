@@ -52,12 +52,17 @@ def graph_pieces(model: keras.Model) -> list[Piece]:
     >>> [len(piece.layers) for piece in graph_pieces(model)]
     [1, 1]
     """
-    calls, outputs = calls_of(model), output_calls_of(model)
+    calls, outputs = calls_of(model, wrapped=True), output_calls_of(model, wrapped=True)
     if calls is None or outputs is None:
+        remedy = (
+            "Give it an Input, or call it on a batch of data, first."
+            if isinstance(model, keras.Sequential)
+            else "Make its groups by hand, from its layers: "
+            "`LayerGroups(name, (LayerGroup(name, layers), ...))`."
+        )
         raise ValueError(
             "layer_groups: `model` must have a graph: be functional, or a Sequential "
-            f"that is built. Received: {type(model).__name__} {model.name!r}. Call the "
-            "model on a `keras.Input` inside a functional model."
+            f"that is built. Received: {type(model).__name__} {model.name!r}. {remedy}"
         )
     if not model.weights:
         raise ValueError(

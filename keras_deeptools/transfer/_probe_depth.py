@@ -128,7 +128,7 @@ def probe_depth(
 
 def _ends(model: keras.Model, groups: LayerGroups) -> tuple[list[int], bool]:
     """The calls that give what each group makes, and whether the last gets vectors."""
-    calls, outputs = calls_of(model), output_calls_of(model)
+    calls, outputs = calls_of(model, wrapped=True), output_calls_of(model, wrapped=True)
     assert calls is not None and outputs is not None
     cuts = set(cut_points(value_parents(calls), outputs))
     cuts |= {i for i, call in enumerate(calls) if ends_cell(call.operation.name)}

@@ -53,8 +53,9 @@ class TransferHyperModel(keras_tuner.HyperModel):
     What a frozen backbone makes of the data is computed once for all trials, in one
     pass that serves both kinds of head, and kept in the folder `features` of the
     search's project, where every process of a search on chief and workers finds it.
-    Heads then train in a small part of the time. The models are whole all the same:
-    `get_best_models` gives classifiers that take images.
+    Heads then train in a small part of the time. A dataset that augments is read once
+    as well: heads train on that one draw of it, in all trials and epochs. The models
+    are whole all the same: `get_best_models` gives classifiers that take images.
 
     `epochs` of `search`, and those of Hyperband's rungs, count the main phase; frozen
     epochs, which cost little, come before the first of them and are seen by no
