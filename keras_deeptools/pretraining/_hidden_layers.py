@@ -50,8 +50,8 @@ def hidden_layers(
     if not chosen:
         raise ValueError(
             f"{owner}: `model` must have hidden layers, Dense, Conv1D or Conv2D, that "
-            f"train. Received: a model whose layers stay as they are: {reasons}. Name those "
-            "to pretrain in `layers`, the last one too where the model has no head."
+            f"train. Received: a model whose layers stay as they are: {reasons}. Name "
+            "those to pretrain in `layers`, the last one too where there is no head."
         )
     return sorted(possible[name] for name in chosen), reasons
 

@@ -145,7 +145,7 @@ class _Computation:
             store: Any = None
             stack.enter_context(self._pass.undone(self._options.seed))
             for _ in range(self._options.views):
-                labels = []
+                labels: list[Any] = []
                 for x, y, sample_weight in self._rows:
                     if store is None:
                         self._specs = self._pass.specs(x)

@@ -6,6 +6,7 @@ deviation: the file that Keras publishes has standard deviations where the layer
 variances. Both together take out one mean of each channel and divide by one number.
 """
 
+import importlib
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
@@ -126,12 +126,12 @@ def _names(path: Any) -> Iterator[str]:
             if "model.weights.h5" in archive.namelist():
                 with archive.open("model.weights.h5") as file:
                     yield from _names_in(file)
-    elif h5py.is_hdf5(path):
+    elif importlib.import_module("h5py").is_hdf5(path):
         yield from _names_in(path)
 
 
 def _names_in(file: Any) -> Iterator[str]:
     found: list[str] = []
-    with h5py.File(file, "r") as opened:
+    with importlib.import_module("h5py").File(file, "r") as opened:
         opened.visit(lambda name: found.append(name.rpartition("/")[2]))
     yield from found
