@@ -101,9 +101,11 @@ def fine_tune(
         optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
             of 0.01.
         loss: As in `compile`. None: the model's own. If it is not compiled, it must end
-            in softmax (then it is a categorical cross-entropy, sparse for integers) or
-            sigmoid (binary cross-entropy), and `metrics` are the accuracy.
-        metrics: As in `compile`. None: the model's own.
+            in softmax (then it is a categorical cross-entropy, sparse for integers, of
+            rows, pixels or tokens) or sigmoid (binary cross-entropy), and `metrics` are
+            the accuracy. Labels outside of the classes are an error.
+        metrics: As in `compile`. None: the model's own. The "accuracy" of several
+            sigmoids is the share of right labels.
         groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
         head: Int or str. Number or name of the first group of the head; what comes
             after it belongs to the head, too.
@@ -111,7 +113,8 @@ def fine_tune(
             phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
         cache: Whether the frozen layers compute only once what they make of the rows,
             in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
-            where nothing before the head draws at random and memory suffices.
+            where nothing before the head draws at random and memory suffices;
+            elsewhere `notices` of the result say why not, with the remedy.
         batch_size: Int >= 1, rows in a batch of arrays; None: 32.
         validation_data: As in `fit`.
         validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
@@ -119,7 +122,7 @@ def fine_tune(
         validation_steps: As in `fit`.
         steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
             unknown length, as 1cycle needs the number of updates.
-        class_weight: As in `fit`.
+        class_weight: As in `fit`, where each row has one class.
         sample_weight: As in `fit`, where `x` is arrays.
         shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
             new order in each epoch. It depends on `seed` and the epoch alone.

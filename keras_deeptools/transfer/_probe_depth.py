@@ -62,7 +62,7 @@ def probe_depth(
         model: `keras.Model` with a graph, as for `layer_groups`. Nothing in it changes.
         x: Inputs, as in `fit`.
         y: Classes `(rows,)` or `(rows, 1)`, numbers or names, or one-hot rows
-            `(rows, classes)`; None where the data carry them.
+            `(rows, classes)`, of one class each; None where the data carry them.
         num_groups: Int >= 2 or None, as in `layer_groups`.
         head: Bool, whether the last group is a head, which is trained in any case and
             not probed. None: it is if it gets vectors.
