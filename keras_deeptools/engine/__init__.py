@@ -66,6 +66,7 @@ from keras_deeptools.engine._producers import producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
+from keras_deeptools.engine._row_losses import row_losses
 from keras_deeptools.engine._rows import RowBatches, padded
 from keras_deeptools.engine._scheduled_variable import model_variable
 from keras_deeptools.engine._search_news import tell_chief
@@ -168,6 +169,7 @@ __all__ = [
     "reset_peak_device_memory",
     "retrain",
     "running_fit",
+    "row_losses",
     "seeded",
     "set_dropout_rate",
     "step_config",

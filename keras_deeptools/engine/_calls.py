@@ -39,7 +39,7 @@ class Call:
     enclosing: tuple["Call", ...] = ()
 
 
-def calls_of(model: keras.Model) -> list[Call] | None:
+def calls_of(model: keras.Model, wrapped: bool = False) -> list[Call] | None:
     """The calls of a functional model in the order of computation.
 
     Nested functional models are entered: their calls stand among the others, with the
@@ -49,6 +49,8 @@ def calls_of(model: keras.Model) -> list[Call] | None:
 
     Args:
         model: `keras.Model`.
+        wrapped: Bool, whether functional models inside of `transfer.InferenceMode` are
+            entered, too.
 
     Returns:
         List of `Call`, or None for a model without a graph: one that is subclassed, or
@@ -67,15 +69,16 @@ def calls_of(model: keras.Model) -> list[Call] | None:
     if graph is None:
         return None
     calls: list[Call] = []
-    _walk(graph, None, calls, ())
+    _walk(graph, None, calls, (), wrapped)
     return calls
 
 
-def output_calls_of(model: keras.Model) -> list[int] | None:
+def output_calls_of(model: keras.Model, wrapped: bool = False) -> list[int] | None:
     """The positions in `calls_of(model)` of the calls that give the model's outputs.
 
     Args:
         model: `keras.Model`.
+        wrapped: Bool, as in `calls_of`.
 
     Returns:
         List of ints, one for each output, or None for a model without a graph.
@@ -91,7 +94,14 @@ def output_calls_of(model: keras.Model) -> list[int] | None:
     [1, 2]
     """
     graph = _graph_of(model)
-    return None if graph is None else _walk(graph, None, [], ())
+    return None if graph is None else _walk(graph, None, [], (), wrapped)
+
+
+def unwrapped(operation: Any) -> Any:
+    """What a wrapper that always runs as at inference is around; else the operation."""
+    while getattr(operation, "always_at_inference", False):
+        operation = operation.layer
+    return operation
 
 
 def calls_in_a_row(model: keras.Model) -> list[Call] | None:
@@ -151,6 +161,7 @@ def _walk(
     given: Sequence[int] | None,
     calls: list[Call],
     enclosing: tuple[Call, ...],
+    wrapped: bool = False,
 ) -> list[int]:
     """Append the calls of `graph`; the positions of those that give its outputs.
 
@@ -174,12 +185,14 @@ def _walk(
                 shape=tuple(node.outputs[0].shape),
                 enclosing=enclosing,
             )
-            inner = _graph_of(node.operation)
+            inner = _graph_of(unwrapped(node.operation) if wrapped else node.operation)
             if inner is None:
                 calls.append(call)
                 positions = [len(calls) - 1] * len(node.outputs)
             else:
-                positions = _walk(inner, list(parents), calls, (*enclosing, call))
+                positions = _walk(
+                    inner, list(parents), calls, (*enclosing, call), wrapped
+                )
             for tensor, position in zip(node.outputs, positions, strict=False):
                 source[id(tensor)] = position
     return [source[id(tensor)] for tensor in graph.outputs]

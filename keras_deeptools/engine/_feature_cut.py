@@ -183,6 +183,9 @@ class FeatureCut:
         with (
             replaced(self.model, "call", routed),
             replaced(self.model, "_assert_input_compatibility", checked),
+            # A Sequential of integers would make integers of features, too.
+            replaced(self.model, "_convert_input_args", False),
+            replaced(self.model, "_allow_non_tensor_positional_args", True),
         ):
             yield
 

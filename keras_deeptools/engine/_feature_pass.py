@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._batch_padding import BatchPadding
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._rows import padded
@@ -21,7 +22,8 @@ class FeaturePass:
 
     Args:
         cut: `FeatureCut`.
-        batch_size: Int >= 1, to which batches are padded, as each size is compiled.
+        batch_size: Int >= 1, to which batches are padded, as each size is
+            compiled; rows of other lengths or sizes than the first are not.
         training: Bool.
 
     Example:
@@ -40,6 +42,7 @@ class FeaturePass:
     def __init__(self, cut: FeatureCut, batch_size: int, training: bool = True) -> None:
         self._cut = cut
         self._batch_size = batch_size
+        self._padding = BatchPadding(batch_size)
         # One compilation serves both where it makes no difference.
         mode = training and (cut.is_random or _has_custom_layers(cut))
         if mode not in cut.trunks:
@@ -72,14 +75,14 @@ class FeaturePass:
             ValueError: If they do not have a row for each row of `x`.
         """
         num_rows = _num_rows(x)
-        found = self._trunk.predict_on_batch(padded(x, self._batch_size))
+        size = self._padding.size(x)
+        found = self._trunk.predict_on_batch(padded(x, size))
         for value in found.values():
-            if not value.shape or value.shape[0] != max(num_rows, self._batch_size):
+            if not value.shape or value.shape[0] != size:
                 raise ValueError(
                     "cache_features: what crosses the cut must have a row for each row "
-                    f"of `x`. Received: shape {value.shape} for a batch of "
-                    f"{max(num_rows, self._batch_size)} rows. Keep what combines rows "
-                    "out of the model."
+                    f"of `x`. Received: shape {value.shape} for a batch of {size} "
+                    "rows. Keep what combines rows out of the model."
                 )
         return {name: _storable(value[:num_rows]) for name, value in found.items()}
 

@@ -10,6 +10,8 @@ import keras
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 from keras.src.models.functional import Functional
 
+from keras_deeptools.engine._calls import unwrapped
+
 Slot = tuple[int, int]
 """A tensor of the graph: the use of a model that it belongs to, and its own id."""
 INPUTS: Slot = (0, 0)
@@ -33,20 +35,24 @@ class Steps:
     Args:
         graph: `Functional`.
         entered: Ids of the models inside that are taken apart too.
+        wrapped: Bool, whether those inside of `transfer.InferenceMode` are, too; for
+            steps that only run at inference.
 
     Attributes:
         steps: List of `Step`.
         outputs: List of slots, those of the graph's outputs.
     """
 
-    def __init__(self, graph: Functional, entered: set[int]) -> None:
+    def __init__(
+        self, graph: Functional, entered: set[int], wrapped: bool = False
+    ) -> None:
         self.steps: list[Step] = []
         self._structure = keras.tree.map_structure(
             lambda tensor: None, graph._outputs_struct
         )
         names: dict[Slot, Slot] = {}
         numbers = itertools.count(1)
-        _flatten(graph, [INPUTS], self.steps, names, numbers, entered)
+        _flatten(graph, [INPUTS], self.steps, names, numbers, entered, wrapped)
         self.outputs = [names[slot] for slot in _slots(graph.outputs, 1)]
 
     def cut(self, stopping: Callable[[Step], bool]) -> tuple[list[Step], list[Step]]:
@@ -100,6 +106,7 @@ def _flatten(
     names: dict[Slot, Slot],
     numbers: Iterator[int],
     entered: set[int],
+    wrapped: bool,
     pack: Callable[[list[Any]], Any] = lambda values: values[0],
 ) -> int:
     """Adds the steps of one use of a graph; models in `entered` are taken apart.
@@ -117,15 +124,23 @@ def _flatten(
                 continue
             inputs = [names[slot] for slot in taken]
             outputs = _slots(node.outputs, use)
-            nested = graph_of(node.operation)
-            if nested is None or id(node.operation) not in entered:
+            inner_model = unwrapped(node.operation) if wrapped else node.operation
+            nested = graph_of(inner_model)
+            if nested is None or id(inner_model) not in entered:
                 names.update(zip(outputs, outputs, strict=True))
                 run = _calling(node)
                 given = (node.arguments.args, node.arguments.kwargs)
                 steps.append(Step(run, node.operation, inputs, outputs, given))
                 continue
             inner = _flatten(
-                nested, inputs, steps, names, numbers, entered, _arguments(node)
+                nested,
+                inputs,
+                steps,
+                names,
+                numbers,
+                entered,
+                wrapped,
+                _arguments(node),
             )
             ends = _slots(nested.outputs, inner)
             names.update(zip(outputs, (names[end] for end in ends), strict=True))

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._batch_padding import BatchPadding
 from keras_deeptools.engine._calls import calls_of
 from keras_deeptools.engine._feature_pass import as_tensors
 from keras_deeptools.engine._graph_steps import INPUTS, Steps, graph_of, run_steps
@@ -20,7 +21,7 @@ class PooledOutputs(keras.Model):
 
     Args:
         model: `keras.Model`, built, with a graph.
-        positions: List of ints, the calls in `calls_of(model)`.
+        positions: List of ints, the calls in `calls_of(model, wrapped=True)`.
 
     Raises:
         ValueError: If the model has no graph, or one inside has a `call` of its own.
@@ -42,10 +43,11 @@ class PooledOutputs(keras.Model):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.built = True
-        graph, calls = graph_of(model), calls_of(model)
+        graph, calls = graph_of(model), calls_of(model, wrapped=True)
         if graph is None or calls is None:
             raise _refusal(model)
-        steps = Steps(graph, {id(layer) for layer in model._flatten_layers()}).steps
+        inside = {id(layer) for layer in model._flatten_layers()}
+        steps = Steps(graph, inside, wrapped=True).steps
         run = [step for step in steps if step.operation is not None]
         inputs = [call for call in calls if _is_input(call.operation)]
         others = [i for i, call in enumerate(calls) if not _is_input(call.operation)]
@@ -58,6 +60,7 @@ class PooledOutputs(keras.Model):
             slots[calls.index(call)] = entries[id(call.operation)]
         self._steps = (tuple(steps),)
         self._slots = [slots[position] for position in positions]
+        self._padding: BatchPadding | None = None
 
     def call(self, x: Any) -> list[Any]:
         """A vector `(batch, channels)` for each chosen call."""
@@ -69,10 +72,13 @@ class PooledOutputs(keras.Model):
 
         Args:
             x: Inputs of the model.
-            batch_size: Int, to which they are padded, as each size is compiled.
+            batch_size: Int, to which they are padded, as each size is compiled; rows of
+                other lengths or sizes than the first are not.
         """
         num_rows = len(keras.tree.flatten(x)[0])
-        found = self.predict_on_batch(padded(x, batch_size))
+        if self._padding is None:
+            self._padding = BatchPadding(batch_size)
+        found = self.predict_on_batch(padded(x, self._padding.size(x)))
         return [np.asarray(value)[:num_rows] for value in found]
 
 

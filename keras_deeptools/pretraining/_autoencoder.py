@@ -18,7 +18,7 @@ class Autoencoder(keras.Model):
     start at its own and have their constraints and regularizers.
 
     Args:
-        link: `Link` of a `Dense` or `Conv2D`.
+        link: `Link` of a `Dense`, `Conv1D` or `Conv2D`.
         activation: `Link` of an activation that follows it, or None.
         shape: Tuple of ints, the shape of a row of inputs.
         tied: Bool. Whether the decoder's kernel is that of the encoder.

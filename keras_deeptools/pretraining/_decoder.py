@@ -15,7 +15,7 @@ def decoded(
     padding, plus a bias.
 
     Args:
-        layer: `Dense` or `Conv2D`, of one group and without dilation.
+        layer: `Dense`, `Conv1D` or `Conv2D`, of one group and without dilation.
         codes: Tensor, of the shape of the layer's outputs.
         kernel: Tensor, of the shape of the layer's kernel.
         bias: Tensor `(channels,)`, of the layer's inputs.
@@ -30,8 +30,9 @@ def decoded(
         codes, kernel, layer.strides, padding="valid", data_format=layer.data_format
     )
     first = 1 if layer.data_format == "channels_last" else 2
-    padded, cut = [(0, 0)] * 4, [slice(None)] * 4
-    for position in range(2):
+    rank = len(layer.kernel_size)
+    padded, cut = [(0, 0)] * (rank + 2), [slice(None)] * (rank + 2)
+    for position in range(rank):
         axis = first + position
         size = shape[axis - 1]
         window, stride = layer.kernel_size[position], layer.strides[position]
@@ -40,7 +41,7 @@ def decoded(
         cut[axis] = slice(before, before + size)
     full = ops.pad(full, padded)[tuple(cut)]
     if first == 2:
-        bias = ops.reshape(bias, (-1, 1, 1))
+        bias = ops.reshape(bias, (-1, *[1] * rank))
     return full + bias
 
 
@@ -48,5 +49,7 @@ def _padding_before(size: int, window: int, stride: int, padding: str) -> int:
     """How many zeros a convolution puts before its inputs."""
     if padding == "valid":
         return 0
+    if padding == "causal":
+        return window - 1
     steps = -(-size // stride)
     return max((steps - 1) * stride + window - size, 0) // 2

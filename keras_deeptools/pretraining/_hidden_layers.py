@@ -49,9 +49,9 @@ def hidden_layers(
         reasons |= {name: "not chosen" for name in possible if name not in chosen}
     if not chosen:
         raise ValueError(
-            f"{owner}: `model` must have hidden layers, Dense or Conv2D, that train. "
-            f"Received: a model whose layers stay as they are: {reasons}. Name those "
-            "to pretrain in `layers`, the last one too where the model has no head."
+            f"{owner}: `model` must have hidden layers, Dense, Conv1D or Conv2D, that "
+            f"train. Received: a model whose layers stay as they are: {reasons}. Name "
+            "those to pretrain in `layers`, the last one too where there is no head."
         )
     return sorted(possible[name] for name in chosen), reasons
 
@@ -84,8 +84,8 @@ def _checked_names(
         if name not in possible:
             found = reasons.get(name, "no layer of the model with weights")
             raise ValueError(
-                f"{owner}: `layers` must name Dense and Conv2D layers that can be "
-                f"pretrained. Received: layers={chosen!r}, of which {name!r} is: "
+                f"{owner}: `layers` must name Dense, Conv1D and Conv2D layers that can "
+                f"be pretrained. Received: layers={chosen!r}, of which {name!r} is: "
                 f"{found}. Give names out of {list(possible)}."
             )
     return chosen
@@ -93,7 +93,7 @@ def _checked_names(
 
 def _reason_to_leave(link: Link, links: list[Link]) -> str:
     layer = link.operation
-    kinds = (keras.layers.Dense, keras.layers.Conv2D)
+    kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D)
     own = next((kind for kind in kinds if isinstance(layer, kind)), None)
     if own is None or type(layer).call is not own.call:
         return "neither Dense nor Conv2D"
@@ -103,9 +103,9 @@ def _reason_to_leave(link: Link, links: list[Link]) -> str:
         return "frozen"
     if not any(variable is layer.kernel for variable in layer.variables):
         return "kernel made of others"
-    if own is keras.layers.Conv2D:
+    if own is not keras.layers.Dense:
         if layer.groups != 1:
             return "grouped convolution"
-        if tuple(layer.dilation_rate) != (1, 1):
+        if any(rate != 1 for rate in layer.dilation_rate):
             return "dilated convolution"
     return ""

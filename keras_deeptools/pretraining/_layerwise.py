@@ -59,9 +59,9 @@ def pretrain_layerwise(
     and `fit` as usual on the labels. Nets of ReLU with He initialization gain little
     or nothing; see the guide.
 
-    Pretrained are `Dense` and `Conv2D` layers that train, kernel and bias, but the
-    last, the head. Other layers compute in inference as they are: dropout is off,
-    BatchNormalization uses its moving averages. An activation that stands behind a
+    Pretrained are `Dense`, `Conv1D` and `Conv2D` layers that train, kernel and bias,
+    but the last, the head. Other layers compute in inference as they are: dropout is
+    off, BatchNormalization uses its moving averages. An activation that stands behind a
     layer as a layer of its own belongs to it. Grouped and dilated convolutions are left
     alone.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option, message
+from keras_deeptools.engine import calls_of, leaves_of
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._mirror import mirror
 
@@ -32,8 +33,45 @@ def check_floats(owner: str, encoder: Encoder) -> None:
     if not keras.backend.is_float_dtype(encoder.inputs.dtype):
         raise ValueError(
             f"{owner}: `model` must take floats. Received: {encoder.graph.name!r}, "
-            f"which takes {encoder.inputs.dtype}. Give the part after the embedding."
+            f"which takes {encoder.inputs.dtype}. {_FOR_IDS}"
         )
+    embedding = _embedding_of_inputs(encoder.graph)
+    if embedding is not None:
+        raise ValueError(
+            f"{owner}: `model` must take amounts, which can be given back with a small "
+            f"error. Received: {encoder.graph.name!r}, whose inputs are indices for "
+            f"{embedding!r}. {_FOR_IDS}"
+        )
+
+
+_FOR_IDS = (
+    "Give the part after the embedding, with what the embedding gives as `x`; or train "
+    "on the ids with `pretrain_contrastive`, whose two views may leave tokens out."
+)
+
+
+def _embedding_of_inputs(graph: keras.Model) -> str | None:
+    """The name of the layer that looks the inputs up, if there is one."""
+    calls = calls_of(graph) or []
+    from_inputs: set[int] = set()
+    for position, call in enumerate(calls):
+        layer = call.operation
+        if isinstance(layer, keras.layers.InputLayer):
+            from_inputs.add(position)
+        elif from_inputs.intersection(call.parents):
+            if isinstance(layer, keras.layers.Embedding):
+                return str(layer.name)
+            if not getattr(layer, "weights", ()):
+                from_inputs.add(position)
+            elif _looks_up(layer) and len(calls[call.parents[0]].shape) == 2:
+                return str(layer.name)
+    return None
+
+
+def _looks_up(layer: keras.Layer) -> bool:
+    """Whether a layer of the user's own holds an embedding and no other weights."""
+    leaves = [leaf for leaf in leaves_of(layer) if leaf.weights]
+    return all(isinstance(leaf, keras.layers.Embedding) for leaf in leaves)
 
 
 def checked_decoder(owner: str, decoder: Any, encoder: Encoder) -> keras.Layer | None:

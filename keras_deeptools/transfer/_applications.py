@@ -7,12 +7,13 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.transfer._preprocessing import (
-    MEAN,
-    STD,
-    Preprocessing,
-    of_channels,
+from keras_deeptools.transfer._own_normalization import (
+    ChannelConstants,
+    fill_constants,
+    published_with_rescaling,
+    rescaled_constants,
 )
+from keras_deeptools.transfer._preprocessing import MEAN, STD, Preprocessing
 
 _SYMMETRIC = Preprocessing("symmetric")
 _STANDARDIZE = Preprocessing("standardize")
@@ -89,17 +90,23 @@ def smallest_side(name: str) -> int:
 
 
 def application(
-    name: str, inputs: Any, reads: list[tuple[int, ...]], **arguments: Any
+    name: str,
+    inputs: Any,
+    reads: list[tuple[int, ...]],
+    constants: ChannelConstants | None = None,
+    **arguments: Any,
 ) -> keras.Model:
     """An application without its top and without what preprocessing it may hold.
 
-    EfficientNet keeps its preprocessing; without weights from ImageNet Keras leaves its
-    constants at 0 and 1, and they get the values that ImageNet's weights go with.
+    EfficientNet keeps its preprocessing. Keras leaves its constants at 0 and 1 without
+    weights, and leaves a part of it out for weights from a file: both are put right.
 
     Args:
         name: Str, one of `application_names()`.
         inputs: `keras.KerasTensor`, what it is built on.
         reads: For each channel the channels of a three-channel kernel that it feeds.
+        constants: Of EfficientNet's own preprocessing; None for what belongs to its
+            weights.
         **arguments: What else the constructor takes.
     """
     construct = _constructor(name)
@@ -114,19 +121,14 @@ def application(
             input_shape=tuple(inputs.shape[1:]),
             **arguments,
         )
-    if arguments["weights"] is None:
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Normalization) and layer.weights:
-                _fill(layer, reads)
+    weights = arguments["weights"]
+    if constants is None and weights is None:
+        constants = ChannelConstants(MEAN, STD).of_channels(reads)
+    if constants is None and published_with_rescaling(model, weights):
+        constants = rescaled_constants(model)
+    if constants is not None:
+        fill_constants(model, constants)
     return model
-
-
-def _fill(layer: keras.layers.Normalization, reads: list[tuple[int, ...]]) -> None:
-    """ImageNet's constants for a `Normalization` of images in 0-1."""
-    mean, std = of_channels(MEAN, reads), of_channels(STD, reads)
-    layer.adapt_mean.assign(mean)
-    layer.adapt_variance.assign([value**2 for value in std])
-    layer.finalize_state()
 
 
 def _constructor(name: str) -> Callable[..., keras.Model]:

@@ -12,9 +12,15 @@ from keras_deeptools.transfer._applications import (
     preprocessing_of,
     smallest_side,
 )
-from keras_deeptools.transfer._channels import channel_axis, channel_reads, transplant
+from keras_deeptools.transfer._channels import (
+    channel_axis,
+    channel_reads,
+    repeated_channels,
+    transplant,
+)
 from keras_deeptools.transfer._image_shape import checked_image_shape
 from keras_deeptools.transfer._model_on_pixels import model_on_pixels
+from keras_deeptools.transfer._own_normalization import own_constants
 
 _OWNER = "backbone"
 _POOLINGS = ("avg", "max")
@@ -39,11 +45,11 @@ def backbone(
 
     Images with another number of channels than three take the pretrained weights too.
     The first kernel is repeated over the channels, red, green, blue, red, and so on,
-    each slice divided by the number of channels that share it; for one or two channels
-    it is the mean over the channels, times 3 / channels. The sum over the channels
-    stays the same, so a gray image gives the features that it gave in three channels
-    (for one and two channels exactly so where all channels are scaled alike, else
-    nearly: the constants of preprocessing are then averages).
+    each slice divided by the number of channels that share it. The sum over the
+    channels stays the same, so a gray image gives the features that it gave in three
+    channels. One or two channels are first repeated three times, so that they too meet
+    the preprocessing of red, green and blue; where that is the same for all three, the
+    kernel is the mean over its channels, times 3 / channels, instead.
 
     Args:
         model: Str, the name of a constructor of `keras.applications`, such as
@@ -54,7 +60,8 @@ def backbone(
             Keras is configured. Heights and widths from 32 on (Inception 75, Xception
             71). None for a `keras.Model`: its own.
         weights: `"imagenet"`, None for fresh ones, or the path of a weights file for
-            three channels. Of no meaning for a `keras.Model`, which has its own.
+            three channels, whose own normalization is kept where it holds one
+            (EfficientNet). Of no meaning for a `keras.Model`, which has its own.
         pooling: None for a map of features, `"avg"` or `"max"` over the places,
             or over the tokens of a transformer, for a vector.
         preprocessing: What a `keras.Model` takes: `"symmetric"` for pixels in [-1, 1],
@@ -117,17 +124,22 @@ def _build(
     axis = channel_axis(4) - 1
     num_channels = shape[axis]
     assert num_channels is not None
-    reads = channel_reads(num_channels, prepare.kernel_order)
     pixels = keras.Input(shape, name="pixels")
-    inputs = prepare.apply(pixels, reads)
-    direct = num_channels == 3 or weights is None
-    built = application(
-        name, inputs, reads, weights=weights if direct else None, **arguments
-    )
-    if not direct:
-        three = (*shape[:axis], 3, *shape[axis + 1 :])
-        source = _build(name, three, weights, **arguments)
-        transplant(source, built, reads, own_normalization=True)
+    if num_channels == 3 or weights is None:
+        reads = channel_reads(num_channels, prepare.kernel_order)
+        inputs = prepare.apply(pixels, reads)
+        built = application(name, inputs, reads, weights=weights, **arguments)
+        return keras.Model(pixels, built.output, name=built.name)
+    three = (*shape[:axis], 3, *shape[axis + 1 :])
+    source = _build(name, three, weights, **arguments)
+    channels = pixels if prepare.alike else repeated_channels(pixels)
+    reads = channel_reads(channels.shape[axis + 1], prepare.kernel_order)
+    constants = own_constants(source)
+    if constants is not None:
+        constants = constants.of_channels(reads)
+    inputs = prepare.apply(channels, reads)
+    built = application(name, inputs, reads, constants, weights=None, **arguments)
+    transplant(source, built, reads, own_normalization=True)
     return keras.Model(pixels, built.output, name=built.name)
 
 

@@ -44,6 +44,9 @@ def cache_features(
     directory no more than a batch at a time. Data that carry their targets (a
     `tf.data.Dataset`) have these kept in memory.
 
+    Batches of several lengths or image sizes go through each by itself. Where features
+    of several sizes cross the cut, they stay in memory in the batches they came in.
+
     Files in a directory are known by the layers before the cut and their weights, the
     data, the versions and the settings, are checked against digests and against one
     batch computed anew, and are computed again if anything differs. They are never

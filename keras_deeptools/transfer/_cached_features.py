@@ -17,6 +17,7 @@ from keras_deeptools.transfer._feature_computation import (
     Computed,
     compute_features,
 )
+from keras_deeptools.transfer._uneven_batches import UnevenBatches, uneven_feed
 
 _DATA = ("x", "y", "sample_weight")
 
@@ -64,15 +65,19 @@ class CachedFeatures:
         self._computed = computed
         self._data = data
         self._options = options
-        total = len(next(iter(computed.arrays.values())))
+        flat = keras.tree.flatten(computed.arrays)
+        self._is_even = isinstance(next(iter(computed.arrays.values())), np.ndarray)
+        total = sum(map(len, flat)) // len(computed.arrays)
         self.num_rows = total // options.views
-        self.num_bytes = sum(array.nbytes for array in computed.arrays.values())
+        self.num_bytes = sum(array.nbytes for array in flat)
 
     @property
-    def features(self) -> list[np.ndarray]:
+    def features(self) -> list[Any]:
         """Arrays `(rows, ...)`, those of all views one after the other.
 
-        One for each tensor that crosses the cut, memory-mapped if they are on disk.
+        One for each tensor that crosses the cut, memory-mapped if they are on disk;
+        where rows are of several lengths or sizes, a list of arrays, one for each
+        batch.
         """
         return list(self._computed.arrays.values())
 
@@ -84,7 +89,15 @@ class CachedFeatures:
 
         Returns:
             `(inputs, y, sample_weight)`: a dict of arrays, and what `fit` would get.
+
+        Raises:
+            ValueError: If rows are of several lengths or sizes: take `batches`.
         """
+        if not self._is_even:
+            raise ValueError(
+                "CachedFeatures.rows: rows must be of one length to make an array. "
+                "Received: rows of several. Take `batches`."
+            )
         first = view * self.num_rows
         inputs = self._cut.inputs(
             {
@@ -95,6 +108,29 @@ class CachedFeatures:
         if self._labels_are_given():
             return inputs, self._data[1], self._data[2]
         return inputs, *self._computed.labels[view]
+
+    def batches(self, view: int = 0) -> list[tuple[Any, Any, Any]]:
+        """Batches as `rows`, as they came, where rows are of several lengths or sizes.
+
+        Args:
+            view: Int >= 0, the pass that they are from.
+
+        Returns:
+            List of `(inputs, y, sample_weight)`; with rows of one length one of all.
+        """
+        if self._is_even:
+            return [self.rows(view)]
+        labels = self._computed.labels[view]
+        first = sum(len(each) for each in self._computed.labels[:view])
+        return [
+            (
+                self._cut.inputs(
+                    {n: parts[first + i] for n, parts in self._computed.arrays.items()}
+                ),
+                *labels[i],
+            )
+            for i in range(len(labels))
+        ]
 
     def feeding(self) -> contextlib.AbstractContextManager[None]:
         """A block in which the model takes the inputs of `rows` in place of data.
@@ -143,8 +179,10 @@ class CachedFeatures:
         on the data.
 
         Args:
-            batch_size: Int or None for 32, rows in a batch.
-            shuffle: Bool, whether each epoch takes the rows in another order.
+            batch_size: Int or None for 32, rows in a batch. Rows of several lengths or
+                sizes stay in the batches in which they came.
+            shuffle: Bool, whether each epoch takes the rows, or these batches, in
+                another order.
             validation_data: As in `fit`, or `CachedFeatures` made by `for_validation`.
                 The features of data are computed once.
             **arguments: What else `fit` takes (`epochs`, `callbacks`, `class_weight`,
@@ -194,6 +232,9 @@ class CachedFeatures:
 
     def _feed(self, size: int, shuffle: bool, split: float) -> dict[str, Any]:
         """The features as arguments of `fit`; arrays where these are in memory."""
+        if not self._is_even:
+            uneven = [self.batches(view) for view in range(self.views)]
+            return {"x": uneven_feed(uneven, shuffle, split), "shuffle": False}
         if self.path is None and self.views == 1:
             return {**dict(zip(_DATA, self.rows(), strict=True)), "shuffle": shuffle}
         views = [self.rows(view) for view in range(self.views)]
@@ -205,6 +246,8 @@ class CachedFeatures:
             return None
         if not isinstance(data, CachedFeatures):
             data = self.for_validation(*keras.utils.unpack_x_y_sample_weight(data))
+        if not data._is_even:
+            return UnevenBatches([data.batches()], None)
         if data.path is not None:
             return FeatureBatches([data.rows()], size, None)
         return keras.utils.pack_x_y_sample_weight(*data.rows())
@@ -223,7 +266,7 @@ class CachedFeatures:
         return {**data, "validation_data": validation, "shuffle": shuffle}
 
     def _labels_are_given(self) -> bool:
-        return all(y is None for y, _ in self._computed.labels)
+        return self._is_even and all(y is None for y, _ in self._computed.labels)
 
     def _check_current(self) -> None:
         if not self._cut.is_frozen():
@@ -247,4 +290,5 @@ class CachedFeatures:
 
 
 def _beginner(feed: Any) -> Callable[[int], None]:
-    return feed.begin if isinstance(feed, FeatureBatches) else lambda epoch: None
+    begins = isinstance(feed, FeatureBatches | UnevenBatches)
+    return feed.begin if begins else lambda epoch: None

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.transfer._layer_constants import refresh_constants
+
 
 def channel_axis(rank: int) -> int:
     """The axis of the channels of images, for tensors with `rank` axes.
@@ -44,6 +46,26 @@ def channel_reads(
     if num_channels < 3:
         return [tuple(kernel_order)] * num_channels
     return [(kernel_order[channel % 3],) for channel in range(num_channels)]
+
+
+def repeated_channels(pixels: Any) -> Any:
+    """One or two channels three times side by side, more of them as they are.
+
+    Args:
+        pixels: `keras.KerasTensor`, images.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer._channels import repeated_channels
+    >>> repeated_channels(keras.Input((8, 8, 1))).shape
+    (None, 8, 8, 3)
+    """
+    axis = channel_axis(len(pixels.shape))
+    if pixels.shape[axis] >= 3:
+        return pixels
+    layer = keras.layers.Concatenate(axis=axis, name="repeated_channels")
+    return layer([pixels, pixels, pixels])
 
 
 def repeated_kernel(kernel: np.ndarray, reads: Sequence[Sequence[int]]) -> np.ndarray:
@@ -95,7 +117,10 @@ def transplant(
     old_weights, new_weights = _weights(source, left_out), _weights(target, left_out)
     pairs = list(zip(old_weights, new_weights, strict=True))
     changed = [(old, new) for old, new in pairs if old.shape != new.shape]
-    if len(changed) != 1 or not _is_kernel_for(len(reads), *changed[0]):
+    as_it_is = len(reads) == 3 and not changed
+    if not as_it_is and (
+        len(changed) != 1 or not _is_kernel_for(len(reads), *changed[0])
+    ):
         listed = ", ".join(f"{new.path} {tuple(new.shape)}" for _, new in changed)
         raise ValueError(
             "backbone: `input_shape` must have as many channels as the model, unless "
@@ -106,6 +131,7 @@ def transplant(
     for old, new in pairs:
         value = keras.ops.convert_to_numpy(old)
         new.assign(value if old.shape == new.shape else repeated_kernel(value, reads))
+    refresh_constants(target)
 
 
 def _weights(model: keras.Model, left_out: Any) -> list[Any]:

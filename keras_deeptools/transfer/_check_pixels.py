@@ -1,17 +1,25 @@
 """A look at the first images, before they go through a backbone."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools.transfer._first_rows import can_be_read_again, first_rows
+from keras_deeptools.transfer._pixels_in_front import (
+    PixelEntry,
+    pixel_entries,
+    rescaled_twice,
+)
+
 _OWNER = "check_pixels"
 _NUM_ROWS = 256
 
 
-def check_pixels(x: Any) -> tuple[float, float]:
+def check_pixels(x: Any, model: keras.Model | None = None) -> tuple[float, float]:
     """Raises an error where images are not in 0-255, as `backbone` takes them.
 
     A graph cannot raise an error on every backend, so nothing in the model checks what
@@ -23,13 +31,17 @@ def check_pixels(x: Any) -> tuple[float, float]:
             `keras.utils.PyDataset`, `DataLoader` or another iterable of batches, alone
             or with targets: `x` of `(x, y, ...)` is looked at. Not a generator, whose
             first batch would be lost to `fit`.
+        model: `keras.Model` that `x` is for, or None. With it, what arrives at the
+            backbone inside is looked at, behind resizing, augmentation and scaling of
+            the model's own; a model without one takes anything.
 
     Returns:
         Tuple of two floats, the smallest and the largest value seen.
 
     Raises:
         ValueError: If a value is below 0, above 255 or not finite; if floats seem to
-            have been scaled, to [0, 1] for instance; or if there are no images.
+            have been scaled, to [0, 1] for instance; if there are no images; or if
+            `model` scales pixels down twice.
         TypeError: If `x` is nothing of the kind.
 
     Example:
@@ -46,7 +58,55 @@ def check_pixels(x: Any) -> tuple[float, float]:
     0 to 1, which seem to be scaled to [0, 1]. Leave out that scaling: the backbone
     scales by itself.
     """
-    pixels = _first_pixels(x)
+    if model is not None:
+        return check_pixels_of(model, x)
+    return _checked(_first_pixels(x))
+
+
+def check_pixels_of(model: keras.Model, x: Any) -> tuple[float, float]:
+    """Raises an error where what reaches the backbones of a model is not in 0-255.
+
+    Args:
+        model: `keras.Model`; one without a backbone takes anything.
+        x: Inputs, as in `fit`; a generator is not looked at.
+
+    Returns:
+        Tuple of two floats, the smallest and the largest value that arrives; NaN where
+        nothing was looked at.
+    """
+    twice = rescaled_twice(model)
+    if twice is not None:
+        raise ValueError(
+            f"{_OWNER}: `model` must scale pixels once. Received: {model.name!r}, "
+            f"where {twice[0]!r} scales down what {twice[1]!r} scales down again. "
+            f"Leave {twice[0]!r} out: the backbone scales by itself."
+        )
+    found = (math.nan, math.nan)
+    if not can_be_read_again(x):
+        return found
+    for entry in pixel_entries(model):
+        arriving = entry.arriving(x)
+        if entry.front is None:
+            return _checked(arriving)
+        found = _checked(arriving, entry, _raw(x))
+    return found
+
+
+def _raw(x: Any) -> np.ndarray:
+    """The first input, as it is before the model."""
+    return np.asarray(keras.tree.flatten(first_rows(x, _NUM_ROWS))[0])
+
+
+def _checked(
+    pixels: np.ndarray, entry: PixelEntry | None = None, raw: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The range of pixels, or an error.
+
+    Args:
+        pixels: Array, what the backbone gets.
+        entry: `PixelEntry` where that comes from layers in front of it.
+        raw: Array, what these layers get.
+    """
     if not pixels.size:
         raise ValueError(f"{_OWNER}: `x` must hold images. Received: none.")
     if not (np.issubdtype(pixels.dtype, np.number)):
@@ -55,7 +115,17 @@ def check_pixels(x: Any) -> tuple[float, float]:
             "Decode the images first."
         )
     low, high = float(pixels.min()), float(pixels.max())
-    found = _problem(low, high, integers=not np.issubdtype(pixels.dtype, np.floating))
+    kind = pixels.dtype if raw is None or (raw.size and raw.max() > high) else raw.dtype
+    found = _problem(low, high, integers=not np.issubdtype(kind, np.floating))
+    if found and entry is not None and raw is not None:
+        before = f"{raw.dtype} values from {raw.min():g} to {raw.max():g} in `x`"
+        scaling = [repr(name) for name in entry.scaling]
+        through = f" after {', '.join(scaling)}" if scaling else ""
+        raise ValueError(
+            f"{_OWNER}: `x` must be pixels in 0-255 where they reach {entry.name!r}. "
+            f"Received: values from {low:g} to {high:g} there{through}, of {before}, "
+            f"{found}"
+        )
     if found:
         raise ValueError(
             f"{_OWNER}: `x` must be pixels in 0-255. Received: {pixels.dtype} values "

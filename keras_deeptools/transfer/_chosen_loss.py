@@ -1,5 +1,6 @@
-"""The loss that fits the last activation of a model, and its targets."""
+"""The loss and the accuracy that fit the last activation of a model and its targets."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -7,22 +8,31 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import producer
+from keras_deeptools.transfer._loss_kind import BINARY, kind_of, takes_logits
 
 PASSING = (
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
     keras.layers.Dropout,
     keras.layers.Flatten,
     keras.layers.Identity,
+    keras.layers.Permute,
     keras.layers.Reshape,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
 )
 """What can stand between an activation and the output."""
+OPERATIONS = {"softmax": "softmax", "sigmoid": "sigmoid"}
+"""Operations of `keras.ops` by the names of their classes, in lower case."""
 
 
 def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
     """Name of the cross-entropy for a model that ends in softmax or sigmoid.
 
-    Softmax with integers, one for each row: `"sparse_categorical_crossentropy"`; with
-    targets in the shape of the outputs: `"categorical_crossentropy"`. Sigmoid:
-    `"binary_crossentropy"`. Nothing else says by itself what it is trained for.
+    Softmax with whole numbers, one for each row, pixel or token:
+    `"sparse_categorical_crossentropy"`; with one-hot targets in the shape of the
+    outputs: `"categorical_crossentropy"`. Sigmoid: `"binary_crossentropy"`. Nothing
+    else says by itself what it is trained for.
 
     Args:
         owner: Str. Who is named in errors.
@@ -40,40 +50,136 @@ def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
     >>> model = keras.Sequential([keras.Input((2,)), head])
     >>> chosen_loss("fine_tune", model, np.array([0, 2, 1]))
     'sparse_categorical_crossentropy'
+    >>> pixels = keras.Sequential([keras.Input((8, 8, 2)), head])
+    >>> chosen_loss("fine_tune", pixels, np.zeros((5, 8, 8), "uint8"))
+    'sparse_categorical_crossentropy'
     """
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) != 1:
         raise _untold(owner, "the model has no graph, or several outputs")
-    activation = _last_activation(outputs[0])
-    if activation == "sigmoid":
-        return "binary_crossentropy"
-    if activation != "softmax":
+    activation = last_activation(outputs[0])
+    if activation not in ("softmax", "sigmoid"):
         raise _untold(owner, f"the model ends in {activation}")
-    shape = tuple(np.shape(y))
-    kind = np.asarray(y).dtype.kind
-    if len(shape) == len(outputs[0].shape) and shape[-1] == outputs[0].shape[-1]:
+    values, places = np.asarray(y), tuple(outputs[0].shape[1:])
+    found = f"`y` is of dtype {values.dtype} and shape {values.shape}"
+    ends = f"the outputs are of shape {tuple(outputs[0].shape)} and {found}"
+    if values.dtype.kind not in "biuf":
+        raise _untold(owner, found)
+    same = _fits(values.shape[1:], places)
+    one_each = _fits(values.shape[1:], places[:-1]) or _fits(
+        values.shape[1:], (*places[:-1], 1)
+    )
+    if activation == "sigmoid":
+        if same or (one_each and places[-1:] in ((), (1,))):
+            return "binary_crossentropy"
+        raise _untold(owner, ends)
+    if same:
+        _check_exclusive(owner, values)
         return "categorical_crossentropy"
-    if kind in "iu" and shape[1:] in ((), (1,)):
+    if one_each and (values.dtype.kind in "biu" or _are_whole(values)):
         return "sparse_categorical_crossentropy"
-    raise _untold(owner, f"`y` is of dtype {np.asarray(y).dtype} and shape {shape}")
+    raise _untold(owner, found if one_each else ends)
+
+
+def fitting_metrics(metrics: Iterable[Any], tensor: Any, loss: Any) -> list[Any]:
+    """Metrics with an "accuracy" that fits outputs of several independent classes.
+
+    Keras takes "accuracy" of more than one output for that of classes that exclude one
+    another, and of logits for that of probabilities.
+
+    Args:
+        metrics: As in `compile`, of one output.
+        tensor: `keras.KerasTensor`, the output.
+        loss: As in `compile`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer._chosen_loss import fitting_metrics
+    >>> labels = keras.layers.Dense(3, "sigmoid")(keras.Input((2,)))
+    >>> found = fitting_metrics(["accuracy"], labels, "binary_crossentropy")
+    >>> type(found[0]).__name__, found[0].name
+    ('BinaryAccuracy', 'accuracy')
+    """
+    logits = takes_logits(loss)
+    sigmoid = last_activation(tensor) == "sigmoid"
+    several = tensor.shape[-1] not in (None, 1)
+    independent = kind_of(loss) == BINARY or (sigmoid and kind_of(loss) is None)
+    if not independent or not (several or logits):
+        return list(metrics)
+    return [_binary(each, logits) for each in metrics]
+
+
+def last_activation(tensor: Any) -> str:
+    """Name of the activation that gives an output, or what else does.
+
+    Args:
+        tensor: `keras.KerasTensor`.
+    """
+    operation, inputs = producer(tensor)
+    while _passes(operation) and len(inputs) == 1:
+        operation, inputs = producer(inputs[0])
+    while isinstance(operation, keras.layers.Wrapper):
+        operation = operation.layer
+    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+        return last_activation(operation.outputs[0])
+    kind = type(operation).__name__
+    if kind.lower() in OPERATIONS:
+        return OPERATIONS[kind.lower()]
+    activation = getattr(operation, "activation", None)
+    if isinstance(activation, keras.layers.Softmax):
+        return "softmax"
+    if callable(activation):
+        return getattr(activation, "__name__", type(activation).__name__)
+    return f"a {kind}"
+
+
+def are_one_hot(values: np.ndarray) -> bool:
+    """Whether the last axis holds shares of classes, which sum to 1."""
+    if not values.size or values.min() < 0:
+        return not values.size
+    return bool(np.allclose(values.sum(axis=-1, dtype="float64"), 1, atol=1e-3))
+
+
+def _binary(metric: Any, logits: bool) -> Any:
+    if not isinstance(metric, str) or metric.lower() not in ("accuracy", "acc"):
+        return metric
+    threshold = 0.0 if logits else 0.5
+    return keras.metrics.BinaryAccuracy(name=metric, threshold=threshold)
+
+
+def _passes(operation: Any) -> bool:
+    """Whether the activation comes before."""
+    if isinstance(operation, PASSING):
+        return True
+    # What makes float32 of a half-precision output.
+    last = isinstance(operation, keras.layers.Activation)
+    return last and operation.activation is keras.activations.linear
+
+
+def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Whether a shape is as expected, as far as that is known."""
+    return len(shape) == len(expected) and all(
+        wanted in (None, size) for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    return bool(np.all(values == np.round(values)))
+
+
+def _check_exclusive(owner: str, values: np.ndarray) -> None:
+    if not are_one_hot(values):
+        sums = values.sum(axis=-1, dtype="float64")
+        raise ValueError(
+            f"{owner}: `y` must be one-hot for a model that ends in softmax, whose "
+            f"classes exclude one another. Received: rows that sum to between "
+            f"{sums.min():g} and {sums.max():g}. For several labels at a time end the "
+            "model in sigmoid: `classifier(..., activation='sigmoid')`."
+        )
 
 
 def _untold(owner: str, why: str) -> ValueError:
     rule = "given, as the model is not compiled and its end does not tell"
     remedy = f"It can be told from softmax or sigmoid, but {why}."
     return ValueError(message(owner, "loss", rule, None, remedy))
-
-
-def _last_activation(tensor: Any) -> str:
-    """Name of the activation that gives the output."""
-    operation, inputs = producer(tensor)
-    while isinstance(operation, PASSING) and len(inputs) == 1:
-        operation, inputs = producer(inputs[0])
-    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-        return _last_activation(operation.outputs[0])
-    if isinstance(operation, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(operation, "activation", None)
-    if callable(activation):
-        return getattr(activation, "__name__", type(activation).__name__)
-    return f"a {type(operation).__name__}"

@@ -3,17 +3,33 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import check_rate_scales, compile_arguments
-from keras_deeptools.transfer._chosen_loss import chosen_loss
+from keras_deeptools.engine import (
+    check_rate_scales,
+    compile_arguments,
+    producer,
+    seeded,
+)
+from keras_deeptools.transfer._chosen_loss import chosen_loss, fitting_metrics
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER
+from keras_deeptools.transfer._labels import (
+    check_class_weight,
+    check_label_types,
+    check_labels,
+)
 
 
 def compiled_for(
-    model: keras.Model, data: FineTuningData, optimizer: Any, loss: Any, metrics: Any
+    model: keras.Model,
+    data: FineTuningData,
+    optimizer: Any,
+    loss: Any,
+    metrics: Any,
+    class_weight: Any = None,
 ) -> None:
     """Compiles a model with what is given, and else with what it has, or a default.
 
@@ -23,11 +39,20 @@ def compiled_for(
         optimizer: As in `compile`, or None.
         loss: As in `compile`, or None.
         metrics: As in `compile`, or None.
+        class_weight: As in `fit`, or None.
 
     Raises:
-        ValueError: If there is no loss and none can be told. Nothing has been changed.
+        ValueError: If there is no loss and none can be told, or the targets are not
+            such as it takes. Nothing has been changed.
     """
     compiled = model.compiled
+    y = _some_targets(data, needed=loss is None and not compiled)
+    if loss is None and not compiled:
+        loss = chosen_loss(OWNER, model, y)
+        metrics = ["accuracy"] if metrics is None else metrics
+    _check_targets(model, model.loss if loss is None else loss, data, y, class_weight)
+    if metrics is not None:
+        metrics = _fitting(metrics, model, model.loss if loss is None else loss)
     if optimizer is None:
         optimizer = getattr(model, "optimizer", None) or _default_optimizer()
     optimizer = keras.optimizers.get(optimizer)
@@ -39,9 +64,6 @@ def compiled_for(
             new = {name: each for name, each in given.items() if each is not None}
             model.compile(optimizer, **compile_arguments(model) | new)
         return
-    if loss is None:
-        loss = chosen_loss(OWNER, model, _some_targets(data))
-        metrics = ["accuracy"] if metrics is None else metrics
     model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
 
 
@@ -49,18 +71,67 @@ def _default_optimizer() -> keras.optimizers.Optimizer:
     return keras.optimizers.AdamW(weight_decay=0.01)
 
 
-def _some_targets(data: FineTuningData) -> Any:
-    """Targets of arrays, or of the first batch of data that can be read again."""
+def _check_targets(
+    model: keras.Model, loss: Any, data: FineTuningData, y: Any, class_weight: Any
+) -> None:
+    """Looks at the targets of a model of one output."""
+    outputs = getattr(model, "outputs", None) or []
+    output = outputs[0] if len(outputs) == 1 else None
+    if isinstance(y, np.ndarray) and len(outputs) < 2:
+        check_labels(OWNER, loss, output, y)
+        check_class_weight(OWNER, loss, class_weight, y)
+    held = data.validation
+    if isinstance(held, tuple) and len(held) > 1 and isinstance(held[1], np.ndarray):
+        check_labels(OWNER, loss, output, held[1], "validation_data")
+
+
+def _fitting(metrics: Any, model: keras.Model, loss: Any) -> Any:
+    """Metrics of each output that fit it, where it is clear whose they are."""
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) == 1 and isinstance(metrics, list | tuple):
+        return fitting_metrics(metrics, outputs[0], loss)
+    names = [producer(tensor)[0].name for tensor in outputs]
+    if not isinstance(metrics, dict) or not set(metrics) <= set(names):
+        return metrics
+    tensors = dict(zip(names, outputs, strict=True))
+    losses = loss if isinstance(loss, dict) else dict.fromkeys(names, loss)
+    return {
+        name: fitting_metrics(
+            each if isinstance(each, list | tuple) else [each],
+            tensors[name],
+            losses.get(name),
+        )
+        for name, each in metrics.items()
+    }
+
+
+def _some_targets(data: FineTuningData, needed: bool) -> Any:
+    """Targets of arrays, or of the first batch of data that can be read again.
+
+    Args:
+        data: `FineTuningData`.
+        needed: Bool, whether there must be some.
+
+    Returns:
+        Structure of numpy arrays, or None.
+    """
     source = data.source
     if data.arrays is not None:
         batch: Any = data.arrays
     elif isinstance(source, keras.utils.PyDataset):
         batch = source[0]
     elif iter(source) is source:
+        if not needed:
+            return None
         rule = "given where `x` is a generator and the model is not compiled"
         raise ValueError(message(OWNER, "loss", rule, None))
     else:
-        batch = next(iter(source))
-    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        # Some data draw their order from the global random state.
+        with seeded(0):
+            batch = next(iter(source))
+    if isinstance(batch, tuple | list) and len(batch) > 1:
+        check_label_types(OWNER, batch[1])
+        return as_arrays(batch[1])
+    if needed:
         raise ValueError(message(OWNER, "y", "given", None))
-    return as_arrays(batch[1])
+    return None

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine import FeatureCut, FeaturePass, RowBatches
+from keras_deeptools.engine._rows import inner_shapes
 from keras_deeptools.transfer._feature_files import Arrays, FeatureFiles
 from keras_deeptools.transfer._feature_key import RowDigest, feature_key
 from keras_deeptools.transfer._feature_store import MemoryStore, Specs
@@ -37,14 +38,15 @@ class Computed:
     """Features by name, rows of all views one after the other, and what goes with them.
 
     Attributes:
-        arrays: Dict of arrays `(views * rows, ...)`.
+        arrays: Dict of arrays `(views * rows, ...)`; of lists of arrays, one for each
+            batch, where rows are of several lengths or sizes.
         dtypes: Dict from name to the dtype in which the layers give it.
         labels: List of `(y, sample_weight)`, one for each view, from data that hold
-            their labels.
+            their labels; where rows are of several lengths, of lists of them.
         path: Folder of the files, or None.
     """
 
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, Any]
     dtypes: dict[str, str]
     labels: list[tuple[Any, Any]]
     path: Path | None
@@ -88,7 +90,8 @@ class _Computation:
         self._pass = FeaturePass(cut, options.batch_size, training)
         self._rows = RowBatches(x, options.batch_size, OWNER, labelled=True)
         self._specs: Specs = {}
-        self._labels: list[tuple[Any, Any]] = []
+        self._labels: list[Any] = []
+        self._is_even = True
         if self._rows.num_rows is None and any(each is not None for each in labels):
             raise ValueError(
                 f"{OWNER}: `y` and `sample_weight` must be None where `x` is no array. "
@@ -142,7 +145,7 @@ class _Computation:
             store: Any = None
             stack.enter_context(self._pass.undone(self._options.seed))
             for _ in range(self._options.views):
-                labels = []
+                labels: list[Any] = []
                 for x, y, sample_weight in self._rows:
                     if store is None:
                         self._specs = self._pass.specs(x)
@@ -150,11 +153,26 @@ class _Computation:
                         self._check(x)
                     if key is not None:
                         digest.update(x)
-                    store.append(self._pass(x))
+                    found = self._pass(x)
+                    self._is_even &= self._fits(found, labels, (y, sample_weight))
+                    if key is not None and not self._is_even:
+                        raise _uneven()
+                    store.append(found)
                     labels.append((y, sample_weight))
                     bar.add(1)
-                self._labels.append(joined(labels))
-            return store.finish() if key is None else store.finish(key())
+                self._labels.append(labels)
+            if self._is_even:
+                self._labels = [joined(labels) for labels in self._labels]
+            if key is None:
+                return store.finish(self._is_even)
+            return store.finish(key())
+
+    def _fits(self, found: Arrays, labels: list[Any], part: Any) -> bool:
+        """Whether a batch has rows of the size that the first one had."""
+        shapes = {name: value.shape[1:] for name, value in found.items()}
+        expected = {name: tuple(shape) for name, (shape, _) in self._specs.items()}
+        first = labels[0] if labels else part
+        return shapes == expected and inner_shapes(part) == inner_shapes(first)
 
     def _check(self, x: Any) -> None:
         oddity = self._pass.oddity(x) if self._is_checked else None
@@ -174,6 +192,8 @@ class _Computation:
                 first = x if first is None else first
                 digest.update(x)
                 labels.append((y, sample_weight))
+            if len({str(inner_shapes(part)) for part in labels}) > 1:
+                raise _uneven()
             self._labels.append(joined(labels))
         return digest, first
 
@@ -210,6 +230,14 @@ class _Computation:
             total = self._options.views * math.ceil(num_rows / self._options.batch_size)
         verbose = self._options.verbose
         return keras.utils.Progbar(total, verbose=verbose, unit_name="batch")
+
+
+def _uneven() -> ValueError:
+    return ValueError(
+        f"{OWNER}: `directory` must be None for features of several lengths or sizes, "
+        "which files hold none of. Received: batches of different shapes. Leave out "
+        "`directory`, or pool what the frozen layers give, before the cut."
+    )
 
 
 def joined(parts: list[Any]) -> Any:

@@ -49,6 +49,7 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._owner = owner
         self._num_rows = 0
+        self._bytes = 0
         self._is_known = num_rows is not None
         self._arrays: dict[str, Any] = {name: [] for name in specs}
         self._check(num_rows or 0)
@@ -61,7 +62,11 @@ class MemoryStore:
     def append(self, features: dict[str, np.ndarray]) -> None:
         """Adds the rows of a batch."""
         count = len(next(iter(features.values())))
-        self._check(self._num_rows + count)
+        if self._is_known:
+            self._check(self._num_rows + count)
+        else:
+            self._bytes += sum(value.nbytes for value in features.values())
+            self._check(self._num_rows + count, self._bytes)
         for name, value in features.items():
             if self._is_known:
                 self._arrays[name][self._num_rows : self._num_rows + count] = value
@@ -69,20 +74,20 @@ class MemoryStore:
                 self._arrays[name].append(value)
         self._num_rows += count
 
-    def finish(self) -> dict[str, np.ndarray]:
-        """The arrays."""
-        if not self._is_known:
+    def finish(self, even: bool = True) -> dict[str, Any]:
+        """The arrays; lists of those of each batch, where rows have several sizes."""
+        if not self._is_known and even:
             for name, parts in self._arrays.items():
                 self._arrays[name] = np.concatenate(parts)
                 parts.clear()
         return self._arrays
 
-    def _check(self, num_rows: int) -> None:
-        needed = num_rows * self._row_bytes
+    def _check(self, num_rows: int, num_bytes: int = 0) -> None:
+        needed = num_bytes or num_rows * self._row_bytes
         if needed > self._max_bytes:
             raise ValueError(
                 f"{self._owner}: the features must fit into `max_bytes`="
                 f"{self._max_bytes:,} of memory. Received: {num_rows:,} rows of "
-                f"{self._row_bytes:,} bytes, {needed:,} bytes or more. Give "
+                f"{needed // num_rows:,} bytes, {needed:,} bytes or more. Give "
                 f"`directory` to keep them on disk, or max_bytes={needed}."
             )

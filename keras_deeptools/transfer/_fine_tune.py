@@ -11,7 +11,7 @@ from keras_deeptools._arguments import (
     checked_float,
 )
 from keras_deeptools.engine import seeded
-from keras_deeptools.transfer._check_pixels import check_pixels
+from keras_deeptools.transfer._check_pixels import check_pixels_of
 from keras_deeptools.transfer._compiling import compiled_for
 from keras_deeptools.transfer._fine_tuning import FineTuning
 from keras_deeptools.transfer._fine_tuning_arguments import (
@@ -23,7 +23,6 @@ from keras_deeptools.transfer._fine_tuning_arguments import (
     checked_rate,
     monitored,
     run_entries,
-    takes_pixels,
 )
 from keras_deeptools.transfer._fine_tuning_data import ready_data
 from keras_deeptools.transfer._fine_tuning_plan import (
@@ -87,9 +86,9 @@ def fine_tune(
 
     Args:
         model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
-            it keeps its optimizer, losses and metrics, unless others are given. If its
-            only input is called "pixels", as `backbone` makes it, `check_pixels` looks
-            at `x`.
+            it keeps its optimizer, losses and metrics, unless others are given. Where
+            it holds what `backbone` made, `check_pixels` looks at what arrives there of
+            `x`.
         x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
             `tf.data.Dataset`, a `DataLoader` or a generator.
         y: Targets, where `x` is arrays.
@@ -102,9 +101,11 @@ def fine_tune(
         optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
             of 0.01.
         loss: As in `compile`. None: the model's own. If it is not compiled, it must end
-            in softmax (then it is a categorical cross-entropy, sparse for integers) or
-            sigmoid (binary cross-entropy), and `metrics` are the accuracy.
-        metrics: As in `compile`. None: the model's own.
+            in softmax (then it is a categorical cross-entropy, sparse for integers, of
+            rows, pixels or tokens) or sigmoid (binary cross-entropy), and `metrics` are
+            the accuracy. Labels outside of the classes are an error.
+        metrics: As in `compile`. None: the model's own. The "accuracy" of several
+            sigmoids is the share of right labels.
         groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
         head: Int or str. Number or name of the first group of the head; what comes
             after it belongs to the head, too.
@@ -112,7 +113,8 @@ def fine_tune(
             phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
         cache: Whether the frozen layers compute only once what they make of the rows,
             in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
-            where nothing before the head draws at random and memory suffices.
+            where nothing before the head draws at random and memory suffices;
+            elsewhere `notices` of the result say why not, with the remedy.
         batch_size: Int >= 1, rows in a batch of arrays; None: 32.
         validation_data: As in `fit`.
         validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
@@ -120,7 +122,7 @@ def fine_tune(
         validation_steps: As in `fit`.
         steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
             unknown length, as 1cycle needs the number of updates.
-        class_weight: As in `fit`.
+        class_weight: As in `fit`, where each row has one class.
         sample_weight: As in `fit`, where `x` is arrays.
         shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
             new order in each epoch. It depends on `seed` and the epoch alone.
@@ -208,9 +210,8 @@ def fine_tune(
     listed = checked_callbacks(callbacks)
     monitor, rising = monitored(monitor, mode, data)
     entries = run_entries(directory, data)
-    if takes_pixels(model) and not data.one_pass:
-        check_pixels(data.inputs)
-    compiled_for(model, data, optimizer, loss, metrics)
+    check_pixels_of(model, data.all_inputs)
+    compiled_for(model, data, optimizer, loss, metrics, class_weight)
     facts = {
         "epochs": epochs,
         "frozen_epochs": frozen_epochs,

@@ -42,11 +42,13 @@ class FineTuning:
         epoch: List of ints, the epochs trained, counted from 0.
         phases: Tuple of `FineTuningPhase`.
         monitor: Str, key of `history` that told which epoch was best.
-        best_epoch: Int, an element of `epoch`; None where `monitor` was never finite.
+        best_epoch: Int, an element of `epoch`; None where in no epoch `monitor` and the
+            weights were finite.
         best_value: Float, the value of `monitor` in that epoch, or None.
         restored: Bool, whether the model has the weights of the best epoch, not those
             of the last.
         seed: Int, what the order of the rows and other random numbers came from.
+        notices: Tuple of str, what could have been done faster, and how.
 
     Example:
 
@@ -71,6 +73,7 @@ class FineTuning:
     best_value: float | None
     restored: bool
     seed: int
+    notices: tuple[str, ...] = ()
 
     def table(self) -> str:
         """The phases as lines of text, with the losses at the end of each."""
@@ -101,9 +104,14 @@ class FineTuning:
     def __str__(self) -> str:
         count = f"{len(self.epoch)} epoch{'s' * (len(self.epoch) != 1)}."
         if self.best_epoch is None:
-            return f"{count} {self.monitor} was never finite.\n{self.table()}"
+            never = f"{self.monitor} and all weights were finite in no epoch"
+            return f"{count} {never}.{self._notices()}\n{self.table()}"
         whose = "whose weights the model has"
         if not self.restored:
             whose = "the model has the weights of the last"
         best = f"Best {self.monitor} {self.best_value:.4g} in epoch"
-        return f"{count} {best} {self.best_epoch + 1}, {whose}.\n{self.table()}"
+        best = f"{best} {self.best_epoch + 1}, {whose}."
+        return f"{count} {best}{self._notices()}\n{self.table()}"
+
+    def _notices(self) -> str:
+        return "".join(f"\n{notice}" for notice in self.notices)

@@ -109,9 +109,3 @@ def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:
         remedy = "Give a `keras.utils.PyDataset`."
         raise ValueError(message(OWNER, "directory", rule, str(directory), remedy))
     return RunFiles(Path(directory))
-
-
-def takes_pixels(model: keras.Model) -> bool:
-    """Whether the model begins as `backbone` begins."""
-    inputs = getattr(model, "inputs", None) or []
-    return [tensor.name for tensor in inputs] == ["pixels"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.transfer._cached_features import CachedFeatures
@@ -19,6 +20,7 @@ from keras_deeptools.transfer._epoch_feed import (
     split_rows,
 )
 from keras_deeptools.transfer._fine_tuning_plan import OWNER
+from keras_deeptools.transfer._labels import check_is_no_list, check_label_types
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,9 @@ class FineTuningData:
         return isinstance(self.source, Iterator)
 
     @property
-    def inputs(self) -> Any:
-        """The first input, as an array or in the batches of other data."""
-        if self.arrays is None:
-            return self.source
-        return keras.tree.flatten(self.arrays[0])[0]
+    def all_inputs(self) -> Any:
+        """The inputs, as arrays or in the batches of other data."""
+        return self.source if self.arrays is None else self.arrays[0]
 
     def fit_arguments(
         self, seed: int | None, cached: CachedFeatures | None
@@ -119,6 +119,11 @@ def ready_data(
         raise ValueError(message(OWNER, "validation_split", rule, validation_split))
     if validation_data is not None and _holds_arrays(validation_data):
         validation_data = as_arrays(tuple(validation_data))
+    check_label_types(OWNER, y)
+    check_is_no_list(OWNER, "x", x)
+    first = x[0] if _has_length(x) else None
+    if isinstance(first, tuple | list) and len(first) > 1:
+        check_label_types(OWNER, first[1])
     if not are_arrays(x):
         for name, value, given in (
             ("y", y, y is not None),
@@ -136,6 +141,8 @@ def ready_data(
         limited = steps is not None
         return FineTuningData(None, x, validation_data, size, count, limited)
     arrays = as_arrays(tuple(a for a in (x, y, sample_weight) if a is not None))
+    if y is not None:
+        arrays = (arrays[0], keras.tree.map_structure(_counted, arrays[1]), *arrays[2:])
     if sample_weight is not None and y is None:
         raise ValueError(message(OWNER, "y", "given with `sample_weight`", None))
     _check_lengths(arrays)
@@ -166,6 +173,11 @@ def _check_lengths(arrays: tuple) -> None:
             f"{OWNER}: `x`, `y` and `sample_weight` must have as many rows as one "
             f"another, at least one. Received: rows={lengths}."
         )
+
+
+def _counted(targets: np.ndarray) -> np.ndarray:
+    """Yes and no as 1 and 0, which every loss takes."""
+    return targets.astype("int32") if targets.dtype == bool else targets
 
 
 def _has_length(data: Any) -> bool:

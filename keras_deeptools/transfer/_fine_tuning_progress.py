@@ -77,6 +77,7 @@ class KeptProgress:
         self._rising = rising
         self.now = Progress()
         self._state: Arrays = {}
+        self.notices: list[str] = []
 
     def begin_or_resume(self, facts: Facts, seed: int | None) -> int:
         """Starts from the model as it is, or where a call like this was interrupted.
@@ -146,9 +147,9 @@ class KeptProgress:
             number = np.asarray(value).tolist()
             now.history.setdefault(name, []).append(number)
         value = float(logs[self.monitor])
-        if self._is_better(value):
+        arrays = self._finite_arrays(phase) if self._is_better(value) else None
+        if arrays is not None:
             now.best_epoch, now.best_value = epoch, value
-            arrays = model_arrays(self._tuned, phase.constant)
             self._entries.write(f"best-{epoch}", arrays, {self.monitor: value})
         self._write(phase)
         self._entries.remove_others("best-", f"best-{now.best_epoch}")
@@ -171,6 +172,15 @@ class KeptProgress:
         if not math.isfinite(value):
             return False
         return best is None or (value > best if self._rising else value < best)
+
+    def _finite_arrays(self, phase: PlannedPhase) -> Arrays | None:
+        """What the phase may have changed, or None where some of it is not finite.
+
+        The loss of the last batch, and an accuracy, are finite with weights of NaN.
+        """
+        arrays = model_arrays(self._tuned, phase.constant)
+        floats = [each for each in arrays.values() if each.dtype.kind == "f"]
+        return arrays if all(np.isfinite(each).all() for each in floats) else None
 
     def _write(self, phase: PlannedPhase) -> None:
         if self._entries.lasting:

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import RateMultipliers, kept_values, reseed, retrain
+from keras_deeptools.engine import (
+    RateMultipliers,
+    kept_values,
+    reseed,
+    retrain,
+    row_losses,
+)
 from keras_deeptools.engine._leaf import optimizer_parts
 from keras_deeptools.transfer._cache_features import cache_features, caching_obstacle
 from keras_deeptools.transfer._cached_features import CachedFeatures
@@ -158,7 +164,7 @@ class FineTuningRun:
             total, steps = self.phases[-1].end, self.data.steps
             callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
         feeding = contextlib.nullcontext() if cached is None else cached.feeding()
-        with feeding:
+        with feeding, row_losses():
             self.model.fit(
                 feed,
                 initial_epoch=begun,
@@ -175,8 +181,11 @@ class FineTuningRun:
         if self.cache is False or not phase.freezes or self.progress.now.stopped:
             return None
         arrays = self.data.arrays
-        if arrays is None or (self.cache == "auto" and caching_obstacle(self.model)):
+        obstacle = self._obstacle()
+        if obstacle:
+            self._notice(obstacle)
             return None
+        assert arrays is not None
         try:
             return cache_features(
                 self.model,
@@ -184,10 +193,35 @@ class FineTuningRun:
                 batch_size=self.data.batch_size,
                 verbose=min(self.verbose, 1),
             )
-        except ValueError:
+        except ValueError as error:
             if self.cache == "auto":
+                self._notice(str(error))
                 return None
             raise
+
+    def _obstacle(self) -> str | None:
+        """Why the frozen layers run in each epoch, with what to do, or None."""
+        if self.data.arrays is None:
+            kind = type(self.data.source).__name__
+            first = (
+                ""
+                if self.data.one_pass
+                else ", or first train the head on "
+                "`cache_features(model, x)` and then give frozen_epochs=0"
+            )
+            return (
+                f"`x` is a {kind}, which may give other rows in each epoch. Give "
+                f"arrays where memory suffices{first}."
+            )
+        return caching_obstacle(self.model) if self.cache == "auto" else None
+
+    def _notice(self, why: str) -> None:
+        """Tells that nothing is cached, once."""
+        text = f"Frozen layers compute their features in every epoch: {why}"
+        if text not in self.progress.notices:
+            self.progress.notices.append(text)
+            if self.verbose:
+                print(f"{OWNER}: {text}")
 
     def _last_words(self) -> str:
         now = self.progress.now
@@ -226,4 +260,5 @@ class FineTuningRun:
             now.best_value,
             restored,
             self.seed,
+            tuple(self.progress.notices),
         )

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 
+from keras_deeptools.engine import Call
+
+MASKING = ("NotEqual", "Any", "LogicalAnd", "LogicalOr")
+"""Operations by which Keras makes masks of inputs and of other masks."""
+
 
 def cut_points(parents: Sequence[Sequence[int]], outputs: Sequence[int]) -> list[int]:
     """The calls that lie on every path from an input to an output.
@@ -34,6 +39,26 @@ def cut_points(parents: Sequence[Sequence[int]], outputs: Sequence[int]) -> list
             found.append(position)
         reached = max(reached, read_by)
     return found
+
+
+def value_parents(calls: Sequence[Call]) -> list[tuple[int, ...]]:
+    """For each call the calls that it reads values from, masks left out.
+
+    A mask of padded places goes past every layer, and carries nothing of what these
+    compute.
+
+    Args:
+        calls: What `calls_of` returned.
+    """
+    masks: set[int] = set()
+    parents = []
+    for position, call in enumerate(calls):
+        kept = tuple(parent for parent in call.parents if parent not in masks)
+        if type(call.operation).__name__ in MASKING:
+            masks.add(position)
+            kept = kept or tuple(call.parents[:1])
+        parents.append(kept)
+    return parents
 
 
 def pieces_between(

@@ -8,7 +8,11 @@ import keras
 
 from keras_deeptools.engine import Call, calls_of, output_calls_of
 from keras_deeptools.transfer._block_names import block_name, ends_cell
-from keras_deeptools.transfer._graph_cuts import cut_points, pieces_between
+from keras_deeptools.transfer._graph_cuts import (
+    cut_points,
+    pieces_between,
+    value_parents,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +52,24 @@ def graph_pieces(model: keras.Model) -> list[Piece]:
     >>> [len(piece.layers) for piece in graph_pieces(model)]
     [1, 1]
     """
-    calls, outputs = calls_of(model), output_calls_of(model)
+    calls, outputs = calls_of(model, wrapped=True), output_calls_of(model, wrapped=True)
     if calls is None or outputs is None:
+        remedy = (
+            "Give it an Input, or call it on a batch of data, first."
+            if isinstance(model, keras.Sequential)
+            else "Make its groups by hand, from its layers: "
+            "`LayerGroups(name, (LayerGroup(name, layers), ...))`."
+        )
         raise ValueError(
             "layer_groups: `model` must have a graph: be functional, or a Sequential "
-            f"that is built. Received: {type(model).__name__} {model.name!r}. Call the "
-            "model on a `keras.Input` inside a functional model."
+            f"that is built. Received: {type(model).__name__} {model.name!r}. {remedy}"
         )
     if not model.weights:
         raise ValueError(
             "layer_groups: `model` must have weights. Received: "
             f"{type(model).__name__} {model.name!r} without any."
         )
-    parents = [call.parents for call in calls]
+    parents = value_parents(calls)
     blocks = [_block_of(call) for call in calls]
     cuts = set(cut_points(parents, outputs)) - _inside_blocks(blocks)
     cuts |= {i for i, call in enumerate(calls) if ends_cell(call.operation.name)}

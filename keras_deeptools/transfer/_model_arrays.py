@@ -10,6 +10,7 @@ from keras_deeptools.engine._optimizer_state import (
     optimizer_state,
     set_optimizer_state,
 )
+from keras_deeptools.transfer._layer_constants import refresh_constants
 
 Arrays = dict[str, np.ndarray]
 
@@ -40,6 +41,7 @@ def assign_model(model: keras.Model, arrays: Arrays) -> None:
         value = arrays.get(f"model/{position}")
         if value is not None:
             variable.assign(value)
+    refresh_constants(model)
 
 
 def assign_optimizer(

@@ -6,7 +6,12 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.transfer._channels import channel_axis, channel_reads, transplant
+from keras_deeptools.transfer._channels import (
+    channel_axis,
+    channel_reads,
+    repeated_channels,
+    transplant,
+)
 from keras_deeptools.transfer._image_shape import checked_image_shape
 from keras_deeptools.transfer._pooling import pooling_layer
 from keras_deeptools.transfer._preprocessing import PREPROCESSINGS, Preprocessing
@@ -40,12 +45,14 @@ def model_on_pixels(
     shape = checked_image_shape(own if input_shape is None else input_shape)
     prepare = _checked_preprocessing(preprocessing)
     axis = channel_axis(4)
-    num_channels = shape[axis - 1]
-    assert num_channels is not None
     named = isinstance(prepare, Preprocessing)
-    reads = channel_reads(num_channels, prepare.kernel_order if named else (0, 1, 2))
     pixels = keras.Input(shape, name="pixels")
-    inputs = prepare.apply(pixels, reads) if named else prepare(pixels)
+    channels = pixels
+    if named and not prepare.alike and own is not None and own[axis - 1] == 3:
+        channels = repeated_channels(pixels)
+    order = prepare.kernel_order if named else (0, 1, 2)
+    reads = channel_reads(channels.shape[axis], order)
+    inputs = prepare.apply(channels, reads) if named else prepare(pixels)
     if own is not None and own[axis - 1] not in (None, inputs.shape[axis]):
         model = _for_channels(model, tuple(inputs.shape[1:]), reads)
     outputs = model(inputs)

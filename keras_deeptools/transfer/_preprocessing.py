@@ -49,6 +49,11 @@ class Preprocessing:
         """The kernel's input channel that reads red, green and blue."""
         return (2, 1, 0) if self.mode == "bgr" else (0, 1, 2)
 
+    @property
+    def alike(self) -> bool:
+        """Whether red, green and blue are all treated alike."""
+        return self.mode == "symmetric"
+
     def apply(self, pixels: Any, reads: Sequence[Sequence[int]]) -> Any:
         """The network's input from pixels.
 

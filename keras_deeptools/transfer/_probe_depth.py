@@ -18,8 +18,9 @@ from keras_deeptools.engine import (
     output_calls_of,
 )
 from keras_deeptools.transfer._block_names import ends_cell
+from keras_deeptools.transfer._chosen_loss import are_one_hot
 from keras_deeptools.transfer._depth_probe import DepthProbe
-from keras_deeptools.transfer._graph_cuts import cut_points
+from keras_deeptools.transfer._graph_cuts import cut_points, value_parents
 from keras_deeptools.transfer._layer_group import LayerGroups
 from keras_deeptools.transfer._layer_groups import layer_groups
 from keras_deeptools.transfer._linear_probe import probe_accuracy, stratified_folds
@@ -61,7 +62,7 @@ def probe_depth(
         model: `keras.Model` with a graph, as for `layer_groups`. Nothing in it changes.
         x: Inputs, as in `fit`.
         y: Classes `(rows,)` or `(rows, 1)`, numbers or names, or one-hot rows
-            `(rows, classes)`; None where the data carry them.
+            `(rows, classes)`, of one class each; None where the data carry them.
         num_groups: Int >= 2 or None, as in `layer_groups`.
         head: Bool, whether the last group is a head, which is trained in any case and
             not probed. None: it is if it gets vectors.
@@ -127,9 +128,9 @@ def probe_depth(
 
 def _ends(model: keras.Model, groups: LayerGroups) -> tuple[list[int], bool]:
     """The calls that give what each group makes, and whether the last gets vectors."""
-    calls, outputs = calls_of(model), output_calls_of(model)
+    calls, outputs = calls_of(model, wrapped=True), output_calls_of(model, wrapped=True)
     assert calls is not None and outputs is not None
-    cuts = set(cut_points([call.parents for call in calls], outputs))
+    cuts = set(cut_points(value_parents(calls), outputs))
     cuts |= {i for i, call in enumerate(calls) if ends_cell(call.operation.name)}
     ends = []
     for group in groups.groups[1:]:
@@ -160,6 +161,14 @@ def _classes(y: Any, num_rows: int) -> np.ndarray:
         raise ValueError(message(OWNER, "y", "given, or carried by the data", None))
     values = keras.ops.convert_to_numpy(y) if keras.ops.is_tensor(y) else np.asarray(y)
     shape = values.shape
+    if values.ndim == 2 and shape[1] > 1 and values.dtype.kind in "biuf":
+        if not are_one_hot(values):
+            sums = values.sum(axis=1, dtype="float64")
+            raise ValueError(
+                f"{OWNER}: `y` must have one class for each row. Received: rows of "
+                f"shape {shape} that sum to between {sums.min():g} and {sums.max():g}, "
+                "with several labels or none. Probe one label at a time: `y[:, 0]`."
+            )
     if values.ndim == 2:
         values = values[:, 0] if shape[1] == 1 else values.argmax(axis=1)
     whole = values.dtype.kind != "f" or bool(np.all(values == np.round(values)))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ class RateGroups:
         members: For each group, its variables; None: they are to be recognized.
         trained: Pairs of the path and the number of the group of each variable that the
             optimizer was built for when it was saved, in order.
+        again: Function of nothing that gives the groups with the variables of layers
+            that have been built meanwhile, or None where all were.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class RateGroups:
         groups: Iterable[RateGroup],
         members: Iterable[Iterable[Any]] | None = None,
         trained: Iterable[tuple[str, int]] = (),
+        again: Callable[[], "RateGroups"] | None = None,
     ) -> None:
+        self._again = again
         self.groups = tuple(groups)
         self._from_file = members is None
         self._trained = [(path, number) for path, number in trained]
@@ -69,6 +73,11 @@ class RateGroups:
 
     def recognize(self, variables: list[Any]) -> list[Any]:
         """Finds the group of each variable; returns those that are in none."""
+        if self._again is not None and not all(map(self.knows, variables)):
+            found = self._again()
+            self.groups = found.groups
+            self._known |= found._known
+            self._again = found._again
         if self._from_file:
             numbers = self._numbers([variable.path for variable in variables])
             for variable, number in zip(variables, numbers, strict=True):

@@ -1,5 +1,6 @@
 """From what users say of rates to the multiplier of each variable."""
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeAlias
@@ -126,4 +127,9 @@ def _grouped(named: Named, multipliers: list[float]) -> RateGroups:
             )
         )
         members.append(variables)
-    return RateGroups(groups, members)
+    layers = [leaf for _, each in named for layer in each for leaf in leaves_of(layer)]
+    if all(layer.built for layer in layers):
+        return RateGroups(groups, members)
+    # The first step builds them, and the optimizer after them.
+    again = functools.partial(_grouped, named, multipliers)
+    return RateGroups(groups, members, again=again)

@@ -14,6 +14,7 @@ from keras_deeptools.engine import (
     tensor_after,
     tensor_before_head,
 )
+from keras_deeptools.transfer._layer_constants import refresh_constants
 
 _OWNER = "reuse"
 _shared: weakref.WeakSet[keras.Model] = weakref.WeakSet()
@@ -135,6 +136,7 @@ def _copy(body: keras.Model) -> keras.Model:
     for old, new in zip(body.weights, copy.weights, strict=True):
         new.assign(keras.ops.convert_to_numpy(old))
         new.trainable = old.trainable
+    refresh_constants(copy)
     return copy
 
 

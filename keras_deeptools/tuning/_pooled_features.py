@@ -15,10 +15,7 @@ from keras_deeptools.transfer import (
     CachedFeatures,
     InferenceMode,
     cache_features,
-    check_pixels,
 )
-from keras_deeptools.transfer._epoch_feed import are_arrays
-from keras_deeptools.transfer._fine_tuning_arguments import takes_pixels
 from keras_deeptools.transfer._pooling import pooling_layer
 
 Rows: TypeAlias = tuple[Any, Any, Any]
@@ -74,8 +71,6 @@ class PooledFeatures:
         made_of = (trunk, *data, *_parts(validation))
         kept = self._kept.get(name)
         if kept is None or not _same(kept.made_of, made_of):
-            if takes_pixels(trunk) and are_arrays(data[0]):
-                check_pixels(data[0])
             with _alone(directory, name):
                 cached = self._computed(trunk, data, directory)
                 held = None

@@ -7,9 +7,18 @@ from typing import Any, TypeAlias
 
 import keras
 import keras_tuner
+import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_count, checked_option
 from keras_deeptools.transfer import classifier
+from keras_deeptools.transfer._check_pixels import check_pixels_of
+from keras_deeptools.transfer._chosen_loss import fitting_metrics
+from keras_deeptools.transfer._epoch_feed import as_arrays
+from keras_deeptools.transfer._labels import (
+    check_class_weight,
+    check_label_types,
+    check_labels,
+)
 from keras_deeptools.transfer._leaf_states import BATCH_NORM
 from keras_deeptools.tuning._fine_tuning_trial import train_groups, with_rates
 from keras_deeptools.tuning._pooled_features import PooledFeatures
@@ -44,8 +53,9 @@ class TransferHyperModel(keras_tuner.HyperModel):
     What a frozen backbone makes of the data is computed once for all trials, in one
     pass that serves both kinds of head, and kept in the folder `features` of the
     search's project, where every process of a search on chief and workers finds it.
-    Heads then train in a small part of the time. The models are whole all the same:
-    `get_best_models` gives classifiers that take images.
+    Heads then train in a small part of the time. A dataset that augments is read once
+    as well: heads train on that one draw of it, in all trials and epochs. The models
+    are whole all the same: `get_best_models` gives classifiers that take images.
 
     `epochs` of `search`, and those of Hyperband's rungs, count the main phase; frozen
     epochs, which cost little, come before the first of them and are seen by no
@@ -81,8 +91,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         learning_rate: Float, or `FloatRange` to search, of the head; None for each
             optimizer's own range. Half of it where groups train along.
-        loss: As in `compile`.
-        metrics: List, as in `compile`.
+        loss: As in `compile`. None: the binary cross-entropy for
+            `activation="sigmoid"`, else the sparse categorical one, of logits where
+            `activation` is None.
+        metrics: List, as in `compile`. "accuracy" of several sigmoids is the share of
+            right yes and no.
         features: Path of a folder for features, for several searches; None: in that of
             the search's project.
         max_bytes: Int >= 1. Where part of the backbone trains, what is before is
@@ -137,7 +150,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         batch_norm: str = "frozen",
         optimizers: Iterable[str] = ("adamw",),
         learning_rate: float | FloatRange | None = None,
-        loss: Any = "sparse_categorical_crossentropy",
+        loss: Any = None,
         metrics: Iterable[Any] = ("accuracy",),
         features: str | Path | None = None,
         max_bytes: int = MAX_BYTES,
@@ -161,7 +174,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         self.mc = checked_bool(OWNER, "mc", mc)
         self.activation = activation
         self.batch_norm = checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
-        self.loss = loss
+        self.loss = _loss_of(activation) if loss is None else loss
         self.metrics = list(metrics)
         self.features = None if features is None else Path(features)
         self.max_bytes = checked_count(OWNER, "max_bytes", max_bytes)
@@ -191,7 +204,8 @@ class TransferHyperModel(keras_tuner.HyperModel):
         if recipe.depth:
             groups = train_groups(model, body, recipe.depth, self.batch_norm, OWNER)
             optimizer = with_rates(optimizer, groups, recipe.rate_ratio)
-        model.compile(optimizer, self.loss, metrics=[_fresh(m) for m in self.metrics])
+        metrics = fitting_metrics(self.metrics, model.outputs[0], self.loss)
+        model.compile(optimizer, self.loss, metrics=[_fresh(m) for m in metrics])
         # Built here, so that its state is there when a tuner loads weights.
         model.optimizer.build(model.trainable_variables)
         return model
@@ -212,6 +226,14 @@ class TransferHyperModel(keras_tuner.HyperModel):
         """
         recipe = chosen_recipe(hp, self.choices)
         given = inspect.signature(model.fit).bind(*args, **kwargs).arguments
+        try:
+            check_pixels_of(model, given.get("x"))
+            self._check_targets(model, given)
+        except ValueError as error:
+            # Of every trial alike: the search ends.
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
+        except TypeError as error:
+            raise keras_tuner.errors.FatalTypeError(str(error)) from error
         trial = TransferTrial(
             model,
             recipe,
@@ -223,12 +245,32 @@ class TransferHyperModel(keras_tuner.HyperModel):
         )
         return trial.fit(given)
 
+    def _check_targets(self, model: keras.Model, given: dict[str, Any]) -> None:
+        """Looks at targets that are arrays."""
+        y = given.get("y")
+        if y is None:
+            return
+        check_label_types(OWNER, y)
+        y = as_arrays(y)
+        if isinstance(y, np.ndarray):
+            check_labels(OWNER, self.loss, model.outputs[0], y)
+            check_class_weight(OWNER, self.loss, given.get("class_weight"), y)
+
     def _folder(self, callbacks: Any) -> Path | None:
         """Where features are kept: in the project of the tuner that calls."""
         tuners = [one.tuner for one in callbacks or () if hasattr(one, "tuner")]
         if self.features is not None or not tuners:
             return self.features
         return Path(tuners[0].project_dir) / "features"
+
+
+def _loss_of(activation: str | None) -> Any:
+    """The loss for classes that are counted, or for yes and no."""
+    if activation == "sigmoid":
+        return "binary_crossentropy"
+    if activation is None:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return "sparse_categorical_crossentropy"
 
 
 def _fresh(metric: Any) -> Any:

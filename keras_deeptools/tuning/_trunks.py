@@ -6,6 +6,7 @@ import keras
 
 from keras_deeptools.engine import seeded
 from keras_deeptools.transfer import backbone, freeze
+from keras_deeptools.transfer._layer_constants import refresh_constants
 
 Backbones: TypeAlias = dict[str, str | keras.Model]
 """Name in the search -> name in `keras.applications`, or a model."""
@@ -69,4 +70,5 @@ def copied(model: keras.Model) -> keras.Model:
     """Another model of the same layers, flags and values."""
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
+    refresh_constants(twin)
     return twin

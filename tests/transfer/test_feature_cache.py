@@ -144,13 +144,13 @@ def test_several_tensors_cross_the_cut() -> None:
     assert_same(values(twin), values(model))
 
 
-@pytest.mark.slow
-def test_masks_cross_the_cut() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_masks_cross_the_cut(dtype: str) -> None:
     def make() -> keras.Model:
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
             [
-                keras.Input((5,)),
+                keras.Input((5,), dtype=dtype),
                 keras.layers.Embedding(7, 3, mask_zero=True, name="words"),
                 keras.layers.LSTM(2),
                 keras.layers.Dense(1),
