@@ -35,7 +35,7 @@ from keras_deeptools.engine._model_function import ModelFunction
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
-from keras_deeptools.engine._producers import producer, submodel
+from keras_deeptools.engine._producers import final_activation, producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
@@ -95,6 +95,7 @@ __all__ = [
     "constrained_values",
     "current_place",
     "exportable_draws",
+    "final_activation",
     "fit_in_two_parts",
     "is_attached",
     "join_search",
