@@ -10,6 +10,11 @@ from keras_deeptools.tuning._finding import ERROR, Finding
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._objective import check_direction
 from keras_deeptools.tuning._one_replica import ending_the_search_of_several_replicas
+from keras_deeptools.tuning._resumed_trial import (
+    BackupAtTheEnd,
+    backups_in,
+    resumption,
+)
 from keras_deeptools.tuning._trial_curves import curves_of_others
 from keras_deeptools.tuning._trial_paths import give_own_paths
 from keras_deeptools.tuning._trial_place import place_of
@@ -36,6 +41,9 @@ def fit_trial(
       `CSVLogger` get a folder `trial_<id>/execution<n>` beside each other, those of
       `BackupAndRestore` and `GradientMonitor` below their folder, and TensorBoard's
       in `<id>/execution<n>`. A backup of another search is not restored.
+    - A trial that goes on from `BackupAndRestore` after its process was killed counts
+      the epochs before: for its score, for the weights of its best epoch, and for
+      `HopelessTrialStopper`. Where they are not known it begins anew.
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
     - `HopelessTrialStopper` gets to know the other trials.
@@ -77,12 +85,15 @@ def fit_trial(
     initial_epoch = kwargs.get("initial_epoch", 0)
     targets = _targets(fit, args, kwargs)
     stoppers = [one for one in given if isinstance(one, HopelessTrialStopper)]
+    resumed = None
     if place is not None:
+        resumed = resumption(given, place, initial_epoch, stoppers)
         others = curves_of_others(place, initial_epoch) if stoppers else []
         for stopper in stoppers:
             stopper.compare_with(place.objective, others, targets)
-    watch = TrialWatch(place)
-    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch]
+    watch = TrialWatch(place, resumed)
+    last = [BackupAtTheEnd(backup) for backup in backups_in(given)]
+    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch, *last]
     watch.begin(initial_epoch, kwargs.get("epochs", 1))
     try:
         with ending_the_search_of_several_replicas():
@@ -93,6 +104,7 @@ def fit_trial(
     except BaseException:
         watch.end("interrupted")
         raise
+    watch.complete(history)
     found = watch.non_finite()
     if found is not None:
         watch.end("failed", found)

@@ -1,4 +1,4 @@
-"""Whether outputs exclude one another (a softmax) or stand for themselves (sigmoids)."""
+"""Whether outputs exclude one another (softmax) or stand for themselves (sigmoids)."""
 
 from typing import Any
 
