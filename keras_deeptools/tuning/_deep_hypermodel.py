@@ -11,7 +11,7 @@ from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
 from keras_deeptools.engine import compile_arguments, stochastic_layers
 from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
-from keras_deeptools.tuning._fit_trial import fit_trial
+from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._one_replica import (
@@ -176,7 +176,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
         rows = validation_rows(given)
         if self.mc_samples and rows is not None and stochastic_layers(model):
             run.callbacks.append(MCLikelihood(*rows, self.mc_samples))
-        return fit_trial(model.fit, chosen=run.callbacks, **run.given)
+        must_log = type(self).fit is DeepHyperModel.fit
+        return fit_searched(model.fit, (), run.given, run.callbacks, must_log)
 
     @property
     def range_tests(self) -> list[RangeTest]:
