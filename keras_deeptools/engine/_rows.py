@@ -14,7 +14,8 @@ class RowBatches:
     Args:
         x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
-        batch_size: Int >= 1, rows in a batch; the last one may have fewer.
+        batch_size: Int >= 1, rows in a batch; the last one may have fewer, and the
+            last one before rows of another length or size.
         owner: Str. Who is named in errors.
         labelled: Bool. Whether to give `(x, y, sample_weight)`, None for what the data
             do not hold, instead of `x`.
@@ -41,6 +42,8 @@ class RowBatches:
         labelled: bool = False,
     ) -> None:
         self._batch_size = batch_size
+        self._first: list[Any] = []
+        self._running: Iterator[Any] | None = None
         self._labelled = labelled
         try:
             self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
@@ -55,13 +58,32 @@ class RowBatches:
             self.num_rows = len(keras.tree.flatten(x)[0])
 
     def __iter__(self) -> Iterator[Any]:
+        running, self._running = self._running or self._read(), None
+        while self._first:
+            yield self._first.pop()
+        yield from running
+
+    def peek(self) -> Any:
+        """The first batch, which an iteration gives again; None without rows."""
+        if not self._first:
+            self._running = self._read()
+            self._first = [batch for _, batch in zip((0,), self._running, strict=False)]
+        return self._first[0] if self._first else None
+
+    def _read(self) -> Iterator[Any]:
         held: list[Any] = []
         count = 0
         self._adapter.on_epoch_begin()
         try:
             for batch in self._adapter.get_numpy_iterator():
                 parts = keras.utils.unpack_x_y_sample_weight(batch)
-                held.append(parts if self._labelled else parts[0])
+                rows = parts if self._labelled else parts[0]
+                if held and inner_shapes(rows) != inner_shapes(held[0]):
+                    # Rows of another size cannot share a batch with those before.
+                    yield _joined(held)
+                    held.clear()
+                    count = 0
+                held.append(rows)
                 count += _length(parts[0])
                 if count >= self._batch_size:
                     yield from self._cut(held, count // self._batch_size)
@@ -80,6 +102,25 @@ class RowBatches:
             yield _slice(rows, i * size, (i + 1) * size)
         if _length(rows) > num_batches * size:
             held.append(_slice(rows, num_batches * size, _length(rows)))
+
+
+def inner_shapes(rows: Any) -> list[tuple[int, ...] | None]:
+    """The shapes of one row of each array.
+
+    Args:
+        rows: Structure of arrays `(rows, ...)`, None for what is not there.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine._rows import inner_shapes
+    >>> inner_shapes({"tokens": np.ones((8, 5))})
+    [(5,)]
+    """
+    return [
+        None if each is None else tuple(each.shape[1:])
+        for each in keras.tree.flatten(rows)
+    ]
 
 
 def padded(x: Any, num_rows: int) -> Any:

@@ -67,7 +67,9 @@ def _told(name: str, names: list[str]) -> str:
     return f"{text} Name one of these, or compile the model with metrics that log it."
 
 
-def in_every_epoch(history: Any, objective: Any, logged: dict[str, list[float]]) -> None:
+def in_every_epoch(
+    history: Any, objective: Any, logged: dict[str, list[float]]
+) -> None:
     """Lets values of an objective stand at their epochs where validation skips some.
 
     KerasTuner takes the values of a history for those of one epoch after another.

@@ -1,0 +1,61 @@
+"""Models that know their sizes only from data."""
+
+from typing import Any
+
+import keras
+
+
+def built_by(model: keras.Model, x: Any, owner: str) -> None:
+    """Builds a model by calling it on rows of data, unless it is built.
+
+    Args:
+        model: `keras.Model`.
+        x: Inputs, a structure of arrays `(rows, ...)`.
+        owner: Str. Who is named in errors.
+
+    Raises:
+        ValueError: If the model cannot be called on them.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._built_by_data import built_by
+    >>> model = keras.Sequential([keras.layers.Dense(3)])
+    >>> built_by(model, np.ones((2, 4)), "example")
+    >>> model.built, model.weights[0].shape
+    (True, (4, 3))
+    """
+    if is_ready(model):
+        return
+    try:
+        model(keras.tree.map_structure(lambda a: a if a is None else a[:1], x))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{owner}: `model` must have a method `call`. Received: "
+            f"model={model.name!r} of type {type(model).__name__}, which has none. "
+            "Give the network inside it that predicts."
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        shapes = keras.tree.map_structure(lambda a: a if a is None else a.shape, x)
+        raise ValueError(
+            f"{owner}: `x` must be data that the model takes. Received: arrays of "
+            f"shape {shapes}, for which the model, which is not built yet, raised "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+
+
+def is_ready(model: keras.Model) -> bool:
+    """Whether a model and all of its layers have their variables.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._built_by_data import is_ready
+    >>> is_ready(keras.Sequential([keras.layers.Dense(3)]))
+    False
+    """
+    return bool(model.built)
