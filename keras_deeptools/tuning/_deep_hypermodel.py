@@ -9,8 +9,8 @@ import keras_tuner
 
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
-from keras_deeptools.engine import compile_arguments, stochastic_layers
-from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
+from keras_deeptools.engine import compile_arguments
+from keras_deeptools.tuning._fit_data import held_out, named_arguments
 from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
@@ -62,10 +62,11 @@ class DeepHyperModel(keras_tuner.HyperModel):
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         loss: Loss, where `build` does not compile.
         metrics: List of metrics, where `build` does not compile.
-        mc_samples: Int >= 0. With 1 or more, and dropout in the model, the logs of
-            each epoch hold `val_mc_log_likelihood`: how likely the validation data are
-            under predictions that are averaged over so many samples with dropout on. It
-            is the objective (`"max"`) for a model that will be used so.
+        mc_samples: Int >= 0. With 1 or more, and validation data that can be read
+            again, the logs of each epoch hold `val_mc_log_likelihood`: how likely these
+            are under predictions that are averaged over so many samples with dropout on
+            (of a model without dropout, under its prediction). It is the objective
+            (`"max"`) for a model that will be used so.
 
     Attributes:
         range_tests: List of `RangeTest`, those of the search so far.
@@ -173,9 +174,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
             for name, part in PARTS.items():
                 if name in self.parts:
                     part.fit(run)
-        rows = validation_rows(given)
-        if self.mc_samples and rows is not None and stochastic_layers(model):
-            run.callbacks.append(MCLikelihood(*rows, self.mc_samples))
+        rows = held_out(given)
+        if self.mc_samples and rows is not None:
+            x, y, weights = rows
+            run.callbacks.append(MCLikelihood(x, y, self.mc_samples, weights))
         must_log = type(self).fit is DeepHyperModel.fit
         return fit_searched(model.fit, (), run.given, run.callbacks, must_log)
 

@@ -114,7 +114,10 @@ def check_likelihood(
 def _kind_of(owner: str, head: Head, likelihood: str) -> tuple[str, bool]:
     if likelihood == "auto":
         return likelihood_of_loss(owner, head.loss)
-    return likelihood, False
+    from_logits = likelihood == "classification" and getattr(
+        head.loss, "from_logits", False
+    )
+    return likelihood, bool(from_logits)
 
 
 def _of_classes(

@@ -112,10 +112,8 @@ def tune_dropout_rate(
     checked_option(
         OWNER, "likelihood", likelihood, ("auto", "classification", "regression")
     )
-    if isinstance(model_or_build, keras.Model) and not is_ready(model_or_build):
-        first = RowBatches(_parts(validation_data)[0], 1, OWNER).peek()
-        if first is not None:
-            built_by(model_or_build, first, OWNER)
+    if isinstance(model_or_build, keras.Model):
+        _build(model_or_build, validation_data)
     if retrain and isinstance(model_or_build, keras.Model):
         _warn_if_trained(model_or_build)
     held_out, targets, weights = (*_parts(validation_data), None, None)[:3]
@@ -131,7 +129,7 @@ def tune_dropout_rate(
     initial: list[np.ndarray] = []
     for position, rate in enumerate(rates):
         with seeded(seed):
-            model = _model_at(model_or_build, float(rate), initial)
+            model = _model_at(model_or_build, float(rate), initial, validation_data)
             if position == 0:
                 check_likelihood(OWNER, model, likelihood, targets)
             if retrain:
@@ -195,6 +193,14 @@ def _check(
     checked_count(OWNER, "seed", seed, minimum=0)
 
 
+def _build(model: keras.Model, validation_data: Any) -> None:
+    """Builds a model by the first rows, unless it is built."""
+    if not is_ready(model):
+        first = RowBatches(_parts(validation_data)[0], 1, OWNER).peek()
+        if first is not None:
+            built_by(model, first, OWNER)
+
+
 def _parts(validation_data: Any) -> tuple[Any, ...]:
     """Inputs, targets and weights, or data that hold all of them."""
     is_tuple = isinstance(validation_data, tuple | list)
@@ -213,12 +219,16 @@ def _warn_if_trained(model: keras.Model) -> None:
 
 
 def _model_at(
-    model_or_build: keras.Model | Build, rate: float, initial: list[np.ndarray]
+    model_or_build: keras.Model | Build,
+    rate: float,
+    initial: list[np.ndarray],
+    validation_data: Any,
 ) -> keras.Model:
     """The model at a rate, from the initial weights that all rates share."""
     if isinstance(model_or_build, keras.Model):
         return with_dropout_rate(model_or_build, rate)
     model = model_or_build(rate)
+    _build(model, validation_data)
     shapes = [value.shape for value in model.get_weights()]
     if shapes == [value.shape for value in initial]:
         model.set_weights(initial)
