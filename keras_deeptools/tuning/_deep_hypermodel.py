@@ -19,6 +19,7 @@ from keras_deeptools.tuning._one_replica import (
 )
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
+from keras_deeptools.tuning._recipe_text import json_of
 
 OWNER = "DeepHyperModel"
 
@@ -125,7 +126,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self._rates = RangeTestedRates()
         self._source = build
         self._compiled: dict[str, Any] | None = None
+        self._json: str | None = None
         if isinstance(build, keras.Model):
+            # The code of the best trial makes the model again from this.
+            self._json = json_of(build)
             # A model that is not compiled can be copied before its first step, too.
             self._source = keras.models.clone_model(build)
             self._compiled = _compiled_with(build)
