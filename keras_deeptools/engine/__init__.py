@@ -17,7 +17,7 @@ from keras_deeptools.engine._device_memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
-from keras_deeptools.engine._dropout_rates import with_dropout_rate
+from keras_deeptools.engine._dropout_rates import set_dropout_rate, with_dropout_rate
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
@@ -116,6 +116,7 @@ __all__ = [
     "reset_peak_device_memory",
     "retrain",
     "seeded",
+    "set_dropout_rate",
     "step_config",
     "stochastic_layers",
     "submodel",

@@ -59,3 +59,26 @@ def is_ready(model: keras.Model) -> bool:
     False
     """
     return bool(model.built)
+
+
+def mark_built(model: keras.Model) -> None:
+    """Marks a model as built whose layers all are.
+
+    Keras builds a subclassed model by the sizes that a file tells, but leaves its mark
+    out.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._built_by_data import is_ready, mark_built
+    >>> model = keras.Sequential([keras.layers.Dense(3)])
+    >>> mark_built(model)
+    >>> is_ready(model)
+    False
+    """
+    layers = list(model._flatten_layers(include_self=False))
+    if not model.built and model.weights and all(layer.built for layer in layers):
+        model.built = True

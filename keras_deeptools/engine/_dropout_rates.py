@@ -39,30 +39,64 @@ def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
     >>> with_dropout_rate(model, 0.1).layers[0].rate, model.layers[0].rate
     (0.1, 0.5)
     """
+    _check_rates("with_dropout_rate", model)
+    copied = _copied(model)
+    _set_rates(copied, rate)
+    if model.compiled:
+        _compile_as(copied, model)
+    return copied
+
+
+def set_dropout_rate(model: keras.Model, rate: float) -> None:
+    """Lets the layers of a model that has never run drop at `rate`.
+
+    Layers with a rate of zero keep it. What was traced before keeps its rate, too.
+
+    Args:
+        model: `keras.Model`.
+        rate: Float in [0, 1).
+
+    Raises:
+        ValueError: If the model drops nowhere, or holds a stochastic layer without an
+            attribute for its rate.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import set_dropout_rate
+    >>> model = keras.Sequential([keras.layers.Dropout(0.5)])
+    >>> set_dropout_rate(model, 0.1)
+    >>> model.layers[0].rate
+    0.1
+    """
+    _check_rates("set_dropout_rate", model)
+    _set_rates(model, rate)
+
+
+def _check_rates(owner: str, model: keras.Model) -> None:
     layers = stochastic_layers(model)
     if not layers:
         raise ValueError(
-            "with_dropout_rate: `model` must have a layer that drops. Received: "
+            f"{owner}: `model` must have a layer that drops. Received: "
             f"model={model.name!r}, without any. Build it with rates over 0."
         )
     for layer in layers:
         if not _rates_of(layer):
             raise ValueError(
-                "with_dropout_rate: `model` must keep its rates in attributes named "
+                f"{owner}: `model` must keep its rates in attributes named "
                 f"{', '.join(RATES)}. Received: layer {layer.name!r} of type "
                 f"{type(layer).__name__}. Give a function that builds the model."
             )
-    copied = _copied(model)
-    for layer in stochastic_layers(copied):
+
+
+def _set_rates(model: keras.Model, rate: float) -> None:
+    for layer in stochastic_layers(model):
         for name in _rates_of(layer):
             setattr(layer, name, rate)
-    for layer in copied._flatten_layers():
+    for layer in model._flatten_layers():
         for kind, name in SWITCHES.items():
             if isinstance(layer, kind) and getattr(layer, name) > 0:
                 setattr(layer, name, rate)
-    if model.compiled:
-        _compile_as(copied, model)
-    return copied
 
 
 def _rates_of(layer: keras.Layer) -> list[str]:

@@ -20,6 +20,7 @@ from keras_deeptools.tuning._one_replica import (
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._recipe_text import json_of
+from keras_deeptools.tuning._unbuilt_model import build_optimizer, built_for
 
 OWNER = "DeepHyperModel"
 
@@ -45,10 +46,11 @@ class DeepHyperModel(keras_tuner.HyperModel):
     with a meaningless score.
 
     Args:
-        build: Function from `keras_tuner.HyperParameters` to a built `keras.Model`,
-            compiled or not; or such a model, copied with fresh weights for each trial.
-            Loss and metrics are those that it was compiled with; its optimizer is
-            replaced where `"optimizer"` is searched.
+        build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
+            or not; or such a model, copied with fresh weights for each trial. One that
+            is not built is built by the data that it trains on. Loss and metrics are
+            those that it was compiled with; its optimizer is replaced where
+            `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,
@@ -148,7 +150,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
                 part.build(draft)
         draft.model.compile(**draft.arguments)
         # Built here, so that its state is there when a tuner loads weights.
-        draft.model.optimizer.build(draft.model.trainable_variables)
+        build_optimizer(draft.model)
         return draft.model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
@@ -163,7 +165,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         Returns:
             `keras.callbacks.History`.
         """
-        given = named_arguments(args, kwargs)
+        given = built_for(model, named_arguments(args, kwargs), OWNER)
         run = Run(
             hp,
             self.parts,
