@@ -269,8 +269,8 @@ def _used_names(function: FunctionType) -> dict[str, Any]:
             found[name] = cell.cell_contents
     # Annotations are read where the function is defined.
     source = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    for node in ast.walk(source):
-        is_known = isinstance(node, ast.Name) and node.id in function.__globals__
-        if is_known and not hasattr(builtins, node.id):
-            found.setdefault(node.id, function.__globals__[node.id])
+    read = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
+    for name in read & function.__globals__.keys():
+        if not hasattr(builtins, name):
+            found.setdefault(name, function.__globals__[name])
     return found

@@ -100,10 +100,16 @@ def check_likelihood(
         labels = None if y is None else head.part_of(y)
         if kind != "classification" or labels is None or not head.shape:
             continue
-        values, last = np.asarray(labels), head.shape[-1]
-        is_multi_hot = values.ndim > 1 and values.shape[-1] == last and last > 1
-        ones = values.sum(axis=-1) if is_multi_hot and values.dtype != object else 1
-        if independence_of_loss(head.loss) is False and (np.asarray(ones) > 1.5).any():
+        values = np.asarray(labels)
+        size = head.shape[-1] or 1
+        if (
+            values.dtype == object
+            or values.ndim < 2
+            or not 1 < size == values.shape[-1]
+        ):
+            continue
+        is_multi_hot = bool((values.sum(axis=-1) > 1.5).any())
+        if is_multi_hot and independence_of_loss(head.loss) is False:
             raise ValueError(
                 f"{owner}: targets must be one class for each row under the loss "
                 f"{head.loss!r}. Received: rows of several ones. End the model with "
