@@ -43,7 +43,7 @@ def heads_of(owner: str, model: keras.Model) -> list[Head]:
     loss = model.loss
     outputs = getattr(model, "outputs", None) or []
     names = list(getattr(model, "output_names", None) or [])
-    structure = getattr(model, "_outputs_struct", None)
+    structure = model.output if len(outputs) > 1 else None
     if isinstance(loss, list | tuple) and len(loss) == 1 and len(outputs) <= 1:
         loss = loss[0]
     if len(outputs) <= 1 and not isinstance(loss, dict | list | tuple):

@@ -113,6 +113,7 @@ def test_a_generator_gives_all_of_its_batches():
         batches,
         callbacks=[Counted()],
         shuffle=False,
+        steps_per_epoch=4,
         verbose=0,
     )
     assert seen == [0, 1, 2, 3]
