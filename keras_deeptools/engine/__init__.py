@@ -22,20 +22,18 @@ from keras_deeptools.engine._device_memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
-from keras_deeptools.engine._dropout_rates import with_dropout_rate
-from keras_deeptools.engine._early_build import build_for_fit
 from keras_deeptools.engine._dropout_rates import (
-    has_dropout_rate,
     set_dropout_rate,
     with_dropout_rate,
 )
+from keras_deeptools.engine._early_build import build_for_fit
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._first_call import build_on
 from keras_deeptools.engine._fit_data import FitData
 from keras_deeptools.engine._interruption import running_fit
-from keras_deeptools.engine._first_call import build_on
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._later_weights import initialize_later
 from keras_deeptools.engine._layer_calls import LayerCall
@@ -62,7 +60,7 @@ from keras_deeptools.engine._model_optimizers import (
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
-from keras_deeptools.engine._producers import producer, submodel
+from keras_deeptools.engine._producers import final_activation, producer, submodel
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
@@ -128,8 +126,8 @@ __all__ = [
     "attached_features",
     "batch_loss",
     "build_for_fit",
-    "call_with_reads",
     "build_on",
+    "call_with_reads",
     "calls_in_a_row",
     "calls_of",
     "chain_of",
@@ -142,8 +140,8 @@ __all__ = [
     "constrained_values",
     "current_place",
     "exportable_draws",
+    "final_activation",
     "fit_in_two_parts",
-    "has_dropout_rate",
     "initialize_later",
     "is_attached",
     "join_search",
@@ -168,8 +166,8 @@ __all__ = [
     "reseed",
     "reset_peak_device_memory",
     "retrain",
-    "running_fit",
     "row_losses",
+    "running_fit",
     "seeded",
     "set_dropout_rate",
     "step_config",

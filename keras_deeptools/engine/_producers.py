@@ -4,6 +4,16 @@ from typing import Any
 
 import keras
 
+MOVING = (
+    keras.layers.Activation,
+    keras.layers.Concatenate,
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+)
+"""Layers that change no value, an `Activation` if it is linear."""
+
 
 def producer(tensor: Any) -> tuple[keras.Operation, list[Any]]:
     """The layer or operation that made a symbolic tensor, and what it made it from.
@@ -47,3 +57,39 @@ def submodel(model: keras.Model, outputs: Any) -> keras.Model:
     """
     functional = getattr(model, "_functional", model)
     return keras.Model(functional._inputs_struct, outputs)
+
+
+def final_activation(tensor: Any) -> str | None:
+    """`"sigmoid"` or `"softmax"` where a symbolic tensor comes from one, else None.
+
+    Nested models are looked into, and layers that only move values are passed over.
+
+    Args:
+        tensor: Tensor, symbolic or not.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import final_activation
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "sigmoid")])
+    >>> final_activation(model.outputs[0])
+    'sigmoid'
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None
+    operation = history.operation
+    if isinstance(operation, keras.Model):
+        outputs = getattr(operation, "outputs", None) or []
+        if history.tensor_index >= len(outputs):
+            return None
+        return final_activation(outputs[history.tensor_index])
+    if isinstance(operation, keras.layers.TimeDistributed):
+        operation = operation.layer
+    name = type(operation).__name__.lower()
+    if name not in ("sigmoid", "softmax"):
+        name = getattr(getattr(operation, "activation", None), "__name__", "linear")
+    if name != "linear" or not isinstance(operation, MOVING):
+        return name if name in ("sigmoid", "softmax") else None
+    found = {final_activation(each) for each in producer(tensor)[1]}
+    return found.pop() if len(found) == 1 else None

@@ -1,12 +1,11 @@
 """The best trial of a search as Python code."""
 
-import ast
 import inspect
-import sys
 from typing import Any
 
 import keras
 
+from keras_deeptools.tuning._recipe_text import RecipeText, is_literal
 from keras_deeptools.tuning._searched_trial import SearchedTrial
 
 UNKNOWN = object()
@@ -28,10 +27,13 @@ def recipe(
         objective: Str, what the score is called.
         num_trials: Int, how many trials there were.
     """
-    imports, making, missing = _making(hypermodel)
+    text = RecipeText()
+    making = _making(hypermodel, text)
     fixed = [f"hp.Fixed({name!r}, {value!r})" for name, value in trial.values.items()]
+    before = [line for each in text.definitions for line in ("", *each.split("\n"), "")]
     lines = [
-        *sorted({"import keras_tuner", *imports}, key=_import_order),
+        *sorted({"import keras_tuner", *text.imports}, key=_import_order),
+        *before,
         "",
         "hp = keras_tuner.HyperParameters()",
         *fixed,
@@ -45,6 +47,7 @@ def recipe(
         *_epochs(trial),
         "    return hypermodel.fit(hp, model, *args, **kwargs)",
     ]
+    missing = list(dict.fromkeys(text.missing))
     best = "" if trial.best_epoch is None else f", best in epoch {trial.best_epoch}"
     needs = (
         f"Define {', '.join(missing)} first, as for the search.\n" if missing else ""
@@ -66,35 +69,41 @@ def _epochs(trial: SearchedTrial) -> list[str]:
     return [f'    kwargs.setdefault("epochs", {trial.epochs})']
 
 
-def _making(hypermodel: Any) -> tuple[list[str], list[str], list[str]]:
-    """Imports, lines that make `hypermodel`, and names that the user must define."""
+def _making(hypermodel: Any, text: RecipeText) -> list[str]:
+    """Lines that make `hypermodel`; what they need is added to the text."""
     if hypermodel is None:
-        return [], [], ["`hypermodel`"]
+        text.missing.append("`hypermodel`")
+        return []
     cls = type(hypermodel)
     if cls.__module__.startswith("keras_tuner."):
         # KerasTuner wraps a plain function so.
-        source, found = _reference(hypermodel.build, "build")
-        line = "hypermodel = keras_tuner.HyperModel()", f"hypermodel.build = {found}"
-        return source, list(line), [] if source else [f"`{found}`"]
-    imports, name = _reference(cls, cls.__name__)
+        found = text.reference(hypermodel.build, "build")
+        return ["hypermodel = keras_tuner.HyperModel()", f"hypermodel.build = {found}"]
     parameters = [
         one
         for one in inspect.signature(cls.__init__).parameters.values()
         if one.name != "self" and one.kind not in VARIADIC
     ]
     held = {one.name: _attribute(hypermodel, one.name) for one in parameters}
+    trial = RecipeText()
+    name = trial.reference(cls, cls.__name__)
     # What it does not keep as it was given cannot be given again.
-    if not imports or any(value is UNKNOWN for value in held.values()):
-        return [], [], [f"`hypermodel` (a `{cls.__name__}`)"]
-    arguments, missing = [], []
+    if trial.missing or any(value is UNKNOWN for value in held.values()):
+        text.missing.append(f"`hypermodel` (a `{cls.__name__}`)")
+        return []
+    text.imports += trial.imports
+    arguments = []
     for one in parameters:
         value = held[one.name]
-        if value is not one.default and not _same(value, one.default):
-            text, source, is_known = _argument(value, one.name)
-            arguments.append(f"    {one.name}={text},")
-            imports += source
-            missing += [] if is_known else [f"`{text}`"]
-    return imports, [f"hypermodel = {name}(", *arguments, ")"], missing
+        if value is one.default or _same(value, one.default):
+            continue
+        if isinstance(value, keras.Model):
+            kept = getattr(hypermodel, "_json", None)
+            found = text.of_model(kept, one.name)
+        else:
+            found = text.of(value, one.name)
+        arguments.append(f"    {one.name}={found},")
+    return [f"hypermodel = {name}(", *arguments, ")"]
 
 
 def _attribute(hypermodel: Any, argument: str) -> Any:
@@ -103,37 +112,8 @@ def _attribute(hypermodel: Any, argument: str) -> Any:
     return getattr(hypermodel, name, UNKNOWN)
 
 
-def _argument(value: Any, name: str) -> tuple[str, list[str], bool]:
-    """Text of an argument, what it imports, and whether it stands for itself."""
-    if _is_literal(value):
-        return repr(value), [], True
-    if callable(value) and not isinstance(value, keras.Model):
-        imports, found = _reference(value, name)
-        return found, imports, bool(imports)
-    return name, [], False
-
-
-def _reference(thing: Any, otherwise: str) -> tuple[list[str], str]:
-    """How to import a class or function, and its name; no import where that fails."""
-    module, name = getattr(thing, "__module__", None), getattr(thing, "__name__", "")
-    if module in (None, "__main__", "builtins") or not name.isidentifier():
-        return [], name if name.isidentifier() else otherwise
-    public = module.split("._")[0]
-    for place in dict.fromkeys((public, module)):
-        if getattr(sys.modules.get(place), name, None) is thing:
-            return [f"from {place} import {name}"], name
-    return [], name
-
-
-def _is_literal(value: Any) -> bool:
-    try:
-        return bool(ast.literal_eval(repr(value)) == value)
-    except (ValueError, SyntaxError, TypeError):
-        return False
-
-
 def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and _is_literal(one) and one == other
+    return type(one) is type(other) and is_literal(one) and one == other
 
 
 def _import_order(line: str) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine import Batches
+from keras_deeptools.engine._built_by_data import mark_built
 from keras_deeptools.engine._first_call import (
     build_on,
     inputs_without_numbers,
@@ -57,3 +58,25 @@ class BuiltOnFirstBatch:
             # Code that looks at numbers has to wait for some.
             with contextlib.suppress(Exception):
                 build_on(model, self._inputs)
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Builds the optimizer, now or, in a model that is not built, along with it.
+
+    Its state must be there when a tuner loads weights into the model, for which the
+    tuner builds it by the sizes that it had in an earlier trial.
+
+    Args:
+        model: `keras.Model`, compiled.
+    """
+    if is_built(model):
+        model.optimizer.build(model.trainable_variables)
+        return
+    build = model.build_from_config
+
+    def build_from_config(config: Any) -> None:
+        build(config)
+        mark_built(model)
+        model.optimizer.build(model.trainable_variables)
+
+    model.build_from_config = build_from_config

@@ -9,11 +9,13 @@ import keras_tuner
 
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
-from keras_deeptools.engine import compile_arguments, stochastic_layers
-from keras_deeptools.engine._first_call import is_built
-from keras_deeptools.tuning._built_on_first_batch import BuiltOnFirstBatch
-from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
-from keras_deeptools.tuning._fit_trial import fit_trial
+from keras_deeptools.engine import compile_arguments
+from keras_deeptools.tuning._built_on_first_batch import (
+    BuiltOnFirstBatch,
+    build_optimizer,
+)
+from keras_deeptools.tuning._fit_data import held_out, named_arguments
+from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
 from keras_deeptools.tuning._one_replica import (
@@ -21,6 +23,7 @@ from keras_deeptools.tuning._one_replica import (
 )
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
+from keras_deeptools.tuning._recipe_text import json_of
 
 OWNER = "DeepHyperModel"
 
@@ -51,9 +54,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
-            or not, with an `Input` or without; or such a model, copied with fresh
-            weights for each trial. Loss and metrics are those that it was compiled
-            with; its optimizer is replaced where `"optimizer"` is searched.
+            or not; or such a model, copied with fresh weights for each trial. One that
+            is not built is built by the data that it trains on. Loss and metrics are
+            those that it was compiled with; its optimizer is replaced where
+            `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,
@@ -68,10 +72,11 @@ class DeepHyperModel(keras_tuner.HyperModel):
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         loss: Loss, where `build` does not compile.
         metrics: List of metrics, where `build` does not compile.
-        mc_samples: Int >= 0. With 1 or more, and dropout in the model, the logs of
-            each epoch hold `val_mc_log_likelihood`: how likely the validation data are
-            under predictions that are averaged over so many samples with dropout on. It
-            is the objective (`"max"`) for a model that will be used so.
+        mc_samples: Int >= 0. With 1 or more, and validation data that can be read
+            again, the logs of each epoch hold `val_mc_log_likelihood`: how likely these
+            are under predictions that are averaged over so many samples with dropout on
+            (of a model without dropout, under its prediction). It is the objective
+            (`"max"`) for a model that will be used so.
 
     Attributes:
         range_tests: List of `RangeTest`, those of the search so far.
@@ -131,7 +136,10 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self._first_batch = BuiltOnFirstBatch()
         self._source = build
         self._compiled: dict[str, Any] | None = None
+        self._json: str | None = None
         if isinstance(build, keras.Model):
+            # The code of the best trial makes the model again from this.
+            self._json = json_of(build)
             # A model that is not compiled can be copied before its first step, too.
             self._source = _copied(build)
             self._compiled = _compiled_with(build)
@@ -150,9 +158,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
             if name in self.parts:
                 part.build(draft)
         draft.model.compile(**draft.arguments)
-        if is_built(draft.model):
-            # Built here, so that its state is there when a tuner loads weights.
-            draft.model.optimizer.build(draft.model.trainable_variables)
+        # Built here, so that its state is there when a tuner loads weights.
+        build_optimizer(draft.model)
         return draft.model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
@@ -183,10 +190,12 @@ class DeepHyperModel(keras_tuner.HyperModel):
             for name, part in PARTS.items():
                 if name in self.parts:
                     part.fit(run)
-        rows = validation_rows(given)
-        if self.mc_samples and rows is not None and stochastic_layers(model):
-            run.callbacks.append(MCLikelihood(*rows, self.mc_samples))
-        return fit_trial(model.fit, chosen=run.callbacks, **run.given)
+        rows = held_out(given)
+        if self.mc_samples and rows is not None:
+            x, y, weights = rows
+            run.callbacks.append(MCLikelihood(x, y, self.mc_samples, weights))
+        must_log = type(self).fit is DeepHyperModel.fit
+        return fit_searched(model.fit, (), run.given, run.callbacks, must_log)
 
     @property
     def range_tests(self) -> list[RangeTest]:

@@ -1,6 +1,7 @@
 """The data that a search passes on to the training of its trials."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -55,6 +56,24 @@ def validation_rows(given: dict[str, Any]) -> tuple[Any, Any] | None:
     rows = slice(_first_held_out(given["x"], split), None)
     found = _sliced({"x": given["x"], "y": given.get("y")}, rows)
     return found["x"], found["y"]
+
+
+def held_out(given: dict[str, Any]) -> tuple[Any, Any, Any] | None:
+    """Inputs, targets and weights to validate on; None where there are none.
+
+    Of data in batches the first holds all, and the others are None.
+
+    Args:
+        given: Arguments of `fit` by name.
+    """
+    data = given.get("validation_data")
+    if data is None:
+        rows = validation_rows(given)
+        return None if rows is None else (*rows, None)
+    if isinstance(data, tuple | list):
+        is_whole = len(data) >= 2 and is_in_rows(data[0])
+        return (data[0], data[1], (*data, None)[2]) if is_whole else None
+    return None if isinstance(data, Iterator) else (data, None, None)
 
 
 def first_rows(x: Any, num_rows: int) -> Any:

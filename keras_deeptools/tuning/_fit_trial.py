@@ -9,7 +9,13 @@ import keras_tuner
 from keras_deeptools.tuning._finding import ERROR, Finding
 from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._objective import check_direction
+from keras_deeptools.tuning._objective_names import ObjectiveCheck, in_every_epoch
 from keras_deeptools.tuning._one_replica import ending_the_search_of_several_replicas
+from keras_deeptools.tuning._resumed_trial import (
+    BackupAtTheEnd,
+    backups_in,
+    resumption,
+)
 from keras_deeptools.tuning._trial_curves import curves_of_others
 from keras_deeptools.tuning._trial_paths import give_own_paths
 from keras_deeptools.tuning._trial_place import place_of
@@ -30,12 +36,17 @@ def fit_trial(
 
     - A search in the direction opposite to what its objective's name tells is refused,
       see `objective`.
+    - Where the first epoch does not log what the search looks for, a warning, or with
+      our hypermodels an error that ends the search, names what is logged.
     - Callbacks write to files of the trial's own, where KerasTuner lets all trials
       write to the same. `{trial_id}` and `{execution}` are filled in wherever a
       callback has them in a path; without them the files of `ModelCheckpoint` and
       `CSVLogger` get a folder `trial_<id>/execution<n>` beside each other, those of
       `BackupAndRestore` and `GradientMonitor` below their folder, and TensorBoard's
       in `<id>/execution<n>`. A backup of another search is not restored.
+    - A trial that goes on from `BackupAndRestore` after its process was killed counts
+      the epochs before: for its score, for the weights of its best epoch, and for
+      `HopelessTrialStopper`. Where they are not known it begins anew.
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
     - `HopelessTrialStopper` gets to know the other trials.
@@ -68,6 +79,26 @@ def fit_trial(
     >>> list(history.history)
     ['loss']
     """
+    return fit_searched(fit, args, kwargs, chosen)
+
+
+def fit_searched(
+    fit: Callable[..., keras.callbacks.History],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    chosen: Iterable[keras.callbacks.Callback] = (),
+    must_log: bool = False,
+) -> keras.callbacks.History:
+    """As `fit_trial`.
+
+    Args:
+        fit: As there, as are the others.
+        args: Tuple.
+        kwargs: Dict.
+        chosen: Callbacks.
+        must_log: Bool. Whether a search ends where its objective is not in the logs,
+            because nothing else could tell its value.
+    """
     given = [*chosen, *(kwargs.pop("callbacks", None) or ())]
     place = place_of(given)
     if place is not None:
@@ -77,12 +108,18 @@ def fit_trial(
     initial_epoch = kwargs.get("initial_epoch", 0)
     targets = _targets(fit, args, kwargs)
     stoppers = [one for one in given if isinstance(one, HopelessTrialStopper)]
+    resumed = None
     if place is not None:
+        resumed = resumption(given, place, initial_epoch, stoppers)
         others = curves_of_others(place, initial_epoch) if stoppers else []
         for stopper in stoppers:
             stopper.compare_with(place.objective, others, targets)
-    watch = TrialWatch(place)
-    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch]
+    watch = TrialWatch(place, resumed)
+    last = [BackupAtTheEnd(backup) for backup in backups_in(given)]
+    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch, *last]
+    if place is not None:
+        freq = kwargs.get("validation_freq", 1)
+        callbacks.append(ObjectiveCheck(place.objective, freq, must_log))
     watch.begin(initial_epoch, kwargs.get("epochs", 1))
     try:
         with ending_the_search_of_several_replicas():
@@ -93,6 +130,9 @@ def fit_trial(
     except BaseException:
         watch.end("interrupted")
         raise
+    watch.complete(history)
+    if place is not None and isinstance(history, keras.callbacks.History):
+        in_every_epoch(history, place.objective, watch.history)
     found = watch.non_finite()
     if found is not None:
         watch.end("failed", found)

@@ -1,6 +1,7 @@
 """Ending trials of a search that cannot become good."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -124,6 +125,17 @@ class HopelessTrialStopper(ConfiguredCallback):
         self._objective = objective
         self._others = others
         self._targets = targets
+
+    def go_on_from(self, logs: Iterable[dict[str, Any]]) -> None:
+        """Takes over the epochs before a backup; `fit_trial` calls it.
+
+        Args:
+            logs: The logs at the end of each of these epochs.
+        """
+        for each in logs:
+            self._losses.append(float(each.get("loss", math.nan)))
+            if self._objective is not None and self._objective.has_value(each):
+                self._values.append(float(self._objective.get_value(each)))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begins to watch."""

@@ -3,9 +3,15 @@
 from typing import Any
 
 import keras
+import keras_tuner
 
-from keras_deeptools.uncertainty._mc_log_likelihood import mc_log_likelihood
+from keras_deeptools.engine import stochastic_layers
+from keras_deeptools.uncertainty._mc_log_likelihood import (
+    check_likelihood,
+    mc_log_likelihood,
+)
 
+OWNER = "DeepHyperModel"
 KEY = "val_mc_log_likelihood"
 
 
@@ -17,16 +23,28 @@ class MCLikelihood(keras.callbacks.Callback):
     if the model is to be used so.
 
     Args:
-        x: Inputs to validate on.
-        y: Their targets.
-        num_samples: Int >= 1, Monte Carlo samples.
+        x: Inputs to validate on, or data in batches with their targets.
+        y: Their targets, None where `x` holds them.
+        num_samples: Int >= 1, Monte Carlo samples. A model that drops nowhere is
+            judged by its plain prediction.
+        sample_weight: Weights of the targets, or None.
     """
 
-    def __init__(self, x: Any, y: Any, num_samples: int) -> None:
+    def __init__(
+        self, x: Any, y: Any, num_samples: int, sample_weight: Any = None
+    ) -> None:
         super().__init__()
         self.x = x
         self.y = y
         self.num_samples = num_samples
+        self.sample_weight = sample_weight
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Raises where the likelihood cannot be told."""
+        try:
+            check_likelihood(OWNER, self.model, "auto", self.y)
+        except ValueError as error:
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Predicts, and adds the likelihood."""
@@ -35,9 +53,10 @@ class MCLikelihood(keras.callbacks.Callback):
             self.x,
             self.y,
             "auto",
-            self.num_samples,
+            self.num_samples if stochastic_layers(self.model) else 0,
             seed=0,
-            owner="DeepHyperModel",
+            owner=OWNER,
+            sample_weight=self.sample_weight,
         )
         if logs is not None:
             logs[KEY] = float(logs_of_rows.mean())

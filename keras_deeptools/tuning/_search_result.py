@@ -187,9 +187,11 @@ class SearchReport:
         """The best trial as Python code.
 
         It makes the hyperparameters (`hp`), the hypermodel and the model, and defines
-        `train`, which fits the model with the trial's callbacks and epochs. What the
-        code cannot import (a model, or a function of your script) must be defined
-        before it runs; its first lines name that.
+        `train`, which fits the model with the trial's callbacks and epochs. It runs by
+        itself: a model that was searched is written out as JSON, a function of your
+        script as its source, all else is imported. What can be neither, such as a
+        `HyperModel` class of your script or a model with lambdas, must be defined
+        before; the first lines name that.
 
         Raises:
             ValueError: If no trial has completed.

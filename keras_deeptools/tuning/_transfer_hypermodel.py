@@ -242,6 +242,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
             self._folder(given.get("callbacks")),
             self.max_epochs,
             self.max_bytes,
+            must_log=type(self).fit is TransferHyperModel.fit,
         )
         return trial.fit(given)
 

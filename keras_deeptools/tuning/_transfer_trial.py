@@ -9,7 +9,7 @@ import keras
 
 from keras_deeptools.engine import compile_arguments
 from keras_deeptools.tuning._fine_tuning_trial import fit_from_cut, one_cycle
-from keras_deeptools.tuning._fit_trial import fit_trial
+from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._head_fit import HeadFit
 from keras_deeptools.tuning._pooled_features import PooledFeatures
 from keras_deeptools.tuning._transfer_recipe import TransferRecipe
@@ -31,6 +31,7 @@ class TransferTrial:
         folder: Where features are kept, or None.
         max_epochs: Int, where 1cycle ends.
         max_bytes: Int, the most that features before trained groups may take.
+        must_log: Bool. Whether the objective must be in the logs.
     """
 
     model: keras.Model
@@ -40,6 +41,7 @@ class TransferTrial:
     folder: Path | None
     max_epochs: int
     max_bytes: int
+    must_log: bool = True
 
     def fit(self, given: dict[str, Any]) -> Any:
         """Trains the head alone, or first the head and then deeper groups along.
@@ -58,7 +60,7 @@ class TransferTrial:
             initial_divisor=5.0,
         )
         fit = functools.partial(fit_from_cut, self.model, self.folder, self.max_bytes)
-        return fit_trial(fit, chosen=[cycle], **given)
+        return fit_searched(fit, (), given, [cycle], self.must_log)
 
     def _fit_head(self, given: dict[str, Any]) -> Any:
         """Trains the head with the model's own optimizer, as a tuner sees it."""
@@ -67,7 +69,8 @@ class TransferTrial:
         training.head.compile(optimizer, **compile_arguments(self.model))
         cycle = one_cycle(optimizer, self.max_epochs, self.recipe.learning_rate)
         rows = self._rows(given, training)
-        return fit_trial(training.fit, chosen=[cycle], **{**given, **rows})
+        arguments = {**given, **rows}
+        return fit_searched(training.fit, (), arguments, [cycle], self.must_log)
 
     def _fit_head_first(self, given: dict[str, Any]) -> None:
         """Trains the head, with an optimizer of its own."""

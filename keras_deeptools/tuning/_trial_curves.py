@@ -1,5 +1,6 @@
 """What other trials of a search came to, epoch by epoch."""
 
+import math
 from typing import Any
 
 from keras_deeptools.tuning._trial_place import TrialPlace
@@ -24,5 +25,12 @@ def curves_of_others(place: TrialPlace, initial_epoch: int) -> list[list[float]]
 
 def _curve(record: TrialRecord, objective: Any) -> list[float]:
     epochs = zip(*record.history.values(), strict=False)
-    logs = [dict(zip(record.history, values, strict=True)) for values in epochs]
+    logs = [
+        {
+            name: value
+            for name, value in zip(record.history, values, strict=True)
+            if not math.isnan(value)
+        }
+        for values in epochs
+    ]
     return [objective.get_value(one) for one in logs if objective.has_value(one)]

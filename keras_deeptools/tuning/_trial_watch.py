@@ -4,6 +4,7 @@ import dataclasses
 import math
 import statistics
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from keras_deeptools.engine import peak_device_memory, reset_peak_device_memory
 from keras_deeptools.tuning._constant_loss import constant_loss_of
 from keras_deeptools.tuning._finding import ERROR, NO_LEARNING, NON_FINITE, Finding
 from keras_deeptools.tuning._peak_memory import peak_memory, reset_peak_memory
+from keras_deeptools.tuning._resumed_trial import EarlierEpochs, Resumption
 from keras_deeptools.tuning._trial_place import TrialPlace
 from keras_deeptools.tuning._trial_record import (
     TrialRecord,
@@ -28,13 +30,18 @@ class TrialWatch(keras.callbacks.Callback):
 
     Args:
         place: `TrialPlace`, or None outside of a search: nothing is written then.
+        resumption: `Resumption`, what the trial goes on from.
     """
 
-    def __init__(self, place: TrialPlace | None) -> None:
+    def __init__(
+        self, place: TrialPlace | None, resumption: Resumption | None = None
+    ) -> None:
         super().__init__()
         self.place = place
-        self.history: dict[str, list[float]] = {}
+        self.logs: list[dict[str, float]] = []
         self.first_epoch: int | None = None
+        self._resumption = Resumption() if resumption is None else resumption
+        self._earlier = EarlierEpochs()
         self.last_epoch = 0
         self._epoch_seconds: list[float] = []
         self._began = self._epoch_began = time.perf_counter()
@@ -50,8 +57,11 @@ class TrialWatch(keras.callbacks.Callback):
         reset_peak_memory()
         reset_peak_device_memory()
         self._began = time.perf_counter()
+        self._earlier = EarlierEpochs(initial_epoch)
+        self.last_epoch = initial_epoch
         if self.place is None:
             return
+        earlier = self._resumption.earlier
         self._record = TrialRecord(
             self.place.trial_id,
             self.place.execution,
@@ -59,20 +69,55 @@ class TrialWatch(keras.callbacks.Callback):
             initial_epoch=initial_epoch,
             planned_epochs=max(epochs - initial_epoch, 0),
         )
-        write_record(self.place.directory, self._record)
+        # What is on record stays there until it is clear where the trial goes on.
+        known = dataclasses.replace(
+            self._record,
+            history=_by_name(earlier.logs),
+            epochs=len(earlier.logs),
+            seconds=earlier.seconds,
+        )
+        write_record(self.place.directory, known)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the time."""
         if self.first_epoch is None:
             self.first_epoch = epoch
+            self._go_on(epoch)
         self._epoch_began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the time and all numbers."""
         self._epoch_seconds.append(time.perf_counter() - self._epoch_began)
         self.last_epoch = epoch + 1
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(float(value))
+        self.logs.append({name: float(it) for name, it in (logs or {}).items()})
+        if self.place is not None:
+            write_record(self.place.directory, self._so_far())
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """For each number in the logs its values; NaN where an epoch has none."""
+        return _by_name(self.logs)
+
+    def complete(self, history: Any) -> None:
+        """Adds the epochs before a backup to what `fit` returns.
+
+        Args:
+            history: `keras.callbacks.History`, or whatever a user's `fit` returns.
+        """
+        if self.first_epoch is None and not self.logs:
+            # Nothing was left to train.
+            self._go_on(self._resumption.earlier.end)
+        if not self._earlier.logs or not isinstance(history, keras.callbacks.History):
+            return
+        first = self._earlier.initial_epoch
+        history.epoch = [*range(first, self._earlier.end), *history.epoch]
+        history.history = self.history
+
+    def _go_on(self, epoch: int) -> None:
+        """Takes over what an earlier run has trained before this epoch."""
+        self._earlier = self._resumption.go_on(epoch)
+        self.logs = [*self._earlier.logs, *self.logs]
+        self.last_epoch = max(self.last_epoch, self._earlier.end)
 
     def non_finite(self) -> Finding | None:
         """What is wrong where the loss, or the objective throughout, is not finite."""
@@ -120,26 +165,9 @@ class TrialWatch(keras.callbacks.Callback):
         """
         if self.place is None:
             return
-        first = self._record.initial_epoch
-        planned = self._record.planned_epochs
-        if self.first_epoch is not None:
-            # A backup may have set in later, and only `fit` knows its own default.
-            first = self.first_epoch
-            planned = (self.params or {}).get("epochs", first + planned) - first
-        trained = len(self._epoch_seconds)
-        pace = statistics.median(self._epoch_seconds[1:]) if trained > 1 else None
-        record = dataclasses.replace(
-            self._record,
-            status=status,
-            seconds=time.perf_counter() - self._began,
-            seconds_per_epoch=pace,
-            initial_epoch=first,
-            epochs=trained,
-            planned_epochs=planned,
-            peak_memory=peak_memory(),
-            peak_device_memory=peak_device_memory(),
-            history=self.history,
-        )
+        trained = len(self.logs)
+        record = self._so_far(status)
+        planned, pace = record.planned_epochs, record.seconds_per_epoch
         if finding is not None:
             left = 0 if finding.kind == ERROR else max(planned - trained, 0)
             record = dataclasses.replace(
@@ -151,6 +179,28 @@ class TrialWatch(keras.callbacks.Callback):
             )
         write_record(self.place.directory, record)
 
+    def _so_far(self, status: str = "running") -> TrialRecord:
+        """The record as it stands."""
+        first = self._record.initial_epoch
+        planned = self._record.planned_epochs
+        if self.first_epoch is not None:
+            # Only `fit` knows its own defaults.
+            first = self.first_epoch if not self._earlier.logs else first
+            planned = (self.params or {}).get("epochs", first + planned) - first
+        paces = self._epoch_seconds[1:]
+        return dataclasses.replace(
+            self._record,
+            status=status,
+            seconds=self._earlier.seconds + time.perf_counter() - self._began,
+            seconds_per_epoch=statistics.median(paces) if paces else None,
+            initial_epoch=first,
+            epochs=len(self.logs),
+            planned_epochs=planned,
+            peak_memory=peak_memory(),
+            peak_device_memory=peak_device_memory(),
+            history=self.history,
+        )
+
     def _usual_pace(self) -> float:
         """Seconds per epoch of other trials; 0 where there are none."""
         if self.place is None:
@@ -158,3 +208,10 @@ class TrialWatch(keras.callbacks.Callback):
         records = project_records(self.place.directory.parent)
         known = [one.seconds_per_epoch for one in records if one.seconds_per_epoch]
         return statistics.median(known) if known else 0.0
+
+
+def _by_name(logs: Iterable[dict[str, float]]) -> dict[str, list[float]]:
+    """Values of every number, in each epoch; NaN where it was not logged."""
+    logs = list(logs)
+    names = dict.fromkeys(name for each in logs for name in each)
+    return {name: [each.get(name, math.nan) for each in logs] for name in names}

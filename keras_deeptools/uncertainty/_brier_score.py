@@ -50,7 +50,14 @@ class BrierDecomposition:
         )
 
 
-def brier_score(probabilities: Any, labels: Any, *, sample_weight: Any = None) -> float:
+def brier_score(
+    probabilities: Any,
+    labels: Any,
+    *,
+    sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
+) -> float:
     """The mean squared distance between probabilities and what came true.
 
     A proper score: it is smallest for the true probabilities, and judges calibration
@@ -59,13 +66,21 @@ def brier_score(probabilities: Any, labels: Any, *, sample_weight: Any = None) -
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+            prediction. Dense predictions have further axes before the last:
+            `(n, height, width, classes)`, `(n, tokens, classes)`.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
+            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+            1 for each, in the shape of `probabilities`.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
         Float. With two classes, in either form, the squared distance of one of them, in
-        [0, 1]; with more, the sum over the classes, in [0, 2].
+        [0, 1]; with more, the sum over the classes, in [0, 2]; with independent
+        outputs, the mean over them, in [0, 1].
 
     Raises:
         ValueError: If shapes do not fit, or a value is no probability or no class.
@@ -82,7 +97,14 @@ def brier_score(probabilities: Any, labels: Any, *, sample_weight: Any = None) -
         Brier, 1950. Verification of forecasts expressed in terms of probability. The
         halving with two classes is scikit-learn's.
     """
-    rows = labelled_rows("brier_score", probabilities, labels, sample_weight)
+    rows = labelled_rows(
+        "brier_score",
+        probabilities,
+        labels,
+        sample_weight,
+        multi_label,
+        ignore_class,
+    )
     return _score(rows)
 
 
@@ -93,6 +115,8 @@ def brier_decomposition(
     binning: str = "equal_width",
     *,
     sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> BrierDecomposition:
     """Splits the Brier score into reliability, resolution and uncertainty.
 
@@ -101,12 +125,16 @@ def brier_decomposition(
     of its own probability, and the parts are summed.
 
     Args:
-        probabilities: Float array `(n,)`, `(n, 1)` or `(n, classes)`, as for
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+        labels: As for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
         `BrierDecomposition`.
@@ -128,7 +156,9 @@ def brier_decomposition(
     """
     owner = "brier_decomposition"
     check_binning(owner, num_bins, binning)
-    rows = labelled_rows(owner, probabilities, labels, sample_weight)
+    rows = labelled_rows(
+        owner, probabilities, labels, sample_weight, multi_label, ignore_class
+    )
     parts = np.sum(
         [_parts(rows, each, num_bins, binning) for each in _judged_classes(rows)],
         axis=0,

@@ -37,20 +37,42 @@ def check_binning(owner: str, num_bins: Any, binning: Any) -> None:
 
 def judged_event(
     owner: str, rows: LabelledRows, event: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the probability of an event, and 1 where it came true, else 0."""
-    num_classes = rows.probabilities.shape[1]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each row an event's probability, 1 where it came true, else 0, and a weight.
+
+    Args:
+        owner: Str. Who is named in errors.
+        rows: `LabelledRows`.
+        event: `"auto"`, `"predicted"`, or a class; of independent outputs one of them.
+    """
     if event == "auto":
-        event = 1 if rows.is_binary else "predicted"
+        event = "yes" if rows.is_binary else "predicted"
     if event == "predicted":
         predicted = rows.probabilities.argmax(axis=1)
         confidence = rows.probabilities.max(axis=1)
-        return confidence, (predicted == rows.labels).astype("float64")
+        return confidence, (predicted == rows.labels).astype("float64"), rows.weights
+    if event == "yes":
+        return rows.probabilities[:, 1], rows.labels.astype("float64"), rows.weights
+    independent = rows.outputs is not None
+    num_events = rows.shape[-1] if independent else rows.probabilities.shape[1]
     is_class = isinstance(event, int | np.integer) and not isinstance(event, bool)
-    if not is_class or not 0 <= event < num_classes:
-        rule = f"'auto', 'predicted' or a class in [0, {num_classes})"
+    if not is_class or not 0 <= event < num_events:
+        kind = "an output" if independent else "a class"
+        rule = f"'auto', 'predicted' or {kind} in [0, {num_events})"
         raise ValueError(message(owner, "event", rule, event))
-    return rows.probabilities[:, event], (rows.labels == event).astype("float64")
+    if not independent:
+        outcome = (rows.labels == event).astype("float64")
+        return rows.probabilities[:, event], outcome, rows.weights
+    of_output = rows.outputs == event
+    if not of_output.any():
+        rule = "an output with labels that count"
+        raise ValueError(message(owner, "event", rule, event))
+    weights = rows.weights[of_output]
+    return (
+        rows.probabilities[of_output, 1],
+        rows.labels[of_output].astype("float64"),
+        weights / weights.sum(),
+    )
 
 
 def calibration_bins(

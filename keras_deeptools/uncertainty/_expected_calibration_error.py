@@ -25,6 +25,8 @@ def expected_calibration_error(
     *,
     event: str | int = "auto",
     sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> float:
     """The mean distance between confidence and observed frequency.
 
@@ -36,17 +38,25 @@ def expected_calibration_error(
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+            prediction. Dense predictions have further axes before the last:
+            `(n, height, width, classes)`, `(n, tokens, classes)`.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
+            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+            1 for each, in the shape of `probabilities`.
         num_bins: Int >= 1.
         binning: `"equal_width"`: bins (0, 1/num_bins], ...; `"adaptive"`: equal shares
             of the rows, ties together.
         norm: `"l1"`: mean of the distances (ECE); `"l2"`: root of their mean square;
             `"max"`: the largest (MCE).
         event: What is judged. `"predicted"`: that the predicted class is right, by its
-            probability; an int: that this class comes true. `"auto"`: the predicted
-            class, but class 1 where `probabilities` are `(n,)` or `(n, 1)`.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+            probability; an int: that this class comes true, or this independent
+            output. `"auto"`: the predicted class, but class 1 where `probabilities`
+            are `(n,)` or `(n, 1)`, and every output where they are independent.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
         Float in [0, 1].
@@ -71,9 +81,10 @@ def expected_calibration_error(
     owner = "expected_calibration_error"
     check_binning(owner, num_bins, binning)
     checked_option(owner, "norm", norm, NORMS)
-    rows = labelled_rows(owner, probabilities, labels, sample_weight)
-    confidence, outcome = judged_event(owner, rows, event)
-    bins = calibration_bins(confidence, outcome, rows.weights, num_bins, binning)
+    rows = labelled_rows(
+        owner, probabilities, labels, sample_weight, multi_label, ignore_class
+    )
+    bins = calibration_bins(*judged_event(owner, rows, event), num_bins, binning)
     return calibration_error(bins, norm)
 
 

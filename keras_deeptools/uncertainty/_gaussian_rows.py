@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.uncertainty._labelled_rows import read_weights
+from keras_deeptools.uncertainty._sample_weights import read_weights
 
 
 def gaussian_rows(

@@ -5,125 +5,240 @@ from typing import Any
 
 import numpy as np
 
-SUM_TOLERANCE = 1e-2
-"""Rows of half-precision probabilities sum to 1 within less than this."""
+from keras_deeptools._arguments import message
+from keras_deeptools.uncertainty._independence import SUM_TOLERANCE, are_independent
+from keras_deeptools.uncertainty._sample_weights import cell_weights
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Probabilities and the classes that came true; made by `labelled_rows`.
+    """Scores and the classes that came true; made by `labelled_rows`.
+
+    A row is a sample; of dense predictions a pixel or a token; of independent outputs
+    one of them for one sample, which is a binary prediction of its own.
 
     Attributes:
-        probabilities: Float64 array `(n, k)`; a binary model has k = 2 here.
+        probabilities: Float64 array `(n, k)`, or logits; a binary model has k = 2 here.
         labels: Int64 array `(n,)` in [0, k).
         weights: Float64 array `(n,)`, summing to 1.
-        is_binary: Bool, whether the predictions came as `(n,)` or `(n, 1)`.
+        is_binary: Bool, whether each score stands for itself: predictions that came as
+            `(n,)` or `(..., 1)`, or independent outputs.
+        shape: Tuple of ints, the axes of which the rows were made.
+        kept: Int64 array `(n,)`, where along the flattened axes each row was.
+        outputs: Int64 array `(n,)`, the independent output that each row is about;
+            None where there is one output, or classes that exclude one another.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     is_binary: bool
+    shape: tuple[int, ...]
+    kept: np.ndarray
+    outputs: np.ndarray | None = None
 
 
 def labelled_rows(
-    owner: str, probabilities: Any, labels: Any, sample_weight: Any = None
+    owner: str,
+    probabilities: Any,
+    labels: Any,
+    sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> LabelledRows:
-    """Read what a classifier predicted and what came true, or raise as `owner`."""
-    values = read_probabilities(owner, probabilities)
-    is_binary = np.ndim(probabilities) == 1 or np.shape(probabilities)[1] == 1
-    return LabelledRows(
-        values,
-        read_labels(owner, labels, *values.shape),
-        read_weights(owner, sample_weight, len(values)),
-        is_binary,
+    """Read what a classifier predicted and what came true, or raise as `owner`.
+
+    Args:
+        owner: Str. Who is named in errors.
+        probabilities: Float array `(n,)`, `(..., 1)` or `(..., k)`.
+        labels: Class indices, one-hot rows, or 0 and 1 for independent outputs.
+        sample_weight: Array of the first axes, or of all of them; None for equal ones.
+        multi_label: Bool, whether outputs are independent; None: as the labels tell.
+        ignore_class: Int or None, the label of what does not count.
+    """
+    return _read(
+        owner,
+        "probabilities",
+        probabilities,
+        labels,
+        sample_weight,
+        multi_label,
+        ignore_class,
     )
 
 
-def read_probabilities(owner: str, probabilities: Any) -> np.ndarray:
-    """Float64 array `(n, k)` from `(n,)`, `(n, 1)` or `(n, k)`."""
-    values = read_scores(owner, "probabilities", probabilities)
+def labelled_scores(
+    owner: str,
+    logits: Any,
+    labels: Any,
+    sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
+) -> LabelledRows:
+    """As `labelled_rows`, of logits; those of "no" are zeros.
+
+    Args:
+        owner: Str. Who is named in errors.
+        logits: Float array `(n,)`, `(..., 1)` or `(..., k)`.
+        labels: As in `labelled_rows`, as the others.
+        sample_weight: Array or None.
+        multi_label: Bool or None.
+        ignore_class: Int or None.
+    """
+    return _read(
+        owner, "logits", logits, labels, sample_weight, multi_label, ignore_class
+    )
+
+
+def read_predictions(owner: str, argument: str, predictions: Any) -> np.ndarray:
+    """The array of one output, of any number of axes over one."""
+    if isinstance(predictions, dict):
+        raise ValueError(
+            f"{owner}: `{argument}` must be the array of one output. Received: a dict "
+            f"of the outputs {', '.join(map(repr, predictions))}. Judge them one by "
+            f"one: `{argument}[{next(iter(predictions), 'name')!r}]`."
+        )
+    try:
+        values = np.asarray(predictions)
+    except ValueError:
+        values = np.empty(())
+    if values.ndim == 0 or values.size == 0 or values.dtype == object:
+        found = values.shape if values.ndim else f"of {type(predictions).__name__}"
+        raise ValueError(
+            f"{owner}: `{argument}` must be one array of shape (n,), (n, classes) or "
+            f"(n, ..., classes), with n > 0. Received: shape {found}. Give the "
+            "predictions of one output; join those of differing size pixel by pixel: "
+            "`numpy.concatenate([p.reshape(-1, num_classes) for p in predictions])`."
+        )
+    return values
+
+
+def checked_probabilities(
+    owner: str, values: np.ndarray, is_binary: bool
+) -> np.ndarray:
+    """Float64 array `(n, k)` from `(n, k)`, or from `(n,)` where each is binary."""
+    values = checked_scores(owner, "probabilities", values)
     low, high = values.min(), values.max()
     if low < 0 or high > 1 + SUM_TOLERANCE:
         raise ValueError(
             f"{owner}: `probabilities` must be in [0, 1]. Received: values from "
             f"{low:.3g} to {high:.3g}. Logits need a softmax or sigmoid first."
         )
-    if values.shape[1] == 1:
-        return np.concatenate([1 - values, values], axis=1)
+    if is_binary:
+        return np.stack([1 - values, values], axis=1)
     sums = values.sum(axis=1)
     if abs(sums - 1).max() > SUM_TOLERANCE:
         raise ValueError(
             f"{owner}: `probabilities` of a row must sum to 1. Received: a row that "
-            f"sums to {sums[abs(sums - 1).argmax()]:.3g}. Judge independent outputs "
-            "one by one: `probabilities[:, i]`, `labels[:, i]`."
+            f"sums to {sums[abs(sums - 1).argmax()]:.3g}. Independent outputs "
+            "(sigmoids) need multi_label=True, and labels 0 or 1 for each of them. "
+            "Probabilities that were rounded must be given as they were predicted."
         )
     return values
 
 
-def read_scores(owner: str, argument: str, scores: Any) -> np.ndarray:
-    """Float64 array `(n, columns)`, finite, from one or two axes."""
-    values = np.asarray(scores)
-    if values.ndim not in (1, 2) or values.size == 0:
-        raise ValueError(
-            f"{owner}: `{argument}` must have shape (n,), (n, 1) or (n, classes), with "
-            f"n > 0. Received: shape {values.shape}. Merge further axes into the "
-            "first: `.reshape(-1, num_classes)`."
-        )
-    values = values.astype("float64").reshape(len(values), -1)
-    num_bad = int((~np.isfinite(values)).any(axis=1).sum())
-    if num_bad:
+def checked_scores(owner: str, argument: str, values: np.ndarray) -> np.ndarray:
+    """The scores in double precision, or an error where some are not finite."""
+    values = values.astype("float64")
+    is_bad = ~np.isfinite(values)
+    if is_bad.any():
+        num_bad = int(is_bad.reshape(len(values), -1).any(axis=1).sum())
         raise ValueError(
             f"{owner}: `{argument}` must be finite. Received: {num_bad} of "
-            f"{len(values)} rows with NaN or infinity. Mend the model or leave them "
+            f"{len(values)} rows with NaN or infinity. Fix the model or leave them "
             "out."
         )
     return values
 
 
-def read_labels(owner: str, labels: Any, num_rows: int, num_classes: int) -> np.ndarray:
-    """Int64 array `(n,)` from class indices or one-hot rows."""
-    values = np.asarray(labels)
-    if values.shape == (num_rows, num_classes):
-        is_one_hot = np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()
+def _read(
+    owner: str,
+    argument: str,
+    predictions: Any,
+    labels: Any,
+    sample_weight: Any,
+    multi_label: bool | None,
+    ignore_class: int | None,
+) -> LabelledRows:
+    if multi_label not in (True, False, None):
+        raise ValueError(
+            message(owner, "multi_label", "True, False or None", multi_label)
+        )
+    values = read_predictions(owner, argument, predictions)
+    given = np.asarray(labels)
+    is_alone = values.ndim == 1 or values.shape[-1] == 1
+    positions = values.shape if values.ndim == 1 else values.shape[:-1]
+    independent = not is_alone and are_independent(
+        owner, values, given, multi_label, ignore_class, argument == "logits"
+    )
+    is_binary = is_alone or independent
+    shape = values.shape if independent else positions
+    weights = cell_weights(owner, sample_weight, shape)
+    num_classes = 2 if is_binary else values.shape[-1]
+    flat = _flat_labels(owner, given, values, shape, num_classes)
+    counts = weights > 0
+    if ignore_class is not None:
+        is_ignored = flat == ignore_class
+        counts = counts & ~is_ignored
+        if not counts.any():
+            rule = "the label of some rows, not of all"
+            raise ValueError(message(owner, "ignore_class", rule, ignore_class))
+    kept = np.flatnonzero(counts)
+    scores = values.reshape(-1) if is_binary else values.reshape(-1, num_classes)
+    scores, flat, weights = scores[kept], flat[kept], weights[kept]
+    if argument == "probabilities":
+        scores = checked_probabilities(owner, scores, is_binary)
+    else:
+        scores = checked_scores(owner, argument, scores)
+        if is_binary:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    return LabelledRows(
+        scores,
+        _checked_labels(owner, flat, num_classes),
+        weights / weights.sum(),
+        is_binary,
+        shape,
+        kept,
+        kept % shape[-1] if independent else None,
+    )
+
+
+def _flat_labels(
+    owner: str,
+    labels: np.ndarray,
+    values: np.ndarray,
+    shape: tuple[int, ...],
+    num_classes: int,
+) -> np.ndarray:
+    """One label for each row, not yet checked."""
+    if labels.shape in (shape, (*shape, 1)):
+        return labels.reshape(-1).astype("float64")
+    if labels.shape == (*shape, num_classes):
+        is_one_hot = np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) == 1).all()
         if not is_one_hot:
             raise ValueError(
-                f"{owner}: `labels` of shape {values.shape} must be one-hot. Received: "
-                "rows without exactly one 1. Give class indices, one for each row."
+                f"{owner}: `labels` of shape {labels.shape} must be one-hot. Received: "
+                "rows without exactly one 1. Give class indices, one for each row; "
+                "outputs that are independent of one another need multi_label=True."
             )
-        return values.argmax(axis=1).astype("int64")
-    if values.shape not in ((num_rows,), (num_rows, 1)):
-        raise ValueError(
-            f"{owner}: `labels` must have shape ({num_rows},), ({num_rows}, 1) or "
-            f"({num_rows}, {num_classes}), as the predictions do. Received: shape "
-            f"{values.shape}. Give a label for each row."
-        )
-    values = values.reshape(-1).astype("float64")
-    is_index = np.isfinite(values) & (values == np.floor(values))
-    is_index &= (values >= 0) & (values < num_classes)
+        return labels.argmax(axis=-1).reshape(-1).astype("float64")
+    choices = [shape, (*shape, 1), (*shape, num_classes)]
+    if shape == values.shape and values.ndim > 1:
+        choices = [shape]
+    raise ValueError(
+        f"{owner}: `labels` must have shape {' or '.join(map(str, choices))} for "
+        f"predictions of shape {values.shape}. Received: shape {labels.shape}. Give a "
+        "label for each row, pixel or token."
+    )
+
+
+def _checked_labels(owner: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    is_index = np.isfinite(labels) & (labels == np.floor(labels))
+    is_index &= (labels >= 0) & (labels < num_classes)
     if not is_index.all():
         raise ValueError(
             f"{owner}: `labels` must be integers in [0, {num_classes}). Received: "
-            f"{values[~is_index][0]!r}. Number the classes from 0."
+            f"{float(labels[~is_index][0])!r}. Number the classes from 0; "
+            "`ignore_class` leaves out what has no label."
         )
-    return values.astype("int64")
-
-
-def read_weights(owner: str, sample_weight: Any, num_rows: int) -> np.ndarray:
-    """Float64 array `(n,)` that sums to 1."""
-    if sample_weight is None:
-        return np.full(num_rows, 1 / num_rows)
-    weights = np.asarray(sample_weight, "float64")
-    if weights.shape not in ((num_rows,), (num_rows, 1)):
-        raise ValueError(
-            f"{owner}: `sample_weight` must have shape ({num_rows},). Received: shape "
-            f"{weights.shape}. Give a weight for each row."
-        )
-    weights = weights.reshape(-1)
-    if not (np.isfinite(weights) & (weights >= 0)).all() or weights.sum() == 0:
-        raise ValueError(
-            f"{owner}: `sample_weight` must be finite, >= 0 and not all 0. Received: "
-            f"values from {weights.min():.3g} to {weights.max():.3g}. Give 0 to rows "
-            "that should not count."
-        )
-    return weights / weights.sum()
+    return labels.astype("int64")

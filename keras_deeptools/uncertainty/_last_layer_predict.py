@@ -7,7 +7,9 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option
-from keras_deeptools.uncertainty._last_layer import ACTIVATIONS, last_layer
+from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._rows import RowBatches
+from keras_deeptools.uncertainty._last_layer import ACTIVATIONS, LastLayer, last_layer
 from keras_deeptools.uncertainty._logit_moments import (
     NUM_NODES,
     Logits,
@@ -16,6 +18,7 @@ from keras_deeptools.uncertainty._logit_moments import (
     sigmoid_moments,
     softmax_moments,
 )
+from keras_deeptools.uncertainty._ragged import ragged
 
 METHODS = ("quadrature", "mean_field")
 MOST_VALUES = 2**22
@@ -75,9 +78,10 @@ def last_layer_predict(
     error, and costs little more where only the head is sampled.
 
     Args:
-        model: `keras.Model`, functional or Sequential and built, of one output. Before
-            its last Dense layer stands `Dropout` or `GaussianDropout`, or a subclass.
-        x: What `predict` takes: arrays, dicts, `tf.data.Dataset`, `PyDataset`.
+        model: `keras.Model`, functional or Sequential, of one output. Before its last
+            Dense layer stands `Dropout` or `GaussianDropout`, or a subclass.
+        x: What `predict` takes: arrays, dicts, `tf.data.Dataset`, `PyDataset`. Batches
+            may differ in length or size.
         batch_size: Int >= 1, when `x` is arrays.
         method: `"quadrature"`: Gauss-Hermite over the logit of a sigmoid, and over the
             log-odds of each class of a softmax. `"mean_field"`: logits shrunk by
@@ -118,6 +122,11 @@ def last_layer_predict(
     """
     checked_option(OWNER, "method", method, METHODS)
     checked_option(OWNER, "activation", activation, ("auto", *ACTIVATIONS))
+    batches = RowBatches(x, batch_size, OWNER)
+    if isinstance(model, keras.Model) and not is_ready(model):
+        first = batches.peek()
+        if first is not None:
+            built_by(model, first, OWNER)
     last = last_layer(OWNER, model)
     for layer in last.earlier:
         # What drops in every inference call cannot be silent.
@@ -135,8 +144,19 @@ def last_layer_predict(
             "Leave it out."
         )
     function = last.activation if activation == "auto" else activation
-    features = last.trunk.predict(x, batch_size=batch_size, verbose=0)
-    features = np.asarray(features).astype("float64")
+    if batches.num_rows is not None:
+        features = [last.trunk.predict(x, batch_size=batch_size, verbose=0)]
+    else:
+        features = [last.trunk.predict_on_batch(batch) for batch in batches]
+    found = [_predicted(last, each, function, method) for each in features]
+    return LastLayerPrediction(*(ragged(each) for each in zip(*found, strict=True)))
+
+
+def _predicted(
+    last: LastLayer, outputs: Any, function: str, method: str
+) -> list[np.ndarray]:
+    """Mean and spread of the prediction and of the logits, for rows of one shape."""
+    features = np.asarray(outputs).astype("float64")
     shape = (*features.shape[:-1], last.kernel.shape[1])
     rows = features.reshape(-1, features.shape[-1])
     num_parts = -(-len(rows) * (rows.shape[1] + NUM_NODES * shape[-1]) // MOST_VALUES)
@@ -146,7 +166,7 @@ def last_layer_predict(
         spread = np.sqrt(logits.variance)
         parts.append((*_through(function, method, logits), logits.mean, spread))
     joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    return LastLayerPrediction(*(a.reshape(shape).astype("float32") for a in joined))
+    return [each.reshape(shape).astype("float32") for each in joined]
 
 
 def _through(

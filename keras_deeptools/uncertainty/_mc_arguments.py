@@ -9,17 +9,11 @@ MASKS = ("independent", "coherent")
 
 
 def check_model(model: Any) -> None:
-    """Raises unless `model` is a built Keras model."""
+    """Raises unless `model` is a Keras model."""
     if not isinstance(model, keras.Model):
         raise TypeError(
             "mc_predict: `model` must be a keras.Model. Received: "
             f"model={model!r} of type {type(model).__name__}."
-        )
-    if not model.built:
-        raise ValueError(
-            "mc_predict: the model must be built, so that its variables exist. "
-            f"Received: model={model.name!r}, which is not. Call it on a batch of "
-            "data first."
         )
 
 

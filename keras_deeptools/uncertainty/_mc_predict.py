@@ -7,17 +7,19 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine import stochastic_layers
+from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._rows import RowBatches
 from keras_deeptools.engine._stochastic_pass import stochastic_pass
 from keras_deeptools.uncertainty._decided import decided
 from keras_deeptools.uncertainty._mc_arguments import check_arguments, check_model
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction
 from keras_deeptools.uncertainty._output_statistics import (
-    OutputStatistics,
+    in_one,
     joined,
     rows_of,
     with_rows,
 )
-from keras_deeptools.uncertainty._sampler import Sampler
+from keras_deeptools.uncertainty._sampler import Sampler, rows_of_batches
 
 FIRST_LOOK = 25
 """Samples of every row before `adaptive` looks at them."""
@@ -48,9 +50,10 @@ def mc_predict(
     memory does not grow with `num_samples`.
 
     Args:
-        model: `keras.Model`, built.
+        model: `keras.Model`; one that is not built yet is built by the first rows.
         x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
-            `DataLoader` or generator; targets in it are ignored.
+            `DataLoader` or generator; targets in it are ignored. Batches may differ in
+            length or size, such as bucketed texts.
         num_samples: Int >= 1, samples of each row.
         batch_size: Int >= 1, rows in a batch. The masks do not depend on it.
         seed: Int or None. The same seed gives the same result, bit for bit. None
@@ -65,12 +68,13 @@ def mc_predict(
             is). The features of all rows are kept in memory meanwhile.
 
     Returns:
-        `MCPrediction`.
+        `MCPrediction`. Where the outputs of batches differ in shape, as of tokens or
+        pixels, its arrays are object arrays `(rows,)` with an array for each row.
 
     Raises:
         TypeError: If `model` is no Keras model, or an argument is of the wrong type.
-        ValueError: If nothing in the model is stochastic, the model is not built, an
-            argument is out of range, or the data are empty or do not fit the model.
+        ValueError: If nothing in the model is stochastic, an argument is out of range,
+            or the data are empty or do not fit the model.
 
     Example:
 
@@ -101,6 +105,12 @@ def mc_predict(
         num_samples, batch_size, seed, masks, return_samples, verbose, adaptive
     )
     check_model(model)
+    rows = rows_of_batches(batch_size)
+    batches = RowBatches(x, rows)
+    if not is_ready(model):
+        first_batch = batches.peek()
+        if first_batch is not None:
+            built_by(model, first_batch, "mc_predict")
     if not stochastic_layers(model):
         raise ValueError(
             "mc_predict: the model must have a layer that drops at random. Received: "
@@ -112,8 +122,8 @@ def mc_predict(
     passes = stochastic_pass(model)
     sampler = Sampler(
         passes,
-        x,
-        batch_size,
+        batches,
+        rows,
         first,
         seed,
         coherent=masks == "coherent",
@@ -121,8 +131,13 @@ def mc_predict(
         keep_on=adaptive,
     )
     with passes.modules_kept():
-        statistics, samples = sampler.run(return_samples)
-        counts = np.full(sampler.num_rows, first)
+        runs = sampler.run(return_samples)
+        counts = np.full(sum(run.count for run in runs), first)
+        statistics = in_one([run.statistics() for run in runs])
+        samples = None
+        if return_samples:
+            parts = zip(*(run.all_samples() for run in runs), strict=True)
+            samples = [list(each) for each in parts]
         if adaptive:
             statistics = _refined(sampler, statistics, counts, num_samples)
     sampler.finish()
@@ -137,11 +152,17 @@ def mc_predict(
 
 def _refined(
     sampler: Sampler,
-    statistics: list[OutputStatistics],
+    statistics: list[Any],
     counts: np.ndarray,
     num_samples: int,
-) -> list[OutputStatistics]:
+) -> list[Any]:
     """Goes on with rows that are not decided; each round doubles their samples."""
+    if any(isinstance(each, list) for each in statistics):
+        raise ValueError(
+            "mc_predict: `adaptive` must be False where the outputs of rows differ in "
+            "shape, because such rows cannot be compared. Received: adaptive=True. "
+            "Leave it out."
+        )
     done = int(counts[0])
     while done < num_samples:
         certain = np.all([decided(each, counts) for each in statistics], axis=0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools.uncertainty._entropy import BERNOULLI, VALUES, entropy
 from keras_deeptools.uncertainty._output_statistics import OutputStatistics
+from keras_deeptools.uncertainty._ragged import ragged
 from keras_deeptools.uncertainty._variance_parts import VarianceParts, variance_parts
 
 
@@ -18,9 +19,10 @@ class MCPrediction:
 
     Made by `mc_predict`. Everything is an array with the axis of rows first; for a
     model with several outputs it is a list or dict of them, as the model's own outputs
-    are. Entropies are in nats, and are for outputs that are probabilities: those of
-    classes add up to one over the last axis; others in [0, 1] are taken as
-    probabilities of "yes", each on its own.
+    are. Where rows differ in the shape of their outputs it is an object array `(rows,)`
+    with an array for each row. Entropies are in nats, and are for outputs that are
+    probabilities: those of classes add up to one over the last axis; others in [0, 1]
+    are taken as probabilities of "yes", each on its own.
 
     Attributes:
         num_samples: Int array `(rows,)`, samples taken of each row.
@@ -40,11 +42,13 @@ class MCPrediction:
     True
     """
 
-    _statistics: list[OutputStatistics] = field(repr=False)
+    # For each output the statistics of all rows, or a list of those of rows in a row
+    # that are of one shape.
+    _statistics: list[Any] = field(repr=False)
     _structure: Any = field(repr=False)
     num_samples: np.ndarray
     seed: int
-    _samples: list[np.ndarray] | None = field(repr=False, default=None)
+    _samples: list[list[np.ndarray]] | None = field(repr=False, default=None)
 
     @property
     def mean(self) -> Any:
@@ -69,7 +73,7 @@ class MCPrediction:
                 "MCPrediction: `samples` are kept only on demand. Received: a "
                 "prediction without. Call `mc_predict(..., return_samples=True)`."
             )
-        return self._pack([np.swapaxes(each, 0, 1) for each in self._samples])
+        return self._pack([_sample_first(each) for each in self._samples])
 
     @property
     def predictive_entropy(self) -> Any:
@@ -144,23 +148,26 @@ class MCPrediction:
         least, most = self.num_samples.min(), self.num_samples.max()
         samples = f"{most}" if least == most else f"{least} to {most}"
         lines = [f"{rows} rows, {samples} samples each, seed {self.seed}"]
-        for path, s in zip(self._names(), self._statistics, strict=True):
-            line = f"{path}{s.kind}, shape {s.mean.shape[1:]}: "
-            line += f"mean std {np.mean(self._deviation(s)):.3g}"
-            if s.entropy_mean is not None:
-                total = np.mean(self._total_entropy(s))
-                line += f", predictive entropy {total:.3g} nats"
-                line += f", of them {total - np.mean(s.entropy_mean):.3g} of the model"
-            lines.append(line)
+        for path, each in zip(self._names(), self._statistics, strict=True):
+            for s in each if isinstance(each, list) else [each]:
+                lines.append(f"{path}{self._line(s)}")
         return "\n".join(lines)
+
+    def _line(self, s: OutputStatistics) -> str:
+        line = f"{s.kind}, shape {s.mean.shape[1:]}: "
+        line += f"mean std {np.mean(self._deviation(s)):.3g}"
+        if s.entropy_mean is not None:
+            total = np.mean(self._total_entropy(s))
+            line += f", predictive entropy {total:.3g} nats"
+            line += f", of them {total - np.mean(s.entropy_mean):.3g} of the model"
+        return line
 
     def _names(self) -> list[str]:
         paths = [path for path, _ in keras.tree.flatten_with_path(self._structure)]
         return ["".join(f"{part}: " for part in path) for path in paths]
 
     def _packed(self, function: Callable[[OutputStatistics], Any]) -> Any:
-        found = [np.asarray(function(each), np.float32) for each in self._statistics]
-        return self._pack(found)
+        return self._pack([_by_rows(function, each) for each in self._statistics])
 
     def _pack(self, arrays: list[np.ndarray]) -> Any:
         return keras.tree.pack_sequence_as(self._structure, arrays)
@@ -178,7 +185,8 @@ class MCPrediction:
         return entropy(self._checked(s).mean, s.kind)
 
     def _counts(self, like: np.ndarray) -> np.ndarray:
-        return self.num_samples.reshape(-1, *[1] * (like.ndim - 1))
+        # Rows that differ in shape are all sampled equally often.
+        return self.num_samples[: len(like)].reshape(-1, *[1] * (like.ndim - 1))
 
     def _degrees(self, like: np.ndarray) -> np.ndarray:
         n = self._counts(like)
@@ -189,3 +197,20 @@ class MCPrediction:
 
     def _deviation(self, s: OutputStatistics) -> np.ndarray:
         return np.sqrt(s.squares / self._degrees(s.squares))
+
+
+def _by_rows(function: Callable[[OutputStatistics], Any], statistics: Any) -> Any:
+    """An array over all rows; of arrays where they differ in shape."""
+    if not isinstance(statistics, list):
+        return np.asarray(function(statistics), np.float32)
+    return ragged([np.asarray(function(each), np.float32) for each in statistics])
+
+
+def _sample_first(parts: list[np.ndarray]) -> np.ndarray:
+    """Samples `(num_samples, rows, ...)` from parts `(rows, num_samples, ...)`."""
+    if len({part.shape[2:] for part in parts}) == 1:
+        return np.swapaxes(np.concatenate(parts), 0, 1)
+    by_sample = [
+        ragged([part[:, i] for part in parts]) for i in range(parts[0].shape[1])
+    ]
+    return np.stack(by_sample)

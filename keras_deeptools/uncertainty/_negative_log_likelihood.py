@@ -1,14 +1,14 @@
 """The negative log-likelihood of a classifier."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from keras_deeptools.uncertainty._labelled_rows import (
-    read_labels,
-    read_probabilities,
-    read_scores,
-    read_weights,
+    LabelledRows,
+    labelled_rows,
+    labelled_scores,
 )
 from keras_deeptools.uncertainty._log_softmax import log_softmax
 
@@ -19,6 +19,8 @@ def negative_log_likelihood(
     *,
     from_logits: bool = False,
     sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> float:
     """The mean of minus the log of the probability of what came true.
 
@@ -29,13 +31,20 @@ def negative_log_likelihood(
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+            prediction. Dense predictions have further axes before the last:
+            `(n, height, width, classes)`, `(n, tokens, classes)`.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
+            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+            1 for each, in the shape of `probabilities`.
         from_logits: Bool, whether `probabilities` are logits.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
-        Float >= 0.
+        Float >= 0; with independent outputs the mean over them.
 
     Raises:
         ValueError: If shapes do not fit, or a value is no probability or no class.
@@ -49,30 +58,69 @@ def negative_log_likelihood(
     0.41
     """
     owner = "negative_log_likelihood"
-    logits = read_logits(owner, probabilities, from_logits)
-    labels = read_labels(owner, labels, *logits.shape)
-    weights = read_weights(owner, sample_weight, len(logits))
-    return float(-weights @ log_softmax(logits)[np.arange(len(labels)), labels])
+    rows = labelled_logits(
+        owner,
+        probabilities,
+        labels,
+        sample_weight,
+        from_logits,
+        multi_label,
+        ignore_class,
+    )
+    logs = log_softmax(rows.probabilities)[np.arange(len(rows.labels)), rows.labels]
+    return float(-rows.weights @ logs)
 
 
-def read_logits(owner: str, predictions: Any, from_logits: bool) -> np.ndarray:
-    """Float64 logits `(n, k)`, of a binary model with a first column of zeros."""
+def labelled_logits(
+    owner: str,
+    predictions: Any,
+    labels: Any,
+    sample_weight: Any = None,
+    from_logits: bool = False,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
+) -> LabelledRows:
+    """Logits and labels in rows, from either kind of predictions.
+
+    Args:
+        owner: Str. Who is named in errors.
+        predictions: Probabilities or logits, as in `labelled_rows`.
+        labels: As in `labelled_rows`, as the others.
+        sample_weight: Array or None.
+        from_logits: Bool, whether `predictions` are logits.
+        multi_label: Bool or None.
+        ignore_class: Int or None.
+    """
+    arguments = predictions, labels, sample_weight, multi_label, ignore_class
     if from_logits:
-        logits = read_scores(owner, "logits", predictions)
-        if logits.shape[1] > 1:
-            return logits
-        return np.concatenate([np.zeros_like(logits), logits], axis=1)
-    smallest = _smallest_step(predictions)
-    values = read_probabilities(owner, predictions)
-    if np.ndim(predictions) == 2 and np.shape(predictions)[1] > 1:
-        return np.log(np.maximum(values, smallest[0]))
-    positive = np.clip(values[:, 1], smallest[0], 1 - smallest[1])
+        return labelled_scores(owner, *arguments)
+    rows = labelled_rows(owner, *arguments)
+    logits = logits_of(rows.probabilities, rows.is_binary, smallest_step(predictions))
+    return replace(rows, probabilities=logits)
+
+
+def logits_of(
+    probabilities: np.ndarray, is_binary: bool, smallest: tuple[float, float]
+) -> np.ndarray:
+    """Logits `(n, k)` of probabilities; of binary ones with a first column of zeros.
+
+    Args:
+        probabilities: Float64 array `(n, k)`.
+        is_binary: Bool, whether they were one column.
+        smallest: Floats, how near to 0, and to 1, they may be.
+    """
+    if not is_binary:
+        return np.log(np.maximum(probabilities, smallest[0]))
+    positive = np.clip(probabilities[:, 1], smallest[0], 1 - smallest[1])
     logits = np.log(positive) - np.log1p(-positive)
     return np.stack([np.zeros_like(logits), logits], axis=1)
 
 
-def _smallest_step(probabilities: Any) -> tuple[float, float]:
+def smallest_step(probabilities: Any) -> tuple[float, float]:
     """How near to 0, and to 1, a probability can be without being it."""
     kind = np.asarray(probabilities).dtype
+    if kind.name == "bfloat16":
+        # A float32 of which the last 16 bits were cut off.
+        return float(np.finfo("float32").tiny), 2.0**-8
     limits = np.finfo(kind if kind.kind == "f" else "float64")
     return float(limits.tiny), float(limits.epsneg)

@@ -78,6 +78,21 @@ def stacked(parts: list[OutputStatistics]) -> OutputStatistics:
     return _mapped(lambda *arrays: np.concatenate(arrays), *parts)
 
 
+def in_one(runs: list[list[OutputStatistics]]) -> list[Any]:
+    """For each output the statistics of all rows, or a list of them for each shape.
+
+    Args:
+        runs: For rows of each length or size the statistics of every output.
+    """
+    found: list[Any] = []
+    for parts in zip(*runs, strict=True):
+        if len({part.mean.shape[1:] for part in parts}) == 1:
+            found.append(stacked(list(parts)))
+        else:
+            found.append(list(_alike(*parts)))
+    return found
+
+
 def rows_of(statistics: OutputStatistics, rows: Any) -> OutputStatistics:
     """Statistics of some of the rows."""
     return _mapped(lambda array: array[rows], statistics)

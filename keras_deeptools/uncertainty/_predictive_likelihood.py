@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.uncertainty._labelled_rows import read_labels
 from keras_deeptools.uncertainty._log_softmax import log_softmax
-from keras_deeptools.uncertainty._negative_log_likelihood import read_logits
+from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
 GOLDEN = (np.sqrt(5) - 1) / 2
@@ -15,8 +14,7 @@ NUM_HALVINGS = 60
 
 def likelihood_of_loss(owner: str, loss: Any) -> tuple[str, bool]:
     """`"classification"` or `"regression"`, and whether outputs are logits."""
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
-    name = str(name or type(loss).__name__).lower().replace("_", "")
+    name = _name_of(loss)
     if "crossentropy" in name:
         return "classification", bool(getattr(loss, "from_logits", False))
     if any(word in name for word in REGRESSION):
@@ -27,29 +25,58 @@ def likelihood_of_loss(owner: str, loss: Any) -> tuple[str, bool]:
     )
 
 
+def independence_of_loss(loss: Any) -> bool | None:
+    """Whether a loss is for outputs that are independent; None where it tells not."""
+    name = _name_of(loss)
+    if "crossentropy" not in name:
+        return None
+    return "binary" in name
+
+
 def classification_log_likelihood(
-    owner: str, outputs: np.ndarray, labels: Any, from_logits: bool
+    owner: str,
+    outputs: np.ndarray,
+    labels: Any,
+    from_logits: bool,
+    sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> np.ndarray:
     """Log of the mean probability of what came true, `(n,)`.
 
+    Of several labels, pixels or tokens of a sample it is their mean, weighed so that
+    the mean over the samples is the mean over all that count.
+
     Args:
         owner: Who speaks in errors.
-        outputs: Probabilities `(samples, n, k)`, or logits.
-        labels: As for `negative_log_likelihood`.
+        outputs: Probabilities `(samples, n, ..., k)`, or logits.
+        labels: As for `negative_log_likelihood`, as the others.
         from_logits: Bool.
+        sample_weight: Array or None.
+        multi_label: Bool or None.
+        ignore_class: Int or None.
     """
-    if from_logits:
-        is_binary = outputs.shape[-1] == 1
-        # A binary model is one of two classes, whose first logit is 0.
-        logits = np.asarray(outputs, "float64")
-        if is_binary:
-            logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
-        log_probabilities = log_softmax(logits)
-        peak = log_probabilities.max(axis=0)
-        logs = peak + np.log(np.exp(log_probabilities - peak).mean(axis=0))
+    read = outputs[0] if from_logits else outputs.mean(axis=0)
+    rows = labelled_logits(
+        owner, read, labels, sample_weight, from_logits, multi_label, ignore_class
+    )
+    at = np.arange(len(rows.labels)), rows.labels
+    if not from_logits:
+        logs = log_softmax(rows.probabilities)[at]
     else:
-        logs = log_softmax(read_logits(owner, outputs.mean(axis=0), False))
-    return logs[np.arange(len(logs)), read_labels(owner, labels, *logs.shape)]
+        logs = np.full(len(rows.labels), -np.inf)
+        for each in outputs:
+            flat = np.asarray(each, "float64").reshape(
+                (-1,) if rows.is_binary else (-1, each.shape[-1])
+            )[rows.kept]
+            if rows.is_binary:
+                # A binary model is one of two classes, whose first logit is 0.
+                flat = np.stack([np.zeros_like(flat), flat], axis=1)
+            logs = np.logaddexp(logs, log_softmax(flat)[at])
+        logs -= np.log(len(outputs))
+    num_rows = rows.shape[0]
+    row = rows.kept // (int(np.prod(rows.shape)) // num_rows)
+    return np.bincount(row, rows.weights * logs, minlength=num_rows) * num_rows
 
 
 def regression_log_likelihood(
@@ -88,3 +115,8 @@ def regression_log_likelihood(
             low = left
     best = (low + high) / 2
     return at(best), float(np.exp(best))
+
+
+def _name_of(loss: Any) -> str:
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
+    return str(name or type(loss).__name__).lower().replace("_", "")

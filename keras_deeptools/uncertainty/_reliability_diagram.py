@@ -123,6 +123,8 @@ def reliability_diagram(
     *,
     event: str | int = "auto",
     sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> ReliabilityDiagram:
     """Compares confidence with observed frequency in bins.
 
@@ -132,14 +134,22 @@ def reliability_diagram(
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+            prediction. Dense predictions have further axes before the last:
+            `(n, height, width, classes)`, `(n, tokens, classes)`.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
+            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+            1 for each, in the shape of `probabilities`.
         num_bins: Int >= 1.
         binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
-        event: `"predicted"` (the predicted class is right), an int (this class comes
-            true), or `"auto"`: class 1 where `probabilities` are `(n,)` or `(n, 1)`,
-            else the predicted class.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+        event: `"predicted"` (the predicted class is right), an int (this class, or
+            independent output, comes true), or `"auto"`: class 1 where
+            `probabilities` are `(n,)` or `(n, 1)`, every output where they are
+            independent, else the predicted class.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
         `ReliabilityDiagram`, with `.table()` and `.plot()`.
@@ -163,9 +173,10 @@ def reliability_diagram(
     """
     owner = "reliability_diagram"
     check_binning(owner, num_bins, binning)
-    rows = labelled_rows(owner, probabilities, labels, sample_weight)
-    confidence, outcome = judged_event(owner, rows, event)
-    bins = calibration_bins(confidence, outcome, rows.weights, num_bins, binning)
+    rows = labelled_rows(
+        owner, probabilities, labels, sample_weight, multi_label, ignore_class
+    )
+    bins = calibration_bins(*judged_event(owner, rows, event), num_bins, binning)
     return ReliabilityDiagram(
         bins.lower,
         bins.upper,

@@ -7,10 +7,8 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._axes import new_axes
-from keras_deeptools.uncertainty._labelled_rows import (
-    labelled_rows,
-    read_weights,
-)
+from keras_deeptools.uncertainty._labelled_rows import LabelledRows, labelled_rows
+from keras_deeptools.uncertainty._sample_weights import read_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +48,11 @@ class RiskCoverageCurve:
             losses: Float array `(n,)`, the loss of each row, such as its squared error.
             confidence: Float array `(n,)`, large where the model is sure, such as minus
                 the `.std` of a Monte Carlo prediction.
-            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
         Returns:
             `RiskCoverageCurve`.
@@ -134,6 +136,8 @@ def risk_coverage_curve(
     *,
     confidence: Any = None,
     sample_weight: Any = None,
+    multi_label: bool | None = None,
+    ignore_class: int | None = None,
 ) -> RiskCoverageCurve:
     """The error rate when the least confident rows are left to a human.
 
@@ -144,11 +148,22 @@ def risk_coverage_curve(
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
+            prediction. Dense predictions have further axes before the last:
+            `(n, height, width, classes)`, `(n, tokens, classes)`.
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
+            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+            1 for each, in the shape of `probabilities`.
         confidence: Float array `(n,)` or None, large where the model is sure. Default:
-            the probability of the predicted class.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+            the probability of the predicted class. Pixels, tokens or independent
+            outputs that share a confidence are answered together, and their risk is
+            the share of them that is wrong; with further axes each has its own. By
+            default the independent outputs of a sample are answered together, by the
+            mean probability of what is predicted.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+            further axes, of their pixels, tokens or labels.
+        multi_label: Bool, whether the outputs are independent of one another (several
+            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
         `RiskCoverageCurve`, with `.table()` and `.plot()`. Rows of equal confidence
@@ -173,11 +188,44 @@ def risk_coverage_curve(
         optimum is a formula for many rows; here it is that of the rows given.
     """
     owner = "risk_coverage_curve"
-    rows = labelled_rows(owner, probabilities, labels, sample_weight)
-    wrong = rows.probabilities.argmax(axis=1) != rows.labels
+    rows = labelled_rows(
+        owner, probabilities, labels, sample_weight, multi_label, ignore_class
+    )
+    sure = rows.probabilities.max(axis=1)
+    wrong = (rows.probabilities.argmax(axis=1) != rows.labels).astype("float64")
+    if confidence is None and rows.outputs is None:
+        return _curve(owner, wrong, sure, rows.weights)
     if confidence is None:
-        confidence = rows.probabilities.max(axis=1)
-    return _curve(owner, wrong, confidence, sample_weight)
+        axes = rows.shape[:-1]
+        confidence, _ = _means(rows, sure, axes)
+    else:
+        confidence = _checked_confidence(owner, rows, confidence)
+        axes = confidence.shape
+    losses, weights = _means(rows, wrong, axes)
+    return _curve(owner, losses, confidence.reshape(-1), weights)
+
+
+def _checked_confidence(owner: str, rows: LabelledRows, confidence: Any) -> np.ndarray:
+    """An array over the first axes of the rows: of samples, or of pixels."""
+    values = np.asarray(confidence, "float64")
+    leading = [rows.shape[: i + 1] for i in range(len(rows.shape))]
+    if values.shape not in leading and values.shape[-1:] == (1,):
+        values = values[..., 0]
+    if values.shape not in leading:
+        rule = f"of shape {' or '.join(map(str, leading))}"
+        raise ValueError(message(owner, "confidence", rule, values.shape))
+    return values
+
+
+def _means(
+    rows: LabelledRows, values: np.ndarray, axes: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the values that are answered together, and the weights of the means."""
+    size = int(np.prod(axes))
+    group = rows.kept // (int(np.prod(rows.shape)) // size)
+    weights = np.bincount(group, rows.weights, minlength=size)
+    sums = np.bincount(group, rows.weights * values, minlength=size)
+    return np.divide(sums, weights, out=np.zeros(size), where=weights > 0), weights
 
 
 def _curve(

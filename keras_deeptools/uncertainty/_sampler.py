@@ -1,13 +1,14 @@
 """Cutting rows and samples into passes, and collecting what they give."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeptools.engine._compiled_pass import StochasticPass, Tile
-from keras_deeptools.engine._rows import RowBatches, padded
+from keras_deeptools.engine._rows import RowBatches, inner_shapes, padded
 from keras_deeptools.uncertainty._output_statistics import (
     OutputStatistics,
     joined,
@@ -27,16 +28,67 @@ MOST_SAMPLES = 100
 """Most samples in a pass, so that memory stays the same from there on."""
 
 
+def rows_of_batches(batch_size: int) -> int:
+    """Whole blocks, or a part that fits into one, so that no tile lies in two.
+
+    Args:
+        batch_size: Int >= 1, most rows in a batch.
+    """
+    if batch_size >= BLOCK:
+        return batch_size - batch_size % BLOCK
+    return 1 << (batch_size.bit_length() - 1)
+
+
+@dataclass
+class Run:
+    """Rows of one length or size, one after another in the data.
+
+    Attributes:
+        shape: `Shape`, what the head makes of one row.
+        first: Int, the number of the first row. Numbers tell which masks are drawn: a
+            run begins where a block does.
+        block: Int, most rows for which random numbers are drawn at once.
+        group: Int, samples for which they are.
+        count: Int, rows so far.
+        found: For each tile the statistics of every output.
+        samples: For each tile the samples of every output, where they are kept.
+        kept: Features of the batches, where they are kept.
+    """
+
+    shape: Any
+    first: int
+    block: int
+    group: int
+    count: int = 0
+    found: list[list[OutputStatistics]] = field(default_factory=list)
+    samples: list[list[np.ndarray]] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """Int, the number after that of the last row."""
+        return self.first + self.count
+
+    def statistics(self) -> list[OutputStatistics]:
+        """For every output those of all rows."""
+        return [stacked(list(each)) for each in zip(*self.found, strict=True)]
+
+    def all_samples(self) -> list[np.ndarray]:
+        """For every output those of all rows."""
+        return [np.concatenate(each) for each in zip(*self.samples, strict=True)]
+
+
 class Sampler:
     """Runs the passes of one prediction.
 
     Rows go through the model in tiles that are parts of blocks, samples in groups;
     both depend on the model and on `num_samples` alone, so that the random numbers do.
+    Rows of another length or size than those before begin a run of their own.
 
     Args:
         passes: `StochasticPass`.
-        x: Data.
-        batch_size: Int, most rows in a batch.
+        batches: `RowBatches` of `rows_of_batches` rows.
+        batch_rows: Int, most rows in a batch.
         num_samples: Int, samples of a row that are taken at once.
         seed: Int.
         coherent: Bool, whether all rows of a sample share their masks.
@@ -44,15 +96,14 @@ class Sampler:
         keep_on: Bool, whether `resume` may be called: features are kept for it.
 
     Attributes:
-        num_rows: Int, rows seen so far.
         structure: The outputs' structure, with None for tensors.
     """
 
     def __init__(
         self,
         passes: StochasticPass,
-        x: Any,
-        batch_size: int,
+        batches: RowBatches,
+        batch_rows: int,
         num_samples: int,
         seed: int,
         coherent: bool,
@@ -60,12 +111,8 @@ class Sampler:
         keep_on: bool = False,
     ) -> None:
         self._passes = passes
-        # Whole blocks, or a part that fits into one, so that no tile lies in two.
-        whole = batch_size >= BLOCK
-        self._batch_rows = batch_size - batch_size % BLOCK if whole else 1
-        while not whole and self._batch_rows * 2 <= batch_size:
-            self._batch_rows *= 2
-        self._batches = RowBatches(x, self._batch_rows)
+        self._batches = batches
+        self._batch_rows = batch_rows
         self._num_samples = num_samples
         self._seed = seed
         self._coherent = coherent
@@ -76,67 +123,75 @@ class Sampler:
             verbose=1 if verbose == "auto" else verbose,
             unit_name="sample",
         )
-        self._block = self._group = 0
-        self._kept: list[Any] = []
         self._taken = 0
-        self.num_rows = 0
+        self._runs: list[Run] = []
         self.structure: Any = None
 
-    def run(
-        self, keep_samples: bool = False
-    ) -> tuple[list[OutputStatistics], list[np.ndarray] | None]:
-        """Samples all rows; for every output its statistics, and samples if kept."""
-        found: list[list[OutputStatistics]] = []
-        samples: list[list[np.ndarray]] = []
+    def run(self, keep_samples: bool = False) -> list[Run]:
+        """Samples all rows, in runs of equal length and size."""
+        shapes = None
         for x in self._batches:
             count = len(keras.tree.flatten(x)[0])
-            features = self._features(x, count)
+            is_first = shapes != inner_shapes(x)
+            shapes = inner_shapes(x)
+            features = self._features(x, count, is_first)
+            run = self._runs[-1]
             if self._keep_on:
-                self._kept.append(_to_host(features, count))
-            for start, rows in self._tiles(count):
-                parts = self._tile(features, start, rows, self.num_rows + start)
+                run.kept.append(_to_host(features, count))
+            for start, rows in self._tiles(run, count):
+                parts = self._tile(run, features, start, rows, run.end + start)
                 if keep_samples:
                     kept = list(parts)
-                    samples.append(_side_by_side(kept))
+                    run.samples.append(_side_by_side(kept))
                     parts = iter(kept)
-                found.append(_together(parts))
-            self.num_rows += count
-        if not found:
+                run.found.append(_together(parts))
+            run.count += count
+        if not self._runs:
             raise ValueError(
                 "mc_predict: `x` must hold at least one row. Received: empty data. "
                 "Pass data with rows."
             )
-        statistics = [stacked(list(each)) for each in zip(*found, strict=True)]
-        if not keep_samples:
-            return statistics, None
-        return statistics, [np.concatenate(each) for each in zip(*samples, strict=True)]
+        return self._runs
 
     def resume(
         self, rows: np.ndarray, done: int, num_samples: int
     ) -> list[OutputStatistics]:
         """Statistics of further samples of some rows, whose features were kept."""
-        pool = _map(lambda *parts: np.concatenate(parts)[rows], *self._kept)
         found = []
-        for first in range(0, len(rows), self._batch_rows):
-            count = min(self._batch_rows, len(rows) - first)
-            x = _map(lambda a, i=first, n=count: a[i : i + n], pool)
-            features = padded(x, self._padded(count))
-            for start, size in self._tiles(count):
-                parts = self._tile(
-                    features, start, size, first + start, done, num_samples
-                )
-                found.append(_together(parts))
+        before = base = 0
+        for run in self._runs:
+            mine = rows[(rows >= before) & (rows < before + run.count)] - before
+            before += run.count
+            if not len(mine):
+                continue
+            pool = _map(lambda *parts, m=mine: np.concatenate(parts)[m], *run.kept)
+            for first in range(0, len(mine), self._batch_rows):
+                count = min(self._batch_rows, len(mine) - first)
+                x = _map(lambda a, i=first, n=count: a[i : i + n], pool)
+                features = padded(x, self._padded(count))
+                for start, size in self._tiles(run, count):
+                    parts = self._tile(
+                        run,
+                        features,
+                        start,
+                        size,
+                        base + first + start,
+                        done,
+                        num_samples,
+                    )
+                    found.append(_together(parts))
+            base = _next_block(base + len(mine))
         return [stacked(list(each)) for each in zip(*found, strict=True)]
 
     def finish(self) -> None:
         """Ends the progress bar."""
         self._bar.update(self._taken, finalize=True)
 
-    def _features(self, x: Any, count: int) -> Any:
-        more_to_come = self.num_rows > 0
-        rows = self._batch_rows if more_to_come else self._padded(count)
+    def _features(self, x: Any, count: int, is_first: bool) -> Any:
+        """Features of a batch; the first one of other shapes begins a run."""
+        rows = self._padded(count) if is_first else self._batch_rows
         x = padded(x, rows) if self._passes.pads_rows else x
-        if more_to_come:
+        if not is_first:
             return self._passes.features(x)
         try:
             features = self._passes.features(x)
@@ -149,13 +204,14 @@ class Sampler:
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
         self.structure = shape.outputs
-        self._block = BLOCK
-        while self._block > 1 and self._block * shape.width > BLOCK_ELEMENTS:
-            self._block //= 2
-        most = PASS_ELEMENTS // (self._block * shape.width)
+        block = BLOCK
+        while block > 1 and block * shape.width > BLOCK_ELEMENTS:
+            block //= 2
+        most = PASS_ELEMENTS // (block * shape.width)
         most = max(1, min(most, GROUP)) if not shape.rowless else 1
-        self._group = _even_share(self._num_samples, most)
-        self._shape = shape
+        first = _next_block(self._runs[-1].end) if self._runs else 0
+        group = _even_share(self._num_samples, most)
+        self._runs.append(Run(shape, first, block, group))
         return features
 
     def _padded(self, count: int) -> int:
@@ -163,14 +219,15 @@ class Sampler:
             return count
         return min(self._batch_rows, 1 << (count - 1).bit_length())
 
-    def _tiles(self, count: int) -> Iterator[tuple[int, int]]:
+    def _tiles(self, run: Run, count: int) -> Iterator[tuple[int, int]]:
         """First row and number of rows of each tile of a batch."""
-        size = min(self._block, self._batch_rows)
+        size = min(run.block, self._batch_rows)
         for start in range(0, count, size):
             yield start, min(size, count - start)
 
     def _tile(
         self,
+        run: Run,
         features: Any,
         start: int,
         rows: int,
@@ -180,19 +237,19 @@ class Sampler:
     ) -> Iterator[list[np.ndarray]]:
         """Samples of the rows of a tile, a pass at a time, for every output."""
         num_samples = num_samples or self._num_samples
-        block = first_row // self._block
-        is_whole = self._batch_rows >= self._block
-        tile_rows = min(self._padded(rows), self._block)
-        samples = self._samples_per_pass(tile_rows, num_samples)
+        block = first_row // run.block
+        is_whole = self._batch_rows >= run.block
+        tile_rows = min(self._padded(rows), run.block)
+        samples = self._samples_per_pass(run, tile_rows, num_samples)
         for taken in range(0, num_samples, samples):
-            firsts = range(done + taken, done + taken + samples, self._group)
+            firsts = range(done + taken, done + taken + samples, run.group)
             tile = Tile(
                 start=start,
                 rows=tile_rows,
-                samples=self._group,
+                samples=run.group,
                 positions=tuple((f, -1 if self._coherent else block) for f in firsts),
-                block=self._block,
-                offset=None if is_whole else first_row % self._block,
+                block=run.block,
+                offset=None if is_whole else first_row % run.block,
                 coherent=self._coherent,
             )
             outputs = self._passes.outputs(features, self._seed, tile)
@@ -201,13 +258,18 @@ class Sampler:
             self._bar.update(self._taken, finalize=False)
             yield [output[:rows, :count] for output in outputs]
 
-    def _samples_per_pass(self, rows: int, num_samples: int) -> int:
+    def _samples_per_pass(self, run: Run, rows: int, num_samples: int) -> int:
         """A number of whole groups; more of them where there are few rows."""
-        if self._shape.rowless:
+        if run.shape.rowless:
             return 1
-        most = PASS_ELEMENTS // (rows * self._group * self._shape.width)
-        most = max(1, min(most, MOST_SAMPLES // self._group))
-        return self._group * _even_share(-(-num_samples // self._group), most)
+        most = PASS_ELEMENTS // (rows * run.group * run.shape.width)
+        most = max(1, min(most, MOST_SAMPLES // run.group))
+        return run.group * _even_share(-(-num_samples // run.group), most)
+
+
+def _next_block(row: int) -> int:
+    """The first row of the next block, at `row` or after it."""
+    return -(-row // BLOCK) * BLOCK
 
 
 def _even_share(total: int, most: int) -> int:

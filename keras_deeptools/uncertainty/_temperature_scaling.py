@@ -7,9 +7,19 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_float
-from keras_deeptools.uncertainty._labelled_rows import read_labels, read_weights
+from keras_deeptools.engine import final_activation
+from keras_deeptools.uncertainty._labelled_rows import (
+    checked_probabilities,
+    checked_scores,
+    read_predictions,
+)
 from keras_deeptools.uncertainty._log_softmax import log_softmax
-from keras_deeptools.uncertainty._negative_log_likelihood import read_logits
+from keras_deeptools.uncertainty._negative_log_likelihood import (
+    labelled_logits,
+    logits_of,
+    smallest_step,
+)
+from keras_deeptools.uncertainty._rounded_probabilities import warn_of_rounding
 from keras_deeptools.uncertainty._temperature import (
     HIGHEST,
     LOWEST,
@@ -29,15 +39,21 @@ class TemperatureScaling(keras.layers.Layer):
 
     Predictions of Monte Carlo dropout are scaled after their mean is taken.
 
+    Outputs that exclude one another (a softmax) are scaled together, those that are
+    independent (sigmoids) one by one. `fit` remembers which they were.
+
     Args:
         temperature: Float > 0, where no `fit` is wanted.
         from_logits: Bool, whether predictions are logits. With probabilities the result
             is the same, but for those that were rounded to 0 or 1.
+        multi_label: Bool, whether outputs are independent of one another (several
+            sigmoids). None: as `fit` finds by the labels, or else, as a layer, by a
+            sigmoid at the end of the model below it. One output is always by itself.
         **kwargs: Of `keras.layers.Layer`. The layer computes in float32 by default,
             whatever the global policy.
 
     Call arguments:
-        inputs: Tensor `(..., 1)`, probability or logit of class 1, or
+        inputs: Tensor `(n,)` or `(..., 1)`, probability or logit of class 1, or
             `(..., classes)`.
 
     Returns:
@@ -45,7 +61,8 @@ class TemperatureScaling(keras.layers.Layer):
 
     Raises:
         TypeError: If `temperature` is no float or `from_logits` no bool.
-        ValueError: If `temperature <= 0`.
+        ValueError: If `temperature <= 0`, or the layer gets one output where it was
+            fitted to several classes that exclude one another.
 
     Example:
 
@@ -66,11 +83,19 @@ class TemperatureScaling(keras.layers.Layer):
     """
 
     def __init__(
-        self, temperature: float = 1.0, from_logits: bool = False, **kwargs: Any
+        self,
+        temperature: float = 1.0,
+        from_logits: bool = False,
+        multi_label: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         owner = type(self).__name__
         initial = checked_float(owner, "temperature", temperature, above=0)
         self.from_logits = checked_bool(owner, "from_logits", from_logits)
+        if multi_label is not None:
+            checked_bool(owner, "multi_label", multi_label)
+        self.multi_label = self._given = multi_label
+        self._called_independent: bool | None = None
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self._temperature = self.add_weight(
@@ -86,28 +111,57 @@ class TemperatureScaling(keras.layers.Layer):
         return float(keras.ops.convert_to_numpy(self._temperature.value))
 
     def fit(
-        self, predictions: Any, labels: Any, *, sample_weight: Any = None
+        self,
+        predictions: Any,
+        labels: Any,
+        *,
+        sample_weight: Any = None,
+        ignore_class: int | None = None,
     ) -> "TemperatureScaling":
         """Find the temperature of the smallest negative log-likelihood.
 
         Args:
             predictions: Float array `(n,)`, `(n, 1)` or `(n, classes)`, probabilities
-                or logits of rows that were not trained on.
-            labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`.
-            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+                or logits of rows that were not trained on. Dense predictions have
+                further axes before the last.
+            labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`;
+                of dense predictions masks; of independent outputs 0 or 1 for each.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
+                further axes, of their pixels, tokens or labels.
+            ignore_class: Int or None, a label that does not count.
 
         Returns:
             The layer itself.
 
         Raises:
-            ValueError: If shapes do not fit, or a value is no prediction or no class.
+            ValueError: If shapes do not fit, a value is no prediction or no class, or
+                the layer was called before with outputs of the other kind.
         """
         owner = f"{type(self).__name__}.fit"
-        logits = read_logits(owner, predictions, self.from_logits)
-        labels = read_labels(owner, labels, *logits.shape)
-        weights = read_weights(owner, sample_weight, len(logits))
-        found = optimal_temperature(logits, labels, weights)
-        if found in (LOWEST, HIGHEST):
+        rows = labelled_logits(
+            owner,
+            predictions,
+            labels,
+            sample_weight,
+            self.from_logits,
+            # Outputs of a layer that was called one by one are known to be so.
+            True if self._called_independent else self._given,
+            ignore_class,
+        )
+        if self._called_independent not in (None, rows.is_binary):
+            kinds = {True: "independent outputs", False: "classes"}
+            raise ValueError(
+                f"{owner}: `predictions` must be of the kind that the layer was built "
+                f"for. Received: {kinds[rows.is_binary]}, where it was called with "
+                f"{kinds[not rows.is_binary]} before. Make a new layer with "
+                f"multi_label={rows.is_binary}."
+            )
+        logits, classes, weights = rows.probabilities, rows.labels, rows.weights
+        found = optimal_temperature(logits, classes, weights)
+        rounded = not self.from_logits and warn_of_rounding(
+            owner, predictions, rows, found
+        )
+        if found in (LOWEST, HIGHEST) and not rounded:
             warnings.warn(
                 f"{owner}: no best temperature lies within [{LOWEST:g}, {HIGHEST:g}]; "
                 f"{found:g} is taken. "
@@ -120,13 +174,15 @@ class TemperatureScaling(keras.layers.Layer):
                 stacklevel=2,
             )
         self._temperature.assign(found)
+        self.multi_label = rows.is_binary
         return self
 
     def apply(self, predictions: Any) -> np.ndarray:
         """Scaled probabilities.
 
         Args:
-            predictions: Float array `(n,)`, `(n, 1)` or `(n, classes)`, as for `fit`.
+            predictions: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+                `fit`.
 
         Returns:
             Float64 array of probabilities, same shape as `predictions`.
@@ -135,25 +191,54 @@ class TemperatureScaling(keras.layers.Layer):
             ValueError: If a value is no prediction.
         """
         owner = f"{type(self).__name__}.apply"
-        logits = read_logits(owner, predictions, self.from_logits)
+        argument = "logits" if self.from_logits else "probabilities"
+        values = read_predictions(owner, argument, predictions)
+        independent = self._is_independent(owner, values.shape)
+        rows = (
+            values.reshape(-1) if independent else values.reshape(-1, values.shape[-1])
+        )
+        if not self.from_logits:
+            rows = checked_probabilities(owner, rows, independent)
+            logits = logits_of(rows, independent, smallest_step(values))
+        else:
+            logits = checked_scores(owner, argument, rows)
+            if independent:
+                logits = np.stack([np.zeros_like(logits), logits], axis=1)
         scaled = np.exp(log_softmax(logits / self.temperature))
-        shape = np.shape(predictions)
-        is_binary = len(shape) == 1 or shape[1] == 1
-        return scaled[:, 1].reshape(shape) if is_binary else scaled
+        return (scaled[:, 1] if independent else scaled).reshape(values.shape)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; a symbolic tensor tells which layer it comes from."""
+        if self.multi_label is None and not self.from_logits:
+            known = {"sigmoid": True, "softmax": False}
+            self.multi_label = known.get(final_activation(inputs) or "")
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
         """Scaled probabilities, as a tensor."""
-        is_binary = inputs.shape[-1] == 1
+        independent = self._is_independent(type(self).__name__, tuple(inputs.shape))
+        self._called_independent = independent
         logits = inputs
         if not self.from_logits:
             limits = np.finfo("float32")
             logits = keras.ops.log(keras.ops.maximum(inputs, float(limits.tiny)))
-            if is_binary:
+            if independent:
                 rest = keras.ops.maximum(1 - inputs, float(limits.epsneg))
                 logits = logits - keras.ops.log(rest)
         logits = logits / self._temperature
-        scaled = keras.ops.sigmoid if is_binary else keras.ops.softmax
+        scaled = keras.ops.sigmoid if independent else keras.ops.softmax
         return scaled(logits)
+
+    def _is_independent(self, owner: str, shape: tuple[int | None, ...]) -> bool:
+        """Whether outputs of this shape are scaled one by one."""
+        is_alone = len(shape) < 2 or shape[-1] == 1
+        if is_alone and self.multi_label is False:
+            raise ValueError(
+                f"{owner}: predictions must have a last axis of the classes that the "
+                f"layer was fitted to. Received: shape {shape}. Give them as they came "
+                "from the model, or fit a layer to these."
+            )
+        return is_alone or bool(self.multi_label)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the inputs."""
@@ -161,5 +246,9 @@ class TemperatureScaling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the temperature as it is now."""
-        ours = {"temperature": self.temperature, "from_logits": self.from_logits}
+        ours = {
+            "temperature": self.temperature,
+            "from_logits": self.from_logits,
+            "multi_label": self.multi_label,
+        }
         return super().get_config() | ours

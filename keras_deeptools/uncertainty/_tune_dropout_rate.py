@@ -1,7 +1,7 @@
 """The dropout rate under which held-out targets are likeliest."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,8 +14,13 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.engine import seeded, with_dropout_rate
+from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._rows import RowBatches
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
-from keras_deeptools.uncertainty._mc_log_likelihood import mc_log_likelihood
+from keras_deeptools.uncertainty._mc_log_likelihood import (
+    check_likelihood,
+    mc_log_likelihood,
+)
 
 OWNER = "tune_dropout_rate"
 Build = Callable[[float], keras.Model]
@@ -26,7 +31,7 @@ def tune_dropout_rate(
     x: Any = None,
     y: Any = None,
     *,
-    validation_data: tuple[Any, Any],
+    validation_data: Any,
     rates: Sequence[float] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
     retrain: bool = True,
     likelihood: str = "auto",
@@ -55,14 +60,16 @@ def tune_dropout_rate(
         x: Training inputs: arrays, `tf.data.Dataset`, `PyDataset`, as for `fit`. They
             are read once for each rate. Not needed where `retrain` is False.
         y: Training targets, when `x` is arrays.
-        validation_data: Tuple of arrays `(x, y)`. Also passed to `fit` when there are
-            `callbacks` among `fit_arguments`.
+        validation_data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or data in
+            batches that can be read again, which may differ in length or size. Also
+            passed to `fit` when there are `callbacks` among `fit_arguments`.
         rates: Floats in [0, 1). For 0 the prediction is that of the silent network.
         retrain: Bool.
         likelihood: `"classification"`: log of the mean probability. `"regression"`: log
             of the mean of normal densities around the samples, whose one standard
             deviation is fitted to the validation set for each rate. `"auto"`: by the
-            loss.
+            loss. Of several labels, pixels or tokens it is the mean, without those of
+            the loss's `ignore_class`; of several outputs the sum.
         num_samples: Int >= 1, dropout masks.
         seed: Int in [0, 2**32), of initial weights (for a function), order of the data
             and masks.
@@ -105,9 +112,11 @@ def tune_dropout_rate(
     checked_option(
         OWNER, "likelihood", likelihood, ("auto", "classification", "regression")
     )
+    if isinstance(model_or_build, keras.Model):
+        _build(model_or_build, validation_data)
     if retrain and isinstance(model_or_build, keras.Model):
         _warn_if_trained(model_or_build)
-    held_out, targets = validation_data
+    held_out, targets, weights = (*_parts(validation_data), None, None)[:3]
     if "callbacks" in fit_arguments:
         fit_arguments["validation_data"] = validation_data
     bar = keras.utils.Progbar(
@@ -120,12 +129,20 @@ def tune_dropout_rate(
     initial: list[np.ndarray] = []
     for position, rate in enumerate(rates):
         with seeded(seed):
-            model = _model_at(model_or_build, float(rate), initial)
+            model = _model_at(model_or_build, float(rate), initial, validation_data)
+            if position == 0:
+                check_likelihood(OWNER, model, likelihood, targets)
             if retrain:
                 model.fit(x, y, **({"verbose": 0} | fit_arguments))
             samples = num_samples if rate else 0
             logs, noise = mc_log_likelihood(
-                model, held_out, targets, likelihood, samples, seed
+                model,
+                held_out,
+                targets,
+                likelihood,
+                samples,
+                seed,
+                sample_weight=weights,
             )
         rows.append(logs)
         noises.append(noise)
@@ -156,10 +173,17 @@ def _check(
             f"{OWNER}: `retrain` must be True where a function builds the model. "
             "Received: retrain=False. Give the trained model itself."
         )
-    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-        rule = "a tuple (x, y) of arrays"
+    is_tuple = isinstance(validation_data, tuple | list)
+    is_short = is_tuple and len(validation_data) not in (2, 3)
+    if is_short or validation_data is None or hasattr(validation_data, "dtype"):
+        rule = "a tuple (x, y) of arrays, or data in batches"
         found = type(validation_data).__name__
         raise ValueError(message(OWNER, "validation_data", rule, found))
+    if isinstance(validation_data, Iterator):
+        rule = "data that can be read for every rate"
+        remedy = "A generator is empty after the first: give arrays or a PyDataset."
+        found = type(validation_data).__name__
+        raise ValueError(message(OWNER, "validation_data", rule, found, remedy))
     numbers = np.asarray(rates)
     if numbers.ndim != 1 or not numbers.size or numbers.dtype.kind not in "fiu":
         raise ValueError(message(OWNER, "rates", "a list of floats in [0, 1)", rates))
@@ -167,6 +191,20 @@ def _check(
         raise ValueError(message(OWNER, "rates", "in [0, 1)", rates))
     checked_count(OWNER, "num_samples", num_samples)
     checked_count(OWNER, "seed", seed, minimum=0)
+
+
+def _build(model: keras.Model, validation_data: Any) -> None:
+    """Builds a model by the first rows, unless it is built."""
+    if not is_ready(model):
+        first = RowBatches(_parts(validation_data)[0], 1, OWNER).peek()
+        if first is not None:
+            built_by(model, first, OWNER)
+
+
+def _parts(validation_data: Any) -> tuple[Any, ...]:
+    """Inputs, targets and weights, or data that hold all of them."""
+    is_tuple = isinstance(validation_data, tuple | list)
+    return tuple(validation_data) if is_tuple else (validation_data,)
 
 
 def _warn_if_trained(model: keras.Model) -> None:
@@ -181,12 +219,16 @@ def _warn_if_trained(model: keras.Model) -> None:
 
 
 def _model_at(
-    model_or_build: keras.Model | Build, rate: float, initial: list[np.ndarray]
+    model_or_build: keras.Model | Build,
+    rate: float,
+    initial: list[np.ndarray],
+    validation_data: Any,
 ) -> keras.Model:
     """The model at a rate, from the initial weights that all rates share."""
     if isinstance(model_or_build, keras.Model):
         return with_dropout_rate(model_or_build, rate)
     model = model_or_build(rate)
+    _build(model, validation_data)
     shapes = [value.shape for value in model.get_weights()]
     if shapes == [value.shape for value in initial]:
         model.set_weights(initial)

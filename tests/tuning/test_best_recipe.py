@@ -6,7 +6,13 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_deeptools.tuning import DeepHyperModel, SearchedTrial, search_report
+from keras_deeptools.tuning import (
+    DeepHyperModel,
+    IntRange,
+    SearchedTrial,
+    mlp_space,
+    search_report,
+)
 from keras_deeptools.tuning._best_recipe import recipe
 from tuning.searches import Kept, measured, peak, random_search
 
@@ -121,11 +127,76 @@ def test_a_hypermodel_that_does_not_keep_its_arguments_is_not_made_again() -> No
     assert "hypermodel =" not in code
 
 
-def test_a_model_that_was_searched_must_be_defined_by_its_user() -> None:
+def test_the_recipe_of_a_model_that_was_searched_runs_by_itself() -> None:
     model = build(keras_tuner.HyperParameters())
     code = recipe_of(DeepHyperModel(model, max_epochs=2, parts=["optimizer"]))
-    assert "Define `build` first, as for the search." in code
+    assert "Define" not in code
+    made = run(code)
+    assert [layer.name for layer in made["model"].layers] == [
+        layer.name for layer in model.layers
+    ]
+    history = made["train"](X, Y, verbose=0, epochs=1).history
+    assert set(history) == {"accuracy", "loss"}
+
+
+@keras.saving.register_keras_serializable(package="recipe_tests")
+class Twice(keras.layers.Layer):
+    def call(self, x: Any) -> Any:
+        return 2 * x
+
+
+def test_a_model_with_layers_and_losses_of_its_own_runs_by_itself() -> None:
+    layers = [Twice(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    hypermodel = DeepHyperModel(
+        model,
+        max_epochs=1,
+        parts=["optimizer"],
+        loss=loss,
+        metrics=[keras.metrics.CategoricalAccuracy(name="right")],
+    )
+    made = run(recipe_of(hypermodel))
+    assert type(made["model"].layers[0]) is Twice
+    assert "right" in made["train"](X, Y, verbose=0, epochs=1).history
+
+
+def test_a_model_that_cannot_be_written_is_named_in_the_first_lines() -> None:
+    class Same(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+    layers = [Same(), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("sgd", "categorical_crossentropy")
+    code = recipe_of(DeepHyperModel(model, max_epochs=2, parts=["optimizer"]))
+    assert "Define `build` first, as for the search." in code.split("import")[0]
     assert len(run(code, build=model)["model"].layers) == 2
+
+
+def test_the_recipe_of_a_family_runs_by_itself() -> None:
+    family = mlp_space(4, 2, width=IntRange(4, 8), adapt_to=X)
+    made = run(recipe_of(DeepHyperModel(family, max_epochs=2, parts=["optimizer"])))
+    assert made["model"].output_shape == (None, 2)
+
+
+WIDTH = 3
+
+
+def test_the_source_of_a_function_inside_another_is_written_out() -> None:
+    depth = 2
+
+    def stack(hp: Any) -> keras.Model:
+        layers = [keras.layers.Dense(WIDTH) for _ in range(depth)]
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        model.compile("sgd", "mse")
+        return model
+
+    code = recipe_of(DeepHyperModel(stack, max_epochs=2, parts=["optimizer"]))
+    assert "Define" not in code and "depth = 2" in code
+    assert len(run(code)["model"].layers) == 2
+    plain = keras_tuner.RandomSearch(stack, "loss", directory="plain")
+    assert len(run(recipe_of(plain.hypermodel))["model"].layers) == 2
 
 
 def test_values_of_all_kinds_come_back_as_they_were(tmp_path: Path) -> None:

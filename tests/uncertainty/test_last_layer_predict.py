@@ -177,7 +177,7 @@ class Subclassed(keras.Model):
     [
         (Subclassed(), "no built functional"),
         ("model", "no built functional"),
-        (keras.Sequential([layers.Dense(1)]), "no built functional"),
+        (keras.Sequential([layers.Dense(1)]), "which is no Dropout"),
         (model_with(layers.Dense(2, "relu")), "whose activation is none of"),
         (model_with(layers.Dense(2, "softmax"), layers.Softmax()), "two activations"),
         (model_with(layers.Dense(2), layers.LayerNormalization()), "no Dense layer"),

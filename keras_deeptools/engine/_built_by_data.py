@@ -1,0 +1,86 @@
+"""Models that know their sizes only from data."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._first_call import is_built
+
+
+def built_by(model: keras.Model, x: Any, owner: str) -> None:
+    """Builds a model by calling it on rows of data, unless it is built.
+
+    Args:
+        model: `keras.Model`.
+        x: Inputs, a structure of arrays `(rows, ...)`.
+        owner: Str. Who is named in errors.
+
+    Raises:
+        ValueError: If the model cannot be called on them.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._built_by_data import built_by
+    >>> model = keras.Sequential([keras.layers.Dense(3)])
+    >>> built_by(model, np.ones((2, 4)), "example")
+    >>> model.built, model.weights[0].shape
+    (True, (4, 3))
+    """
+    if is_ready(model):
+        return
+    try:
+        model(keras.tree.map_structure(lambda a: a if a is None else a[:1], x))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{owner}: `model` must have a method `call`. Received: "
+            f"model={model.name!r} of type {type(model).__name__}, which has none. "
+            "Give the network inside it that predicts."
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        shapes = keras.tree.map_structure(lambda a: a if a is None else a.shape, x)
+        raise ValueError(
+            f"{owner}: `x` must be data that the model takes. Received: arrays of "
+            f"shape {shapes}, for which the model, which is not built yet, raised "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+
+
+def is_ready(model: keras.Model) -> bool:
+    """Whether a model and all of its layers have their variables.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._built_by_data import is_ready
+    >>> is_ready(keras.Sequential([keras.layers.Dense(3)]))
+    False
+    """
+    return bool(model.built) and is_built(model)
+
+
+def mark_built(model: keras.Model) -> None:
+    """Marks a model as built whose layers all are.
+
+    Keras builds a subclassed model by the sizes that a file tells, but leaves its mark
+    out.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._built_by_data import is_ready, mark_built
+    >>> model = keras.Sequential([keras.layers.Dense(3)])
+    >>> mark_built(model)
+    >>> is_ready(model)
+    False
+    """
+    layers = list(model._flatten_layers(include_self=False))
+    if not model.built and model.weights and all(layer.built for layer in layers):
+        model.built = True

@@ -1,0 +1,89 @@
+"""Whether what a search looks for is in the logs of its trials."""
+
+import difflib
+import math
+import warnings
+from typing import Any
+
+import keras
+import keras_tuner
+
+TOLD = "_keras_deeptools_told"
+"""Marks an objective of which a search has been warned."""
+
+
+class ObjectiveCheck(keras.callbacks.Callback):
+    """Says in the first epoch that the objective is not logged, and what is.
+
+    Args:
+        objective: `keras_tuner.Objective` of the search.
+        validation_freq: Int or list of ints, as in `fit`.
+        must_log: Bool. Whether the search ends with an error where the objective is
+            not in the logs. A `HyperModel.fit` of the user's own may return it instead;
+            then this is a warning.
+    """
+
+    def __init__(self, objective: Any, validation_freq: Any, must_log: bool) -> None:
+        super().__init__()
+        self._objective = objective
+        self._must_log = must_log
+        freq = validation_freq
+        self._wait = freq if isinstance(freq, int) else min(freq, default=1)
+        self._num_epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks, once validation has been."""
+        self._num_epochs += 1
+        if self._num_epochs == max(self._wait, 1):
+            self._look(logs or {})
+
+    def _look(self, logs: dict[str, Any]) -> None:
+        each = getattr(self._objective, "objectives", [self._objective])
+        missing = [one.name for one in each if one.name not in logs]
+        if not missing or missing == ["default_objective"]:
+            return
+        text = _told(missing[0], list(logs))
+        if self._must_log:
+            raise keras_tuner.errors.FatalValueError(text)
+        if TOLD not in vars(self._objective):
+            setattr(self._objective, TOLD, True)
+            warnings.warn(
+                f"{text} Every trial fails, unless the `fit` of your HyperModel "
+                "returns the value itself.",
+                stacklevel=2,
+            )
+
+
+def _told(name: str, names: list[str]) -> str:
+    text = (
+        f"The search looks for {name!r}, which its trials do not log. Received: "
+        f"objective={name!r}, where the logs hold {', '.join(map(repr, names))}."
+    )
+    similar = difflib.get_close_matches(name, names, 1)
+    if name.startswith("val_") and not any(one.startswith("val_") for one in names):
+        return f"{text} Give `search` validation_data or validation_split."
+    if similar:
+        return f"{text} Did you mean {similar[0]!r}?"
+    return f"{text} Name one of these, or compile the model with metrics that log it."
+
+
+def in_every_epoch(
+    history: Any, objective: Any, logged: dict[str, list[float]]
+) -> None:
+    """Lets values of an objective stand at their epochs where validation skips some.
+
+    KerasTuner takes the values of a history for those of one epoch after another.
+
+    Args:
+        history: `keras.callbacks.History`.
+        objective: `keras_tuner.Objective` of the search.
+        logged: Dict from names to the values of all epochs, NaN where there was none.
+    """
+    for one in getattr(objective, "objectives", [objective]):
+        values = history.history.get(one.name)
+        if not values or len(values) >= len(logged.get(one.name, ())):
+            continue
+        worst = float("-inf" if one.direction == "max" else "inf")
+        history.history[one.name] = [
+            worst if math.isnan(each) else each for each in logged[one.name]
+        ]
