@@ -51,6 +51,25 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
+def computes_nothing(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test that is marked `backend_free` makes no variable and runs no operation.
+
+    Such tests run on one backend alone, so what they try may not depend on it.
+    """
+    if request.node.get_closest_marker("backend_free") is None:
+        return
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a test that is marked `backend_free` uses the backend")
+
+    monkeypatch.setattr(keras.Variable, "__init__", refuse)
+    monkeypatch.setattr(keras.Operation, "__call__", refuse)
+    monkeypatch.setattr(keras.Model, "__init__", refuse)
+
+
+@pytest.fixture(autouse=True)
 def same_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test writes, draws or sets reaches no other test."""
     monkeypatch.chdir(tmp_path)

@@ -9,6 +9,8 @@ import pytest
 
 from benchmark_modules import benchmark_modules
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture(scope="module")
 def alternating() -> Iterator[ModuleType]:

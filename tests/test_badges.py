@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.backend_free
+
 ROOT = Path(__file__).parents[1]
 BADGES = runpy.run_path(str(ROOT / "docs" / "badges.py"))
 FACTS = BADGES["facts"]()

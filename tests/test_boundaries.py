@@ -11,6 +11,8 @@ import pytest
 
 import public_api
 
+pytestmark = pytest.mark.backend_free
+
 BACKENDS = ("tensorflow", "jax", "torch")
 # The command line offers the backends by name for the user to choose from.
 OUTSIDE = ("engine", "__main__.py")
@@ -20,8 +22,6 @@ FEATURES = {
     for path, tree in public_api.modules()
     if path.relative_to(public_api.PACKAGE).parts[0] not in OUTSIDE
 }
-
-features = pytest.mark.parametrize("tree", FEATURES.values(), ids=FEATURES.keys())
 
 
 def words(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -75,34 +75,47 @@ def private_definitions(tree: ast.Module) -> set[str]:
     return {name for name in found if is_private(name)}
 
 
-@features
-def test_a_feature_module_names_no_backend(tree: ast.Module) -> None:
-    named = [
-        (line, text)
-        for line, text in words(tree)
-        if any(backend in text.lower() for backend in BACKENDS)
-    ]
-    assert not named
+def lines_of(offenders: dict[str, list]) -> str:
+    """File and what it holds, for every file that holds something."""
+    return "\n".join(f"{file}: {held}" for file, held in offenders.items() if held)
 
 
-@pytest.mark.parametrize("file", FEATURES)
-def test_a_feature_module_reads_only_private_names_of_its_own_room(file: str) -> None:
-    room = file.partition("/")[0]
-    neighbours = [tree for name, tree in FEATURES.items() if name.startswith(room)]
-    own = set().union(*map(private_definitions, neighbours))
-    read = private_uses(FEATURES[file])
-    assert not [(line, name) for line, name in read if name not in own]
+def test_no_feature_module_names_a_backend() -> None:
+    named = {
+        file: [
+            (line, text)
+            for line, text in words(tree)
+            if any(backend in text.lower() for backend in BACKENDS)
+        ]
+        for file, tree in FEATURES.items()
+    }
+    assert not lines_of(named)
 
 
-@features
-def test_a_feature_module_imports_nothing_private_of_keras(tree: ast.Module) -> None:
-    assert not [
-        (line, text) for line, text in words(tree) if text.startswith("keras.src")
-    ]
+def test_feature_modules_read_only_private_names_of_their_own_room() -> None:
+    own: dict[str, set[str]] = {}
+    for file, tree in FEATURES.items():
+        own.setdefault(file.partition("/")[0], set()).update(private_definitions(tree))
+    foreign = {
+        file: [
+            (line, name)
+            for line, name in private_uses(tree)
+            if name not in own[file.partition("/")[0]]
+        ]
+        for file, tree in FEATURES.items()
+    }
+    assert not lines_of(foreign)
 
 
-@features
-def test_a_feature_module_redefines_nothing_private_of_keras(tree: ast.Module) -> None:
+def test_no_feature_module_imports_what_is_private_in_keras() -> None:
+    private = {
+        file: [(n, text) for n, text in words(tree) if text.startswith("keras.src")]
+        for file, tree in FEATURES.items()
+    }
+    assert not lines_of(private)
+
+
+def test_no_feature_module_redefines_what_is_private_in_keras() -> None:
     theirs = {
         name
         for base in (
@@ -112,4 +125,8 @@ def test_a_feature_module_redefines_nothing_private_of_keras(tree: ast.Module) -
         for name in dir(base)
         if is_private(name)
     }
-    assert not private_definitions(tree) & theirs
+    redefined = {
+        file: sorted(private_definitions(tree) & theirs)
+        for file, tree in FEATURES.items()
+    }
+    assert not lines_of(redefined)

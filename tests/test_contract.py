@@ -51,11 +51,13 @@ CALLBACKS = {"keras.callbacks.Callback": keras.callbacks.Callback} | {
 # --- Every name ----------------------------------------------------------------------
 
 
+@pytest.mark.backend_free
 @each({room.__name__: room for room in public_api.rooms()}, "room")
 def test_a_room_lists_its_names_once_and_sorted(room: ModuleType) -> None:
     assert room.__all__ == sorted(set(room.__all__))
 
 
+@pytest.mark.backend_free
 @each({room.__name__: room for room in public_api.rooms()}, "room")
 def test_a_room_has_every_name_that_it_lists_and_lists_every_name_it_has(
     room: ModuleType,
@@ -66,20 +68,29 @@ def test_a_room_has_every_name_that_it_lists_and_lists_every_name_it_has(
     assert set(room.__all__) - {"__version__"} <= visible
 
 
+@pytest.mark.backend_free
 @each({room.__name__: room for room in public_api.rooms()}, "room")
 def test_a_room_says_what_it_is_for(room: ModuleType) -> None:
     assert inspect.getdoc(room)
 
 
-@pytest.mark.parametrize("path", PUBLIC)
-def test_a_public_object_is_a_class_or_a_function(path: str) -> None:
-    assert inspect.isclass(PUBLIC[path]) or inspect.isfunction(PUBLIC[path])
+@pytest.mark.backend_free
+def test_public_objects_are_classes_and_functions() -> None:
+    assert not [
+        path
+        for path, it in PUBLIC.items()
+        if not inspect.isclass(it) and not inspect.isfunction(it)
+    ]
 
 
-@pytest.mark.parametrize("path", PUBLIC)
-def test_a_public_object_lives_in_a_private_file_of_its_room(path: str) -> None:
-    home = PUBLIC[path].__module__
-    assert home.startswith("keras_deeptools.") and not public_api.is_public(home)
+@pytest.mark.backend_free
+def test_public_objects_live_in_private_files_of_the_package() -> None:
+    homes = {path: it.__module__ for path, it in PUBLIC.items()}
+    assert not {
+        path: home
+        for path, home in homes.items()
+        if not home.startswith("keras_deeptools.") or public_api.is_public(home)
+    }
 
 
 # --- Documented and typed ------------------------------------------------------------
@@ -127,35 +138,48 @@ METHODS = {path: it for path, it in MEMBERS.items() if inspect.isfunction(it)}
 PROPERTIES = {path: it for path, it in MEMBERS.items() if isinstance(it, property)}
 
 
-@each(PUBLIC | METHODS | PROPERTIES, "thing")
-def test_a_public_object_is_documented_with_one_line_first(thing: object) -> None:
+def begins_with_one_line(thing: object) -> bool:
+    """Whether the docstring has a first line that ends, and a blank one after it."""
     lines = (inspect.getdoc(thing) or "").splitlines()
-    assert lines and lines[0].endswith(".")
-    assert len(lines) == 1 or lines[1] == ""
+    ends = bool(lines) and lines[0].endswith(".")
+    return ends and (len(lines) == 1 or lines[1] == "")
 
 
-@each(PUBLIC, "thing")
-def test_a_public_object_shows_an_example(thing: object) -> None:
-    assert ">>> " in (inspect.getdoc(thing) or "")
+@pytest.mark.backend_free
+def test_public_objects_are_documented_with_one_line_first() -> None:
+    documented = PUBLIC | METHODS | PROPERTIES
+    assert not [p for p, it in documented.items() if not begins_with_one_line(it)]
 
 
-@each(PUBLIC, "thing")
-def test_a_public_object_documents_every_parameter_under_args(thing: object) -> None:
+@pytest.mark.backend_free
+def test_public_objects_show_an_example() -> None:
+    assert not [
+        p for p, it in PUBLIC.items() if ">>> " not in (inspect.getdoc(it) or "")
+    ]
+
+
+def undocumented(thing: object) -> list[str]:
+    """Parameters that are not under `Args:`."""
     text = inspect.getdoc(thing) or ""
     if inspect.isclass(thing) and re.search(r"\b[Mm]ade by `", text):
-        return  # not called by users: its `Attributes:` are what they read
+        return []  # not called by users: its `Attributes:` are what they read
     _, _, arguments = text.partition("Args:\n")
     named = set(re.findall(r"^ {4}\*{0,2}(\w+)(?: \(.*\))?:", arguments, re.MULTILINE))
-    missing = [
+    return [
         name
         for name, parameter in signature_of(thing).parameters.items()
         if parameter.kind not in VARIADIC and name not in named
     ]
-    assert not missing
 
 
-@pytest.mark.parametrize("path", METHODS)
-def test_a_public_method_or_its_class_mentions_every_parameter(path: str) -> None:
+@pytest.mark.backend_free
+def test_public_objects_document_every_parameter_under_args() -> None:
+    missing = {path: undocumented(it) for path, it in PUBLIC.items()}
+    assert not {path: names for path, names in missing.items() if names}
+
+
+def unmentioned(path: str) -> list[str]:
+    """Parameters of a method that neither it nor its class mentions."""
     described = [METHODS[path], *package_ancestors(OWNERS[path])]
     text = " ".join(inspect.getdoc(it) or "" for it in described)
     names = [
@@ -163,28 +187,44 @@ def test_a_public_method_or_its_class_mentions_every_parameter(path: str) -> Non
         for name, parameter in signature_of(METHODS[path]).parameters.items()
         if parameter.kind not in VARIADIC
     ]
-    assert not [name for name in names if not re.search(rf"\b{name}\b", text)]
+    return [name for name in names if not re.search(rf"\b{name}\b", text)]
 
 
-@each(PUBLIC | METHODS, "thing")
-def test_a_public_signature_is_typed(thing: object) -> None:
+@pytest.mark.backend_free
+def test_public_methods_or_their_classes_mention_every_parameter() -> None:
+    missing = {path: unmentioned(path) for path in METHODS}
+    assert not {path: names for path, names in missing.items() if names}
+
+
+def untyped(thing: object) -> list[str]:
+    """Parameters without a type, and "return" where a function does not say it."""
     signature = signature_of(thing)
     bare = [
         name
         for name, parameter in signature.parameters.items()
         if parameter.annotation is parameter.empty
     ]
-    assert not bare
-    if not inspect.isclass(thing):
-        assert signature.return_annotation is not signature.empty
+    if not inspect.isclass(thing) and signature.return_annotation is signature.empty:
+        bare.append("return")
+    return bare
+
+
+@pytest.mark.backend_free
+def test_public_signatures_are_typed() -> None:
+    bare = {path: untyped(it) for path, it in (PUBLIC | METHODS).items()}
+    assert not {path: names for path, names in bare.items() if names}
 
 
 # --- Made, kept and copied -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", CLASSES)
-def test_a_public_class_has_a_contract_example(path: str) -> None:
-    assert path in EXAMPLES or path in HANDLES or needs_no_example(CLASSES[path])
+@pytest.mark.backend_free
+def test_public_classes_have_contract_examples() -> None:
+    assert not [
+        path
+        for path, cls in CLASSES.items()
+        if path not in EXAMPLES and path not in HANDLES and not needs_no_example(cls)
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES)

@@ -8,6 +8,8 @@ import pytest
 
 from benchmark_modules import benchmark_modules
 
+pytestmark = pytest.mark.backend_free
+
 PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 OVERHEAD = """## overhead, jax
 

@@ -12,6 +12,8 @@ import pytest
 
 from benchmark_modules import FOLDER, benchmark_modules
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture(scope="module")
 def choices() -> Iterator[ModuleType]:

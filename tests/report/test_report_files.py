@@ -6,6 +6,8 @@ import pytest
 
 from keras_deeptools.report import Page
 
+pytestmark = pytest.mark.backend_free
+
 PAGE = Page("Title").add("Heading", "Text.")
 
 

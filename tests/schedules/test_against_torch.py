@@ -16,6 +16,8 @@ from keras_deeptools.schedules import (
 )
 from schedules.torch_reference import torch_rates
 
+pytestmark = pytest.mark.backend_free
+
 schedulers = torch.optim.lr_scheduler
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from keras_deeptools import schedules as s
 
+pytestmark = pytest.mark.backend_free
+
 WRONG = [
     (lambda: s.OneCycle(0.0, 10), "OneCycle: `max_learning_rate` must be a finite"),
     (lambda: s.OneCycle(float("nan"), 10), "Received: max_learning_rate=nan."),

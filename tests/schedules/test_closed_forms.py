@@ -17,6 +17,8 @@ from keras_deeptools.schedules import (
     WarmupStableDecay,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.mark.parametrize(
     ("shape", "decay"),

@@ -9,6 +9,8 @@ import torch
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum
 from schedules.torch_reference import torch_run
 
+pytestmark = pytest.mark.backend_free
+
 TOTALS = (1, 2, 3, 4, 5, 7, 10, 11, 97, 1000)
 FRACTIONS = (0.0, 0.05, 0.3, 0.37, 0.5, 1.0)
 SHAPES = {"cosine": "cos", "linear": "linear"}

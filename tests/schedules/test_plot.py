@@ -8,6 +8,8 @@ import pytest
 
 from keras_deeptools.schedules import Constant, OneCycle, OneCycleMomentum, Triangular
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture(autouse=True)
 def closed_figures():

@@ -11,6 +11,8 @@ from keras_deeptools.statistics import (
     suggest_learning_rate,
 )
 
+pytestmark = pytest.mark.backend_free
+
 SEEDS = range(30)
 RULES = ["valley", "steepest", "slide", "minimum"]
 

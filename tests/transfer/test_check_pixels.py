@@ -8,6 +8,8 @@ import pytest
 
 from keras_deeptools.transfer import check_pixels
 
+pytestmark = pytest.mark.backend_free
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), "uint8")
 
 

@@ -3,6 +3,8 @@ import pytest
 
 from keras_deeptools.tuning._importance import importances
 
+pytestmark = pytest.mark.backend_free
+
 
 def drawn(seed: int, count: int = 40) -> dict[str, list]:
     random = np.random.default_rng(seed)

@@ -13,6 +13,8 @@ from keras_deeptools.tuning import SearchRun, launch
 from tuning import command_line
 from tuning.command_line import NAMES, ROOT, tune
 
+pytestmark = pytest.mark.backend_free
+
 time_limit = command_line.time_limit
 # Says that it listens, as a chief does, and then does what the test wants.
 STAND_IN = """

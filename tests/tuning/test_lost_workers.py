@@ -11,6 +11,8 @@ from keras_deeptools.engine import _search_chief, tell_chief
 from tuning import search_in_threads as threads
 from tuning.search_in_threads import fail, finish, vanish, wait_until, work
 
+pytestmark = pytest.mark.backend_free
+
 search = threads.search
 
 

@@ -6,6 +6,8 @@ import pytest
 from keras_deeptools import tuning
 from keras_deeptools.tuning import _ON_KERAS_TUNER
 
+pytestmark = pytest.mark.backend_free
+
 LAZY = pytest.mark.parametrize("name", _ON_KERAS_TUNER)
 
 

@@ -7,6 +7,8 @@ import pytest
 from keras_deeptools.tuning import objective
 from keras_deeptools.tuning._metric_directions import LARGE, SMALL, direction_of
 
+pytestmark = pytest.mark.backend_free
+
 # Neither: what they measure depends on what they are given.
 OPEN = {"Mean", "MeanMetricWrapper", "Metric", "Sum", "Loss"}
 

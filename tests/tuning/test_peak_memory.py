@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
 from keras_deeptools.tuning._peak_memory import peak_memory, reset_peak_memory
+
+pytestmark = pytest.mark.backend_free
 
 
 def test_the_peak_counts_what_is_in_use() -> None:

@@ -10,6 +10,8 @@ from keras_deeptools.tuning import launch
 from tuning import command_line
 from tuning.command_line import NAMES, tune
 
+pytestmark = pytest.mark.backend_free
+
 time_limit = command_line.time_limit
 SEARCH = Path(__file__).with_name("searching_script.py")
 

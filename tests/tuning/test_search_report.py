@@ -16,6 +16,8 @@ from keras_deeptools.tuning._trial_record import write_record
 from report_pages import PageReader, charts_of
 from tuning.searches import hyperband, random_search
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Any:

@@ -11,6 +11,8 @@ from keras_deeptools.engine import SearchSettings, _search_seams, join_search
 from keras_deeptools.engine._search_trials import reconcile
 from tuning.search_in_threads import ORACLES, make_oracle, score
 
+pytestmark = pytest.mark.backend_free
+
 
 def finish(oracle: keras_tuner.Oracle, trial) -> str:
     oracle.update_trial(trial.trial_id, {"score": score(trial)})

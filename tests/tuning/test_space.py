@@ -49,6 +49,7 @@ def components() -> dict[str, object]:
     }
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("path", components())
 def test_a_component_has_a_search_space_or_a_reason_why_not(path: str) -> None:
     thing = components()[path]
@@ -56,6 +57,7 @@ def test_a_component_has_a_search_space_or_a_reason_why_not(path: str) -> None:
     assert has_space != (path.rpartition(".")[2] in NOT_SEARCHED)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", names())
 def test_a_space_searches_arguments_that_its_component_takes(name: str) -> None:
     found = SPACES[name]

@@ -4,6 +4,8 @@ import pytest
 
 from keras_deeptools._launcher._devices import device_environments, gpus
 
+pytestmark = pytest.mark.backend_free
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 

@@ -14,6 +14,8 @@ from keras_deeptools.uncertainty import (
     reliability_diagram,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture(autouse=True)
 def closed_figures():

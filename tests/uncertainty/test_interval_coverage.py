@@ -7,6 +7,8 @@ from scipy.stats import norm
 
 from keras_deeptools.uncertainty import interval_coverage
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_the_coverage_is_the_share_of_targets_between_the_quantiles_of_scipy():
     random = np.random.default_rng(0)

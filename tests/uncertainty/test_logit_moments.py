@@ -16,6 +16,8 @@ from keras_deeptools.uncertainty._logit_moments import (
     softmax_moments,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 def head(num_rows=20, num_features=128, num_classes=10, scale=1.0, seed=0):
     random = np.random.default_rng(seed)

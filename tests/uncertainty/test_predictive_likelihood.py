@@ -13,6 +13,8 @@ from keras_deeptools.uncertainty._predictive_likelihood import (
     regression_log_likelihood,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_the_likelihood_of_a_class_is_the_log_of_the_mean_probability():
     logits = np.random.default_rng(0).normal(size=(7, 20, 4))

@@ -15,6 +15,8 @@ from keras_deeptools.uncertainty import (
     negative_log_likelihood,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.mark.parametrize("data", [binary(), classified()])
 def test_the_brier_score_is_that_of_scikit_learn(data):

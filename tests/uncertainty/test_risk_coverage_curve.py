@@ -9,6 +9,8 @@ import pytest
 from calibration_data import binary, classified
 from keras_deeptools.uncertainty import RiskCoverageCurve, risk_coverage_curve
 
+pytestmark = pytest.mark.backend_free
+
 
 def looped(losses, confidence):
     """Geifman & El-Yaniv, 2017: mean loss of the i most confident rows, for every i."""
