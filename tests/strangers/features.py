@@ -38,8 +38,9 @@ EXPECTED = {
     "mc_predict": ("must have a layer that drops at random",),
     "GradualUnfreezing": ("must have a graph",),
     "layer_groups": ("must have a graph",),
-    "OneCycleScheduler": ("has no momentum to cycle",),
-    "all together": ("has no momentum to cycle",),
+    "OneCycleScheduler": ("has no momentum to cycle", "Leave out one", "wins"),
+    "HyperparameterScheduler": ("Leave out one", "wins"),
+    "all together": ("has no momentum to cycle", "Leave out one", "wins"),
 }
 """Feature -> what it says where anybody would expect that it can't, or in part only."""
 
@@ -150,7 +151,8 @@ def together(script: Script) -> None:
 
 
 def _tested(script: Script) -> dict[str, Any]:
-    return _data(script)
+    named = {} if script.loss_name is None else {"loss_name": script.loss_name}
+    return _data(script) | named | _chosen(script)
 
 
 def find_learning_rate(script: Script) -> None:

@@ -1,4 +1,4 @@
-"""Generative models and trainers with steps of their own, as each backend writes them."""
+"""Generative models, with steps of their own as each backend writes them."""
 
 import keras
 import numpy as np
@@ -255,6 +255,7 @@ def adversarial_pair_in_tensorflow():
         model,
         dict(x=_images(), epochs=2, batch_size=8),
         optimizer="all",
+        loss_name="d_loss",
         network=model.discriminator,
     )
 
@@ -312,6 +313,7 @@ def adversarial_pair_in_torch():
         model,
         dict(x=_images(), epochs=2, batch_size=8),
         optimizer="all",
+        loss_name="d_loss",
         network=model.discriminator,
     )
 
@@ -372,6 +374,7 @@ def critic_with_gradient_penalty():
         model,
         dict(x=_images(), epochs=1, batch_size=8),
         optimizer="all",
+        loss_name="d_loss",
         network=model.critic,
     )
 

@@ -8,24 +8,25 @@ LETTERS = {"tensorflow": "T", "jax": "J", "torch": "P"}
 HEAD = """# Other people's code
 
 This page is written by `python -m tests.strangers --page docs/strangers.md`. Its
-{programs} programs are short and in our own words; their ideas come from Keras' examples and
-guides, from tutorials and from public issues. Many of them build no model before `fit`,
-have no `Input`, train in a `train_step` or a loop of their own, use several optimizers, or
-take their data from generators, folders and datasets. The programs are in
-`tests/strangers/`.
+{programs} programs are short and in our own words; their ideas come from Keras'
+examples and guides, from tutorials and from public issues. Many of them build no
+model before `fit`, have no `Input`, train in a `train_step` or a loop of their own,
+use several optimizers, or take their data from generators, folders and datasets. The
+programs are in `tests/strangers/`.
 
-Every program is trained as its author does it. Then it is trained with each callback of
-this package alone and with all of them together, and it is given to the functions that
-examine a model. A program passes when no error and no unexpected warning comes up.
-`GradientMonitor` passes only where all weights are equal to the last bit to those of the
-plain run, and "save and load" only where the file gives the same weights back.
+Every program is trained as its author does it. Then it is trained with each callback
+of this package alone and with all of them together, and it is given to the functions
+that examine a model. A program passes when no error and no unexpected warning comes
+up. `GradientMonitor` passes only where all weights are equal to the last bit to those
+of the plain run, and "save and load" only where the file gives the same weights back.
 
-The letters are the backends on which a feature passes: T for TensorFlow, J for JAX, P for
-torch. A small letter means that the feature says, as anybody would expect, that it has
-nothing to do there: `mc_predict` needs a layer that drops at random, `layer_groups` and
-`GradualUnfreezing` need a graph, an optimizer may have no momentum to cycle. A dot stands
-for a backend that the author's code does not run on, a dash for what does not apply to a
-loop of the author's own, and an exclamation mark for a fault.
+The letters are the backends on which a feature passes: T for TensorFlow, J for JAX, P
+for torch. A small letter means that the feature says, as anybody would expect, that
+it has nothing to do there, or that it meets a setting of the author's: `mc_predict`
+needs a layer that drops at random, `layer_groups` and `GradualUnfreezing` need a
+graph, an optimizer may have no momentum to cycle, or a schedule of its own. A dot
+stands for a backend that the author's code does not run on, a dash for what does not
+apply to a loop of the author's own, and an exclamation mark for a fault.
 
 """
 
@@ -76,10 +77,11 @@ def page(found: dict) -> str:
                 cells.append(cell)
             lines.append(f"| `{name}` | {' | '.join(cells)} |")
     refused = sum(counts[each.lower()] for each in LETTERS.values())
+    runs = counts["passed"] + refused + counts["!"]
     lines.insert(
         1,
-        f"In all, {counts['passed']} of {counts['passed'] + refused + counts['!']} runs "
-        f"pass, {refused} say what is missing, and {counts['!']} are faults.\n",
+        f"In all, {counts['passed']} of {runs} runs pass, {refused} say what is "
+        f"missing or in the way, and {counts['!']} are faults.\n",
     )
     lines.append("\n## What is said where a feature has nothing to do\n")
     for feature, said in texts.items():

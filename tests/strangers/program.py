@@ -21,6 +21,7 @@ class Script:
         optimizer: Name of the optimizers to choose where the model has its own.
         custom_objects: What loading the saved model takes.
         network: The part of the model that predicts, where the model can't.
+        loss_name: Which of the author's logs is the loss, where several could be.
         loads: Whether a saved model of the author's loads; else weights are saved.
     """
 
@@ -31,6 +32,7 @@ class Script:
     optimizer: Any = None
     custom_objects: dict[str, Any] | None = None
     network: keras.Model | None = None
+    loss_name: str | None = None
     loads: bool = True
 
 
