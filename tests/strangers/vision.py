@@ -150,11 +150,13 @@ def frozen_mobilenet_with_new_head():
     "vision", "TensorFlow tutorial images/transfer_learning: Sequential over a base"
 )
 def sequential_over_a_base_model():
-    x, y = _digits(count=16, size=32, channels=3)
-    base = keras.applications.MobileNetV2(
-        input_shape=(32, 32, 3), include_top=False, weights=None, alpha=0.35,
-        pooling="avg",
-    )  # fmt: skip
+    x, y = _digits(count=16, size=16, channels=3)
+    pixels = keras.Input((16, 16, 3))
+    h = pixels
+    for width in (8, 16):
+        h = layers.Conv2D(width, 3, strides=2, use_bias=False)(h)
+        h = layers.ReLU(max_value=6)(layers.BatchNormalization()(h))
+    base = keras.Model(pixels, layers.GlobalAveragePooling2D()(h))
     model = keras.Sequential([base, layers.Dropout(0.2), layers.Dense(4)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="rmsprop", loss=loss, metrics=["accuracy"])
