@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 
-from keras_deeptools.engine._batches import _random_generators
+from keras_deeptools.engine._batches import random_generators
 from keras_deeptools.engine._first_call import (
     has_call,
     is_built,
@@ -104,7 +104,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
     """One batch as `fit` gets it, its inputs and targets, as numpy arrays."""
     if x is None or (keras.tree.is_nested(x) and not keras.tree.flatten(x)):
         raise ValueError(f"{owner}: `x` must be a batch of data. Received: x={x!r}.")
-    random = RandomState(*_random_generators(x))
+    random = RandomState(*random_generators(x))
     try:
         if isinstance(x, types.GeneratorType):
             # Keras reads ahead.
