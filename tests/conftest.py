@@ -40,8 +40,23 @@ if keras.backend.backend() == "jax":
     keras.Variable._initialize_with_initializer = initialize_unoptimized
 
 
+ONCE = ("backend_free", "one_backend")
+"""Marks of tests for which one backend is enough."""
+
+
 def pytest_report_header() -> str:
     return f"keras {keras.version()} on {keras.backend.backend()}"
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Tests that need one backend alone run on torch, which starts and traces fastest."""
+    if keras.backend.backend() == "torch":
+        return
+    left = [item for item in items if any(map(item.get_closest_marker, ONCE))]
+    items[:] = [item for item in items if not any(map(item.get_closest_marker, ONCE))]
+    config.hook.pytest_deselected(items=left)
 
 
 def pytest_collection_finish() -> None:
@@ -56,7 +71,7 @@ def computes_nothing(
 ) -> None:
     """A test that is marked `backend_free` makes no variable and runs no operation.
 
-    Such tests run on one backend alone, so what they try may not depend on it.
+    Such tests run on torch alone, so what they try may not depend on the backend.
     """
     if request.node.get_closest_marker("backend_free") is None:
         return
