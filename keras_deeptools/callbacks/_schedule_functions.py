@@ -7,6 +7,7 @@ step looks its values up: equal numbers on all backends, whatever the function d
 
 import inspect
 import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -298,6 +299,7 @@ class _Table:
     def __init__(
         self, leaf: Leaf, values: np.ndarray, beyond: Callable | None = None
     ) -> None:
+        self.goes_on = beyond is not None
         self._beyond = beyond
         self._last = len(values) - 1
         self._variable: Any = None
@@ -338,10 +340,26 @@ def traced_schedule(schedule: Any, function: Callable) -> Any:
         Something to compare; None for a function whose code is part of the step.
     """
     if isinstance(function, _Table):
-        return "table"
+        # What goes on past the table is code of the step.
+        return ("table", _code_of(schedule) if function.goes_on else None)
     if made_for_graphs(schedule):
         return (type(schedule), repr(keras.saving.serialize_keras_object(schedule)))
     return None
+
+
+def _code_of(schedule: Callable) -> Any:
+    """A function's code with the numbers that it uses, or else the object itself."""
+    if not isinstance(schedule, types.FunctionType):
+        return schedule
+    code = schedule.__code__
+    held = [cell.cell_contents for cell in schedule.__closure__ or ()]
+    held += [*(schedule.__defaults__ or ()), *(schedule.__kwdefaults__ or {}).values()]
+    read = {name: schedule.__globals__.get(name) for name in code.co_names}
+    modules = {n for n, value in read.items() if isinstance(value, types.ModuleType)}
+    held += [value for name, value in read.items() if name not in modules]
+    if all(isinstance(value, bool | int | float | str | None) for value in held):
+        return (code, *held)
+    return schedule
 
 
 def _as_float(value: Any) -> Any:

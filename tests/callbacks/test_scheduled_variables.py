@@ -371,13 +371,12 @@ def test_the_layers_name_tells_two_variables_apart():
     np.testing.assert_allclose(np.array(layers[1].seen)[:4], VALUES[:4], rtol=1e-6)
 
 
-def test_an_optimizer_alone_has_no_variables_of_a_model():
-    model = scaled_model()
-    optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
-    scheduler = HyperparameterScheduler([(model.layers[0].scale, ramp)])
+def test_an_optimizer_without_a_model_has_no_variables_to_schedule():
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build([keras.Variable(1.0)])
+    variable = keras.Variable(1.0, trainable=False)
     with pytest.raises(ValueError, match="Pass the model to `attach`"):
-        attach(optimizer, scheduler)
+        attach(optimizer, HyperparameterScheduler([(variable, ramp)]))
 
 
 def test_one_variable_has_one_schedule():
