@@ -26,7 +26,8 @@ def rows_used_several_times(subject: Subject) -> Iterator[AuditFinding]:
             f"On this backend {name} takes each use of a row in a batch for a row of "
             "its own and squares their gradients one by one instead of their sum: the "
             "first step of Adam for a row used 16 times is 0.04 at a learning rate of "
-            "0.01; on the other backends it is 0.01. Frequent tokens and padding move too far.",
+            "0.01; on the other backends it is 0.01. Frequent tokens and padding move "
+            "too far.",
             "Make the optimizer with global_clipnorm=1e9, which never acts but has "
             "Keras add the rows up first; SGD and Lion are right as they are.",
             "measured on Keras 3.15 for every optimizer, against a dense gradient",
