@@ -125,7 +125,7 @@ class TrialWatch(keras.callbacks.Callback):
         if self.first_epoch is not None:
             # A backup may have set in later, and only `fit` knows its own default.
             first = self.first_epoch
-            planned = (self.params or {}).get("epochs", first + planned) - first
+            planned = self.params["epochs"] - first
         trained = len(self._epoch_seconds)
         pace = statistics.median(self._epoch_seconds[1:]) if trained > 1 else None
         record = dataclasses.replace(
