@@ -7,6 +7,10 @@ from keras_deeptools.statistics import incoming_axes
 Axis = int | tuple[int, ...]
 Axes = tuple[int, ...]
 
+FACTORS = ("lora_kernel", "lora_embeddings")
+"""How the roles of low-rank factors begin. The kernel that they adapt is frozen, and
+neither of the two alone holds the weights of a unit."""
+
 
 class AxisChoice:
     """Finds the axes that hold the incoming weights of one unit.
@@ -62,6 +66,8 @@ class AxisChoice:
 
     def _of_one(self, held: Held, told: dict[int, Axes | None]) -> Axes | None:
         is_told = self._for_all is not None or id(held.variable) in told
+        if held.role.startswith(FACTORS) and not is_told:
+            return None
         try:
             usual = incoming_axes(held.layer, held.role, len(held.variable.shape))
         except ValueError as error:

@@ -29,7 +29,7 @@ class ConfiguredCallback(keras.callbacks.Callback):
 
     def check_model(self) -> None:
         """Raises where nobody has told the callback its model."""
-        if self._model is None:
+        if self.model is None:
             raise ValueError(
                 f"{type(self).__name__}: the model must be known before training "
                 "begins. Received: model=None. Make the list of callbacks with it: "

@@ -45,8 +45,8 @@ class GradientClipper(TrainingFeature):
     accumulated ones under accumulation; Keras' own clipping and weight decay follow.
 
     The order is fixed: first `value`, then `norm` of what is left, then
-    `global_norm` of what is left. Within its limit a gradient keeps every bit; one that
-    is changed, of an embedding on TensorFlow, has rows used several times added up. With
+    `global_norm` of what is left. Within its limit a gradient keeps every bit; where
+    one of an embedding is changed, the uses of a row are added up first. With
     `per="layer"` the norm is that of all variables of one layer together (kernel and
     bias; an LSTM's cell; each projection of an attention layer); Keras' `clipnorm`
     takes each variable alone, as does `per="variable"`.

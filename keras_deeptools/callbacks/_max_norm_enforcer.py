@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.callbacks._axis_choice import Axis, AxisChoice
+from keras_deeptools.callbacks._axis_choice import FACTORS, Axis, AxisChoice
 from keras_deeptools.callbacks._ball import Ball
 from keras_deeptools.callbacks._layer_selection import (
     Held,
@@ -19,7 +19,6 @@ from keras_deeptools.callbacks._layer_selection import (
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
-from keras_deeptools.statistics._incoming_axes import FACTORS
 
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12
@@ -248,7 +247,12 @@ class MaxNormEnforcer(TrainingFeature):
         axes = AxisChoice(self.axis, OWNER)
         everywhere = selection.everywhere(leaf)
         known = axes.of(everywhere, leaf)
-        factors = [h.variable.path for h in everywhere if h.role.startswith(FACTORS)]
+        limited = {id(held.variable) for held, _ in known}
+        factors = [
+            held.variable.path
+            for held in everywhere
+            if held.role.startswith(FACTORS) and id(held.variable) not in limited
+        ]
         if not known and not axes.unknown and not factors:
             raise ValueError(
                 f"{OWNER}: `layers` must choose weights of two or more dimensions. "

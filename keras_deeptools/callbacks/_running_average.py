@@ -72,8 +72,8 @@ class RunningAverage:
         tensors.move_averages([self.averages[id(v)] for v in variables], values, rate)
 
     def _trained(self) -> list[Any]:
-        """The variables, without what was frozen after the optimizer was built."""
-        return [variable for variable in self.leaf.variables if variable.trainable]
+        """The variables, without what was frozen since, and what has no elements."""
+        return [v for v in self.leaf.variables if v.trainable and 0 not in v.shape]
 
     def begin(self) -> None:
         """Lets updates count from now on; on the host."""

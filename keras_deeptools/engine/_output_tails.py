@@ -52,7 +52,7 @@ def output_tails_of(model: keras.Model) -> list[OutputTail]:
     ... )
     >>> [tail] = output_tails_of(model)
     >>> [(type(operation).__name__, shape) for operation, shape in tail.operations]
-    [('Softmax', (None, 3)), ('Dense', (None, 3))]
+    [('Softmax', (None, 3)), ('Dense', (None, 3)), ('InputLayer', (None, 4))]
     """
     graph = _graph_of(model)
     if graph is None and isinstance(model, keras.Sequential):

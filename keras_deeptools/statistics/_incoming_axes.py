@@ -21,14 +21,6 @@ TRANSPOSED = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-FACTORS = ("lora_kernel", "lora_embeddings")
-"""How the names of low-rank factors begin; the kernel that they adapt is frozen."""
-SCALES = {
-    f"{name}_{part}"
-    for name in ("kernel", "embeddings", "reverse_embeddings")
-    for part in ("scale", "zero")
-}
-"""What a quantized layer keeps beside its integers."""
 
 
 def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | None:
@@ -57,9 +49,7 @@ def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | Non
 
     Returns:
         Tuple of ints in [0, rank), or None for what has no incoming weights: biases,
-        weights with fewer than two dimensions, gains of normalization layers, the two
-        factors of a low-rank adaptation (`lora_kernel_a`, ...), of which neither alone
-        holds the weights of a unit, and the scales of quantized weights.
+        weights with fewer than two dimensions, gains of normalization layers.
 
     Raises:
         ValueError: If the axes cannot be told from what is given.
@@ -79,8 +69,6 @@ def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | Non
         Hinton et al., 2012, section 2. https://arxiv.org/abs/1207.0580
     """
     if rank < 2 or role.endswith("bias") or isinstance(layer, GAINS):
-        return None
-    if role.startswith(FACTORS) or role in SCALES:
         return None
     for kinds, roles in RULES:
         if isinstance(layer, kinds) and role in roles:

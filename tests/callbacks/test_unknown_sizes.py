@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_deeptools import attach
 from keras_deeptools.callbacks import (
     GradientClipper,
     GradientMonitor,
@@ -43,6 +44,17 @@ class Gains(keras.Layer):
     def call(self, inputs):
         nothing = ops.sum(self.empty) + ops.sum(ops.matmul(inputs, self.kernel))
         return inputs * self.gain + nothing
+
+
+class Summed(keras.Layer):
+    """The sum of the rows of a table."""
+
+    def build(self, shape):
+        self.table = layers.Embedding(6, 3)
+        self.table.build(shape)
+
+    def call(self, inputs):
+        return ops.sum(self.table(inputs), axis=1)
 
 
 MODELS = {
@@ -131,3 +143,14 @@ def test_batches_of_a_generator_train_with_discriminative_rates() -> None:
     )
     assert monitor.history["norm"].shape == (3, 5)
     assert np.isfinite(monitor.history["update_ratio"][1:]).all()
+
+
+def test_batches_without_a_single_token_train() -> None:
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), Summed()])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    monitor = GradientMonitor(on_problem="ignore")
+    clipper = GradientClipper(value=0.1, norm=0.1)
+    with attach(model, monitor, clipper):
+        model.train_on_batch(np.zeros((2, 0), "int32"), np.ones((2, 3)))
+        model.train_on_batch(TOKENS[:2], np.ones((2, 3)))
+    assert clipper.num_updates == 2
