@@ -77,7 +77,7 @@ class UpdateWatch:
             f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
             "updates that this callback could not take part in, because they run in "
             "a function that was compiled before training began. Take the decorator "
-            "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
+            "that compiles it off: Keras compiles the train step itself.",
             stacklevel=4,
         )
 
