@@ -11,19 +11,29 @@ from keras_deeptools.callbacks._range_test_arguments import (
     check_arguments,
     check_model,
     check_trainable,
+    refuse_fit_arguments,
 )
-from keras_deeptools.callbacks._range_test_progress import Progress
+from keras_deeptools.callbacks._range_test_optimizer import (
+    IdleOptimizers,
+    chosen_optimizer,
+)
+from keras_deeptools.callbacks._range_test_progress import LossLog
 from keras_deeptools.engine import (
     Batches,
     Feature,
     Leaf,
+    ModelOptimizer,
+    OptimizerChoice,
     attach,
-    batch_loss,
     preserved,
     train_by_batch,
 )
+from keras_deeptools.engine._batch_loss import batch_logs
+from keras_deeptools.engine._non_finite_data import advice
+from keras_deeptools.engine._step_errors import classes_outside, explained_step
 from keras_deeptools.schedules import ExponentialRamp, LinearRamp
 
+OWNER = "find_learning_rate"
 RAMPS = {"exponential": ExponentialRamp, "linear": LinearRamp}
 Schedule = ExponentialRamp | LinearRamp
 
@@ -43,6 +53,10 @@ def find_learning_rate(
     smoothing: float = 0.9,
     shuffle: bool = True,
     verbose: str | int = "auto",
+    class_weight: dict[int, float] | None = None,
+    loss_name: str | None = None,
+    optimizer: OptimizerChoice = None,
+    **fit_arguments: Any,
 ) -> RangeTest:
     """Trains for a while with a growing learning rate, and suggests one.
 
@@ -78,14 +92,23 @@ def find_learning_rate(
             looks at and the progress bar shows. The suggestions do not depend on it.
         shuffle: Bool, whether arrays and PyDatasets are drawn in random order.
         verbose: `"auto"`, 0 (silent) or 1 (progress bar).
+        class_weight: Dict from class to weight or None, as for `fit`.
+        loss_name: Str or None, the name of the loss among the logs that a `train_step`
+            of your own returns. None: `"loss"`, else the only log, or the only one that
+            is called a loss; of several the one that falls.
+        optimizer: For a model whose `train_step` uses several optimizers, the one whose
+            learning rate grows: its name, such as `"g_optimizer"`, the optimizer, a
+            list of these, or `"all"`. None: the one that the step uses.
+        **fit_arguments: Other arguments of `fit` are refused, with what to do instead.
 
     Returns:
         `RangeTest`.
 
     Raises:
-        TypeError: If `model` is no Keras model.
+        TypeError: If `model` is no Keras model, or an argument is unknown.
         ValueError: If the model is not compiled or has nothing to train, the data are
-            empty, or an argument is out of range. Nothing has been changed then.
+            empty or do not fit the model and its loss, an argument is out of range, or
+            no log can be told to be the loss. The model is then what it was.
 
     Example:
 
@@ -108,8 +131,9 @@ def find_learning_rate(
         fastai's; the suggestions are described at
         `keras_deeptools.statistics.suggest_learning_rate`.
     """
+    refuse_fit_arguments(OWNER, fit_arguments)
     check_arguments(
-        "find_learning_rate",
+        OWNER,
         min_learning_rate=min_learning_rate,
         max_learning_rate=max_learning_rate,
         num_steps=num_steps,
@@ -117,25 +141,26 @@ def find_learning_rate(
         stop_factor=stop_factor,
         smoothing=smoothing,
         verbose=verbose,
+        loss_name=loss_name,
     )
-    check_model("find_learning_rate", model)
-    batches = Batches(model, x, y, sample_weight, batch_size, shuffle)
+    check_model(OWNER, model)
+    chosen = chosen_optimizer(OWNER, model, optimizer)
+    with explained_step(
+        OWNER, model, lambda: keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+    ):
+        batches = Batches(
+            model, x, y, sample_weight, batch_size, shuffle, class_weight, OWNER
+        )
     schedule = RAMPS[ramp](
         float(min_learning_rate), float(max_learning_rate), int(num_steps)
     )
-    progress = Progress(stop_factor, smoothing)
-    with preserved(model, *batches.generators, build=batches.build):
-        check_trainable("find_learning_rate", model)
+    log = LossLog(OWNER, loss_name, stop_factor, smoothing)
+    run = _Run(model, batches, schedule, log, chosen)
+    with preserved(model, *batches.generators, build=run.build):
+        check_trainable(OWNER, model)
         train_by_batch(model)
-        _run(model, batches, schedule, progress, verbose)
-    rates = schedule.values(np.arange(len(progress.losses)))
-    return RangeTest(
-        rates,
-        np.array(progress.losses),
-        ending=progress.ending,
-        batches_drawn=progress.batches_drawn,
-        data=batches.replay(),
-    )
+        run.train(verbose)
+    return run.result()
 
 
 class _Ramp(Feature):
@@ -155,34 +180,89 @@ class _Ramp(Feature):
     @property
     def num_updates(self) -> int:
         """Updates made since attaching."""
-        return max(leaf.num_updates - first for leaf, first in self._leaves)
+        made = [leaf.num_updates - first for leaf, first in self._leaves]
+        return max(made, default=0)
 
 
-def _run(
-    model: keras.Model,
-    batches: Batches,
-    schedule: Schedule,
-    progress: Progress,
-    verbose: str | int,
-) -> None:
-    """Trains until the ramp is over or the loss blows up."""
-    num_steps = schedule.num_steps
-    bar = keras.utils.Progbar(
-        num_steps,
-        verbose=0 if verbose == 0 else 1,
-        stateful_metrics=["learning_rate", "loss"],
-        unit_name="step",
-    )
-    ramp = _Ramp(schedule)
-    with (
-        attach(model, ramp),
-        batches.endless() as endless,
-    ):
-        while len(progress.losses) < num_steps and not progress.ending:
-            before = len(progress.losses)
-            progress.add(batch_loss(model, next(endless)), ramp.num_updates)
-            if len(progress.losses) > before:
-                rate = schedule.values([before])[0]
-                values = [("learning_rate", rate), ("loss", progress.smoothed)]
-                bar.update(before + 1, values, finalize=False)
-        bar.update(len(progress.losses), finalize=True)
+class _Run:
+    """A range test at work: trains until the ramp is over or the loss blows up."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: Batches,
+        schedule: Schedule,
+        log: LossLog,
+        chosen: list[ModelOptimizer],
+    ) -> None:
+        self._model = model
+        self._batches = batches
+        self._schedule = schedule
+        self._log = log
+        self._chosen = chosen
+        self._fault: str | None = None
+        self._batches_drawn = 0
+
+    def build(self) -> None:
+        """Creates what `fit` would create before or in its first step."""
+        with explained_step(OWNER, self._model, self._batches.sample):
+            self._batches.build()
+        if keras.backend.backend() == "jax":
+            reason = classes_outside(self._model, self._batches.sample())
+            if reason:
+                raise ValueError(f"{OWNER}: {reason}")
+
+    def train(self, verbose: str | int) -> None:
+        """Trains with the ramp as the learning rate."""
+        log, num_steps = self._log, self._schedule.num_steps
+        bar = keras.utils.Progbar(
+            num_steps,
+            verbose=0 if verbose == 0 else 1,
+            stateful_metrics=["learning_rate", "loss"],
+            unit_name="step",
+        )
+        ramp = _Ramp(self._schedule)
+        optimizers = [each.optimizer for each in self._chosen]
+        idle = IdleOptimizers(OWNER, self._model, self._chosen)
+        with (
+            attach(self._model, ramp, optimizer=optimizers),
+            self._batches.endless() as endless,
+        ):
+            while ramp.num_updates < num_steps and not log.is_over:
+                before, num_losses = ramp.num_updates, log.num_losses
+                with explained_step(OWNER, self._model, self._batches.sample):
+                    batch = next(endless)
+                self._batches_drawn += 1
+                log.add(self._logs_of(batch), ramp.num_updates)
+                if not ramp.num_updates:
+                    idle.check()
+                if log.num_losses > num_losses:
+                    rate = self._schedule.values([before])[0]
+                    values = [("learning_rate", rate), ("loss", log.shown)]
+                    done = min(ramp.num_updates, num_steps)
+                    bar.update(done, values, finalize=False)
+            bar.update(min(ramp.num_updates, num_steps), finalize=True)
+
+    def _logs_of(self, batch: Any) -> dict[str, float]:
+        with explained_step(OWNER, self._model, lambda: batch):
+            logs = batch_logs(self._model, batch)
+        if self._fault is None and not np.isfinite(list(logs.values())).all():
+            found = advice(self._batches.non_finite(batch))
+            self._fault = found or classes_outside(self._model, batch)
+        return logs
+
+    def result(self) -> RangeTest:
+        """What the losses suggest."""
+        name, progress = self._log.chosen(self._schedule.values)
+        remark = ""
+        if name != "loss":
+            remark = f"The loss was read from {name!r} of the logs of `train_step`."
+        return RangeTest(
+            self._schedule.values(np.array(progress.positions)),
+            np.array(progress.losses),
+            ending=progress.ending,
+            batches_drawn=self._batches_drawn,
+            data=self._batches.replay(),
+            data_fault=self._fault or "",
+            remark=remark,
+        )

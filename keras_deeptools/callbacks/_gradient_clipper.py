@@ -260,8 +260,8 @@ class GradientClipper(TrainingFeature):
             prefix = self.log_prefix(running.leaf)
             counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
-        if self._running:
-            self._counts = found
+        # What has ended stays beside what still runs.
+        self._counts |= found
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""

@@ -20,7 +20,7 @@ from keras_deeptools.callbacks._layer_selection import (
     united,
 )
 from keras_deeptools.callbacks._tensorboard import EventFile
-from keras_deeptools.engine import Leaf, OptimizerChoice
+from keras_deeptools.engine import FitData, Leaf, OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
 
 
@@ -36,7 +36,9 @@ class GradientMonitor(GradientReadings):
     Vanishing, exploding, dead (exactly zero) and non-finite gradients, and updates
     that are too large or too small for the weights, are looked for whenever the record
     is read, and told with the layer's name, the numbers and a remedy, one warning for
-    each kind. Updates that loss scaling skips are normal and only counted.
+    each kind. Where gradients are not finite, the data that `fit` was given are looked
+    at first: NaN or infinity in them is named with its array and number. Updates that
+    loss scaling skips are normal and only counted.
 
     The L2 norm over all watched variables goes to the logs of each epoch as
     `gradient_norm`, the mean over its updates: callbacks that come later in the list,
@@ -217,6 +219,7 @@ class GradientMonitor(GradientReadings):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Opens the TensorBoard file, and attaches."""
         board = None if self.log_dir is None else EventFile(self.log_dir)
+        self._fit_data = FitData(self.model)
         super().on_train_begin(logs)
         if not self._records:
             self._begin_run([])
@@ -269,6 +272,7 @@ class GradientMonitor(GradientReadings):
         """Detaches, and closes the TensorBoard file."""
         super().on_train_end(logs)
         self._history.close_board()
+        self._fit_data = None
 
     def _examine(self, loss: float | None) -> None:
         self._read(loss)
@@ -286,5 +290,6 @@ class GradientMonitor(GradientReadings):
         """Leaves out what belongs to a running training."""
         return super().__getstate__() | {
             "_records": [],
+            "_fit_data": None,
             "layers": names_of(self.layers),
         }

@@ -9,7 +9,7 @@ from keras_deeptools.callbacks import _gradient_report as report
 from keras_deeptools.callbacks._gradient_history import GradientHistory
 from keras_deeptools.callbacks._gradient_record import GradientRecord
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import OptimizerChoice
+from keras_deeptools.engine import FitData, OptimizerChoice
 from keras_deeptools.statistics import GradientProblem, GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 
@@ -26,6 +26,7 @@ class GradientReadings(TrainingFeature):
     def __init__(self, optimizer: OptimizerChoice = None) -> None:
         super().__init__(optimizer)
         self._records: list[GradientRecord] = []
+        self._fit_data: FitData | None = None
         # For each of the optimizers, by its identity.
         self._detectors: dict[int, GradientDetector] = {}
         self._epoch_norms: dict[int, list[np.ndarray]] = {}
@@ -41,8 +42,12 @@ class GradientReadings(TrainingFeature):
                 own = rows.among(self._history.columns_of(records))
             if key not in self._detectors:
                 self._detectors[key] = GradientDetector(self.thresholds)
-            self._detectors[key].update(own, loss)
+            self._detectors[key].update(own, loss, self._data_fault)
             self._epoch_norms.setdefault(key, []).append(own.global_norms)
+
+    def _data_fault(self) -> str:
+        """What is not finite in the data of the `fit` that runs, if it is known."""
+        return "" if self._fit_data is None else self._fit_data.fault()
 
     def _by_optimizer(self) -> dict[int, list[GradientRecord]]:
         """The records of each optimizer of the model, which trains on its own."""

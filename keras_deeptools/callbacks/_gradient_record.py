@@ -56,7 +56,8 @@ class GradientRecord:
         elif self.recorder.every == 1:
             self._pending = compute()
         else:
-            blocks = [ops.zeros((len(self.held),)) for _ in self.blocks[:-2]]
+            zeros = ops.zeros((len(self.held),), "float32")
+            blocks = [zeros for _ in self.blocks[:-2]]
             self._pending = tensors.choose(self.recorder.due, compute, lambda: blocks)
 
     def observe_updates(self, change_norms: Any, weight_norms: Any) -> None:

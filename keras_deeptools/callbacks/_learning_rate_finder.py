@@ -8,7 +8,13 @@ import keras
 
 from keras_deeptools.callbacks._find_learning_rate import find_learning_rate
 from keras_deeptools.callbacks._range_test import RangeTest
-from keras_deeptools.callbacks._range_test_arguments import check_arguments
+from keras_deeptools.callbacks._range_test_arguments import (
+    FIT_ARGUMENTS,
+    check_arguments,
+    refuse_fit_arguments,
+)
+from keras_deeptools.callbacks._range_test_optimizer import chosen_optimizer
+from keras_deeptools.engine import ModelOptimizer
 from keras_deeptools.engine._snapshot import is_attached
 
 OPTIONS: dict[str, Any] = dict(find_learning_rate.__kwdefaults__ or {})
@@ -18,7 +24,8 @@ class LearningRateFinder(keras.callbacks.Callback):
     """Runs a learning-rate range test at the start of `fit`, and takes its rate.
 
     Put it before the other callbacks. It needs the data as well as `fit` does, because
-    a callback cannot see them; a Python generator cannot serve both. The training that
+    a callback cannot see them; a Python generator cannot serve both. A model that is
+    not built is built, as `fit` would build it. The training that
     follows is the one that would have been without it, at the rate that was found.
 
     For 1cycle call `find_learning_rate` before `fit`, and pass its result to
@@ -31,7 +38,8 @@ class LearningRateFinder(keras.callbacks.Callback):
             When there is none, the rate stays and a warning says so.
         **options: `sample_weight`, `batch_size`, `min_learning_rate`,
             `max_learning_rate`, `num_steps`, `ramp`, `stop_factor`, `smoothing`,
-            `shuffle` and `verbose` of `find_learning_rate`.
+            `shuffle`, `verbose`, `class_weight`, `loss_name` and `optimizer` of
+            `find_learning_rate`.
 
     Attributes:
         result: `RangeTest` of the latest `fit`, or None.
@@ -60,6 +68,8 @@ class LearningRateFinder(keras.callbacks.Callback):
         self, x: Any, y: Any = None, apply: bool = True, **options: Any
     ) -> None:
         super().__init__()
+        of_fit = {name: options[name] for name in options if name in FIT_ARGUMENTS}
+        refuse_fit_arguments("LearningRateFinder", of_fit)
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise TypeError(
@@ -68,7 +78,13 @@ class LearningRateFinder(keras.callbacks.Callback):
                 f"{', '.join(OPTIONS)}."
             )
         given = OPTIONS | options
-        untested = ("sample_weight", "batch_size", "shuffle")
+        untested = (
+            "sample_weight",
+            "batch_size",
+            "shuffle",
+            "class_weight",
+            "optimizer",
+        )
         checked = {name: given[name] for name in given if name not in untested}
         check_arguments("LearningRateFinder", **checked)
         self.x = x
@@ -79,7 +95,9 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Runs the test, and sets the rate."""
-        self._check()
+        choice = self.options.get("optimizer")
+        chosen = chosen_optimizer("LearningRateFinder", self.model, choice)
+        self._check(chosen)
         self.result = find_learning_rate(self.model, self.x, self.y, **self.options)
         if not self.apply:
             return
@@ -89,22 +107,24 @@ class LearningRateFinder(keras.callbacks.Callback):
                 f"own is kept. {self.result.notes[0]}",
                 stacklevel=2,
             )
-        else:
-            self.model.optimizer.learning_rate = float(self.result)
+            return
+        for each in chosen:
+            each.optimizer.learning_rate = float(self.result)
 
-    def _check(self) -> None:
-        optimizer = self.model.optimizer
+    def _check(self, chosen: list[ModelOptimizer]) -> None:
         if is_attached(self.model):
             raise ValueError(
                 "LearningRateFinder: it must stand before the callbacks that act on "
                 "updates, or they would record and steer the range test too. Received: "
                 "a callback list in which it does not. Put it first."
             )
-        rate = getattr(optimizer, "learning_rate", None)
-        if self.apply and not isinstance(rate, keras.Variable):
-            raise ValueError(
-                "LearningRateFinder: `apply` must be False for an optimizer whose "
-                "learning rate cannot be set. Received: apply=True with a "
-                f"{type(optimizer).__name__} whose rate is a schedule, or that holds "
-                "several optimizers. Compile with a number, or read `result`."
-            )
+        for each in chosen if self.apply else []:
+            rate = getattr(each.optimizer, "learning_rate", None)
+            if not isinstance(rate, keras.Variable):
+                raise ValueError(
+                    "LearningRateFinder: `apply` must be False for an optimizer whose "
+                    "learning rate cannot be set. Received: apply=True with "
+                    f"{type(each.optimizer).__name__} `{each.name}`, whose rate is a "
+                    "schedule, or that holds several optimizers. Compile with a "
+                    "number, or read `result`."
+                )

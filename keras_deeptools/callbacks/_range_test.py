@@ -52,6 +52,8 @@ class RangeTest:
         ending: str = "",
         batches_drawn: int = 0,
         data: Iterator[Any] | None = None,
+        data_fault: str = "",
+        remark: str = "",
     ) -> None:
         self.learning_rates = np.asarray(learning_rates, dtype="float64")
         self.losses = np.asarray(losses, dtype="float64")
@@ -63,7 +65,17 @@ class RangeTest:
         self.suggestions = dict(found.rules)
         self._positions = found.positions
         self._curve = found.curve
-        self.notes = self._notes(ending, found.falling_at_end)
+        self.notes = tuple(
+            note
+            for note in (
+                data_fault,
+                self._note_on_curve(data_fault, found.falling_at_end),
+                ending,
+                remark,
+                self._note_on_generator(),
+            )
+            if note
+        )
 
     def __float__(self) -> float:
         """The consensus."""
@@ -145,26 +157,30 @@ class RangeTest:
         rise = max(start - low, 1e-3 * abs(start), 1e-12)
         ax.set_ylim(low - 0.15 * rise, start + 0.5 * rise)
 
-    def _notes(self, ending: str, falling_at_end: bool) -> tuple[str, ...]:
-        notes = []
+    def _note_on_curve(self, data_fault: str, falling_at_end: bool) -> str:
         if math.isnan(self.suggestion):
-            notes.append(
+            if data_fault:
+                return ""
+            if len(self.losses) and not math.isfinite(self.losses[0]):
+                return (
+                    "The loss of the first batch was not finite, before any update: "
+                    "look for log(0), sqrt(0) or a division by 0 in the model and its "
+                    "loss."
+                )
+            return (
                 "The loss never clearly fell: widen the range of rates, raise "
                 "`num_steps` or `batch_size`, or see whether the model can learn."
             )
-        elif falling_at_end:
-            notes.append(
-                "The loss still fell at the largest rate: raise `max_learning_rate`."
-            )
-        elif self.interval[0] <= self.learning_rates[min(5, len(self.losses) - 1)]:
-            notes.append(
-                "The descent begins at the smallest rate: lower `min_learning_rate`."
-            )
-        if ending:
-            notes.append(ending)
-        if self.data is not None:
-            notes.append(
-                f"The generator was read: {self.batches_drawn} batches were drawn. "
-                "Pass `result.data` to `fit` to train on all of it."
-            )
-        return tuple(notes)
+        if falling_at_end:
+            return "The loss still fell at the largest rate: raise `max_learning_rate`."
+        if self.interval[0] <= self.learning_rates[min(5, len(self.losses) - 1)]:
+            return "The descent begins at the smallest rate: lower `min_learning_rate`."
+        return ""
+
+    def _note_on_generator(self) -> str:
+        if self.data is None:
+            return ""
+        return (
+            f"The generator was read: {self.batches_drawn} batches were drawn. "
+            "Pass `result.data` to `fit` to train on all of it."
+        )

@@ -6,6 +6,27 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine import model_optimizers
+
+STEPS = (
+    "The range test makes `num_steps` updates, and draws batches as often as it needs."
+)
+VALIDATION = "The range test looks at the training loss alone."
+FIT_ARGUMENTS = {
+    "epochs": STEPS,
+    "initial_epoch": STEPS,
+    "steps_per_epoch": STEPS,
+    "steps": STEPS,
+    "callbacks": "To have callbacks that act on updates take part, `attach` them.",
+    "validation_split": "`fit` trains on the samples before those that it splits off: "
+    "pass these, for instance `x[: int(len(x) * (1 - validation_split))]`.",
+    "validation_data": VALIDATION,
+    "validation_steps": VALIDATION,
+    "validation_batch_size": VALIDATION,
+    "validation_freq": VALIDATION,
+}
+"""Arguments of `fit` that the range test has no use for, and what to do instead."""
+
 
 def check_arguments(
     owner: str,
@@ -17,6 +38,7 @@ def check_arguments(
     stop_factor: Any,
     smoothing: Any,
     verbose: Any,
+    loss_name: Any = None,
 ) -> None:
     """Raises for an option that is out of range."""
     if not _is_number(min_learning_rate) or not min_learning_rate > 0:
@@ -41,13 +63,30 @@ def check_arguments(
         raise ValueError(_message(owner, "smoothing", "in [0, 1)", smoothing))
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(_message(owner, "verbose", "'auto', 0, 1 or 2", verbose))
+    if loss_name is not None and not isinstance(loss_name, str):
+        raise TypeError(_message(owner, "loss_name", "a str or None", loss_name))
+
+
+def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
+    """Raises for arguments that are not those of the range test."""
+    for name, value in arguments.items():
+        remedy = FIT_ARGUMENTS.get(name)
+        if remedy is None:
+            raise TypeError(
+                f"{owner}: `{name}` must be left out, as there is no such argument. "
+                f"Received: {name}={value!r}."
+            )
+        raise TypeError(
+            f"{owner}: `{name}` of `fit` must be left out. Received: {name}={value!r}. "
+            f"{remedy}"
+        )
 
 
 def check_model(owner: str, model: Any) -> None:
     """Raises for what is no compiled model."""
     if not isinstance(model, keras.Model):
         raise TypeError(_message(owner, "model", "a compiled keras.Model", model))
-    if not getattr(model, "compiled", False) or model.optimizer is None:
+    if not getattr(model, "compiled", False) or not model_optimizers(model):
         raise ValueError(
             f"{owner}: `model` must be compiled. Received: model={model.name!r}, which "
             "is not. Call `model.compile(optimizer, loss)` first."

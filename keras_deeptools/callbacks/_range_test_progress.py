@@ -1,13 +1,23 @@
 """Bookkeeping of a running range test."""
 
 import math
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_deeptools.statistics import suggest_learning_rate
 
 MAX_SKIPPED = 100
 """Batches in a row without an update before the test is given up."""
 
+NOT_FINITE = "Ended by a loss that is not finite."
+
 
 class Progress:
-    """The losses so far, one per update, and whether they have blown up.
+    """The losses so far, and whether they have blown up.
+
+    There is one for each batch or, where an update takes several, for their mean.
+    `positions` are the updates that had been made before each.
 
     Args:
         stop_factor: Float > 1 or None.
@@ -16,7 +26,8 @@ class Progress:
 
     def __init__(self, stop_factor: float | None, smoothing: float) -> None:
         self.losses: list[float] = []
-        self.batches_drawn = 0
+        self.positions: list[int] = []
+        self._num_updates = 0
         self.ending = ""
         self.smoothed = math.nan
         self._stop_factor = stop_factor
@@ -27,16 +38,18 @@ class Progress:
 
     def add(self, loss: float, num_updates: int) -> None:
         """Takes the loss of a batch and the number of updates made after it."""
-        self.batches_drawn += 1
         self._pending.append(loss)
         broken = not math.isfinite(loss) and self._stop_factor is not None
-        if num_updates > len(self.losses) or broken:
+        if num_updates > self._num_updates or broken:
+            self.positions.append(self._num_updates)
+            self._num_updates = num_updates
             self._complete(sum(self._pending) / len(self._pending))
             self._pending.clear()
         elif len(self._pending) >= MAX_SKIPPED and self._stop_factor is not None:
             self.ending = (
                 f"Ended because {MAX_SKIPPED} batches in a row brought no update: "
-                "their gradients are not finite."
+                "their gradients are not finite, or `train_step` uses an optimizer "
+                "that is no Keras optimizer of the model."
             )
 
     def _complete(self, loss: float) -> None:
@@ -51,6 +64,116 @@ class Progress:
             return
         allowed = self._lowest + (self._stop_factor - 1) * abs(self._lowest)
         if not math.isfinite(loss):
-            self.ending = "Ended by a loss that is not finite."
+            self.ending = NOT_FINITE
         elif self.smoothed > allowed:
             self.ending = f"Ended by a loss over {self._stop_factor:g} x its minimum."
+
+
+class LossLog:
+    """Which of the logs is the loss, and its progress.
+
+    It is the one that the user names, else `"loss"`, else the only one, or the only one
+    that is called so. Where several may be it, all are followed, and the one that falls
+    is taken in the end.
+
+    Args:
+        owner: Str. Who is named in errors.
+        loss_name: Str or None. The name that the user gave.
+        stop_factor: Float > 1 or None.
+        smoothing: Float in [0, 1).
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        loss_name: str | None,
+        stop_factor: float | None,
+        smoothing: float,
+    ) -> None:
+        self._owner = owner
+        self._loss_name = loss_name
+        self._options = (stop_factor, smoothing)
+        self._followed: dict[str, Progress] = {}
+
+    def add(self, logs: dict[str, float], num_updates: int) -> None:
+        """Takes the logs of a batch and the number of updates made after it."""
+        if not self._followed:
+            names = self._candidates(logs)
+            self._followed = {name: Progress(*self._options) for name in names}
+        for name, progress in self._followed.items():
+            if not progress.ending:
+                progress.add(logs.get(name, math.nan), num_updates)
+
+    @property
+    def num_losses(self) -> int:
+        """Losses that are complete."""
+        return max((len(p.losses) for p in self._followed.values()), default=0)
+
+    @property
+    def shown(self) -> float:
+        """The smoothed loss of the moment, to be shown."""
+        return next(iter(self._followed.values())).smoothed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the loss has blown up, or all that may be it have."""
+        endings = [progress.ending for progress in self._followed.values()]
+        return bool(endings) and (all(endings) or NOT_FINITE in endings)
+
+    def chosen(
+        self, rates_at: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[str, Progress]:
+        """The name of the loss and its progress.
+
+        Args:
+            rates_at: Function from numbers of updates to learning rates.
+
+        Raises:
+            ValueError: If several may be the loss, and not one of them alone falls.
+        """
+        if len(self._followed) == 1:
+            return next(iter(self._followed.items()))
+        falling = [
+            name
+            for name, progress in self._followed.items()
+            if not math.isnan(
+                suggest_learning_rate(
+                    rates_at(np.array(progress.positions)), np.array(progress.losses)
+                ).suggestion
+            )
+        ]
+        if len(falling) == 1:
+            return falling[0], self._followed[falling[0]]
+        what = "several of them fall" if falling else "none of them clearly falls"
+        raise ValueError(
+            f"{self._owner}: `loss_name` must say which of the logs of `train_step` "
+            f"is the loss, since {what}. Received: loss_name=None with the logs "
+            f"{sorted(self._followed)}. Pass for instance "
+            f"`loss_name={sorted(falling or self._followed)[0]!r}`."
+        )
+
+    def _candidates(self, logs: dict[str, float]) -> list[str]:
+        if self._loss_name is not None:
+            if self._loss_name not in logs:
+                raise ValueError(
+                    f"{self._owner}: `loss_name` must be one of the logs that "
+                    f"`train_step` returns, {sorted(logs)}. Received: "
+                    f"loss_name={self._loss_name!r}."
+                )
+            return [self._loss_name]
+        if not logs:
+            raise ValueError(
+                f"{self._owner}: `train_step` must return logs with the loss. "
+                "Received: an empty dict. Return it: `return {'loss': loss}`."
+            )
+        # Keras' own tracker is 0 for a `train_step` that keeps a tracker of its own.
+        if "loss" in logs and (logs["loss"] != 0 or len(logs) == 1):
+            return ["loss"]
+        named = [name for name in logs if "loss" in name.lower() and name != "loss"]
+        total = [name for name in named if "total" in name.lower()]
+        for names in (total, named):
+            if len(names) == 1:
+                return names
+        if "loss" in logs and not named:
+            return ["loss"]
+        return named or list(logs)

@@ -258,9 +258,11 @@ class WeightAveraging(TrainingFeature):
 
     def _resume(self) -> None:
         """Takes in what a file held, once all of it has been loaded."""
-        if self._resumed is None:
+        states = [state for _, state in self._live]
+        # Of several optimizers one may be built, and begin, after another.
+        if self._resumed is None or len(states) < len(self._resumed[0]["seen"]):
             return
-        put_back(self.model, [state for _, state in self._live], *self._resumed)
+        put_back(self.model, states, *self._resumed)
         self._resumed = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,6 +11,14 @@ from typing import Any
 import keras
 from keras.src.trainers.data_adapters import data_adapter_utils
 
+from keras_deeptools.engine._data_errors import (
+    check_data,
+    check_generated,
+    empty,
+    explained,
+)
+from keras_deeptools.engine._first_step import build_in_first_step
+from keras_deeptools.engine._non_finite_data import non_finite
 from keras_deeptools.engine._randomness import RandomState
 
 EPOCH_ITERATORS = {
@@ -35,6 +43,8 @@ class Batches:
         sample_weight: Sample weights, when `x` is arrays.
         batch_size: Int or None, when `x` is arrays.
         shuffle: Bool. Whether arrays and PyDatasets are drawn in random order.
+        class_weight: Dict from class to weight or None, as in `fit`.
+        owner: Str. Who is named in errors.
 
     Attributes:
         num_batches: Int, batches in one pass, or None where that is unknown.
@@ -64,28 +74,25 @@ class Batches:
         sample_weight: Any = None,
         batch_size: int | None = None,
         shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        owner: str = "Batches",
     ) -> None:
         self._model = model
         self._source = x
+        self._owner = owner
         self._backend = keras.backend.backend()
         self.one_pass = isinstance(x, types.GeneratorType)
-        self.generators = _random_generators(x)
+        self.generators = random_generators(x)
         self._kept: list[Any] = []
         self._iterator: Any = None
         self.num_batches = None
+        check_data(owner, x, y, sample_weight, class_weight)
         if self.one_pass:
-            for name, value in {"y": y, "sample_weight": sample_weight}.items():
-                if value is not None:
-                    raise ValueError(
-                        f"Batches: `{name}` must be None where `x` is a generator. "
-                        f"Received: {name} of type {type(value).__name__}. Let the "
-                        "generator yield (x, y) or (x, y, sample_weight)."
-                    )
-            if next(self._drawn(), None) is None:
-                raise _empty(x)
+            first = next(self._drawn(), None)
+            if first is None:
+                raise empty(owner, x)
+            check_generated(owner, first)
             return
-        if x is None:
-            raise ValueError("Batches: `x` must be data. Received: x=None.")
         with self._undrawn(), warnings.catch_warnings():
             # Data that shuffle themselves ignore `shuffle`, and say so.
             warnings.filterwarnings("ignore", message=".*will be ignored.*")
@@ -95,14 +102,29 @@ class Batches:
                 sample_weight=sample_weight,
                 batch_size=batch_size,
                 shuffle=shuffle,
+                class_weight=class_weight,
             )
         self.num_batches = self._iterator.num_batches
         if self.num_batches == 0:
-            raise _empty(x)
+            raise empty(owner, x)
         if self.num_batches is None:
-            with self._undrawn(), contextlib.closing(self._pass()) as batches:
-                if next(batches, None) is None:
-                    raise _empty(x)
+            self.first()
+
+    def first(self) -> Any:
+        """A batch as `fit` would hand it to the first step; it counts as not drawn."""
+        with self._undrawn(), contextlib.closing(self._endless()) as batches:
+            return next(batches)
+
+    def sample(self) -> Any:
+        """What errors are explained with: all of the arrays, or the first batch."""
+        return self.first() if self._arrays is None else self._arrays
+
+    @property
+    def _arrays(self) -> Any:
+        """`x`, `(x, y)` or `(x, y, sample_weight)` where these are arrays, or None."""
+        adapter = getattr(self._iterator, "data_adapter", None)
+        is_arrays = type(adapter).__name__ == "ArrayDataAdapter"
+        return adapter._inputs if is_arrays else None
 
     def build(self) -> None:
         """Creates the variables that `fit` would create, and draws what it would draw.
@@ -121,9 +143,18 @@ class Batches:
             model._maybe_symbolic_build(iterator=iterator)
             iterator.reset()
         elif not all(layer.built for layer in model._flatten_layers()):
-            with self._undrawn(), contextlib.closing(self._endless()) as batches:
-                batch = next(batches)
-            model._symbolic_build(data_batch=batch)
+            build_in_first_step(model, self.first())
+
+    def non_finite(self, batch: Any) -> list[str]:
+        """What is NaN or infinite in the data, a sentence for each array; or nothing.
+
+        Args:
+            batch: The batch in which something is wrong. Of arrays all samples are
+                looked at instead.
+        """
+        if self._arrays is not None:
+            return non_finite(self._arrays)
+        return non_finite(batch, where="the batch")
 
     @contextlib.contextmanager
     def endless(self) -> Iterator[Iterator[Any]]:
@@ -140,13 +171,13 @@ class Batches:
                 for batch in self._drawn():
                     yield self._converted(batch)
         while True:
-            empty = True
+            nothing = True
             with contextlib.closing(self._pass()) as batches:
                 for batch in batches:
-                    empty = False
+                    nothing = False
                     yield batch
-            if empty:
-                raise _empty(self._source)
+            if nothing:
+                raise empty(self._owner, self._source)
 
     def replay(self) -> Iterator[Any] | None:
         """All batches of one-pass data: those drawn so far again, and the rest.
@@ -166,23 +197,39 @@ class Batches:
             yield self._kept[position]
 
     def _converted(self, batch: Any) -> Any:
-        convert = data_adapter_utils.get_numpy_iterator
+        """A batch of numpy arrays in the form in which `fit` hands it to the step."""
         if self._backend == "jax":
-            convert = data_adapter_utils.get_jax_iterator
-        return next(convert([batch]))
+            from keras.src.backend.jax import trainer
+
+            batch = next(data_adapter_utils.get_jax_iterator([batch]))
+            return trainer._distribute_data(batch) if self._on_device else batch
+        if self._backend == "torch":
+            return next(iter(data_adapter_utils.get_torch_dataloader([batch])))
+        batch = next(data_adapter_utils.get_numpy_iterator([batch]))
+        return keras.tree.map_structure(_tensorflow_tensor, batch, none_is_leaf=False)
+
+    @property
+    def _on_device(self) -> bool:
+        """Whether JAX gets its batches on a device, and not as numpy arrays."""
+        from keras.src.backend.jax import trainer
+
+        distributed = trainer.distribution_lib.distribution() is not None
+        return distributed or trainer.jax.default_backend() != "cpu"
 
     def _pass(self) -> Generator[Any, None, None]:
         adapter = self._iterator.data_adapter
         kept_as_is = ADAPTERS_AS_THEY_ARE.get(self._backend, ())
-        if self._backend == "jax":
-            draw = adapter.get_jax_iterator
-        elif type(adapter).__name__ in kept_as_is:
-            draw = self._iterator._get_iterator
-        else:
-            draw = adapter.get_numpy_iterator
         adapter.on_epoch_begin()
         try:
-            yield from draw()
+            if self._backend == "jax":
+                yield from self._iterator._get_iterator()
+            elif type(adapter).__name__ not in kept_as_is:
+                # Threads that load data for a Dataset would go on after the last batch.
+                yield from map(self._converted, adapter.get_numpy_iterator())
+            elif self._backend == "tensorflow":
+                yield from map(_without_optionals, self._iterator._get_iterator())
+            else:
+                yield from self._iterator._get_iterator()
         finally:
             adapter.on_epoch_end()
 
@@ -191,17 +238,8 @@ class Batches:
         if self._backend == "tensorflow":
             arguments["distribute_strategy"] = self._model.distribute_strategy
         iterator_class = getattr(module, EPOCH_ITERATORS[self._backend])
-        try:
+        with explained(self._owner, arguments):
             return iterator_class(**arguments)
-        except ValueError as error:
-            if "Unrecognized data type" not in str(error):
-                raise
-            raise ValueError(
-                "Batches: `x` must be arrays, a tf.data.Dataset, a PyDataset, a torch "
-                "DataLoader or a generator. Received: x of type "
-                f"{type(arguments['x']).__name__}. Wrap an iterator in a generator: "
-                "`(batch for batch in x)`."
-            ) from error
 
     @contextlib.contextmanager
     def _undrawn(self) -> Iterator[None]:
@@ -219,7 +257,7 @@ def _chained(kept: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _random_generators(x: Any) -> list[Any]:
+def random_generators(x: Any) -> list[Any]:
     """Generators that a torch DataLoader and its samplers draw from."""
     samplers = [x, getattr(x, "sampler", None), getattr(x, "batch_sampler", None)]
     samplers.append(getattr(samplers[-1], "sampler", None))
@@ -227,8 +265,21 @@ def _random_generators(x: Any) -> list[Any]:
     return list({id(g): g for g in found if hasattr(g, "get_state")}.values())
 
 
-def _empty(x: Any) -> ValueError:
-    return ValueError(
-        "Batches: `x` must hold at least one batch. Received: "
-        f"x of type {type(x).__name__}, which is empty. Pass data with samples."
+def _tensorflow_tensor(value: Any) -> Any:
+    import tensorflow as tf
+
+    if data_adapter_utils.is_scipy_sparse(value):
+        return data_adapter_utils.scipy_sparse_to_tf_sparse(value)
+    if data_adapter_utils.is_jax_sparse(value):
+        return data_adapter_utils.jax_sparse_to_tf_sparse(value)
+    kept = (tf.Tensor, tf.RaggedTensor, tf.SparseTensor)
+    return value if isinstance(value, kept) else tf.convert_to_tensor(value)
+
+
+def _without_optionals(batch: Any) -> Any:
+    """None in the place of what says that a Dataset has no value, as Keras does it."""
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda i: None if isinstance(i, tf.experimental.Optional) else i, batch
     )

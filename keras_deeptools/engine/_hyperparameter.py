@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._scheduled_variable import schedulable_variables
 from keras_deeptools.engine._tensors import tensors
@@ -139,12 +141,14 @@ class ScheduledLearningRate:
     name = "learning_rate"
 
     def __init__(self, leaf: Leaf, function: Callable) -> None:
-        self.overrules = False
+        self.overrules = self._entered = False
         self._leaf = leaf
         self._function = function
         self.variable = leaf.optimizer._learning_rate
         base = float(leaf.read(self.variable))
-        self._own = leaf.add_state("learning_rate_own", initial=base)
+        # In the variable's own precision, for it to be put back to the bit.
+        dtype = self.variable.dtype
+        self._own = leaf.add_state("learning_rate_own", dtype=dtype, initial=base)
         self._written = leaf.add_state("learning_rate_written", initial=NOT_YET)
         self._factor = leaf.add_state("learning_rate_factor", initial=1.0)
 
@@ -157,14 +161,16 @@ class ScheduledLearningRate:
         """Computes the value and writes it to the variable."""
         variables = (self.variable, self._written, self._factor)
         current, written, factor = map(tensors.scalar, variables)
-        if not isinstance(written, float):
+        if isinstance(written, float):
+            if written < 0:
+                tensors.set_scalar(self._own, current)
+        elif tensors.COMPILES or not self._entered:
             own = tensors.scalar(self._own)
             tensors.set_scalar(self._own, ops.where(written < 0, current, own))
-        elif written < 0:
-            tensors.set_scalar(self._own, current)
-        value = self._function(self._leaf.step)
+        self._entered = True
+        value = _single(self._function(self._leaf.step))
         if not self.overrules:
-            factor = _followed(current, written, factor)
+            factor = _followed(_single(current), written, factor)
             value = value * factor
             tensors.set_scalar(self._factor, factor)
         tensors.set_scalar(self.variable, value)
@@ -184,6 +190,7 @@ class ScheduledLearningRate:
         if reloaded:
             self._factor.assign(1.0)
             self._written.assign(NOT_YET)
+            self._entered = False
         else:
             self.variable.assign(self._in_effect)
 
@@ -202,10 +209,18 @@ class ScheduledLearningRate:
         current = float(self._leaf.read(self.variable))
         if written < 0:
             return current
+        current = _single(current)
         own, factor = float(self._leaf.read(self._own)), self.factor
         if current != written and written > 0 and not self.overrules:
             factor *= current / written
         return own if factor == 1.0 else own * factor
+
+
+def _single(value: Any) -> Any:
+    """A number in float32, in which rates are computed and compared."""
+    if isinstance(value, float):
+        return float(np.float32(value))
+    return ops.cast(value, "float32") if ops.is_tensor(value) else value
 
 
 def _followed(current: Any, written: Any, factor: Any) -> Any:
@@ -226,7 +241,7 @@ class OverriddenSchedule(ScheduledAttribute):
         self.name = "learning_rate"
         self._leaf = leaf
         self._function = function
-        rate = float(ops.convert_to_numpy(leaf.optimizer.learning_rate))
+        rate = float(on_host(leaf.optimizer.learning_rate))
         self.variable = _positive_variable(leaf, self.name, rate)
         leaf.optimizer.__dict__["_get_current_learning_rate"] = lambda: self.variable
 
@@ -251,6 +266,9 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
     value = getattr(leaf.optimizer, name, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         variables = schedulable_variables(leaf)
+        kind = type(leaf.optimizer).__name__
+        has = hasattr(leaf.optimizer, name)
+        is_what = f"is {value!r} on {kind}" if has else f"{kind} does not have"
         floats = sorted(
             key
             for key, item in vars(leaf.optimizer).items()
@@ -258,9 +276,8 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         )
         raise ValueError(
             f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
-            f"Received: {name!r}, which is {value!r} on "
-            f"{type(leaf.optimizer).__name__}. Set it to a number in the optimizer's "
-            f"constructor, or schedule one of {['learning_rate', *floats]}"
+            f"Received: {name!r}, which {is_what}. Set it to a number in the "
+            f"optimizer's constructor, or schedule one of {['learning_rate', *floats]}"
             f"{', or of the variables ' if variables else ''}"
             f"{variables if variables else ''}."
         )

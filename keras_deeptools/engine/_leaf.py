@@ -1,11 +1,13 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._tensors import tensors
 
 
@@ -62,6 +64,9 @@ class Leaf:
         self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
+        # Whose variables the state rides with; another optimizer's, as its guests.
+        self.host = self.optimizer
+        self.guests: Any = None
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
         self.entered = False
@@ -86,7 +91,9 @@ class Leaf:
         iterations = tensors.scalar(self.optimizer._iterations)
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
-        return self.optimizer.iterations
+        # With bfloat16 as the global type Keras makes floats of counts that it divides.
+        whole = self.optimizer._iterations.dtype
+        return keras.ops.cast(self.optimizer.iterations, whole)
 
     @property
     def num_updates(self) -> int:
@@ -119,6 +126,12 @@ class Leaf:
         self.entered = True
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
+
+    def at_home(self) -> Any:
+        """A context of an update, in which the state has the values of this step."""
+        if self.guests is None:
+            return contextlib.nullcontext()
+        return self.guests.in_scope(self.optimizer, self.state)
 
     def add_state(
         self,
@@ -154,7 +167,9 @@ class Leaf:
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
             variable = self._kept_for(create())
-        tensors.track(optimizer, variable)
+        tensors.track(self.host, variable)
+        if self.guests is not None:
+            self.guests.variables.append(variable)
         self.state.append(variable)
         return variable
 
@@ -173,14 +188,17 @@ class Leaf:
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""
         for variable in variables:
-            tensors.untrack(self.optimizer, variable)
+            tensors.untrack(self.host, variable)
         dropped = {id(variable) for variable in variables}
+        if self.guests is not None:
+            held = self.guests.variables
+            held[:] = [v for v in held if id(v) not in dropped]
         self.state = [v for v in self.state if id(v) not in dropped]
 
     def read(self, variable: Any) -> np.ndarray:
         """The value of a variable on the host, also during `fit`."""
         self._synchronize()
-        return np.array(keras.ops.convert_to_numpy(variable.value))
+        return on_host(variable)
 
     def assign(self, variable: Any, value: Any) -> None:
         """Sets a variable from the host, also during `fit`.

@@ -3,11 +3,11 @@
 import contextlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_deeptools.engine._births import settle
 from keras_deeptools.engine._following import site_of
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._own_steps import births_of, set_births
 
@@ -37,10 +37,7 @@ def optimizer_state(optimizer: Any) -> tuple[list[np.ndarray], list[list[int]]]:
     """
     site = site_of(optimizer)
     with contextlib.nullcontext() if site is None else site.hidden():
-        values = [
-            np.array(keras.ops.convert_to_numpy(variable.value))
-            for variable in _variables(optimizer)
-        ]
+        values = [on_host(variable) for variable in _variables(optimizer)]
     births = [
         [births_of(leaf).get(id(v), 0) for v in leaf._trainable_variables]
         for leaf in leaf_optimizers(optimizer)

@@ -99,7 +99,8 @@ class Recorder:
 
         def row_if_due() -> Any:
             row = compute()
-            return ops.concatenate(row) if isinstance(row, list) else row
+            whole = ops.concatenate(row) if isinstance(row, list) else row
+            return ops.cast(whole, "float32")
 
         old = tensors.current(self._rows)[index]
         numbers = [ops.cast(number, "float32") for number in numbers]

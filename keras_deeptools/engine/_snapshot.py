@@ -7,11 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._batch_loss import reset_running_metrics, running_metrics
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.engine._leaf import optimizer_parts
+from keras_deeptools.engine._model_optimizers import model_optimizers
 from keras_deeptools.engine._modules import ModuleState
 from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._site import SITE
 from keras_deeptools.engine._tensors import tensors
+from keras_deeptools.engine._untracked_state import UntrackedState
 
 MISSING = object()
 ATTRIBUTES = (
@@ -61,6 +65,7 @@ class Snapshot:
         self._structures = optimizer_structures(model)
         self._values = [(v, _copied(v)) for v in _variables(model)]
         self._attributes = {name: getattr(model, name, MISSING) for name in ATTRIBUTES}
+        self._untracked = UntrackedState(model, {id(v) for v, _ in self._values})
         self._modules = ModuleState(model)
         self._random = RandomState(*generators)
 
@@ -72,7 +77,7 @@ class Snapshot:
             self._model._jax_state_synced = True
         for structure in self._structures:
             structure.restore()
-        self._model.reset_metrics()
+        reset_running_metrics(self._model)
         for variable, value in self._values:
             variable.assign(value)
         for name, attribute in self._attributes.items():
@@ -80,6 +85,7 @@ class Snapshot:
                 setattr(self._model, name, attribute)
             elif hasattr(self._model, name):
                 delattr(self._model, name)
+        self._untracked.restore()
         self._modules.restore()
         self._random.restore()
 
@@ -124,7 +130,7 @@ def preserved(
 
 
 def is_attached(model: keras.Model) -> bool:
-    """Whether features are attached to the model's optimizer.
+    """Whether features are attached to an optimizer of the model.
 
     Args:
         model: `keras.Model`, compiled.
@@ -142,11 +148,11 @@ def is_attached(model: keras.Model) -> bool:
     >>> is_attached(model)
     False
     """
-    return vars(model.optimizer).get(SITE) is not None
+    return bool(_sites(model))
 
 
 def attached_features(model: keras.Model) -> list[Any]:
-    """The features that are attached to the model's optimizer, in order.
+    """The features that are attached to the model's optimizers, in order.
 
     Args:
         model: `keras.Model`, compiled.
@@ -161,9 +167,14 @@ def attached_features(model: keras.Model) -> list[Any]:
     ...     print(len(attached_features(model)))
     1
     """
-    site = vars(model.optimizer).get(SITE)
-    attachments = [] if site is None else site.attachments
-    return [feature for each in attachments for feature in each.features]
+    attachments = [each for site in _sites(model) for each in site.attachments]
+    features = [feature for each in attachments for feature in each.features]
+    return list({id(feature): feature for feature in features}.values())
+
+
+def _sites(model: keras.Model) -> list[Any]:
+    found = [vars(each).get(SITE) for each in _optimizers(model)]
+    return [site for site in found if site is not None]
 
 
 class Structure:
@@ -201,11 +212,11 @@ class Structure:
 
 
 def optimizer_structures(model: keras.Model) -> list[Structure]:
-    """The structure of the model's optimizer and of those inside it.
+    """The structure of the model's optimizers and of those inside them.
 
     Empty where the optimizers inside are only known once it is built.
     """
-    parts = optimizer_parts(getattr(model, "optimizer", None))
+    parts = [p for optimizer in _optimizers(model) for p in optimizer_parts(optimizer)]
     for part in parts:
         if isinstance(part, keras.optimizers.MultiOptimizer) and not part.built:
             if not hasattr(part._optimizer_map, "values"):
@@ -213,13 +224,21 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
     return [Structure(part) for part in parts]
 
 
+def _optimizers(model: keras.Model) -> list[Any]:
+    """The optimizer of `compile`, and those that a model keeps for its `train_step`."""
+    return [found.optimizer for found in model_optimizers(model)]
+
+
 def _variables(model: keras.Model) -> list[Any]:
-    """All variables, each once."""
+    """All variables that have a value, each once."""
     found = [*model.variables, *model.metrics_variables]
-    for optimizer in optimizer_parts(getattr(model, "optimizer", None)):
-        found += optimizer.variables
+    for metric in running_metrics(model):
+        found += metric.variables
+    for optimizer in _optimizers(model):
+        for part in optimizer_parts(optimizer):
+            found += part.variables
     return list({id(variable): variable for variable in found}.values())
 
 
 def _copied(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return on_host(variable)

@@ -174,7 +174,8 @@ def add(variable: Any, values: Any) -> None:
 
 def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> None:
     """Writes two numbers, then vectors, at `index` of a two-dimensional variable."""
-    line = tf.concat([tf.cast(tf.stack(numbers), tf.float32), *row], axis=0)[None]
+    parts = [tf.cast(part, tf.float32) for part in (tf.stack(numbers), *row)]
+    line = tf.concat(parts, axis=0)[None]
     index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
     if isinstance(buffer.value, tf.distribute.DistributedValues):
         table = tf.convert_to_tensor(buffer.value)
@@ -229,6 +230,11 @@ def trace(function: Callable) -> None:
 def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     return True
+
+
+def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
+    """The optimizer that the state of features rides with, if it is another one."""
+    return None
 
 
 def is_compiled(function: Any) -> bool:

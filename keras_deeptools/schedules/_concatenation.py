@@ -15,7 +15,7 @@ from keras_deeptools.schedules._parts import (
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._steps import count_updates
+from keras_deeptools.schedules._steps import MAX_STEP, count_updates
 
 
 def concatenation(
@@ -48,7 +48,7 @@ def concatenation(
     updates = count_updates(step, xp)
     value = schedules[0](updates)
     for schedule, start in zip(schedules[1:], boundaries, strict=True):
-        local = xp.maximum(updates - start, 0)
+        local = xp.clip(updates - start, 0, MAX_STEP)
         value = xp.where(updates >= start, schedule(local), value)
     return value
 

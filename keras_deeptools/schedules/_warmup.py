@@ -16,7 +16,7 @@ from keras_deeptools.schedules._parts import (
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._steps import count_updates
+from keras_deeptools.schedules._steps import MAX_STEP, count_updates
 
 
 def warmup(
@@ -51,7 +51,7 @@ def warmup(
     ... ).tolist()
     [0.0, 4.0, 8.0, 8.0]
     """
-    value = schedule(xp.maximum(count_updates(step, xp) - num_steps, 0))
+    value = schedule(xp.clip(count_updates(step, xp) - num_steps, 0, MAX_STEP))
     elapsed, _ = ramp_positions(step, num_steps, xp)
     factor = initial_factor + (1.0 - initial_factor) * rise(elapsed, shape, xp)
     return value * factor

@@ -1,5 +1,8 @@
 """Judging gradients piece by piece, as training delivers them."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from keras_deeptools.statistics import _gradient_rules as rules
@@ -35,7 +38,10 @@ class GradientDetector:
         self._is_broken = False
 
     def update(
-        self, rows: GradientRows, loss: float | None = None
+        self,
+        rows: GradientRows,
+        loss: float | None = None,
+        data_fault: Callable[[], str] | None = None,
     ) -> list[GradientProblem]:
         """Judges rows that follow those of the call before.
 
@@ -45,6 +51,8 @@ class GradientDetector:
         Args:
             rows: `GradientRows`.
             loss: Float or None. The mean loss of the epoch, where it is known.
+            data_fault: Function or None. Called when gradients are not finite; returns
+                what is wrong with the data and the remedy, or an empty str.
 
         Returns:
             List of `GradientProblem`, those that have not been found before.
@@ -54,6 +62,8 @@ class GradientDetector:
         found = rules.non_finite(rows)
         if found:
             self._is_broken = True
+            fault = data_fault() if data_fault is not None else ""
+            found = [replace(found[0], remedy=fault)] if fault else found
             rows = rows[: int(np.argmax(rows.steps == found[0].step))]
         if len(rows):
             found += self._judge(rows, loss)

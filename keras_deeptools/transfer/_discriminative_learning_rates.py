@@ -6,6 +6,7 @@ import keras
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import OptimizerWrapper, RateMultipliers, check_rate_scales
+from keras_deeptools.engine._host import on_host
 from keras_deeptools.transfer._rate_groups import RateGroups
 from keras_deeptools.transfer._rate_resolution import OWNER, Groups, Rates, resolved
 
@@ -123,9 +124,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
     def table(self) -> str:
         """Each group with its layers, parameters, multiplier and rate now, as text."""
         rate = getattr(self, "learning_rate", None)
-        return self._groups.table(
-            None if rate is None else float(keras.ops.convert_to_numpy(rate))
-        )
+        return self._groups.table(None if rate is None else float(on_host(rate)))
 
     def get_config(self) -> dict[str, Any]:
         """The name, the inner optimizer, and each group with the paths in it."""

@@ -1,0 +1,174 @@
+"""The range test before a model is built: it leaves what `fit` would have found."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_deeptools.callbacks import LearningRateFinder, find_learning_rate
+from keras_deeptools.engine import Batches, preserved
+from keras_deeptools.engine._batch_loss import batch_logs
+
+BACKEND = keras.backend.backend()
+ON_TENSORFLOW = BACKEND == "tensorflow"
+X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+Y = X[:, :1] - 2 * X[:, 1:2]
+OPTIONS: dict[str, Any] = {"num_steps": 10, "verbose": 0, "batch_size": 8}
+
+
+def state(model: keras.Model) -> list[np.ndarray]:
+    variables = [*model.variables, *model.optimizer.variables]
+    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
+
+
+def sequential() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.layers.Dense(6, "relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+class Subclassed(keras.Model):
+    """Layers made in `__init__`, others in `build` of a layer inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [sequential() for _ in range(2)]
+        self.noise = keras.layers.GaussianNoise(0.1)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        parts = [block(x, training=training) for block in self.blocks]
+        return keras.layers.add(parts) + self.noise(x, training=training)[:, :1]
+
+
+class Trainer(keras.Model):
+    """Holds a network, has no `call`, and adds a layer that only its step calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = sequential()
+        self.head = keras.layers.Dense(1)
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        with tf.GradientTape() as tape:
+            prediction = self.head(self.network(x, training=True))
+            loss = keras.ops.mean(keras.ops.square(prediction - y))
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.loss_tracker.update_state(loss)
+        return {"loss": self.loss_tracker.result()}
+
+
+class Generative(Trainer):
+    """Its `call` takes noise of another width, as that of a GAN does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = keras.layers.Dense(4)
+
+    def call(self, noise: Any) -> Any:
+        return self.network(self.generator(noise))
+
+    def train_step(self, data: Any) -> Any:
+        self.generator(keras.random.normal((8, 7)))
+        return super().train_step(data)
+
+
+MODELS: dict[str, Any] = {"Sequential": sequential, "subclassed": Subclassed}
+if ON_TENSORFLOW:  # Keras itself builds these only here.
+    MODELS |= {"trainer without call": Trainer, "generative": Generative}
+
+
+def compiled(name: str, **kwargs: Any) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    model = MODELS[name]()
+    if isinstance(model, Trainer):
+        model.compile(optimizer="adam", **kwargs)
+    else:
+        model.compile("adam", loss="mse", metrics=["mae"], **kwargs)
+    return model
+
+
+def assert_same(these: list[np.ndarray], those: list[np.ndarray]) -> None:
+    assert len(these) == len(those)
+    for this, that in zip(these, those, strict=True):
+        np.testing.assert_array_equal(this, that)
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["compiled", "eager"])
+@pytest.mark.parametrize("name", MODELS)
+def test_find_before_the_first_fit_then_fit_equals_fit(name: str, eager: bool) -> None:
+    results = []
+    for searched in (False, True):
+        model = compiled(name, run_eagerly=eager)
+        if searched:
+            found = find_learning_rate(model, X, Y, **OPTIONS)
+            assert len(found.losses) > 5
+            assert not model.optimizer.built
+        history = model.fit(X, Y, batch_size=8, epochs=2, verbose=0).history
+        results.append((history, state(model)))
+    assert results[1][0] == results[0][0]
+    assert_same(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_find_after_a_first_fit_changes_nothing(name: str) -> None:
+    results = []
+    for searched in (False, True):
+        model = compiled(name)
+        model.fit(X, Y, batch_size=8, verbose=0)
+        before = state(model)
+        if searched:
+            find_learning_rate(model, X, Y, **OPTIONS)
+            assert_same(state(model), before)
+        history = model.fit(X, Y, batch_size=8, verbose=0).history
+        results.append((history, state(model)))
+    assert results[1][0] == results[0][0]
+    assert_same(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_callback_builds_what_fit_is_about_to_build(name: str) -> None:
+    results = []
+    for callbacks in ([], [LearningRateFinder(X, Y, apply=False, **OPTIONS)]):
+        model = compiled(name)
+        fit = model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+        results.append((fit.history, state(model)))
+    assert results[1][0] == results[0][0]
+    assert_same(results[1][1], results[0][1])
+
+
+def test_the_callback_sets_the_rate_of_a_model_that_is_not_built() -> None:
+    model = compiled("Sequential")
+    finder = LearningRateFinder(X, Y, num_steps=60, verbose=0)
+    model.fit(X, Y, verbose=0, callbacks=[finder])
+    rate = float(model.optimizer.learning_rate)
+    assert rate == pytest.approx(float(finder.result))
+
+
+def test_a_build_takes_no_step() -> None:
+    for name in MODELS:
+        model = compiled(name)
+        batches = Batches(model, X, Y, batch_size=8)
+        with preserved(model, build=batches.build):
+            assert int(model.optimizer.iterations) == 0
+            batch_logs(model, batches.first())
+            assert int(model.optimizer.iterations) == 1
+        assert not model.optimizer.built
+
+
+def test_data_that_do_not_fit_are_named_before_anything_trains() -> None:
+    model = keras.Sequential([keras.layers.Dense(3, "softmax")])
+    model.compile("adam", loss="categorical_crossentropy")
+    with pytest.raises(ValueError, match="find_learning_rate: `y` must be one-hot"):
+        find_learning_rate(model, X, np.arange(40) % 3, **OPTIONS)
+    history = model.fit(X, np.eye(3)[np.arange(40) % 3], verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
