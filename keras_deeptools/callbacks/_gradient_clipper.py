@@ -19,7 +19,8 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, OptimizerChoice
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 KINDS = ("value", "norm", "global_norm")
 

@@ -29,13 +29,8 @@ from keras_deeptools.callbacks._schedule_functions import (
 )
 from keras_deeptools.callbacks._scheduled_values import ScheduledValues
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import (
-    Leaf,
-    OptimizerChoice,
-    Recorder,
-    model_variable,
-    tensors,
-)
+from keras_deeptools.engine import Leaf, Recorder, model_variable, tensors
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

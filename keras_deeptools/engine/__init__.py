@@ -37,14 +37,8 @@ from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
 from keras_deeptools.engine._model_optimizers import (
     ModelOptimizer,
-    OptimizerChoice,
-    check_choice,
-    choice_names,
     chosen_optimizers,
-    listed_names,
-    log_prefix,
     model_optimizers,
-    updates_made,
     used_optimizers,
 )
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
@@ -82,7 +76,6 @@ from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
-from keras_deeptools.engine._update_watch import UpdateWatch
 
 __all__ = [
     "Attachment",
@@ -101,7 +94,6 @@ __all__ = [
     "Link",
     "ModelFunction",
     "ModelOptimizer",
-    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -114,7 +106,6 @@ __all__ = [
     "Snapshot",
     "StandIns",
     "Trainability",
-    "UpdateWatch",
     "attach",
     "attached_features",
     "batch_loss",
@@ -122,10 +113,8 @@ __all__ = [
     "call_with_reads",
     "calls_of",
     "chain_of",
-    "check_choice",
     "check_rate_scales",
     "check_traceable",
-    "choice_names",
     "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
@@ -138,8 +127,6 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
-    "listed_names",
-    "log_prefix",
     "missing_for_tuner",
     "model_optimizers",
     "model_variable",
@@ -167,7 +154,6 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
-    "updates_made",
     "used_optimizers",
     "with_dropout_rate",
 ]

@@ -38,6 +38,16 @@ class ModelOptimizer:
             called in logs and messages.
         paths: Tuple of the attributes that lead to it, for each name.
         own: Bool. Whether the model itself holds it, rather than a model inside.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import model_optimizers
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> [found] = model_optimizers(model)
+    >>> found.name, found.optimizer is model.optimizer, found.own
+    ('optimizer', True, True)
     """
 
     optimizer: Any
@@ -198,7 +208,7 @@ def chosen_optimizers(
 
 
 def check_choice(choice: OptimizerChoice, owner: str) -> None:
-    """Raises TypeError if `choice` cannot choose optimizers of any model."""
+    """Raises TypeError, naming `owner`, if `choice` fits the optimizers of no model."""
     listed = choice if isinstance(choice, (list, tuple)) else [choice]
     several = isinstance(choice, (list, tuple))
     for each in listed:
@@ -289,14 +299,14 @@ def choice_names(choice: OptimizerChoice) -> Any:
     return getattr(choice, "name", choice)
 
 
-def updates_made(optimizer: Any) -> int | None:
+def updates_made(optimizer: Any) -> int:
     """How often an optimizer was applied, counting batches under accumulation.
 
     Args:
         optimizer: Keras optimizer, on the host and between steps.
 
     Returns:
-        Int; None where a failed step has taken the count along.
+        Int; -1 where a failed step has taken the count along.
     """
     counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
     total = 0
@@ -305,7 +315,7 @@ def updates_made(optimizer: Any) -> int | None:
             try:
                 total += int(keras.ops.convert_to_numpy(count.value))
             except (RuntimeError, TypeError, ValueError):
-                return None
+                return -1
     return total
 
 
