@@ -54,11 +54,12 @@ class HyperparameterScheduler(TrainingFeature):
     beginning: `lambda step: 0.1 * 0.99**step`, with `if`, `math`, `numpy` or
     `keras.ops`. It is called before training, once for each step of the run in order,
     and the compiled step looks the values up, so that they are the same on all
-    backends; past the last one they are held. Where the number of updates is not known
-    (a generator without `steps_per_epoch`, a loop of your own), ordinary arithmetic and
-    `keras.ops` become part of the compiled step; any other function needs
-    `total_steps`. A function that reads variables (`optimizer.iterations`) sees their
-    values at each step, and is written with `keras.ops`.
+    backends. Past the last step, ordinary arithmetic goes on; of other functions, and
+    past a given `total_steps`, the last value is held. Where the number of updates is
+    not known (a generator without `steps_per_epoch`, a loop of your own), ordinary
+    arithmetic and `keras.ops` become part of the compiled step; any other function
+    needs `total_steps`. A function that reads variables (`optimizer.iterations`) sees
+    their values at each step, and is written with `keras.ops`.
 
     A variable of the model that is not trained (a KL weight, a dropout rate) can have a
     schedule, too: it is set before the forward pass of each update, in `fit` and
@@ -70,9 +71,9 @@ class HyperparameterScheduler(TrainingFeature):
             `keras.optimizers.schedules`, or a function of the step. The name is that of
             a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
             `"weight_decay"`, ...), or else of a scalar variable of the model: its
-            path, its name, or the attribute of the model or of a layer that holds it.
-            Keras' variables cannot be keys of a dict; a list of pairs `(variable,
-            schedule)` takes them.
+            path, its name, the attribute of the model or of a layer that holds it, or
+            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of
+            pairs `(variable, schedule)` takes them.
         total_steps: Int >= 1 or None. Updates for which functions are called before
             training. None: epochs times batches per epoch, over
             `gradient_accumulation_steps`.
@@ -121,7 +122,7 @@ class HyperparameterScheduler(TrainingFeature):
             else checked_count(owner, "total_steps", total_steps)
         )
         self._params: dict[str, Any] | None = None
-        self._functions = FunctionsOfStep(owner, None)
+        self._functions: dict[int | None, FunctionsOfStep] = {}
         self._warned: set[str] = set()
         # For each of the model's optimizers that are acted on.
         self._values: list[ScheduledValues] = []
@@ -152,14 +153,15 @@ class HyperparameterScheduler(TrainingFeature):
             schedules = {k: s for k, s in schedules.items() if k not in variables}
             variables = {}
         else:
-            self._functions = FunctionsOfStep(owner, self._num_steps(leaf))
-            self._values = []
+            self._functions, self._values = {}, []
+        functions = self._functions_for(owner, leaf)
         start = self._start(leaf)
         state = {
             "functions": {
-                name: self._functions.for_leaf(leaf, name, schedule)
+                name: functions.for_leaf(leaf, name, schedule)
                 for name, schedule in schedules.items()
             },
+            "expected": functions,
             "schedules": schedules,
             "variables": variables,
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
@@ -173,10 +175,13 @@ class HyperparameterScheduler(TrainingFeature):
             self._values.append(ScheduledValues(prefix, names, state, leaf.root))
         return state
 
-    def _num_steps(self, leaf: Leaf) -> int | None:
-        if self.total_steps is not None:
-            return self.total_steps
-        return updates_in_run(leaf, self._params or {}, self.first_epoch)
+    def _functions_for(self, owner: str, leaf: Leaf) -> FunctionsOfStep:
+        """Called for the updates of the run, once for optimizers that make as many."""
+        given = self.total_steps
+        count = given or updates_in_run(leaf, self._params or {}, self.first_epoch)
+        return self._functions.setdefault(
+            count, FunctionsOfStep(owner, count, holds=given is not None)
+        )
 
     def _tell_once(self, what: str, tell: Callable, *arguments: Any) -> None:
         if what not in self._warned:
@@ -359,13 +364,9 @@ class HyperparameterScheduler(TrainingFeature):
 
     def _look_past_the_end(self, steps: np.ndarray, state: dict, leaf: Leaf) -> None:
         """Warns where values were held, as there were more updates than expected."""
-        expected, names = self._functions.num_steps, self._functions.tabulated
-        if (
-            self.total_steps is not None
-            or expected is None
-            or not names
-            or not len(steps)
-        ):
+        functions = state["expected"]
+        expected, names = functions.num_steps, functions.tabulated
+        if functions.holds or expected is None or not names or not len(steps):
             return
         made = int(steps[-1]) + 1 - int(leaf.read(state["offset"]))
         if made > expected:
@@ -404,12 +405,8 @@ class HyperparameterScheduler(TrainingFeature):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
-        own: dict[str, Any] = {"_variables": {}, "_params": None}
-        return (
-            super().__getstate__()
-            | own
-            | {"_functions": FunctionsOfStep(type(self).__name__, None)}
-        )
+        own: dict[str, Any] = {"_variables": {}, "_params": None, "_functions": {}}
+        return super().__getstate__() | own
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.

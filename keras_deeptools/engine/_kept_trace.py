@@ -115,6 +115,8 @@ def _key(model: Any) -> Key | None:
     values: list[Any] = [model.jit_compile, model.steps_per_execution]
     for site in sites:
         for leaf in site.leaves:
+            if leaf.guests is not None:
+                return None
             seam = vars(leaf.optimizer).get(SEAM)
             users = () if seam is None else seam.users
             if births_of(leaf.optimizer) or any(

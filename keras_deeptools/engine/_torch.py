@@ -232,6 +232,7 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
     @functools.wraps(train_step)
+    @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
             set_scalar(variable, value)
@@ -246,7 +247,8 @@ def eagerly() -> Any:
 
 
 def trace(function: Callable) -> None:
-    """Nothing to try: steps are not traced on this backend."""
+    """Calls a function of an int32 scalar: steps are not traced on this backend."""
+    function(torch.zeros((), dtype=torch.int32))
 
 
 def readable(variables: list[Any], optimizer: Any) -> bool:
