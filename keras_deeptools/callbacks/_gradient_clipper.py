@@ -262,7 +262,7 @@ class GradientClipper(TrainingFeature):
             counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
         # What has ended stays beside what still runs.
-        self._counts |= found
+        self._counts = self._counts | found
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""

@@ -128,6 +128,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         """Detaches."""
         self._check_updates()
         self._detach()
+        self._optimizers = []
 
     def optimizer_name(self, leaf: Leaf) -> str:
         """How the model calls the optimizer, such as `"g_optimizer"`.
