@@ -40,6 +40,15 @@ def between_steps() -> Any:
     return contextlib.nullcontext()
 
 
+def tracing() -> bool:
+    """Whether a step is being traced now: none is before the optimizer is built."""
+    return False
+
+
+def reason_to_trace_again() -> Any:
+    """Nothing: no step is traced before the optimizer is built."""
+
+
 def have_values(variables: list[Any]) -> bool:
     """Whether variables have values."""
     return all(variable._value is not None for variable in variables)
