@@ -228,6 +228,23 @@ def _rule(choice: Any, owner: str) -> str:
     )
 
 
+def check_one_optimizer(owner: str, model: Any) -> None:
+    """Raises if the train step uses another optimizer than that of `compile`.
+
+    Args:
+        owner: Str. Who needs it, for the error.
+        model: `keras.Model`, compiled.
+    """
+    used = used_optimizers(model)
+    if any(each.optimizer is not getattr(model, MAIN, None) for each in used):
+        raise ValueError(
+            f"{owner}: the train step must use the optimizer that the model was "
+            "compiled with, which follows what is frozen and unfrozen. Received: "
+            f"{model.name!r}, whose `train_step` uses {listed_names(used)}. Freeze and "
+            "unfreeze between trainings, and make these optimizers anew."
+        )
+
+
 def _named_in_step(model: Any, found: list[ModelOptimizer]) -> list[ModelOptimizer]:
     read = paths_read(model)
     return [
