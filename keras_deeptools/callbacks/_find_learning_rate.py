@@ -23,12 +23,12 @@ from keras_deeptools.engine import (
     Feature,
     Leaf,
     ModelOptimizer,
-    OptimizerChoice,
     attach,
     preserved,
     train_by_batch,
 )
 from keras_deeptools.engine._batch_loss import batch_logs
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.engine._non_finite_data import advice
 from keras_deeptools.engine._step_errors import classes_outside, explained_step
 from keras_deeptools.schedules import ExponentialRamp, LinearRamp

@@ -19,7 +19,8 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, OptimizerChoice
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 KINDS = ("value", "norm", "global_norm")
 
@@ -262,7 +263,7 @@ class GradientClipper(TrainingFeature):
             counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
         # What has ended stays beside what still runs.
-        self._counts |= found
+        self._counts = self._counts | found
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""

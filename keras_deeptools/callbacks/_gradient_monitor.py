@@ -20,7 +20,8 @@ from keras_deeptools.callbacks._layer_selection import (
     united,
 )
 from keras_deeptools.callbacks._tensorboard import EventFile
-from keras_deeptools.engine import FitData, Leaf, OptimizerChoice
+from keras_deeptools.engine import FitData, Leaf
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
 
 

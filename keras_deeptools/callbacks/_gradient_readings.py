@@ -9,7 +9,8 @@ from keras_deeptools.callbacks import _gradient_report as report
 from keras_deeptools.callbacks._gradient_history import GradientHistory
 from keras_deeptools.callbacks._gradient_record import GradientRecord
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import FitData, OptimizerChoice
+from keras_deeptools.engine import FitData
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientProblem, GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 

@@ -29,13 +29,8 @@ from keras_deeptools.callbacks._schedule_functions import (
 )
 from keras_deeptools.callbacks._scheduled_values import ScheduledValues
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import (
-    Leaf,
-    OptimizerChoice,
-    Recorder,
-    model_variable,
-    tensors,
-)
+from keras_deeptools.engine import Leaf, Recorder, model_variable, tensors
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -178,6 +173,9 @@ class HyperparameterScheduler(TrainingFeature):
         if all(values.root is not leaf.root for values in self._values):
             prefix, names = self.log_prefix(leaf), list(schedules)
             self._values.append(ScheduledValues(prefix, names, state, leaf.root))
+            # In the order of the model, whichever of them is built first.
+            order = {id(each.optimizer): i for i, each in enumerate(self._optimizers)}
+            self._values.sort(key=lambda each: order.get(id(each.root), 0))
         return state
 
     def _functions_for(self, owner: str, leaf: Leaf) -> FunctionsOfStep:

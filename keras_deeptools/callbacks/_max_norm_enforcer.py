@@ -18,7 +18,8 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, OptimizerChoice, moving_averages, tensors
+from keras_deeptools.engine import Leaf, moving_averages, tensors
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 OWNER = "MaxNormEnforcer"
 SMALLEST = 1e-12

@@ -15,7 +15,8 @@ from keras_deeptools.callbacks._other_setters import (
     tell_multiplied,
 )
 from keras_deeptools.callbacks._run_position import params_of, updates_in_run
-from keras_deeptools.engine import Leaf, OptimizerChoice
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum
 
 

@@ -2,12 +2,10 @@
 
 import keras
 
-from keras_deeptools.engine import (
-    ModelOptimizer,
+from keras_deeptools.engine import ModelOptimizer, chosen_optimizers, model_optimizers
+from keras_deeptools.engine._model_optimizers import (
     OptimizerChoice,
-    chosen_optimizers,
     listed_names,
-    model_optimizers,
     updates_made,
 )
 

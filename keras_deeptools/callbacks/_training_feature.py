@@ -10,14 +10,16 @@ from keras_deeptools.engine import (
     Feature,
     Leaf,
     ModelOptimizer,
-    OptimizerChoice,
-    UpdateWatch,
     attach,
+    chosen_optimizers,
+)
+from keras_deeptools.engine._model_optimizers import (
+    OptimizerChoice,
     check_choice,
     choice_names,
-    chosen_optimizers,
     log_prefix,
 )
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -134,6 +136,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         """Detaches."""
         self._check_updates()
         self._detach()
+        self._optimizers = []
 
     def optimizer_name(self, leaf: Leaf) -> str:
         """How the model calls the optimizer, such as `"g_optimizer"`.

@@ -19,7 +19,8 @@ from keras_deeptools.callbacks._averaging_arguments import (
 )
 from keras_deeptools.callbacks._running_average import RunningAverage
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import BatchStatistics, Leaf, OptimizerChoice, StandIns
+from keras_deeptools.engine import BatchStatistics, Leaf, StandIns
+from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.engine._resumable_arrays import ResumableArrays
 
 OWNER = "WeightAveraging"

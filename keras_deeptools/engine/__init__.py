@@ -47,14 +47,8 @@ from keras_deeptools.engine._leaf import Leaf
 from keras_deeptools.engine._model_function import ModelFunction
 from keras_deeptools.engine._model_optimizers import (
     ModelOptimizer,
-    OptimizerChoice,
-    check_choice,
-    choice_names,
     chosen_optimizers,
-    listed_names,
-    log_prefix,
     model_optimizers,
-    updates_made,
     used_optimizers,
 )
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
@@ -90,7 +84,6 @@ from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
-from keras_deeptools.engine._update_watch import UpdateWatch
 
 __all__ = [
     "Attachment",
@@ -109,7 +102,6 @@ __all__ = [
     "Link",
     "ModelFunction",
     "ModelOptimizer",
-    "OptimizerChoice",
     "OptimizerWrapper",
     "PooledOutputs",
     "RateMultipliers",
@@ -121,7 +113,6 @@ __all__ = [
     "Snapshot",
     "StandIns",
     "Trainability",
-    "UpdateWatch",
     "attach",
     "attached_features",
     "batch_loss",
@@ -131,10 +122,8 @@ __all__ = [
     "calls_in_a_row",
     "calls_of",
     "chain_of",
-    "check_choice",
     "check_rate_scales",
     "check_traceable",
-    "choice_names",
     "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
@@ -149,8 +138,6 @@ __all__ = [
     "layer_names",
     "layers_of",
     "leaves_of",
-    "listed_names",
-    "log_prefix",
     "missing_for_tuner",
     "model_optimizers",
     "model_variable",
@@ -179,7 +166,6 @@ __all__ = [
     "tensors",
     "train_by_batch",
     "trained_variables",
-    "updates_made",
     "used_optimizers",
     "with_dropout_rate",
 ]

@@ -38,6 +38,16 @@ class ModelOptimizer:
             called in logs and messages.
         paths: Tuple of the attributes that lead to it, for each name.
         own: Bool. Whether the model itself holds it, rather than a model inside.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import model_optimizers
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> [found] = model_optimizers(model)
+    >>> found.name, found.optimizer is model.optimizer, found.own
+    ('optimizer', True, True)
     """
 
     optimizer: Any
@@ -198,7 +208,7 @@ def chosen_optimizers(
 
 
 def check_choice(choice: OptimizerChoice, owner: str) -> None:
-    """Raises TypeError if `choice` cannot choose optimizers of any model."""
+    """Raises TypeError, naming `owner`, if `choice` fits the optimizers of no model."""
     listed = choice if isinstance(choice, (list, tuple)) else [choice]
     several = isinstance(choice, (list, tuple))
     for each in listed:
@@ -216,6 +226,23 @@ def _rule(choice: Any, owner: str) -> str:
         '"g_optimizer", an optimizer, a list of these, "all" or None. '
         f"Received: optimizer={choice!r}. None chooses those that the train step uses."
     )
+
+
+def check_one_optimizer(owner: str, model: Any) -> None:
+    """Raises if the train step uses another optimizer than that of `compile`.
+
+    Args:
+        owner: Str. Who needs it, for the error.
+        model: `keras.Model`, compiled.
+    """
+    used = used_optimizers(model)
+    if any(each.optimizer is not getattr(model, MAIN, None) for each in used):
+        raise ValueError(
+            f"{owner}: the train step must use the optimizer that the model was "
+            "compiled with, which follows what is frozen and unfrozen. Received: "
+            f"{model.name!r}, whose `train_step` uses {listed_names(used)}. Freeze and "
+            "unfreeze between trainings, and make these optimizers anew."
+        )
 
 
 def _named_in_step(model: Any, found: list[ModelOptimizer]) -> list[ModelOptimizer]:
@@ -289,14 +316,14 @@ def choice_names(choice: OptimizerChoice) -> Any:
     return getattr(choice, "name", choice)
 
 
-def updates_made(optimizer: Any) -> int | None:
+def updates_made(optimizer: Any) -> int:
     """How often an optimizer was applied, counting batches under accumulation.
 
     Args:
         optimizer: Keras optimizer, on the host and between steps.
 
     Returns:
-        Int; None where a failed step has taken the count along.
+        Int; -1 where a failed step has taken the count along.
     """
     counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
     total = 0
@@ -305,7 +332,7 @@ def updates_made(optimizer: Any) -> int | None:
             try:
                 total += int(keras.ops.convert_to_numpy(count.value))
             except (RuntimeError, TypeError, ValueError):
-                return None
+                return -1
     return total
 
 

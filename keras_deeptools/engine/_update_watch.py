@@ -89,7 +89,7 @@ class UpdateWatch:
 
     def _moved(self, one: ModelOptimizer) -> bool:
         now = updates_made(one.optimizer)
-        return now is None or now != self._before[id(one.optimizer)]
+        return now < 0 or now != self._before[id(one.optimizer)]
 
     def _remedy(self) -> str:
         moved = [one for one in self._others if self._moved(one)]

@@ -9,6 +9,7 @@ import keras
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
 from keras_deeptools.engine import build_for_fit, retrain
+from keras_deeptools.engine._model_optimizers import check_one_optimizer
 from keras_deeptools.engine._resumable import Resumable
 from keras_deeptools.transfer._freeze_to import checked_position, states_after
 from keras_deeptools.transfer._layer_group import LayerGroups
@@ -142,6 +143,7 @@ class GradualUnfreezing(ConfiguredCallback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Checks that the model has the groups, before anything is changed."""
+        check_one_optimizer(OWNER, self.model)
         build_for_fit(self.model)
         self._most(self._groups())
         # A list of callbacks that was made before `fit` set the model outside of it.

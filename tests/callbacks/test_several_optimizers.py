@@ -16,7 +16,7 @@ from keras_deeptools.callbacks import (
 )
 from keras_deeptools.engine import model_optimizers
 from keras_deeptools.schedules import LinearRamp, OneCycle
-from keras_deeptools.transfer import DiscriminativeLearningRates
+from keras_deeptools.transfer import DiscriminativeLearningRates, GradualUnfreezing
 from two_networks import (
     LEFT,
     RIGHT,
@@ -25,7 +25,6 @@ from two_networks import (
     Y,
     fit,
     kernels,
-    network,
     trajectory,
 )
 
@@ -381,10 +380,19 @@ def test_layers_are_chosen_among_all_that_are_trained():
 
 
 def test_rates_by_layer_group_may_wrap_an_optimizer_of_ones_own():
-    part = network("left", LEFT)
-    wrapped = DiscriminativeLearningRates(SGD(0.2), multipliers={"*": 0.5}, groups=part)
-    model = TwoNetworks(SGD(0.1), SGD(0.1))
-    assert wrapped is not None and model is not None
+    model = two()
+    groups = {"multipliers": {"*": 0.5}, "groups": model.left}
+    model.left_optimizer = DiscriminativeLearningRates(SGD(0.2), **groups)
+    if keras.backend.backend() == "jax":
+        model.left_optimizer.build(model.left.trainable_variables)
+        model.states = [
+            *model.left_optimizer.variables,
+            *model.right_optimizer.variables,
+        ]
+    clipper = GradientClipper(global_norm=0.5, optimizer="left_optimizer")
+    fit(model, clipper)
+    left = trajectory(LEFT, RATES, within(0.5))[-1]
+    assert_ends_at(model, left, trajectory(RIGHT, RATES)[-1])
 
 
 class Halve(TrainingFeature):
@@ -411,6 +419,12 @@ def test_callbacks_of_users_can_name_an_optimizer():
     assert_ends_at(
         model, trajectory(LEFT, RATES)[-1], trajectory(RIGHT, [0.05] * 8)[-1]
     )
+
+
+def test_gradual_unfreezing_is_refused_before_training():
+    told = "GradualUnfreezing: .*`left_optimizer` and `right_optimizer`"
+    with pytest.raises(ValueError, match=told):
+        fit(two(), GradualUnfreezing(epochs=1))
 
 
 def test_an_unknown_name_is_refused_before_training_by_the_callback():

@@ -32,6 +32,7 @@ HANDLES = {
     "keras_deeptools.engine.Leaf",
     "keras_deeptools.engine.Link",
     "keras_deeptools.engine.ModelFunction",
+    "keras_deeptools.engine.ModelOptimizer",
     "keras_deeptools.engine.PooledOutputs",
     "keras_deeptools.engine.RateMultipliers",
     "keras_deeptools.engine.Recorder",

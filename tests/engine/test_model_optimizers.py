@@ -7,10 +7,10 @@ import pytest
 
 from keras_deeptools.engine import (
     chosen_optimizers,
-    log_prefix,
     model_optimizers,
     used_optimizers,
 )
+from keras_deeptools.engine._model_optimizers import log_prefix
 
 Adam, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 
