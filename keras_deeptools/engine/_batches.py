@@ -122,7 +122,7 @@ class Batches:
     @property
     def _arrays(self) -> Any:
         """`x`, `(x, y)` or `(x, y, sample_weight)` where these are arrays, or None."""
-        adapter = getattr(self._iterator, "data_adapter", None)
+        adapter: Any = getattr(self._iterator, "data_adapter", None)
         is_arrays = type(adapter).__name__ == "ArrayDataAdapter"
         return adapter._inputs if is_arrays else None
 

@@ -84,7 +84,9 @@ def _text_in(value: Any) -> str | None:
     return None
 
 
-def classes_outside(model: keras.Model, batch: Any, where_silent: bool = False) -> str:
+def classes_outside(
+    model: keras.Model, sample: Callable[[], Any], where_silent: bool = False
+) -> str:
     """What `reason_of` says about labels that are no classes of the model.
 
     Args:

@@ -56,11 +56,13 @@ class Trainer(keras.Model):
         self.head = keras.layers.Dense(1)
         self.loss_tracker = keras.metrics.Mean(name="loss")
 
+    def prediction(self, x: Any) -> Any:
+        return self.head(self.network(x, training=True))
+
     def train_step(self, data: Any) -> Any:
         x, y = data
         with tf.GradientTape() as tape:
-            prediction = self.head(self.network(x, training=True))
-            loss = keras.ops.mean(keras.ops.square(prediction - y))
+            loss = keras.ops.mean(keras.ops.square(self.prediction(x) - y))
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         self.loss_tracker.update_state(loss)
@@ -68,18 +70,17 @@ class Trainer(keras.Model):
 
 
 class Generative(Trainer):
-    """Its `call` takes noise of another width, as that of a GAN does."""
+    """Its `call` takes noise of another width than the data, as that of a GAN does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.generator = keras.layers.Dense(4)
 
     def call(self, noise: Any) -> Any:
-        return self.network(self.generator(noise))
+        return self.head(self.network(self.generator(noise)))
 
-    def train_step(self, data: Any) -> Any:
-        self.generator(keras.random.normal((8, 7)))
-        return super().train_step(data)
+    def prediction(self, x: Any) -> Any:
+        return super().prediction(x + self.generator(keras.ops.ones((8, 7))))
 
 
 MODELS: dict[str, Any] = {"Sequential": sequential, "subclassed": Subclassed}
