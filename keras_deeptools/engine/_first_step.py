@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools.engine._batch_loss import running_metrics
 from keras_deeptools.engine._host import on_host
+from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._snapshot import Snapshot, Structure
 
 
@@ -29,7 +30,7 @@ def build_in_first_step(model: keras.Model, batch: Any) -> None:
 
     if not model.run_eagerly:
         step = tf.function(lambda data: model.train_step(data))
-        with _unbuilt_again_on_failure(model):
+        with unbuilt_again_on_failure(model):
             step.get_concrete_function(batch)
         return
     snapshot = Snapshot(model)
@@ -44,15 +45,21 @@ def build_in_first_step(model: keras.Model, batch: Any) -> None:
 
 
 @contextlib.contextmanager
-def _unbuilt_again_on_failure(model: keras.Model) -> Iterator[None]:
-    """Forgets the variables of a trace that fails, which never get a value."""
+def unbuilt_again_on_failure(model: keras.Model) -> Iterator[None]:
+    """Leaves a model as it was where building it on a batch fails in the block.
+
+    What a failed trace made never gets a value, and losses and metrics would stay as
+    they were built for data that do not fit.
+    """
     compiled = [model._compile_loss, model._compile_metrics]
     parts = [*model._flatten_layers(), *running_metrics(model), *compiled]
     parts += [part._tracker for part in parts if hasattr(part, "_tracker")]
     structures = [Structure(part) for part in parts if part is not None]
+    random = RandomState()
     try:
         yield
     except BaseException:
+        random.restore()
         for structure in structures:
             structure.restore()
         raise
