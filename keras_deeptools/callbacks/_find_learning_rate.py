@@ -195,7 +195,7 @@ class _Run:
         log: LossLog,
         chosen: list[ModelOptimizer],
     ) -> None:
-        self._model = model
+        self._trained = model
         self._batches = batches
         self._schedule = schedule
         self._log = log
@@ -205,12 +205,11 @@ class _Run:
 
     def build(self) -> None:
         """Creates what `fit` would create before or in its first step."""
-        with explained_step(OWNER, self._model, self._batches.sample):
+        with explained_step(OWNER, self._trained, self._batches.sample):
             self._batches.build()
-        if keras.backend.backend() == "jax":
-            reason = classes_outside(self._model, self._batches.sample())
-            if reason:
-                raise ValueError(f"{OWNER}: {reason}")
+        reason = classes_outside(self._trained, self._batches.sample, where_silent=True)
+        if reason:
+            raise ValueError(f"{OWNER}: {reason}")
 
     def train(self, verbose: str | int) -> None:
         """Trains with the ramp as the learning rate."""
@@ -223,14 +222,14 @@ class _Run:
         )
         ramp = _Ramp(self._schedule)
         optimizers = [each.optimizer for each in self._chosen]
-        idle = IdleOptimizers(OWNER, self._model, self._chosen)
+        idle = IdleOptimizers(OWNER, self._trained, self._chosen)
         with (
-            attach(self._model, ramp, optimizer=optimizers),
+            attach(self._trained, ramp, optimizer=optimizers),
             self._batches.endless() as endless,
         ):
             while ramp.num_updates < num_steps and not log.is_over:
                 before, num_losses = ramp.num_updates, log.num_losses
-                with explained_step(OWNER, self._model, self._batches.sample):
+                with explained_step(OWNER, self._trained, self._batches.sample):
                     batch = next(endless)
                 self._batches_drawn += 1
                 log.add(self._logs_of(batch), ramp.num_updates)
@@ -244,11 +243,11 @@ class _Run:
             bar.update(min(ramp.num_updates, num_steps), finalize=True)
 
     def _logs_of(self, batch: Any) -> dict[str, float]:
-        with explained_step(OWNER, self._model, lambda: batch):
-            logs = batch_logs(self._model, batch)
+        with explained_step(OWNER, self._trained, lambda: batch):
+            logs = batch_logs(self._trained, batch)
         if self._fault is None and not np.isfinite(list(logs.values())).all():
             found = advice(self._batches.non_finite(batch))
-            self._fault = found or classes_outside(self._model, batch)
+            self._fault = found or classes_outside(self._trained, lambda: batch)
         return logs
 
     def result(self) -> RangeTest:

@@ -17,7 +17,10 @@ from keras_deeptools.engine._data_errors import (
     empty,
     explained,
 )
-from keras_deeptools.engine._first_step import build_in_first_step
+from keras_deeptools.engine._first_step import (
+    build_in_first_step,
+    unbuilt_again_on_failure,
+)
 from keras_deeptools.engine._non_finite_data import non_finite
 from keras_deeptools.engine._randomness import RandomState
 
@@ -122,7 +125,7 @@ class Batches:
     @property
     def _arrays(self) -> Any:
         """`x`, `(x, y)` or `(x, y, sample_weight)` where these are arrays, or None."""
-        adapter = getattr(self._iterator, "data_adapter", None)
+        adapter: Any = getattr(self._iterator, "data_adapter", None)
         is_arrays = type(adapter).__name__ == "ArrayDataAdapter"
         return adapter._inputs if is_arrays else None
 
@@ -137,7 +140,8 @@ class Batches:
         if self.one_pass:
             iterator = self._epoch_iterator(x=self._drawn(), shuffle=False)
         if self._backend != "tensorflow":
-            model._symbolic_build(iterator=iterator)
+            with unbuilt_again_on_failure(model):
+                model._symbolic_build(iterator=iterator)
             iterator.reset()
         elif model._distribute_strategy is not None:
             model._maybe_symbolic_build(iterator=iterator)

@@ -79,9 +79,10 @@ def explained(owner: str, arguments: dict[str, Any]) -> Iterator[None]:
                 f"{owner}: all arrays must have the same number of samples, their "
                 f"first axis. Received: {lengths}. Cut or transpose them."
             ) from error
-        raise ValueError(f"{owner}: the data must be what `fit` takes. {error}") from (
-            error
-        )
+        if "Invalid dtype" in str(error):
+            raise  # Which array it is shows in a look at the data.
+        reason = f"{owner}: the data must be what `fit` takes. {error}"
+        raise ValueError(reason) from error
 
 
 def _kind(x: Any) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._batch_loss import running_metrics
 from keras_deeptools.engine._host import on_host
-from keras_deeptools.engine._snapshot import Snapshot
+from keras_deeptools.engine._randomness import RandomState
+from keras_deeptools.engine._snapshot import Snapshot, Structure
 
 
 def build_in_first_step(model: keras.Model, batch: Any) -> None:
@@ -28,7 +30,8 @@ def build_in_first_step(model: keras.Model, batch: Any) -> None:
 
     if not model.run_eagerly:
         step = tf.function(lambda data: model.train_step(data))
-        step.get_concrete_function(batch)
+        with unbuilt_again_on_failure(model):
+            step.get_concrete_function(batch)
         return
     snapshot = Snapshot(model)
     created: list[tuple[Any, np.ndarray]] = []
@@ -39,6 +42,27 @@ def build_in_first_step(model: keras.Model, batch: Any) -> None:
         snapshot.restore()
         for variable, value in created:
             variable.assign(value)
+
+
+@contextlib.contextmanager
+def unbuilt_again_on_failure(model: keras.Model) -> Iterator[None]:
+    """Leaves a model as it was where building it on a batch fails in the block.
+
+    What a failed trace made never gets a value, and losses and metrics would stay as
+    they were built for data that do not fit.
+    """
+    compiled = [model._compile_loss, model._compile_metrics]
+    parts = [*model._flatten_layers(), *running_metrics(model), *compiled]
+    parts += [part._tracker for part in parts if hasattr(part, "_tracker")]
+    structures = [Structure(part) for part in parts if part is not None]
+    random = RandomState()
+    try:
+        yield
+    except BaseException:
+        random.restore()
+        for structure in structures:
+            structure.restore()
+        raise
 
 
 @contextlib.contextmanager

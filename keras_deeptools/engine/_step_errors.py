@@ -84,13 +84,21 @@ def _text_in(value: Any) -> str | None:
     return None
 
 
-def classes_outside(model: keras.Model, batch: Any) -> str:
+def classes_outside(
+    model: keras.Model, sample: Callable[[], Any], where_silent: bool = False
+) -> str:
     """What `reason_of` says about labels that are no classes of the model.
 
-    JAX alone trains on them without an error.
+    Args:
+        model: `keras.Model`, compiled.
+        sample: As in `explained_step`.
+        where_silent: Bool. Whether to look only where training with such labels raises
+            no error, which is on JAX.
     """
+    if where_silent and keras.backend.backend() != "jax":
+        return ""
     with contextlib.suppress(Exception):
-        reason = reason_of(model, batch)
+        reason = reason_of(model, sample())
         if "must hold classes in" in reason:
             return reason
     return ""

@@ -369,3 +369,58 @@ def test_a_train_step_that_returns_no_dict_is_refused() -> None:
     model.compile(keras.optimizers.SGD(0.01))
     with pytest.raises(TypeError, match="`train_step` must return a dict"):
         found_with((X, Y), model)
+
+
+class OfTwoOptimizers(OwnStep):
+    """Its step updates with `own`, and never with the optimizer of `compile`."""
+
+    def __init__(self) -> None:
+        super().__init__(two)
+        self.own = keras.optimizers.SGD(0.01)
+        self.idle = keras.optimizers.Adam(0.5)
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        weights = self.trainable_weights
+        if BACKEND == "tensorflow":
+            with tf.GradientTape() as tape:
+                loss = self.squared_error((x, y))
+            self.own.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+        self.zero_grad()
+        loss = self.squared_error((x, y))
+        loss.backward()
+        with torch.no_grad():
+            self.own.apply([v.value.grad for v in weights], list(weights))
+        return {"loss": loss}
+
+
+if BACKEND != "jax":  # Keras hands a train step the state of one optimizer there.
+
+    @pytest.mark.parametrize("choice", [None, "own"])
+    def test_the_rate_of_the_optimizer_that_the_step_uses_grows(choice: Any) -> None:
+        model = OfTwoOptimizers()
+        model.compile("adam")
+        found = found_with((X, Y), model, max_learning_rate=0.1, optimizer=choice)
+        np.testing.assert_allclose(
+            found.losses, expected_losses(found.learning_rates), rtol=2e-5
+        )
+        assert not model.own.built
+        assert float(model.own.learning_rate) == pytest.approx(0.01)
+
+    def test_an_optimizer_that_makes_no_update_is_refused_with_the_one_that_does() -> (
+        None
+    ):
+        model = OfTwoOptimizers()
+        model.compile("adam")
+        with pytest.raises(
+            ValueError, match=r'`idle`.*made no update.*optimizer="own"'
+        ):
+            found_with((X, Y), model, optimizer="idle")
+
+
+def test_an_optimizer_that_the_model_lacks_is_refused_with_those_that_it_has() -> None:
+    model = OwnStep(two)
+    model.compile("adam")
+    with pytest.raises(ValueError, match="`optimizer` must name.*It has `optimizer`"):
+        found_with((X, Y), model, optimizer="g_optimizer")

@@ -56,11 +56,13 @@ class Trainer(keras.Model):
         self.head = keras.layers.Dense(1)
         self.loss_tracker = keras.metrics.Mean(name="loss")
 
+    def prediction(self, x: Any) -> Any:
+        return self.head(self.network(x, training=True))
+
     def train_step(self, data: Any) -> Any:
         x, y = data
         with tf.GradientTape() as tape:
-            prediction = self.head(self.network(x, training=True))
-            loss = keras.ops.mean(keras.ops.square(prediction - y))
+            loss = keras.ops.mean(keras.ops.square(self.prediction(x) - y))
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         self.loss_tracker.update_state(loss)
@@ -68,18 +70,17 @@ class Trainer(keras.Model):
 
 
 class Generative(Trainer):
-    """Its `call` takes noise of another width, as that of a GAN does."""
+    """Its `call` takes noise of another width than the data, as that of a GAN does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.generator = keras.layers.Dense(4)
 
     def call(self, noise: Any) -> Any:
-        return self.network(self.generator(noise))
+        return self.head(self.network(self.generator(noise)))
 
-    def train_step(self, data: Any) -> Any:
-        self.generator(keras.random.normal((8, 7)))
-        return super().train_step(data)
+    def prediction(self, x: Any) -> Any:
+        return super().prediction(x + self.generator(keras.ops.ones((8, 7))))
 
 
 MODELS: dict[str, Any] = {"Sequential": sequential, "subclassed": Subclassed}
@@ -147,8 +148,10 @@ def test_the_callback_builds_what_fit_is_about_to_build(name: str) -> None:
 
 
 def test_the_callback_sets_the_rate_of_a_model_that_is_not_built() -> None:
-    model = compiled("Sequential")
-    finder = LearningRateFinder(X, Y, num_steps=60, verbose=0)
+    model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", loss="mse")
+    options = {"num_steps": 40, "min_learning_rate": 1e-4, "batch_size": 40}
+    finder = LearningRateFinder(X, Y, verbose=0, **options)
     model.fit(X, Y, verbose=0, callbacks=[finder])
     rate = float(model.optimizer.learning_rate)
     assert rate == pytest.approx(float(finder.result))
@@ -165,10 +168,17 @@ def test_a_build_takes_no_step() -> None:
         assert not model.optimizer.built
 
 
-def test_data_that_do_not_fit_are_named_before_anything_trains() -> None:
-    model = keras.Sequential([keras.layers.Dense(3, "softmax")])
-    model.compile("adam", loss="categorical_crossentropy")
-    with pytest.raises(ValueError, match="find_learning_rate: `y` must be one-hot"):
-        find_learning_rate(model, X, np.arange(40) % 3, **OPTIONS)
-    history = model.fit(X, np.eye(3)[np.arange(40) % 3], verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
+def test_a_model_that_cannot_be_built_on_the_data_stays_unbuilt() -> None:
+    targets = np.eye(3, dtype="float32")[np.arange(40) % 3]
+    losses = []
+    for refused in (False, True):
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.Dense(5, "relu"), keras.layers.Dense(3, "softmax")]
+        model = keras.Sequential(layers)
+        model.compile("adam", loss="categorical_crossentropy", metrics=["accuracy"])
+        if refused:
+            with pytest.raises(ValueError, match="`y` must be one-hot"):
+                find_learning_rate(model, X, np.arange(40) % 3, **OPTIONS)
+        history = model.fit(X, targets, batch_size=8, epochs=2, verbose=0)
+        losses.append(history.history["loss"])
+    assert losses[0] == losses[1]

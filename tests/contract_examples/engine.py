@@ -27,6 +27,7 @@ HANDLES = {
     "keras_deeptools.engine.Captured",
     "keras_deeptools.engine.FeatureCut",
     "keras_deeptools.engine.FeaturePass",
+    "keras_deeptools.engine.FitData",
     "keras_deeptools.engine.FitWatch",
     "keras_deeptools.engine.LayerCall",
     "keras_deeptools.engine.Leaf",
