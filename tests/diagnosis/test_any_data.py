@@ -209,6 +209,8 @@ def test_object_columns_are_refused_with_the_reason_that_keras_gives(
         look(dense(), np.array([[1.0, "a"], [2.0, "b"]], object))
 
 
+# JAX computes in float32 unless it is told otherwise, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 @pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_float16"])
 def test_other_types_of_numbers_are_measured_within_their_rounding(policy: str) -> None:
     found, weights = [], None

@@ -237,6 +237,8 @@ def test_networks_of_a_model_without_call_that_take_the_data_are_scaled() -> Non
     assert len(initialize(model, seed=0).weights) == 3
 
 
+# JAX computes in float32 unless it is told otherwise, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 @pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_float16"])
 def test_other_types_of_numbers_are_scaled_and_drawn(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
