@@ -28,12 +28,11 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     weights = None
     if loss is None:
         compiled = getattr(model, "_compile_loss", None)
-        is_compiled = compiled is not None and compiled._user_loss is not None
-        if not is_compiled and computes_loss(model):
-            return lambda x, y, predicted: model._compute_loss(
-                x=x, y=y, y_pred=predicted, sample_weight=None, training=False
-            )
-        if not is_compiled:
+        if compiled is None or compiled._user_loss is None:
+            if computes_loss(model):
+                return lambda x, y, predicted: model._compute_loss(
+                    x=x, y=y, y_pred=predicted, sample_weight=None, training=False
+                )
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
                 "Received: loss=None. Pass the loss that the model will train on."
