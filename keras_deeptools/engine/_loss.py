@@ -28,11 +28,11 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     weights = None
     if loss is None:
         compiled = getattr(model, "_compile_loss", None)
-        if type(model).compute_loss is not keras.Model.compute_loss:
-            return lambda x, y, predicted: model._compute_loss(
-                x=x, y=y, y_pred=predicted, sample_weight=None, training=False
-            )
         if compiled is None or compiled._user_loss is None:
+            if computes_loss(model):
+                return lambda x, y, predicted: model._compute_loss(
+                    x=x, y=y, y_pred=predicted, sample_weight=None, training=False
+                )
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
                 "Received: loss=None. Pass the loss that the model will train on."
@@ -53,9 +53,17 @@ def has_loss(model: keras.Model) -> bool:
         model: `keras.Model`.
     """
     compiled = getattr(model, "_compile_loss", None)
-    if type(model).compute_loss is not keras.Model.compute_loss:
-        return True
-    return compiled is not None and compiled._user_loss is not None
+    is_compiled = compiled is not None and compiled._user_loss is not None
+    return is_compiled or computes_loss(model)
+
+
+def computes_loss(model: keras.Model) -> bool:
+    """Whether a model has a `compute_loss` of its own, which may need no targets.
+
+    Args:
+        model: `keras.Model`.
+    """
+    return type(model).compute_loss is not keras.Model.compute_loss
 
 
 def _spec(tensor: Any) -> keras.KerasTensor:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._loss import computes_loss
 from keras_deeptools.initializers._least_squares import Minimum, minimize
 from keras_deeptools.initializers._propagation_objective import Objective
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
@@ -55,7 +56,8 @@ def rebalance(
     Args:
         model: `keras.Model`. One that is not built is built from `x`.
         x: Inputs, as for `lsuv`; a dataset must hold the targets.
-        y: Targets, where `x` is arrays; else None.
+        y: Targets, where `x` is arrays; else None, as for a model whose own
+            `compute_loss` needs none.
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
         forward_weight: Float in [0, 1], the w above: 1 evens out signals only, 0
             gradients only.
@@ -99,7 +101,8 @@ def rebalance(
     objective = Objective(forward_weight, level_weight, target)
     batch = checked_batch("rebalance", model, x, y)
     x, y = batch.x, batch.y
-    if y is None:
+    needs_targets = loss is not None or not computes_loss(batch.networks[0])
+    if y is None and needs_targets:
         raise ValueError(
             "rebalance: `y` must be the targets of `x`. Received: y=None. Gradients "
             "are those of the loss; for signals alone use `lsuv`."

@@ -58,6 +58,13 @@ class BuiltOnFirstBatch:
             # Code that looks at numbers has to wait for some.
             with contextlib.suppress(Exception):
                 build_on(model, self._inputs)
+        if self._inputs is not None and is_built(model):
+            # Hyperband builds it once more, for the batch size of another trial.
+            vars(model)["build_from_config"] = _already_built
+
+
+def _already_built(config: Any) -> None:
+    """In place of `build_from_config`, for a model that is built."""
 
 
 def build_optimizer(model: keras.Model) -> None:

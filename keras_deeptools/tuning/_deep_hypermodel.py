@@ -47,7 +47,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     A model that is not built gets its weights when its trial begins to train, from the
     first batch; from then on all models of the search are built at once for such data.
-    To load the best models in a new session, let `build` give them an `Input`.
+    To load models of your own classes in a new session, give them an `Input`.
 
     A trial whose loss is not finite is recorded as failed, with the epoch, rather than
     with a meaningless score.

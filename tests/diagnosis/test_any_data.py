@@ -82,6 +82,23 @@ def test_all_functions_take_datasets(source: str) -> None:
     assert check_self_normalizing(dense(), make()).problems
 
 
+def test_strings_are_taken_where_the_backend_takes_them() -> None:
+    import tensorflow as tf
+
+    text = layers.TextVectorization(9, output_sequence_length=3)
+    text.adapt(["a b c", "d e"])
+    stack = [layers.Embedding(9, 4), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+    model = model_of(keras.Input((), dtype="string"), text, *stack)
+    data = tf.data.Dataset.from_tensor_slices((["a b", "c", "d e"], Y[:3])).batch(2)
+    if keras.backend.backend() == "tensorflow":
+        assert np.isfinite(signal_propagation(model, data).loss)
+        assert lsuv(model, data, verbose=0).layers
+        assert audit(model, data).findings == ()
+        return
+    with pytest.raises(ValueError, match="^audit: `x` must be what the model takes"):
+        audit(model, data)
+
+
 def of_dicts() -> keras.Model:
     inputs = {
         "age": keras.Input((1,), name="age"),
@@ -209,6 +226,8 @@ def test_object_columns_are_refused_with_the_reason_that_keras_gives(
         look(dense(), np.array([[1.0, "a"], [2.0, "b"]], object))
 
 
+# JAX computes in float32 unless it is told otherwise, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 @pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_float16"])
 def test_other_types_of_numbers_are_measured_within_their_rounding(policy: str) -> None:
     found, weights = [], None

@@ -141,6 +141,31 @@ def test_networks_of_a_model_without_call_are_measured_by_themselves() -> None:
     assert found.not_reached == ("generator",) and "generator" in str(found)
 
 
+class Contrastive(keras.Model):
+    """Only its step knows how its networks follow one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = keras.Sequential([layers.Dense(4, "relu")], name="encoder")
+        self.head = keras.Sequential([layers.Dense(2)], name="head")
+
+    def train_step(self, data: object) -> dict:
+        return {"loss": ops.mean(ops.square(self.head(self.encoder(data))))}
+
+
+def test_networks_that_are_not_built_are_built_as_in_the_step_or_asked_for() -> None:
+    model = Contrastive()
+    model.compile("sgd")
+    if keras.backend.backend() == "tensorflow":
+        found = signal_propagation(model, X)
+        assert len(found.layers) == 1 and found.not_reached == ("head",)
+        assert model.head.layers[0].kernel.shape == (4, 2)
+        return
+    # Nor would `fit` build them here.
+    with pytest.raises(ValueError, match="'encoder', 'head'.*call it on that once"):
+        signal_propagation(model, X)
+
+
 def test_the_check_of_self_normalization_looks_into_them_too() -> None:
     found = check_self_normalizing(gan(), X)
     assert all(problem.layer.startswith("critic/") for problem in found.problems)

@@ -140,6 +140,35 @@ def test_data_build_a_model_with_the_weights_that_fit_draws(kind: Callable) -> N
         np.testing.assert_allclose(np.array(kernel), factor * theirs, rtol=1e-5)
 
 
+class Reconstructing(keras.Model):
+    """Computes its loss itself, from the inputs alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = layers.Dense(3, "tanh")
+        self.decoder = layers.Dense(6)
+
+    def call(self, x: object) -> object:
+        return self.decoder(self.encoder(x))
+
+    def compute_loss(
+        self,
+        x: object = None,
+        y: object = None,
+        y_pred: object = None,
+        sample_weight: object = None,
+        **options: object,
+    ) -> object:
+        return ops.mean(ops.square(x - y_pred))
+
+
+def test_a_loss_that_needs_no_targets_does_for_rebalance() -> None:
+    model = Reconstructing()
+    model.compile("sgd")
+    report = rebalance(model, X, verbose=0, max_iterations=2)
+    assert report.objective_after < report.objective_before
+
+
 class Linear(layers.Layer):
     """Weights of unknown meaning."""
 
@@ -237,6 +266,8 @@ def test_networks_of_a_model_without_call_that_take_the_data_are_scaled() -> Non
     assert len(initialize(model, seed=0).weights) == 3
 
 
+# JAX computes in float32 unless it is told otherwise, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 @pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_float16"])
 def test_other_types_of_numbers_are_scaled_and_drawn(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
