@@ -51,8 +51,8 @@ def ignored_class(loss: Any) -> int | None:
 
 
 def _configured(loss: Any, name: str) -> Any:
-    """An argument of a loss object."""
+    """An argument of a loss object, or of a partial function."""
     if hasattr(loss, name):
         return getattr(loss, name)
-    keywords = getattr(loss, "_fn_kwargs", None) or getattr(loss, "keywords", None)
-    return (keywords or {}).get(name)
+    keywords = getattr(loss, "keywords", None) or {}
+    return keywords.get(name)

@@ -50,7 +50,8 @@ def test_1d_convolutions_are_pretrained(padding: str, strides: int) -> None:
     model = keras.Sequential([keras.Input((8, 2)), conv, layers.Flatten(), head])
     x = np.random.default_rng(0).normal(size=(24, 8, 2))
     before = np.array(conv.kernel)
-    result = pretrain_layerwise(model, x, epochs=8, seed=0, verbose=0)
+    options: dict = {"noise": "none", "epochs": 20, "batch_size": 8, "verbose": 0}
+    result = pretrain_layerwise(model, x, seed=0, **options)
     [layer] = result.layers
     assert layer.name == "conv" and layer.inputs == (8, 2)
     assert layer.history[-1] < layer.history[0]
