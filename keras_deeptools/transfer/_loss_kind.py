@@ -29,9 +29,8 @@ def kind_of(loss: Any) -> str | None:
 
     Example:
 
-    >>> import keras
     >>> from keras_deeptools.transfer._loss_kind import kind_of
-    >>> kind_of("sparse_categorical_crossentropy"), kind_of(keras.losses.mse)
+    >>> kind_of("sparse_categorical_crossentropy"), kind_of("mse")
     ('sparse', None)
     """
     loss = the_loss(loss)
