@@ -66,7 +66,9 @@ def test_the_decoder_of_a_1d_convolution_is_its_transpose() -> None:
         y = keras.ops.convert_to_numpy(conv(x))
         kernel = keras.ops.convert_to_numpy(conv.kernel)
         codes = draw.normal(size=y.shape).astype("float32")
-        back = decoded(conv, codes, kernel, np.zeros(2, "float32"), (8, 2))
+        given = [codes, kernel, np.zeros(2, "float32")]
+        tensors = [keras.ops.convert_to_tensor(each) for each in given]
+        back = decoded(conv, *tensors, shape=(8, 2))
         # Of a linear map and its transpose: <A x, c> = <x, A' c>.
         given_back = keras.ops.convert_to_numpy(keras.ops.stop_gradient(back))
         assert (y * codes).sum() == pytest.approx((x * given_back).sum(), rel=1e-3)
