@@ -82,7 +82,7 @@ def check_pixels_of(model: keras.Model, x: Any) -> tuple[float, float]:
             f"Leave {twice[0]!r} out: the backbone scales by itself."
         )
     found = (math.nan, math.nan)
-    if not can_be_read_again(x):
+    if x is None or not can_be_read_again(x):
         return found
     for entry in pixel_entries(model):
         arriving = entry.arriving(x)

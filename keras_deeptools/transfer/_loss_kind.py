@@ -29,9 +29,8 @@ def kind_of(loss: Any) -> str | None:
 
     Example:
 
-    >>> import keras
     >>> from keras_deeptools.transfer._loss_kind import kind_of
-    >>> kind_of("sparse_categorical_crossentropy"), kind_of(keras.losses.mse)
+    >>> kind_of("sparse_categorical_crossentropy"), kind_of("mse")
     ('sparse', None)
     """
     loss = the_loss(loss)
@@ -51,8 +50,8 @@ def ignored_class(loss: Any) -> int | None:
 
 
 def _configured(loss: Any, name: str) -> Any:
-    """An argument of a loss object."""
+    """An argument of a loss object, or of a partial function."""
     if hasattr(loss, name):
         return getattr(loss, name)
-    keywords = getattr(loss, "_fn_kwargs", None) or getattr(loss, "keywords", None)
-    return (keywords or {}).get(name)
+    keywords = getattr(loss, "keywords", None) or {}
+    return keywords.get(name)

@@ -94,7 +94,6 @@ def rescaled_twice(model: Any) -> tuple[str, str] | None:
     >>> import keras
     >>> from keras_deeptools.transfer._pixels_in_front import rescaled_twice
     >>> scalings = [keras.layers.Rescaling(1 / 255, name=name) for name in ("a", "b")]
-    >>> flip = keras.layers.RandomFlip()
     >>> rescaled_twice(keras.Sequential([keras.Input((8, 8, 3)), *scalings]))
     ('a', 'b')
     """
@@ -135,7 +134,8 @@ def _standardizes_pixels(call: Call) -> bool:
     layer = call.operation
     if not isinstance(layer, keras.layers.Normalization) or layer.weights:
         return False
-    return bool(np.max(np.asarray(layer.input_mean)) > 2)
+    mean = layer.input_mean
+    return mean is not None and bool(np.max(np.asarray(mean)) > 2)
 
 
 def _entering(model: keras.Model) -> Iterator[tuple[str, Any]]:

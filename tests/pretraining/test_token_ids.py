@@ -50,7 +50,8 @@ def test_1d_convolutions_are_pretrained(padding: str, strides: int) -> None:
     model = keras.Sequential([keras.Input((8, 2)), conv, layers.Flatten(), head])
     x = np.random.default_rng(0).normal(size=(24, 8, 2))
     before = np.array(conv.kernel)
-    result = pretrain_layerwise(model, x, epochs=8, seed=0, verbose=0)
+    options: dict = {"noise": "none", "epochs": 20, "batch_size": 8, "verbose": 0}
+    result = pretrain_layerwise(model, x, seed=0, **options)
     [layer] = result.layers
     assert layer.name == "conv" and layer.inputs == (8, 2)
     assert layer.history[-1] < layer.history[0]
@@ -63,8 +64,11 @@ def test_the_decoder_of_a_1d_convolution_is_its_transpose() -> None:
         conv = layers.Conv1D(3, 3, 2, padding, use_bias=False)
         x = draw.normal(size=(1, 8, 2))
         y = keras.ops.convert_to_numpy(conv(x))
+        kernel = keras.ops.convert_to_numpy(conv.kernel)
         codes = draw.normal(size=y.shape).astype("float32")
-        back = decoded(conv, codes, conv.kernel, np.zeros(2, "float32"), (8, 2))
+        given = [codes, kernel, np.zeros(2, "float32")]
+        tensors = [keras.ops.convert_to_tensor(each) for each in given]
+        back = decoded(conv, *tensors, shape=(8, 2))
         # Of a linear map and its transpose: <A x, c> = <x, A' c>.
         given_back = keras.ops.convert_to_numpy(keras.ops.stop_gradient(back))
         assert (y * codes).sum() == pytest.approx((x * given_back).sum(), rel=1e-3)
