@@ -1,6 +1,7 @@
 """The silent traps of Keras, looked for in a given model."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -14,7 +15,9 @@ from keras_deeptools.diagnosis import (
     _weight_rules,
 )
 from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
-from keras_deeptools.diagnosis._audit_subject import Subject, subject_of
+from keras_deeptools.diagnosis._audit_subject import Subject, listing, subject_of
+from keras_deeptools.diagnosis._data_findings import data_findings
+from keras_deeptools.engine._first_call import has_call
 
 Rule = Callable[[Subject], Iterator[AuditFinding]]
 
@@ -30,13 +33,14 @@ RULES: tuple[Rule, ...] = (
 """Every rule, in the order of the report."""
 
 
-def audit(model: keras.Model) -> Audit:
+def audit(model: keras.Model, x: Any = None) -> Audit:
     """Look for what is silently wrong in a model: settings that do nothing, or harm.
 
-    Reads the layers, their weights, the graph, the loss and the optimizer; runs nothing
-    and changes nothing. A finding says what was seen, what follows and what to change;
-    what could not be looked at is said too. Call it on the model that you are about to
-    train, after `compile`.
+    Reads the layers, their weights, the graph, the loss and the optimizers; runs
+    nothing and changes nothing. With data it also looks at these, and at what the first
+    layers receive of them, in one pass that leaves the weights as they are. A finding
+    says what was seen, what follows and what to change; what could not be looked at is
+    said too. Call it on the model that you are about to train, after `compile`.
 
     Found are: dropout with training=True that inference overrides; layers that share a
     random stream; kernels that are equal; fans that are not the layer's; a dropout rate
@@ -47,13 +51,19 @@ def audit(model: keras.Model) -> Audit:
     momentum, weight decay, schedules and averages that do not do what was set.
 
     Args:
-        model: `keras.Model`, functional, Sequential or subclassed, with others nested.
+        model: `keras.Model`, functional, Sequential or subclassed, with others nested;
+            built or not, compiled or not, with a `call` or only a `train_step`.
+        x: Inputs as `fit` takes them, or a dataset with targets, of which some batches
+            are taken (of a generator one, which it does not give again); None leaves
+            them out. A model that is not built is built from them, with the weights
+            that `fit` would begin with.
 
     Returns:
         `Audit` with `.findings`; print it.
 
     Raises:
-        TypeError: If `model` is no `keras.Model`.
+        TypeError: If `model` is no `keras.Model`, or `x` is none that Keras takes.
+        ValueError: If the model does not take `x`.
 
     Example:
 
@@ -70,17 +80,33 @@ def audit(model: keras.Model) -> Audit:
         raise TypeError(
             f"audit: `model` must be a keras.Model. Received: model={model!r}."
         )
+    of_data = [] if x is None else data_findings(model, x)
     subject = subject_of(model)
-    found = [finding for rule in RULES for finding in rule(subject)]
+    found = [*of_data, *(finding for rule in RULES for finding in rule(subject))]
     return Audit(model.name, tuple(found), tuple(_not_seen(subject)))
 
 
 def _not_seen(subject: Subject) -> Iterator[str]:
     """What the rules could not look at."""
     model = subject.model
-    if not model.variables:
-        yield "The model has no weights yet: build it, or call it once."
-    if not subject.outputs:
+    unbuilt = [
+        layer.name
+        for layer, _ in subject.layers
+        if not layer.built and not isinstance(layer, keras.Model)
+    ]
+    if not model.weights:
+        yield (
+            "The model is not built, so it has no weights yet: build it, call it once, "
+            "or pass `x` to `audit`."
+        )
+    elif unbuilt:
+        yield f"{listing(unbuilt)}: not built, so without weights."
+    if not has_call(model):
+        yield (
+            "The model has no `call`: how its networks work together in `train_step` "
+            "cannot be seen."
+        )
+    elif not subject.outputs:
         yield (
             "The model has no graph (it is subclassed, or not built): how its layers "
             "follow one another cannot be seen, except inside of functional parts."
@@ -95,11 +121,15 @@ def _not_seen(subject: Subject) -> Iterator[str]:
             f"{', '.join(dict.fromkeys(opaque))}: a subclassed model, whose calls "
             "cannot be seen."
         )
-    if getattr(model, "optimizer", None) is None:
+    optimizers = subject.optimizers
+    if not optimizers:
         yield "The model is not compiled: it has no loss and no optimizer."
-    elif not model.optimizer.built:
+    idle = [name for name, optimizer in optimizers if not optimizer.built]
+    if idle == ["optimizer"]:
         yield "The optimizer is not built: its variables cannot be seen."
-    else:
+    elif idle:
+        yield f"{listing(idle)}: not built, so that its variables cannot be seen."
+    if len(idle) < len(optimizers):
         yield (
             "Whether settings of the optimizer were changed after a first fit, which "
             "compiled backends ignore, cannot be seen."

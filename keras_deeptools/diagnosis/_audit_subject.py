@@ -7,7 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import Call, calls_of, layers_of, output_calls_of
+from keras_deeptools.engine import (
+    Call,
+    calls_in_a_row,
+    calls_of,
+    layers_of,
+    output_calls_of,
+)
 
 MEASURED = "measured on Keras 3.15 on all three backends"
 """The source of a finding that rests on what was run and observed."""
@@ -59,6 +65,15 @@ class Subject:
     outputs: list[int]
     values: dict[int, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def optimizers(self) -> list[tuple[str, Any]]:
+        """Where each optimizer that may train the model is, and what it updates with.
+
+        A model whose own `train_step` uses optimizers of its own has them in its
+        attributes; the one it was compiled with is then left out if it was not used.
+        """
+        return optimizers_of(self.model)
+
     def value(self, variable: Any) -> np.ndarray:
         """The value of a variable, as an array that must not be written to."""
         if id(variable) not in self.values:
@@ -86,12 +101,13 @@ def subject_of(model: keras.Model) -> Subject:
         `Subject`.
     """
     layers = layers_of(model)
-    calls = calls_of(model) or []
+    row = calls_in_a_row(model)
+    calls = row or calls_of(model) or []
     seen = {id(it.operation) for call in calls for it in (*call.enclosing, call)}
     for layer, _ in layers[1:]:
         # Graphs inside of what has none itself: models in a subclassed one.
         if isinstance(layer, keras.Model) and id(layer) not in seen:
-            found, start = calls_of(layer) or [], len(calls)
+            found, start = calls_in_a_row(layer) or calls_of(layer) or [], len(calls)
             seen |= {id(it.operation) for c in found for it in (*c.enclosing, c)}
             calls += [
                 replace(call, parents=tuple(start + parent for parent in call.parents))
@@ -101,7 +117,61 @@ def subject_of(model: keras.Model) -> Subject:
     for position, call in enumerate(calls):
         for parent in dict.fromkeys(call.parents):
             children.setdefault(parent, []).append(position)
-    return Subject(model, layers, calls, children, output_calls_of(model) or [])
+    outputs = [len(row) - 1] if row else output_calls_of(model) or []
+    return Subject(model, layers, calls, children, outputs)
+
+
+def optimizers_of(model: keras.Model) -> list[tuple[str, Any]]:
+    """The optimizers of a model, with names; of those that wrap another, the inner.
+
+    Args:
+        model: `keras.Model`.
+    """
+    compiled = getattr(model, "optimizer", None)
+    own = {
+        id(each): (where, each)
+        for name, value in reversed(vars(model).items())
+        # Backends keep books of a model's attributes in others of their own.
+        if not name.startswith("_self_")
+        for where, each in _optimizers_in(name, value)
+        if each is not compiled
+    }
+    found = [] if compiled is None else [("optimizer", compiled)]
+    if own and compiled is not None and _is_unused(compiled):
+        found = []
+    pairs = [*found, *reversed(own.values())]
+    return [(name, _innermost(each)) for name, each in pairs]
+
+
+def _optimizers_in(name: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, keras.optimizers.Optimizer):
+        return [(name, value)]
+    if isinstance(value, list | tuple):
+        pairs = [(f"{name}[{i}]", each) for i, each in enumerate(value)]
+    elif isinstance(value, dict):
+        pairs = [(f"{name}[{key!r}]", each) for key, each in value.items()]
+    else:
+        return []
+    return [(at, it) for at, it in pairs if isinstance(it, keras.optimizers.Optimizer)]
+
+
+def _is_unused(optimizer: Any) -> bool:
+    return int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+
+
+def _innermost(optimizer: Any) -> Any:
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def has_own_step(model: keras.Model) -> bool:
+    """Whether a model trains in a `train_step` that is not Keras'.
+
+    Args:
+        model: `keras.Model`.
+    """
+    return type(model).train_step is not keras.Model.train_step
 
 
 def activation_of(operation: Any) -> str | None:

@@ -1,6 +1,8 @@
 """A linter for self-normalizing nets."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -19,6 +21,8 @@ from keras_deeptools.diagnosis._self_normalizing_rules import (
     of_undefined_dropout,
 )
 from keras_deeptools.engine import layers_of
+from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.statistics._input_problems import is_finite, problems_of_arrays
 
 OWNER = "check_self_normalizing"
 
@@ -39,10 +43,14 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     is free to. The model stays as it is.
 
     Args:
-        model: Built `keras.Model`. Functional and Sequential models are seen best;
-            inside recurrent layers nothing is judged.
-        x: Array or nested structure of arrays `(rows, ...)` as the model takes them;
-            some hundred rows of the training inputs, prepared as for `fit`.
+        model: `keras.Model`. Functional and Sequential models are seen best; inside
+            recurrent layers nothing is judged. One that is not built is built from `x`.
+            Of one that has a `train_step` and no `call`, the networks that take `x` are
+            looked at.
+        x: Some hundred rows of the training inputs, as `fit` takes them: arrays, lists
+            or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch `DataLoader` or
+            generator, of which some batches are taken (of a generator one, which it
+            does not give again).
 
     Returns:
         `SelfNormalizingReport`: `print(report)` says what to change,
@@ -50,8 +58,7 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
 
     Raises:
         TypeError: If `model` is not a `keras.Model`.
-        ValueError: If `model` is not built or `x` does not fit it, has fewer than two
-            rows or is not finite.
+        ValueError: If `x` does not fit the model or has fewer than two rows.
 
     Example:
 
@@ -74,8 +81,49 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     Reference:
         Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
     """
-    _require_built(model)
-    _require_fit(model, x)
+    batch = checked_batch(OWNER, model, x, finite=False)
+    if batch.rows < 2:
+        raise ValueError(
+            f"{OWNER}: `x` must have at least two rows. Received: {batch.rows}. Some "
+            "hundred rows of the training inputs will do."
+        )
+    mean, std = _moments_of(batch.x)
+    if not is_finite(batch.x):
+        return SelfNormalizingReport(tuple(_odd(batch.x)), (), mean, std)
+    reports = [
+        report if network is model else _under(network.name, report)
+        for network in batch.networks
+        for report in [_checked(network, batch.x)]
+    ]
+    return SelfNormalizingReport(
+        tuple(problem for report in reports for problem in report.problems),
+        tuple(layer for report in reports for layer in report.layers),
+        reports[0].input_mean,
+        reports[0].input_std,
+    )
+
+
+def _odd(x: Any) -> list[SelfNormalizingProblem]:
+    return [
+        SelfNormalizingProblem("inputs", each.where, each.message, each.remedy)
+        for each in problems_of_arrays(x)
+    ]
+
+
+def _under(name: str, report: SelfNormalizingReport) -> SelfNormalizingReport:
+    """A report with the name of a network before those of its layers."""
+    return replace(
+        report,
+        problems=tuple(
+            replace(each, layer=f"{name}/{each.layer}") for each in report.problems
+        ),
+        layers=tuple(
+            replace(each, name=f"{name}/{each.name}") for each in report.layers
+        ),
+    )
+
+
+def _checked(model: keras.Model, x: Any) -> SelfNormalizingReport:
     undefined = [
         of_undefined_dropout(layer)
         for layer, _ in layers_of(model)
@@ -95,7 +143,7 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     body = [f for f in measured[: weighted[-1]] if f.layer.name not in heads]
     problems = [
         problem
-        for found, following in zip(body, [*body[1:], None], strict=True)
+        for found, following in zip(body, [*body[1:], None], strict=False)
         for rule in RULES
         for problem in rule(found, following)
     ]
@@ -129,14 +177,18 @@ def _received(before: Sequence[Measured], x: Any) -> tuple[float, float]:
 
 def _moments_of(x: Any) -> tuple[float, float]:
     arrays = [
-        np.asarray(keras.ops.convert_to_numpy(array)) for array in keras.tree.flatten(x)
+        np.asarray(array)
+        for array in keras.tree.flatten(x)
+        if array is not None and array.dtype.kind in "biuf"
     ]
+    if not arrays:
+        return math.nan, math.nan
     flat = np.concatenate([array.astype("float64").ravel() for array in arrays])
     return float(flat.mean()), float(flat.std())
 
 
 def _inputs(mean: float, std: float) -> list[SelfNormalizingProblem]:
-    if abs(mean) <= FAR and abs(std - 1) <= FAR:
+    if math.isnan(mean) or (abs(mean) <= FAR and abs(std - 1) <= FAR):
         return []
     return [
         SelfNormalizingProblem(
@@ -178,46 +230,3 @@ def _drift(
             "Look at this layer and its inputs; narrow layers drift by chance.",
         )
     ]
-
-
-def _require_built(model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"{OWNER}: `model` must be a keras.Model. Received: model={model!r}."
-        )
-    if not model.built:
-        raise ValueError(
-            f"{OWNER}: `model` must be built. Received: model={model!r}. Call it once "
-            "on a batch before."
-        )
-
-
-def _require_fit(model: keras.Model, x: Any) -> None:
-    arrays = keras.tree.flatten(x)
-    shapes = [tuple(np.shape(array)) for array in arrays]
-    if not arrays or any(not shape or shape[0] < 2 for shape in shapes):
-        raise ValueError(
-            f"{OWNER}: `x` must have at least two rows. Received: x of shape "
-            f"{shapes}. Some hundred rows of the training inputs will do."
-        )
-    expected = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
-    if expected and not (
-        len(expected) == len(shapes) and all(map(_fits, shapes, expected))
-    ):
-        raise ValueError(
-            f"{OWNER}: `x` must be of shape {expected}, as the model takes it. "
-            f"Received: x of shape {shapes}."
-        )
-    for array in arrays:
-        values = np.asarray(keras.ops.convert_to_numpy(array))
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(
-                f"{OWNER}: `x` must be finite. Received: x with NaN or infinity in it."
-            )
-
-
-def _fits(shape: tuple, expected: tuple) -> bool:
-    return len(shape) == len(expected) and all(
-        wanted is None or size == wanted
-        for size, wanted in zip(shape, expected, strict=True)
-    )

@@ -13,6 +13,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     listing,
     setting_of,
 )
+from keras_deeptools.engine import layers_of
 from keras_deeptools.initializers import FanScaling, fans
 
 ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
@@ -23,6 +24,7 @@ TRANSPOSED = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
+GIVEN = "were given the same values"
 FAR_OFF = 4.0
 """A variance this many times too large or small is a finding; a fused LSTM kernel is
 at most 2.5 times off."""
@@ -39,10 +41,14 @@ def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
                 continue
             key = (value.shape, hash(value.tobytes()))
             groups.setdefault(key, []).append((layer, role, variable))
+    copies = _layers_of_copies(subject)
     for group in groups.values():
         if len({id(variable) for _, _, variable in group}) > 1:
             used = [setting_of(it, role, "initializer") for it, role, _ in group]
             why = _why_equal(used)
+            if why == GIVEN and all(id(layer) in copies for layer, _, _ in group):
+                # A target network or a moving teacher, which begins as a copy.
+                continue
             yield AuditFinding(
                 "equal kernels",
                 listing(layer.name for layer, _, _ in group),
@@ -60,7 +66,20 @@ def _why_equal(initializers: list[Any]) -> str:
     seeds = [getattr(it, "seed", None) for it in initializers]
     if seeds[0] is not None and len(set(map(str, seeds))) == 1:
         return "have initializers with the same seed"
-    return "were given the same values"
+    return GIVEN
+
+
+def _layers_of_copies(subject: Subject) -> set[int]:
+    """Identities of layers in networks whose weights are all equal to another's."""
+    found: dict[Any, list[Any]] = {}
+    for network, _ in subject.layers[1:]:
+        weights = network.weights if isinstance(network, keras.Model) else []
+        if weights:
+            values = [subject.value(weight) for weight in weights]
+            key = tuple((value.shape, hash(value.tobytes())) for value in values)
+            found.setdefault(key, []).append(network)
+    copies = [network for same in found.values() if len(same) > 1 for network in same]
+    return {id(layer) for network in copies for layer, _ in layers_of(network)}
 
 
 def _is_random(value: np.ndarray) -> bool:

@@ -1,12 +1,16 @@
 """Traps in the settings of the optimizer."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
-from keras_deeptools.diagnosis._audit_subject import MEASURED, Subject, listing
+from keras_deeptools.diagnosis._audit_subject import (
+    MEASURED,
+    Subject,
+    has_own_step,
+    listing,
+)
 from keras_deeptools.engine import optimized_variables
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -14,73 +18,75 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 def several_clips(subject: Subject) -> Iterator[AuditFinding]:
     """More than one kind of clipping, of which Keras takes the first."""
-    optimizer = _innermost(subject.model)
-    chosen = [name for name in CLIPS if getattr(optimizer, name, None) is not None]
-    if len(chosen) > 1:
-        yield AuditFinding(
-            "several kinds of clipping",
-            "optimizer",
-            f"{' and '.join(chosen)} are set; only {chosen[0]} is applied.",
-            "Set one, or use `GradientClipper`, which applies several.",
-            MEASURED,
-        )
+    for where, optimizer in subject.optimizers:
+        chosen = [name for name in CLIPS if getattr(optimizer, name, None) is not None]
+        if len(chosen) > 1:
+            yield AuditFinding(
+                "several kinds of clipping",
+                where,
+                f"{' and '.join(chosen)} are set; only {chosen[0]} is applied.",
+                "Set one, or use `GradientClipper`, which applies several.",
+                MEASURED,
+            )
 
 
 def scheduled_weight_decay(subject: Subject) -> Iterator[AuditFinding]:
     """A weight decay that is no number."""
-    decay = getattr(_innermost(subject.model), "weight_decay", None)
-    number = isinstance(decay, bool | int | float)
-    if decay is not None and decay is not False and not number:
-        yield AuditFinding(
-            "weight decay that is no number",
-            "optimizer",
-            f"weight_decay is a {type(decay).__name__}; Keras has schedules for the "
-            "learning rate only. A step that was compiled with None ignores it, any "
-            "other fails.",
-            "Make the optimizer with a number, and vary it by "
-            "`HyperparameterScheduler`.",
-            MEASURED,
-        )
+    for where, optimizer in subject.optimizers:
+        decay = getattr(optimizer, "weight_decay", None)
+        number = isinstance(decay, bool | int | float)
+        if decay is not None and decay is not False and not number:
+            yield AuditFinding(
+                "weight decay that is no number",
+                where,
+                f"weight_decay is a {type(decay).__name__}; Keras has schedules for "
+                "the learning rate only. A step that was compiled with None ignores "
+                "it, any other fails.",
+                "Make the optimizer with a number, and vary it by "
+                "`HyperparameterScheduler`.",
+                MEASURED,
+            )
 
 
 def momentum_without_slots(subject: Subject) -> Iterator[AuditFinding]:
     """A momentum that was set after the optimizer had made its variables."""
-    optimizer = _innermost(subject.model)
-    momentum = getattr(optimizer, "momentum", None)
-    slots = getattr(optimizer, "momentums", None)
-    sgd = isinstance(optimizer, keras.optimizers.SGD)
-    if sgd and optimizer.built and momentum and not slots:
-        yield AuditFinding(
-            "momentum without velocities",
-            "optimizer",
-            f"momentum is {momentum:g}, but the optimizer was built with 0 and has no "
-            "velocities: a step that was compiled before ignores it, any other fails.",
-            "Make the optimizer with a momentum, and vary it by "
-            "`HyperparameterScheduler`.",
-            MEASURED,
-        )
+    for where, optimizer in subject.optimizers:
+        momentum = getattr(optimizer, "momentum", None)
+        slots = getattr(optimizer, "momentums", None)
+        sgd = isinstance(optimizer, keras.optimizers.SGD)
+        if sgd and optimizer.built and momentum and not slots:
+            yield AuditFinding(
+                "momentum without velocities",
+                where,
+                f"momentum is {momentum:g}, but the optimizer was built with 0 and has "
+                "no velocities: a step that was compiled before ignores it, any other "
+                "fails.",
+                "Make the optimizer with a momentum, and vary it by "
+                "`HyperparameterScheduler`.",
+                MEASURED,
+            )
 
 
 def schedule_and_accumulation(subject: Subject) -> Iterator[AuditFinding]:
     """A learning-rate schedule that is fed batches where updates are meant."""
-    optimizer = _innermost(subject.model)
-    steps = getattr(optimizer, "gradient_accumulation_steps", None) or 1
-    config = optimizer.get_config() if steps > 1 else {}
-    if isinstance(config.get("learning_rate"), dict):
-        yield AuditFinding(
-            "schedule that runs ahead",
-            "optimizer",
-            f"With gradient_accumulation_steps={steps} the learning-rate schedule "
-            f"counts batches, {steps} for each update.",
-            "Stretch the schedule by that factor, or use "
-            "`HyperparameterScheduler`, which counts updates.",
-            MEASURED,
-        )
+    for where, optimizer in subject.optimizers:
+        steps = getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        config = optimizer.get_config() if steps > 1 else {}
+        if isinstance(config.get("learning_rate"), dict):
+            yield AuditFinding(
+                "schedule that runs ahead",
+                where,
+                f"With gradient_accumulation_steps={steps} the learning-rate schedule "
+                f"counts batches, {steps} for each update.",
+                "Stretch the schedule by that factor, or use "
+                "`HyperparameterScheduler`, which counts updates.",
+                MEASURED,
+            )
 
 
 def averages_outside_constraints(subject: Subject) -> Iterator[AuditFinding]:
     """Weight averaging in a model with constraints."""
-    if not getattr(_innermost(subject.model), "use_ema", False):
+    if not any(getattr(it, "use_ema", False) for _, it in subject.optimizers):
         return
     names = [v.path for v in subject.model.variables if v.constraint is not None]
     if names:
@@ -96,10 +102,16 @@ def averages_outside_constraints(subject: Subject) -> Iterator[AuditFinding]:
 
 def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
     """Weights that were frozen or unfrozen since the optimizer was built."""
-    updated = optimized_variables(_innermost(subject.model))
+    if len(subject.optimizers) != 1:
+        # Several of them share the weights, as the model's own step says.
+        return
+    updated = optimized_variables(subject.optimizers[0][1])
     known = {id(variable) for variable in updated}
     trainable = {id(variable) for variable in subject.model.trainable_variables}
     changed = [v for v in subject.model.variables if id(v) in known ^ trainable]
+    if has_own_step(subject.model):
+        # It may train some of the weights alone, such as those of a student.
+        changed = [v for v in changed if id(v) in known]
     if updated and changed:
         yield AuditFinding(
             "trainable changed without compiling",
@@ -110,14 +122,6 @@ def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
             "Compile again after changing `trainable`.",
             MEASURED,
         )
-
-
-def _innermost(model: keras.Model) -> Any:
-    """The optimizer that updates, inside those that wrap it."""
-    optimizer: Any = getattr(model, "optimizer", None)
-    while getattr(optimizer, "inner_optimizer", None) is not None:
-        optimizer = optimizer.inner_optimizer
-    return optimizer
 
 
 RULES = (

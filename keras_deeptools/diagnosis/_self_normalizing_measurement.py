@@ -81,7 +81,10 @@ def _edge_ratio(layer: Any, before: Any) -> Any:
     first = 1 if layer.data_format == "channels_last" else 2
     corner: list[Any] = [slice(None)] * first
     centre = list(corner)
-    for size in before.shape[first : first + len(layer.kernel_size)]:
+    sizes = before.shape[first : first + len(layer.kernel_size)]
+    if None in sizes:
+        return None
+    for size in sizes:
         corner.append(0)
         centre.append(size // 2)
     before = ops.cast(before, "float32")

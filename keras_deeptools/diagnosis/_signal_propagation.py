@@ -1,6 +1,7 @@
 """Signals forward and gradients backward, layer by layer."""
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -10,9 +11,20 @@ from keras_deeptools.diagnosis import _signal_statistics as statistics
 from keras_deeptools.diagnosis._activation_limits import saturation_bands
 from keras_deeptools.diagnosis._jacobians import output_jacobians
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
+from keras_deeptools.diagnosis._signal_findings import SignalFinding
 from keras_deeptools.diagnosis._signal_result import SignalPropagation
 from keras_deeptools.engine import Capture, LayerCall, layers_of
-from keras_deeptools.engine._checked_batch import check_batch
+from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._loss import has_loss
+from keras_deeptools.statistics._input_problems import (
+    InputProblem,
+    problems_of_arrays,
+    problems_of_received,
+    problems_of_targets,
+    received_by,
+)
+
+OWNER = "signal_propagation"
 
 ACTIVATIONS = (
     keras.layers.Activation,
@@ -40,10 +52,18 @@ def signal_propagation(
     Listed are layers that hold a kernel or embeddings, recurrent layers, and activation
     layers; inside attention, nested and subclassed models too.
 
+    Of a model that has a `train_step` and no `call`, such as a GAN, the networks that
+    take `x` are measured, each by itself.
+
     Args:
-        model: Built `keras.Model`.
-        x: One batch of inputs, as in training: array or nested structure of arrays.
-        y: Its targets; None leaves out all that is backward.
+        model: `keras.Model`. One that is not built is built from `x`, with the weights
+            that `fit` would begin with.
+        x: Inputs as in training, all that `fit` takes: arrays, tensors, data frames,
+            lists or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch
+            `DataLoader` or generator, of which some batches are taken (of a generator
+            one, which it does not give again). What is odd about them is a finding.
+        y: Targets; None leaves out all that is backward, unless a dataset holds them
+            and there is a loss.
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
         jacobian_rows: Int >= 0, rows of `x` for which the singular values of the
             Jacobian of the outputs with respect to each layer are computed. It takes
@@ -53,9 +73,9 @@ def signal_propagation(
         `SignalPropagation`, with `table()`, `plot()`, `findings` and a `verdict`.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data no numbers.
-        ValueError: If the model is not built or has no loss for `y`, or the data do not
-            fit. Nothing has been changed then.
+        TypeError: If `model` is no Keras model, or the data none that Keras takes.
+        ValueError: If the model has no loss for `y`, or the data do not fit. Weights
+            have not been changed then.
 
     Example:
 
@@ -73,13 +93,53 @@ def signal_propagation(
         Glorot and Bengio, 2010. https://proceedings.mlr.press/v9/glorot10a.html;
         Jacobians: Saxe et al., 2014. https://arxiv.org/abs/1312.6120
     """
-    rows = check_batch("signal_propagation", model, x, y)
+    batch = checked_batch(OWNER, model, x, y, finite=False)
     whole = isinstance(jacobian_rows, int) and not isinstance(jacobian_rows, bool)
-    if not whole or not 0 <= jacobian_rows <= rows:
+    if not whole or not 0 <= jacobian_rows <= batch.rows:
         raise ValueError(
             "signal_propagation: `jacobian_rows` must be an int in [0, rows of x]. "
-            f"Received: jacobian_rows={jacobian_rows!r}, {rows} rows."
+            f"Received: jacobian_rows={jacobian_rows!r}, {batch.rows} rows."
         )
+    targets = batch.y
+    if y is None and loss is None and not has_loss(batch.networks[0]):
+        # Those of a dataset, which nobody asked to go back from.
+        targets = None
+    parts = []
+    for network in batch.networks:
+        part = _measured(network, batch.x, targets, loss, jacobian_rows)
+        parts.append(part if network is model else part.under(network.name))
+    problems = [*problems_of_arrays(batch.x), *problems_of_targets(targets)]
+    return SignalPropagation(
+        tuple(layer for part in parts for layer in part.layers),
+        parts[0].loss if len(parts) == 1 else math.nan,
+        tuple(
+            SignalFinding(each.kind, each.where, each.message, each.remedy)
+            for each in (*problems, *(p for part in parts for p in part.problems))
+        ),
+        tuple(batch.others),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was measured of one network."""
+
+    layers: list[LayerSignal]
+    loss: float
+    problems: list[InputProblem]
+
+    def under(self, name: str) -> "_Part":
+        """The same with the name of the network before those of its layers."""
+        return _Part(
+            [replace(each, name=f"{name}/{each.name}") for each in self.layers],
+            self.loss,
+            [replace(each, where=f"{name}/{each.where}") for each in self.problems],
+        )
+
+
+def _measured(
+    model: keras.Model, x: Any, y: Any, loss: Any, jacobian_rows: int
+) -> _Part:
     bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
     backward = {
         "backward": lambda call, g: (
@@ -90,14 +150,19 @@ def signal_propagation(
     }
 
     def forward(call: LayerCall, pre: Any, out: Any) -> Any:
-        if not _listed(call) or not keras.ops.is_tensor(out):
+        if not _listed(call) or not _is_float(out):
             return None
         first = getattr(call.layer, "data_format", None) == "channels_first"
         return statistics.of_outputs(
             pre, out, bands[id(call.layer)], 1 if first else -1
         )
 
-    capture = Capture(model, forward=forward, **({} if y is None else backward))
+    capture = Capture(
+        model,
+        received=received_by,
+        forward=forward,
+        **({} if y is None else backward),
+    )
     found = capture(x, y)
     jacobians: dict[str, np.ndarray] = {}
     if jacobian_rows:
@@ -111,8 +176,13 @@ def signal_propagation(
         )
         if record is not None
     ]
-    return SignalPropagation(
-        tuple(layers), math.nan if found.loss is None else found.loss
+    problems = problems_of_received(found, x)
+    return _Part(layers, math.nan if found.loss is None else found.loss, problems)
+
+
+def _is_float(out: Any) -> bool:
+    return keras.ops.is_tensor(out) and "float" in keras.backend.standardize_dtype(
+        out.dtype
     )
 
 
@@ -121,7 +191,21 @@ def _listed(call: LayerCall) -> bool:
         return True
     if isinstance(call.layer, keras.layers.RNN):
         return True
-    return any(role in call.variables for role in KERNELS)
+    return _kernel_of(call) is not None
+
+
+def _kernel_of(call: LayerCall) -> Any:
+    """The weights that a layer multiplies by, or looks up; None without any."""
+    known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
+    if known is not None or type(call.layer).__module__.startswith("keras."):
+        return known
+    # A layer of the user's own, whose weights have any name.
+    return next((v for v in call.variables.values() if _may_be_kernel(v)), None)
+
+
+def _may_be_kernel(variable: Any) -> bool:
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return floats and variable.trainable and len(variable.shape) > 1
 
 
 def _bands_of(layer: Any) -> list[tuple[float, float]]:
@@ -139,7 +223,7 @@ def _layer(
     bands: dict[int, Any],
     jacobians: dict[str, np.ndarray],
 ) -> LayerSignal:
-    kernel = next((call.variables[r] for r in KERNELS if r in call.variables), None)
+    kernel = _kernel_of(call)
     of_kernel = weights.get(kernel.path) if kernel is not None else None
     optional: dict[str, Any] = {n: float(v) for n, v in record.items() if n != "sample"}
     if not bands[id(call.layer)]:

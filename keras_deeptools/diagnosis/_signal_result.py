@@ -27,6 +27,9 @@ class SignalPropagation:
     Args:
         layers: Tuple of `LayerSignal`, in the order of the calls.
         loss: Float, the loss of the batch; NaN without one.
+        input_findings: Tuple of `SignalFinding` about the inputs.
+        not_reached: Tuple of str, names of networks of a model without a `call` that
+            do not take such inputs.
 
     Example:
 
@@ -39,11 +42,13 @@ class SignalPropagation:
 
     layers: tuple[LayerSignal, ...]
     loss: float = math.nan
+    input_findings: tuple[SignalFinding, ...] = ()
+    not_reached: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[SignalFinding, ...]:
-        """What is wrong, the most severe first."""
-        return find(self.layers)
+        """What is wrong: with the inputs, then in the model, the most severe first."""
+        return (*self.input_findings, *find(self.layers))
 
     @property
     def verdict(self) -> str:
@@ -104,7 +109,11 @@ class SignalPropagation:
         return plot(self, path)
 
     def __str__(self) -> str:
-        return f"{self.table()}\n{self.verdict}"
+        lines = [self.table(), self.verdict]
+        if self.not_reached:
+            names = ", ".join(self.not_reached)
+            lines.append(f"Not reached, since they take other inputs: {names}.")
+        return "\n".join(lines)
 
 
 def _range_of(layer: LayerSignal) -> str:

@@ -1,5 +1,6 @@
 """Numbers about tensors, computed where the tensors are."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,10 +54,12 @@ def of_gradient(gradient: Any) -> dict[str, Any]:
 def sample(values: Any) -> Any:
     """At most `SAMPLE` elements, evenly spaced, as a vector."""
     flat = ops.reshape(values, (-1,))
-    size = 1
-    for length in values.shape:
-        size *= length
-    stride = -(-size // SAMPLE)
+    sizes = tuple(values.shape)
+    if None in sizes:
+        # Layers such as TextVectorization hide sizes from a graph.
+        half = -(-ops.shape(flat)[0] // SAMPLE) // 2
+        return flat[:: 2 * half + 1]
+    stride = -(-math.prod(sizes) // SAMPLE)
     # An odd stride does not fall in step with the number of units, mostly even.
     stride += stride > 1 and stride % 2 == 0
     return flat[::stride]

@@ -36,11 +36,12 @@ def nothing_trains(subject: Subject) -> Iterator[AuditFinding]:
     """A compiled model without trainable weights."""
     model = subject.model
     compiled = getattr(model, "optimizer", None) is not None
-    if compiled and model.variables and not model.trainable_variables:
+    built = all(layer.built for layer, _ in subject.layers if layer is not model)
+    if compiled and built and model.weights and not model.trainable_variables:
         yield AuditFinding(
             "everything is frozen",
             model.name,
-            f"None of its {len(model.variables)} variables is trainable: fit changes "
+            f"None of its {len(model.weights)} variables is trainable: fit changes "
             "nothing.",
             "Set trainable = True on the layers that should learn, then compile again.",
             MEASURED,

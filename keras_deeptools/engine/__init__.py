@@ -7,7 +7,12 @@ from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
 from keras_deeptools.engine._batch_statistics import BatchStatistics
 from keras_deeptools.engine._batches import Batches
-from keras_deeptools.engine._calls import Call, calls_of, output_calls_of
+from keras_deeptools.engine._calls import (
+    Call,
+    calls_in_a_row,
+    calls_of,
+    output_calls_of,
+)
 from keras_deeptools.engine._capture import Capture
 from keras_deeptools.engine._captured import Captured
 from keras_deeptools.engine._chain import Link, chain_of
@@ -17,12 +22,18 @@ from keras_deeptools.engine._device_memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
-from keras_deeptools.engine._dropout_rates import set_dropout_rate, with_dropout_rate
+from keras_deeptools.engine._dropout_rates import (
+    has_dropout_rate,
+    set_dropout_rate,
+    with_dropout_rate,
+)
 from keras_deeptools.engine._exportable import exportable_draws
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
+from keras_deeptools.engine._first_call import build_on
 from keras_deeptools.engine._kept_values import kept_values
+from keras_deeptools.engine._later_weights import initialize_later
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
     layers_of,
@@ -88,6 +99,8 @@ __all__ = [
     "attach",
     "attached_features",
     "batch_loss",
+    "build_on",
+    "calls_in_a_row",
     "calls_of",
     "chain_of",
     "check_rate_scales",
@@ -97,6 +110,8 @@ __all__ = [
     "exportable_draws",
     "final_activation",
     "fit_in_two_parts",
+    "has_dropout_rate",
+    "initialize_later",
     "is_attached",
     "join_search",
     "kept_values",

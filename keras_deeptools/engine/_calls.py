@@ -1,5 +1,6 @@
 """The calls that make up a model, read from its graph."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,51 @@ def output_calls_of(model: keras.Model) -> list[int] | None:
     return None if graph is None else _walk(graph, None, [], ())
 
 
+def calls_in_a_row(model: keras.Model) -> list[Call] | None:
+    """The calls that a Sequential will have when it is built: its layers in order.
+
+    Shapes are not known yet, but for the number of units of a dense layer.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        List of `Call`, or None where `model` is no Sequential that is not built.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import calls_in_a_row
+    >>> model = keras.Sequential([keras.layers.Dense(3), keras.layers.ReLU()])
+    >>> [call.parents for call in calls_in_a_row(model)]
+    [(), (0,)]
+    """
+    if not isinstance(model, keras.Sequential) or _graph_of(model) is not None:
+        return None
+    calls: list[Call] = []
+    _append_row(model, calls, ())
+    return calls
+
+
+def _append_row(
+    model: keras.Sequential, calls: list[Call], enclosing: tuple[Call, ...]
+) -> None:
+    for layer in model.layers:
+        before = (len(calls) - 1,) if calls else ()
+        units = getattr(layer, "units", None)
+        shape = (None, units) if isinstance(units, int) else ()
+        call = Call(layer, before, None, shape, enclosing)
+        if isinstance(layer, keras.Sequential) and _graph_of(layer) is None:
+            _append_row(layer, calls, (*enclosing, call))
+        elif _graph_of(layer) is not None:
+            last = _walk(_graph_of(layer), before or None, calls, (*enclosing, call))
+            if last[:1] != [len(calls) - 1]:
+                # What follows gets its inputs from the first output.
+                calls.append(Call(keras.layers.Identity(), (last[0],), None, ()))
+        else:
+            calls.append(call)
+
+
 def _graph_of(model: Any) -> Any | None:
     """The functional graph of a model, None for anything else."""
     if isinstance(model, keras.Sequential):
@@ -101,7 +147,10 @@ def _graph_of(model: Any) -> Any | None:
 
 
 def _walk(
-    graph: Any, given: list[int] | None, calls: list[Call], enclosing: tuple[Call, ...]
+    graph: Any,
+    given: Sequence[int] | None,
+    calls: list[Call],
+    enclosing: tuple[Call, ...],
 ) -> list[int]:
     """Append the calls of `graph`; the positions of those that give its outputs.
 

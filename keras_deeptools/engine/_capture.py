@@ -8,6 +8,7 @@ import numpy as np
 from keras.src.backend.common.stateless_scope import StatelessScope
 
 from keras_deeptools.engine._captured import Captured
+from keras_deeptools.engine._first_call import build_on
 from keras_deeptools.engine._layer_calls import LayerCall, Taps
 from keras_deeptools.engine._loss import loss_of
 from keras_deeptools.engine._modules import ModuleState
@@ -30,7 +31,10 @@ class Capture:
     and return nested tuples, lists and dicts of tensors, or None for nothing.
 
     Args:
-        model: Built `keras.Model`.
+        model: `keras.Model`. One that is not built is built from the first inputs, as
+            `fit` would.
+        received: Function of a `LayerCall` and the first argument of the call, for
+            layers that hold variables.
         forward: Function of a `LayerCall`, the layer's output before its fused
             activation, and its output (the same where none is fused).
         backward: Function of a `LayerCall` and the gradient of the loss with respect to
@@ -66,6 +70,7 @@ class Capture:
         self,
         model: keras.Model,
         *,
+        received: Callable[[LayerCall, Any], Any] | None = None,
         forward: Callable[[LayerCall, Any, Any], Any] | None = None,
         backward: Callable[[LayerCall, Any], Any] | None = None,
         weights: Callable[[Any, Any], Any] | None = None,
@@ -73,12 +78,12 @@ class Capture:
         loss: Any = None,
         training: bool = False,
     ) -> None:
-        if not isinstance(model, keras.Model) or not model.built:
-            raise ValueError(
-                "Capture: `model` must be a built keras.Model. Received: "
-                f"model={model!r}. Call it once on a batch before."
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"Capture: `model` must be a keras.Model. Received: model={model!r}."
             )
         self._model = model
+        self._received = received
         self._forward = forward
         self._backward = backward
         self._weights = weights
@@ -88,13 +93,9 @@ class Capture:
         self._training = training
         self._calls: list[LayerCall] = []
         self._probed: list[int] = []
-        self._variables = list(model.trainable_variables)
-        trained = {id(variable) for variable in self._variables}
-        self._fixed = [v for v in model.variables if id(v) not in trained]
-        half = any(
-            layer.compute_dtype == "float16" for layer in model._flatten_layers()
-        )
-        self._loss_scale = HALF_PRECISION_SCALE if half else 1.0
+        self._variables: list[Any] | None = None
+        self._fixed: list[Any] = []
+        self._loss_scale = 1.0
         self._program = programs.compiled(self._traced)
 
     def __call__(self, x: Any, y: Any = None, **arguments: Any) -> Captured:
@@ -111,12 +112,15 @@ class Capture:
         model = self._model
         tensors.synchronize(model)
         inputs, targets = _converted(x), _converted(y)
+        if self._variables is None:
+            build_on(model, inputs)
+            self._read_variables()
         if self._goes_backward and self._loss is None:
             self._loss = loss_of(model, self._user_loss, inputs, targets)
         random, modules = RandomState(), ModuleState(model)
         try:
             found = self._program(
-                [variable.value for variable in self._variables],
+                [variable.value for variable in self._variables or []],
                 [variable.value for variable in self._fixed],
                 inputs,
                 targets,
@@ -127,11 +131,22 @@ class Capture:
             random.restore()
         return self._captured(keras.tree.map_structure(_on_host, found))
 
+    def _read_variables(self) -> None:
+        model = self._model
+        self._variables = list(model.trainable_variables)
+        trained = {id(variable) for variable in self._variables}
+        self._fixed = [v for v in model.variables if id(v) not in trained]
+        half = any(
+            layer.compute_dtype == "float16" for layer in model._flatten_layers()
+        )
+        self._loss_scale = HALF_PRECISION_SCALE if half else 1.0
+
     @property
     def _goes_backward(self) -> bool:
         return self._backward is not None or self._weights is not None
 
     def _captured(self, found: dict[str, Any]) -> Captured:
+        variables = self._variables or []
         of_weights, of_calls = found["weights"], [None] * len(self._calls)
         for index, value in zip(self._probed, found["backward"], strict=True):
             of_calls[index] = value
@@ -139,8 +154,9 @@ class Capture:
             list(self._calls),
             list(found["forward"]),
             of_calls if self._goes_backward else [],
-            {v.path: g for v, g in zip(self._variables, of_weights, strict=False)},
+            {v.path: g for v, g in zip(variables, of_weights, strict=False)},
             None if found["loss"] is None else float(found["loss"]),
+            list(found["received"]),
         )
 
     def _traced(
@@ -148,21 +164,28 @@ class Capture:
     ) -> dict[str, Any]:
         def run(variables: Any, probe: Callable | None) -> tuple[Any, Any]:
             mapping = [
-                *zip(self._variables, variables, strict=True),
+                *zip(self._variables or [], variables, strict=True),
                 *zip(self._fixed, fixed, strict=True),
             ]
             with StatelessScope(state_mapping=mapping):
                 return self._run(inputs, targets, arguments, probe)
 
         if not self._goes_backward:
-            _, forward = run(variables, None)
-            return {"forward": forward, "backward": [], "weights": [], "loss": None}
-        (forward, loss), of_variables, of_probed = programs.differentiate(
+            _, (received, forward) = run(variables, None)
+            return {
+                "received": received,
+                "forward": forward,
+                "backward": [],
+                "weights": [],
+                "loss": None,
+            }
+        (received, forward, loss), of_variables, of_probed = programs.differentiate(
             run, list(variables)
         )
         calls = [self._calls[index] for index in self._probed]
         backward, weights = self._backward, self._weights
         return {
+            "received": received,
             "forward": forward,
             "loss": loss,
             "backward": [
@@ -172,7 +195,7 @@ class Capture:
             "weights": [
                 None if weights is None else weights(variable, self._unscaled(gradient))
                 for variable, gradient in zip(
-                    self._variables, of_variables, strict=True
+                    self._variables or [], of_variables, strict=True
                 )
             ],
         }
@@ -182,7 +205,12 @@ class Capture:
     ) -> tuple[Any, Any]:
         calls: list[LayerCall] = []
         records: list[Any] = []
+        received: dict[int, Any] = {}
         probed: list[LayerCall] = []
+
+        def entered(call: LayerCall, value: Any) -> None:
+            if self._received is not None and call.variables:
+                received[id(call)] = self._received(call, value)
 
         def pre_activation(call: LayerCall, value: Any) -> Any:
             if self._transform is not None:
@@ -197,15 +225,16 @@ class Capture:
             forward = self._forward
             records.append(None if forward is None else forward(call, before, after))
 
-        with Taps(self._model, pre_activation, output):
+        with Taps(self._model, pre_activation, output, entered):
             predicted = self._model(inputs, training=self._training)
         positions = {id(call): index for index, call in enumerate(calls)}
         self._calls = calls
         self._probed = [positions[id(call)] for call in probed]
+        of_inputs = [received.get(id(call)) for call in calls]
         if probe is None or self._loss is None:
-            return None, records
-        loss = keras.ops.cast(self._loss(targets, predicted), "float32")
-        return loss * self._loss_scale, (records, loss)
+            return None, (of_inputs, records)
+        loss = keras.ops.cast(self._loss(inputs, targets, predicted), "float32")
+        return loss * self._loss_scale, (of_inputs, records, loss)
 
     def _unscaled(self, gradient: Any) -> Any:
         return keras.ops.cast(gradient, "float32") / self._loss_scale

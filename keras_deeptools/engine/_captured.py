@@ -18,6 +18,8 @@ class Captured:
         weights: Dict from the path of each trainable variable to what `weights`
             returned; empty without a backward pass.
         loss: Float, the mean loss of the batch; None without a backward pass.
+        received: List of what `received` returned for each call, None for layers
+            without variables.
 
     Example:
 
@@ -34,3 +36,4 @@ class Captured:
     backward: list[Any]
     weights: dict[str, Any]
     loss: float | None
+    received: list[Any]

@@ -69,9 +69,17 @@ class Taps:
             output before the fused activation; what it returns takes its place.
         output: Function of a `LayerCall`, the output before the fused activation (the
             output itself where there is none) and the output.
+        entered: Function of a `LayerCall` and its first argument, called first.
     """
 
-    def __init__(self, model: Any, pre_activation: Callable, output: Callable) -> None:
+    def __init__(
+        self,
+        model: Any,
+        pre_activation: Callable,
+        output: Callable,
+        entered: Callable | None = None,
+    ) -> None:
+        self._entered = entered
         self._pre_activation = pre_activation
         self._output = output
         self._tapped = _tapped(model)
@@ -139,6 +147,8 @@ class Taps:
             frame = _Frame(
                 LayerCall(layer, name, number, variables, activation, has_parts)
             )
+            if self._entered is not None and arguments:
+                self._entered(frame.call, arguments[0])
             self._stack.append(frame)
             try:
                 output = original(*arguments, **options)

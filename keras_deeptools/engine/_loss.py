@@ -4,20 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras.src import backend
 from keras.src.trainers.compile_utils import CompileLoss
 
 
 def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callable:
-    """A function of targets and predictions; the model's own counts what it has seen.
+    """A function of a batch and predictions; the model's own counts what it has seen.
 
     Args:
         model: `keras.Model`, built.
-        loss: As in `compile`, or None for the loss that the model was compiled with.
+        loss: As in `compile`, or None for the loss that the model was compiled with;
+            where it was with none, its own `compute_loss`.
         inputs: Tensors of a batch.
         targets: Its targets.
 
     Returns:
-        Function that returns the weighted sum of the mean losses of all outputs.
+        Function of inputs, targets and predictions that returns the weighted sum of the
+        mean losses of all outputs.
 
     Raises:
         ValueError: If there is no loss.
@@ -25,7 +28,11 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     weights = None
     if loss is None:
         compiled = getattr(model, "_compile_loss", None)
-        if compiled is None:
+        if type(model).compute_loss is not keras.Model.compute_loss:
+            return lambda x, y, predicted: model._compute_loss(
+                x=x, y=y, y_pred=predicted, sample_weight=None, training=False
+            )
+        if compiled is None or compiled._user_loss is None:
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
                 "Received: loss=None. Pass the loss that the model will train on."
@@ -34,8 +41,21 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     names = getattr(model, "output_names", None)
     own = CompileLoss(loss, weights, output_names=names)
     inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
-    own.build(targets, model.compute_output_spec(inputs))
-    return own
+    # Called like a layer, which accepts what `fit` accepts, a missing last axis of one.
+    own.build(targets, backend.compute_output_spec(model, inputs, training=False))
+    return lambda x, y, predicted: own(y, predicted)
+
+
+def has_loss(model: keras.Model) -> bool:
+    """Whether a model was compiled with a loss, or computes one itself.
+
+    Args:
+        model: `keras.Model`.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if type(model).compute_loss is not keras.Model.compute_loss:
+        return True
+    return compiled is not None and compiled._user_loss is not None
 
 
 def _spec(tensor: Any) -> keras.KerasTensor:

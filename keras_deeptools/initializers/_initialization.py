@@ -35,6 +35,8 @@ class Initialization:
     Attributes:
         weights: Tuple of `InitializedWeights`.
         left: Tuple of str, a path and the reason for each kernel that was left alone.
+        later: Tuple of str, names of layers that are not built: their kernels are drawn
+            when they are.
 
     Example:
 
@@ -48,6 +50,7 @@ class Initialization:
 
     weights: tuple[InitializedWeights, ...]
     left: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
     def table(self) -> str:
         """One line for each kernel."""
@@ -62,5 +65,9 @@ class Initialization:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        """The table and what was left alone."""
-        return "\n".join([self.table(), *(f"left alone: {it}" for it in self.left)])
+        """The table, what was left alone and what is drawn later."""
+        lines = [self.table()] if self.weights or not self.later else []
+        lines += [f"left alone: {it}" for it in self.left]
+        if self.later:
+            lines.append(f"drawn when the model is built: {', '.join(self.later)}")
+        return "\n".join(lines)

@@ -1,13 +1,15 @@
-"""New kernels for a whole built model."""
+"""New kernels for a whole model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option, message
-from keras_deeptools.engine import layers_of
+from keras_deeptools.engine import initialize_later, layers_of
+from keras_deeptools.engine._first_call import is_built
 from keras_deeptools.initializers._arguments import checked_seed
 from keras_deeptools.initializers._fan_scaling import (
     DISTRIBUTIONS,
@@ -19,11 +21,11 @@ from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
 )
-from keras_deeptools.initializers._input_moments import input_moments
+from keras_deeptools.initializers._input_moments import AFTER_ATTENTION, input_moments
 from keras_deeptools.initializers._kernel import kernel_of
 from keras_deeptools.initializers._layer_kind import ROLES, name_of, settings_for
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
-from keras_deeptools.initializers._seed import started
+from keras_deeptools.initializers._seed import Seed, as_tensor, started
 from keras_deeptools.statistics._activation_moments import Activation, moments
 
 
@@ -35,7 +37,7 @@ def initialize(
     distribution: str = "truncated_normal",
     seed: int | None = None,
 ) -> Initialization:
-    """Draw the kernels of a built model anew, in place, so that variance holds.
+    """Draw the kernels of a model anew, in place, so that variance holds.
 
     An initializer does not know the layer it serves; this walks over the layers and
     knows. Each kernel gets fans that are right for its layer and a gain for what its
@@ -46,8 +48,13 @@ def initialize(
     biases, gains of normalization layers, frozen weights and those of unknown layers
     stay as they are. Optimizer state stays too: call it before training.
 
+    Layers that are not built have no kernels yet: theirs are drawn in the same way when
+    they are built, by `fit` or by a first call. In a Sequential that is not built the
+    order of its layers stands for the graph, and a seed gives the kernels that it gives
+    the built model. The layers keep the initializers that they have, also in files.
+
     Args:
-        model: `keras.Model` or `keras.Layer`, built.
+        model: `keras.Model` or `keras.Layer`, built or not.
         activation: Str, function or None. A function whose gain is used everywhere.
             None reads the graph, and where there is none (in subclassed models and
             layers) takes each layer's own activation.
@@ -61,8 +68,8 @@ def initialize(
 
     Raises:
         TypeError: If `model` is no layer, or `seed` no int.
-        ValueError: If `model` has no weights yet, or an option is unknown. Nothing has
-            changed then.
+        ValueError: If `model` is built and has no weights, or an option is unknown.
+            Nothing has changed then.
 
     Example:
 
@@ -87,29 +94,82 @@ def initialize(
     checked_seed(owner, seed)
     if not isinstance(model, keras.Layer):
         raise TypeError(message(owner, "model", "a Keras model or layer", model))
-    if not model.variables:
-        remedy = "Build it first: `model.build(input_shape)`, or call it once."
-        raise ValueError(message(owner, "model", "built", model.name, remedy))
+    if not model.variables and is_built(model):
+        remedy = "Give one that has layers with kernels."
+        raise ValueError(message(owner, "model", "with weights", model.name, remedy))
     reach = {} if activation is not None else input_moments(model)
     constant = None if activation is None else gain(activation)
     stream = started(None if seed is None else int(seed))
     done, values, left = [], [], []
     for layer, role, variable in _weights(model):
-        reason = _reason_to_leave(layer, role, variable)
+        shape, dtype = tuple(variable.shape), variable.dtype
+        reason = _reason_to_leave(layer, role, shape, dtype)
+        if reason != "quantized" and not (variable.trainable and layer.trainable):
+            reason = "frozen"
         if reason:
             left.append(f"{variable.path}: {reason}")
             continue
-        scaling = {
-            "gain": _gain_of(layer, role, constant, reach),
-            "mode": mode,
-            "seed": int(stream.generator().integers(2**31)),
-        }
-        value, row = _drawn(layer, role, variable, distribution, scaling)
+        chosen = _gain_of(layer, role, constant, reach)
+        seed = _next_seed(stream)
+        value, row = _drawn(layer, role, variable, distribution, chosen, mode, seed)
         values.append((variable, value))
         done.append(row)
+
+    def choose(
+        layers: tuple[keras.Layer, ...], role: str, shape: tuple[int, ...], dtype: str
+    ) -> Callable[[], Any] | None:
+        layer = layers[-1]
+        frozen = not all(each.trainable for each in layers)
+        if role not in ROLES or frozen or _reason_to_leave(layer, role, shape, dtype):
+            return None
+
+        seed = _next_seed(stream)
+
+        def draw() -> Any:
+            reached = _reached(layers, reach)
+            known = {} if reached is None else {id(layer): reached}
+            chosen = _gain_of(layer, role, constant, known)
+            weights = _Weights(f"{layer.name}/{role}", shape)
+            return _drawn(layer, role, weights, distribution, chosen, mode, seed)[0]
+
+        return draw
+
+    later = [each.name for each in initialize_later(model, choose) if _may_draw(each)]
     for variable, value in values:
-        variable.assign(value)
-    return Initialization(tuple(done), tuple(left))
+        variable.assign(as_tensor(value, variable.dtype))
+    return Initialization(tuple(done), tuple(left), tuple(later))
+
+
+def _reached(layers: tuple[keras.Layer, ...], reach: dict[int, float]) -> float | None:
+    """What reaches a layer, by itself or by the Keras layer whose part it is."""
+    *around, layer = layers
+    if id(layer) in reach:
+        return reach[id(layer)]
+    for each in reversed(around):
+        if id(each) in reach and type(each).__module__.startswith("keras."):
+            return 1.0 if layer.name == AFTER_ATTENTION else reach[id(each)]
+    return None
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What is known of weights before they are made."""
+
+    path: str
+    shape: tuple[int, ...]
+
+
+def _may_draw(layer: keras.Layer) -> bool:
+    """Whether a layer that is not built may get a kernel."""
+    if not type(layer).__module__.startswith("keras."):
+        return True
+    names = [name.lstrip("_") for name in vars(layer)]
+    roles = [role.removesuffix("_kernel") for role in ROLES]
+    return any(f"{role}_initializer" in names for role in roles)
+
+
+def _next_seed(stream: Seed) -> int:
+    return int(stream.generator(place="").integers(2**31))
 
 
 def _drawn(
@@ -117,21 +177,23 @@ def _drawn(
     role: str,
     variable: Any,
     distribution: str,
-    scaling: dict[str, Any],
-) -> tuple[Any, InitializedWeights]:
+    chosen_gain: float,
+    mode: str,
+    seed: int,
+) -> tuple[np.ndarray, InitializedWeights]:
     """New values for some weights of a layer, and the line that says so."""
     known = layer if name_of(layer) is not None else None
     settings = settings_for("initialize", known, role, None, None)
     kernel = kernel_of(tuple(variable.shape), **settings)
+    scaling: dict[str, Any] = {"gain": chosen_gain, "mode": mode}
     if distribution == "orthogonal" or role == "recurrent_kernel":
         initializer: FanScaling = ScaledOrthogonal(**settings, **scaling)
     else:
         initializer = FanScaling(distribution=distribution, **settings, **scaling)
-    value = initializer(variable.shape, variable.dtype)
+    values = initializer.draw(kernel, Seed(seed).generator(place=""))
     deviation = initializer.gain * initializer.fan(kernel) ** -0.5
-    fan_in, fan_out = kernel.fans
-    return value, InitializedWeights(
-        variable.path, fan_in, fan_out, initializer.gain, deviation
+    return values, InitializedWeights(
+        variable.path, *kernel.fans, initializer.gain, deviation
     )
 
 
@@ -145,15 +207,15 @@ def _weights(model: keras.Layer) -> Iterator[tuple[keras.Layer, str, Any]]:
                 yield layer, role, variable
 
 
-def _reason_to_leave(layer: keras.Layer, role: str, variable: Any) -> str:
+def _reason_to_leave(
+    layer: keras.Layer, role: str, shape: tuple[int, ...], dtype: str
+) -> str:
     """Why weights stay as they are; empty where they do not."""
-    if not variable.trainable or not layer.trainable:
-        return "frozen"
-    if not keras.backend.is_float_dtype(variable.dtype):
+    if not keras.backend.is_float_dtype(dtype):
         return "quantized"
-    if len(variable.shape) < 2:
+    if len(shape) < 2:
         return "no kernel"
-    if name_of(layer) is None and role == "kernel" and len(variable.shape) > 2:
+    if name_of(layer) is None and role == "kernel" and len(shape) > 2:
         return f"the axes of a {type(layer).__name__} are not known"
     return ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine import Call, calls_of, layers_of
+from keras_deeptools.engine import Call, calls_in_a_row, calls_of, layers_of
 from keras_deeptools.initializers._layer_kind import name_of
 from keras_deeptools.statistics._activation_moments import moments
 
@@ -40,7 +40,8 @@ def input_moments(model: Any) -> dict[int, float]:
         Dict from `id(layer)` to float; of a layer that is called several times, the
         mean. Layers that are on no graph are not in it.
     """
-    calls = calls_of(model) if isinstance(model, keras.Model) else None
+    is_model = isinstance(model, keras.Model)
+    calls = calls_in_a_row(model) or calls_of(model) if is_model else None
     reached: list[float] = []
     found: dict[int, list[float]] = {}
     for call in calls or []:

@@ -7,16 +7,24 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._checked_batch import check_batch
+from keras_deeptools.engine._checked_batch import checked_batch
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import check_scaling
-from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+from keras_deeptools.initializers._scaling_arguments import (
+    check_kernels,
+    check_scaling,
+)
+from keras_deeptools.initializers._scaling_report import (
+    ScaledLayer,
+    ScalingReport,
+    merged,
+)
 from keras_deeptools.initializers._shared_scale import SharedSteps
 from keras_deeptools.initializers._weight_changes import (
     apply_scales,
     draw_orthonormal,
     restored_on_error,
 )
+from keras_deeptools.statistics._input_problems import problems_of_arrays
 
 
 def lsuv(
@@ -50,11 +58,18 @@ def lsuv(
     Biases stay; only where a bias alone varies more than the target allows it is scaled
     with the kernel. A separable convolution is scaled in its pointwise kernel.
 
+    Of a model that has a `train_step` and no `call`, such as a GAN, the networks that
+    take `x` are scaled. Layers whose weights are of unknown meaning are left alone; the
+    report names all that were.
+
     Args:
-        model: Built `keras.Model`.
-        x: One batch of inputs, as in training: array or nested structure of arrays.
-            Some dozens of rows do. Token ids for an embedding may be integers;
-            pictures must be scaled floats.
+        model: `keras.Model`. One that is not built is built from `x`, with the weights
+            that `fit` would begin with.
+        x: Inputs as in training, scaled as there: all that `fit` takes, such as arrays,
+            lists or dicts of them, a `tf.data.Dataset`, `PyDataset`, torch `DataLoader`
+            or generator, of which some batches are taken (of a generator one, which it
+            does not give again). Some dozens of rows do. The report tells what is odd
+            about them, such as pixels that nobody has scaled.
         target: Float > 0, the standard deviation to reach.
         tolerance: Float in (0, 1), relative deviation from it that counts as reached.
         max_iterations: Int >= 1, how often scales may be chosen. Linear layers that are
@@ -68,10 +83,10 @@ def lsuv(
         `ScalingReport`: for each layer the standard deviation before and after.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data no numbers.
-        ValueError: If the model is not built or has nothing to scale, the data do not
-            fit, or outputs are not finite. The weights are as they were then, as after
-            any error or Ctrl-C.
+        TypeError: If `model` is no Keras model, or the data none that Keras takes.
+        ValueError: If the model has no layers with kernels, the data do not fit, or
+            outputs are not finite. The weights are as they were then, as after any
+            error or Ctrl-C.
 
     Example:
 
@@ -88,24 +103,46 @@ def lsuv(
         each layer is scaled in passes of its own, until it is within the tolerance.
     """
     check_scaling("lsuv", target, tolerance, max_iterations, verbose)
-    check_batch("lsuv", model, x)
-    walk = ScaleWalk(model, target)
-    if not walk.kernels:
-        raise ValueError(
-            "lsuv: `model` must have layers with kernels to scale. Received: "
-            f"{model.name!r} without; left alone: {walk.exempt or 'nothing'}."
-        )
-    bar = keras.utils.Progbar(3, verbose=0 if verbose == 0 else 1, unit_name="walk")
-    with restored_on_error(walk):
-        before = walk(x)
-        bar.update(1, finalize=False)
-        if orthogonal:
-            draw_orthonormal(walk, seed)
-        uses = np.bincount([r.kernel for r in before], minlength=len(walk.kernels))
-        total, rows, iterations, invariant = _scale(
-            walk, x, uses, target, tolerance, max_iterations
-        )
-        bar.update(3, finalize=True)
+    batch = checked_batch("lsuv", model, x)
+    walks = [ScaleWalk(network, target) for network in batch.networks]
+    check_kernels("lsuv", model, walks)
+    bar = keras.utils.Progbar(
+        3 * len(walks), verbose=0 if verbose == 0 else 1, unit_name="walk"
+    )
+    settings = (target, tolerance, max_iterations)
+    with restored_on_error(*walks):
+        reports = [
+            _scaled(walk, batch.x, orthogonal, seed, bar, *settings) for walk in walks
+        ]
+    others = dict.fromkeys(batch.others, "takes other inputs")
+    named = zip(batch.networks, reports, strict=True)
+    return merged(
+        [("" if it is model else it.name, report) for it, report in named],
+        others,
+        problems_of_arrays(batch.x),
+    )
+
+
+def _scaled(
+    walk: ScaleWalk,
+    x: Any,
+    orthogonal: bool,
+    seed: int | None,
+    bar: Any,
+    target: float,
+    tolerance: float,
+    max_iterations: int,
+) -> ScalingReport:
+    """Scales one network."""
+    before = walk(x)
+    bar.add(1)
+    if orthogonal:
+        draw_orthonormal(walk, seed)
+    uses = np.bincount([r.kernel for r in before], minlength=len(walk.kernels))
+    total, rows, iterations, invariant = _scale(
+        walk, x, uses, target, tolerance, max_iterations
+    )
+    bar.add(2)
     report = ScalingReport(
         tuple(
             ScaledLayer(
@@ -123,6 +160,7 @@ def lsuv(
         iterations,
         {
             **walk.exempt,
+            **walk.not_reached(rows),
             **{row.call.name: "does not vary" for row in rows if not row.varies},
             **{
                 row.call.name: "normalizes its kernel"
@@ -130,6 +168,7 @@ def lsuv(
                 if row.kernel in invariant
             },
         },
+        input_problems=tuple(map(str, walk.problems)),
     )
     missed = [
         row
@@ -141,7 +180,7 @@ def lsuv(
             f"lsuv: {len(missed)} kernels are not within {tolerance:.0%} of the target "
             f"after {iterations} iterations, for instance that of "
             f"{rows[missed[0][2]].call.name!r}: {missed[0][1]:.3g}. See the report.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return report
 

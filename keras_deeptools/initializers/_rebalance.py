@@ -6,19 +6,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._checked_batch import check_batch
+from keras_deeptools.engine._checked_batch import checked_batch
 from keras_deeptools.initializers._least_squares import Minimum, minimize
 from keras_deeptools.initializers._propagation_objective import Objective
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import check_scaling
+from keras_deeptools.initializers._scaling_arguments import (
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
+from keras_deeptools.statistics._input_problems import problems_of_arrays
 
 
 def rebalance(
     model: keras.Model,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any = None,
     forward_weight: float = 0.5,
@@ -49,9 +53,9 @@ def rebalance(
     the few Jacobians takes one pass, forward and backward, for each kernel.
 
     Args:
-        model: Built `keras.Model`.
-        x: One batch of inputs, as for `lsuv`.
-        y: Its targets.
+        model: `keras.Model`. One that is not built is built from `x`.
+        x: Inputs, as for `lsuv`; a dataset must hold the targets.
+        y: Targets, where `x` is arrays; else None.
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
         forward_weight: Float in [0, 1], the w above: 1 evens out signals only, 0
             gradients only.
@@ -67,10 +71,10 @@ def rebalance(
         `ScalingReport`, with the objective and the gradients before and after.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data no numbers.
-        ValueError: If the model is not built, has no loss or nothing to scale, the data
-            do not fit, or outputs are not finite. The weights are as they were then, as
-            after any error or Ctrl-C.
+        TypeError: If `model` is no Keras model, or the data none that Keras takes.
+        ValueError: If the model has no loss or nothing to scale, the data do not fit,
+            or outputs are not finite. The weights are as they were then, as after any
+            error or Ctrl-C.
 
     Example:
 
@@ -93,18 +97,23 @@ def rebalance(
     """
     check_scaling("rebalance", target, tolerance, max_iterations, verbose)
     objective = Objective(forward_weight, level_weight, target)
+    batch = checked_batch("rebalance", model, x, y)
+    x, y = batch.x, batch.y
     if y is None:
         raise ValueError(
             "rebalance: `y` must be the targets of `x`. Received: y=None. Gradients "
             "are those of the loss; for signals alone use `lsuv`."
         )
-    check_batch("rebalance", model, x, y)
-    walk = ScaleWalk(model, target, loss, backward=True)
-    if not walk.kernels:
+    if len(batch.networks) > 1:
+        names = ", ".join(repr(network.name) for network in batch.networks)
         raise ValueError(
-            "rebalance: `model` must have layers with kernels to scale. Received: "
-            f"{model.name!r} without; left alone: {walk.exempt or 'nothing'}."
+            "rebalance: `model` must have a `call`, or one network that takes `x`. "
+            f"Received: {model.name!r} with {names}. Pass one of them."
         )
+    walk = ScaleWalk(batch.networks[0], target, loss, backward=True)
+    check_kernels("rebalance", model, [walk])
+    if not walk.kernels:
+        return ScalingReport((), target, tolerance, 0, dict(walk.exempt))
     bar = keras.utils.Progbar(None, verbose=0 if verbose == 0 else 1, unit_name="pass")
     with restored_on_error(walk):
         before = walk(x, y)
@@ -139,9 +148,14 @@ def rebalance(
         target,
         tolerance,
         found.iterations,
-        dict(walk.exempt),
+        {
+            **walk.exempt,
+            **walk.not_reached(before),
+            **dict.fromkeys(batch.others, "takes other inputs"),
+        },
         objective(before),
         objective(after),
+        tuple(map(str, (*problems_of_arrays(x), *walk.problems))),
     )
 
 

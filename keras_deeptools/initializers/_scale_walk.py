@@ -10,6 +10,11 @@ from keras import ops
 
 from keras_deeptools.engine import Capture, LayerCall, layers_of
 from keras_deeptools.initializers._output_moments import Moments
+from keras_deeptools.statistics._input_problems import (
+    InputProblem,
+    problems_of_received,
+    received_by,
+)
 
 ROLES = ("pointwise_kernel", "kernel", "depthwise_kernel")
 """The weights that the output is linear in, the last in the layer first."""
@@ -55,6 +60,7 @@ class ScaleWalk:
         kernels: The variables that can be scaled, each once.
         biases: For each of them the bias next to it, or None.
         exempt: Dict from the name of an exempt layer to the reason.
+        problems: List of `InputProblem`, what the first walk showed of the inputs.
     """
 
     def __init__(
@@ -67,6 +73,9 @@ class ScaleWalk:
         self.kernels: list[Any] = []
         self.biases: list[Any] = []
         self.exempt: dict[str, str] = {}
+        self.problems: list[InputProblem] = []
+        self._walked = False
+        self._names: list[str] = []
         self._positions: dict[int, int] = {}
         for layer, variables in layers_of(model):
             self._enter(layer, variables)
@@ -74,6 +83,7 @@ class ScaleWalk:
         self._records: dict[str, Any] = {}
         self._capture = Capture(
             model,
+            received=received_by,
             transform=self._scaled,
             forward=lambda call, pre, out: self._records.pop(call.name, None),
             backward=self._gradient if backward else None,
@@ -85,6 +95,8 @@ class ScaleWalk:
         if role is None:
             if "embeddings" in variables:
                 self.exempt[layer.name] = "embedding"
+            elif any(_may_be_kernel(layer, v) for v in variables.values()):
+                self.exempt[layer.name] = "weights of unknown meaning"
             return
         reason = _exemption(layer, variables, variables[role])
         if reason is not None:
@@ -92,6 +104,7 @@ class ScaleWalk:
         elif id(variables[role]) not in self._positions:
             self._positions[id(variables[role])] = len(self.kernels)
             self.kernels.append(variables[role])
+            self._names.append(layer.name)
             self.biases.append(variables.get("bias"))
 
     def __call__(
@@ -123,6 +136,9 @@ class ScaleWalk:
             scales=list(scales.astype("float32")),
             exact=list(exact.astype("float32")),
         )
+        if not self._walked:
+            self.problems = problems_of_received(found, x)
+        self._walked = True
         backward = found.backward or [None] * len(found.calls)
         return [
             WalkRow(
@@ -139,6 +155,15 @@ class ScaleWalk:
             )
             if record is not None
         ]
+
+    def not_reached(self, rows: list[WalkRow]) -> dict[str, str]:
+        """Layers whose kernel no call has used, with the reason."""
+        seen = {row.kernel for row in rows}
+        return {
+            name: "not called, or inside a loop"
+            for kernel, name in enumerate(self._names)
+            if kernel not in seen
+        }
 
     def _position(self, call: LayerCall) -> int:
         held = (call.variables.get(role) for role in ROLES)
@@ -197,4 +222,13 @@ def _exemption(layer: Any, variables: dict[str, Any], kernel: Any) -> str | None
         return "recurrent"
     if getattr(layer, "activation", None) in softmax:
         return "softmax output"
+    if not keras.backend.is_float_dtype(kernel.dtype):
+        return "quantized"
     return None if kernel.trainable else "frozen"
+
+
+def _may_be_kernel(layer: Any, variable: Any) -> bool:
+    """Whether a layer of the user's own holds weights that it may multiply by."""
+    own = not type(layer).__module__.startswith("keras.")
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return own and floats and variable.trainable and len(variable.shape) > 1

@@ -1,5 +1,7 @@
 """The arguments that `lsuv` and `rebalance` have in common."""
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -35,6 +37,29 @@ def check_scaling(
         raise ValueError(
             f'{owner}: `verbose` must be "auto", 0 or 1. Received: verbose={verbose!r}.'
         )
+
+
+def check_kernels(owner: str, model: Any, walks: Sequence[Any]) -> None:
+    """Raises for a model without kernels; warns where all of them are left alone.
+
+    Args:
+        owner: Str, name of the caller.
+        model: `keras.Model`.
+        walks: `ScaleWalk` of each of its networks.
+    """
+    if any(walk.kernels for walk in walks):
+        return
+    exempt = {name: why for walk in walks for name, why in walk.exempt.items()}
+    if not exempt:
+        raise ValueError(
+            f"{owner}: `model` must have layers with kernels to scale. Received: "
+            f"{model.name!r} without."
+        )
+    named = ", ".join(f"{name} ({why})" for name, why in list(exempt.items())[:5])
+    warnings.warn(
+        f"{owner}: no layer of {model.name!r} was scaled; left alone were: {named}.",
+        stacklevel=3,
+    )
 
 
 def _is_number(value: Any) -> bool:

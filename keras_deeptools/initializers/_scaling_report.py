@@ -1,7 +1,9 @@
 """What scaling the layers of a model has changed."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class ScalingReport:
         exempt: Dict from the name of a layer that was left alone to the reason.
         objective_before: Float, what `rebalance` minimizes, before; NaN for `lsuv`.
         objective_after: Float, the same after.
+        input_problems: Tuple of str, what is odd about the inputs.
 
     Example:
 
@@ -65,6 +68,7 @@ class ScalingReport:
     exempt: dict[str, str]
     objective_before: float = math.nan
     objective_after: float = math.nan
+    input_problems: tuple[str, ...] = ()
 
     @property
     def unreached(self) -> tuple[ScaledLayer, ...]:
@@ -113,4 +117,33 @@ class ScalingReport:
         if self.exempt:
             named = ", ".join(f"{name} ({why})" for name, why in self.exempt.items())
             lines.append(f"Left alone: {named}.")
+        lines += [f"Inputs: {problem}" for problem in self.input_problems]
         return "\n".join(lines)
+
+
+def merged(
+    reports: Sequence[tuple[str, ScalingReport]],
+    exempt: dict[str, str],
+    problems: Iterable[Any],
+) -> ScalingReport:
+    """One report of several networks.
+
+    Args:
+        reports: Tuples of the name that stands before those of the layers, or an empty
+            one, and the report of a network.
+        exempt: What else was left alone.
+        problems: What the inputs alone show.
+    """
+    layers, left, odd = [], dict(exempt), [str(problem) for problem in problems]
+    for name, report in reports:
+        before = f"{name}/" if name else ""
+        layers += [replace(each, name=before + each.name) for each in report.layers]
+        left |= {before + each: why for each, why in report.exempt.items()}
+        odd += report.input_problems
+    return replace(
+        reports[0][1],
+        layers=tuple(layers),
+        iterations=max(report.iterations for _, report in reports),
+        exempt=left,
+        input_problems=tuple(dict.fromkeys(odd)),
+    )

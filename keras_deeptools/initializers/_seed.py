@@ -31,11 +31,16 @@ class Seed(int):
         seed.count = 0
         return seed
 
-    def generator(self) -> np.random.Generator:
-        """The random numbers of the next draw."""
-        place = zlib.crc32(current_place().encode())
+    def generator(self, place: str | None = None) -> np.random.Generator:
+        """The random numbers of the next draw.
+
+        Args:
+            place: Str. Name of the layer they are for; None takes the one that is
+                making a variable.
+        """
+        code = zlib.crc32((current_place() if place is None else place).encode())
         self.count += 1
-        return np.random.default_rng([int(self), self.count, place])
+        return np.random.default_rng([int(self), self.count, code])
 
 
 def started(seed: int | None) -> Seed:

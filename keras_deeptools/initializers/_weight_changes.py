@@ -11,9 +11,10 @@ from keras_deeptools.initializers._scale_walk import ScaleWalk
 
 
 @contextlib.contextmanager
-def restored_on_error(walk: ScaleWalk) -> Iterator[None]:
+def restored_on_error(*walks: ScaleWalk) -> Iterator[None]:
     """Puts kernels and biases back when the block ends in an error."""
-    variables = [v for v in [*walk.kernels, *walk.biases] if v is not None]
+    held = [v for walk in walks for v in [*walk.kernels, *walk.biases]]
+    variables = [variable for variable in held if variable is not None]
     values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
     try:
         yield

@@ -10,6 +10,10 @@ import keras_tuner
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
 from keras_deeptools.engine import compile_arguments
+from keras_deeptools.tuning._built_on_first_batch import (
+    BuiltOnFirstBatch,
+    build_optimizer,
+)
 from keras_deeptools.tuning._fit_data import held_out, named_arguments
 from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
@@ -20,7 +24,6 @@ from keras_deeptools.tuning._one_replica import (
 from keras_deeptools.tuning._parts import PARTS, Draft, Run
 from keras_deeptools.tuning._range_tested_rate import RangeTestedRates
 from keras_deeptools.tuning._recipe_text import json_of
-from keras_deeptools.tuning._unbuilt_model import build_optimizer, built_for
 
 OWNER = "DeepHyperModel"
 
@@ -42,15 +45,17 @@ class DeepHyperModel(keras_tuner.HyperModel):
     on from `initial_epoch` with other `epochs` in each rung, it goes on where it was:
     the optimizer is built with the model, so its state comes along.
 
+    A model that is not built gets its weights when its trial begins to train, from the
+    first batch; from then on all models of the search are built at once for such data.
+
     A trial whose loss is not finite is recorded as failed, with the epoch, rather than
     with a meaningless score.
 
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
-            or not; or such a model, copied with fresh weights for each trial. One that
-            is not built is built by the data that it trains on. Loss and metrics are
-            those that it was compiled with; its optimizer is replaced where
-            `"optimizer"` is searched.
+            or not, with an `Input` or without; or such a model, copied with fresh
+            weights for each trial. Loss and metrics are those that it was compiled
+            with; its optimizer is replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,
@@ -76,9 +81,9 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     Raises:
         TypeError: If `build` is neither a function nor a model.
-        ValueError: If a part is unknown, or `always` names one that is not searched or
-            is never switched off; in a trial, if the model is not compiled and
-            `loss` is None.
+        ValueError: If `build` is a model that cannot be copied, a part is unknown, or
+            `always` names one that is not searched or is never switched off; in a
+            trial, if the model is not compiled and `loss` is None.
 
     Example:
 
@@ -126,6 +131,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
         self.metrics = metrics
         self.mc_samples = checked_count(OWNER, "mc_samples", mc_samples, minimum=0)
         self._rates = RangeTestedRates()
+        self._first_batch = BuiltOnFirstBatch()
         self._source = build
         self._compiled: dict[str, Any] | None = None
         self._json: str | None = None
@@ -133,7 +139,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
             # The code of the best trial makes the model again from this.
             self._json = json_of(build)
             # A model that is not compiled can be copied before its first step, too.
-            self._source = keras.models.clone_model(build)
+            self._source = _copied(build)
             self._compiled = _compiled_with(build)
 
     def build(self, hp: Any) -> keras.Model:
@@ -143,6 +149,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
             hp: `keras_tuner.HyperParameters`.
         """
         model = self._fresh(hp)
+        self._first_batch.build_like_others(model)
         arguments = self._compile_arguments(model)
         draft = Draft(hp, self.parts, self.always, self.optimizers, model, arguments)
         for name, part in PARTS.items():
@@ -165,7 +172,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
         Returns:
             `keras.callbacks.History`.
         """
-        given = built_for(model, named_arguments(args, kwargs), OWNER)
+        given = named_arguments(args, kwargs)
+        given = self._first_batch.build(model, given)
         run = Run(
             hp,
             self.parts,
@@ -211,6 +219,17 @@ class DeepHyperModel(keras_tuner.HyperModel):
                 f"one. Received: loss=None and model={model.name!r}."
             )
         return copy.deepcopy(arguments)
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    """A copy with fresh weights; of the user's own classes where they allow it."""
+    try:
+        return keras.models.clone_model(model)
+    except Exception as error:
+        rule = "a model that can be copied by its config, or a function that builds one"
+        remedy = "Write `lambda hp: YourModel(...)`, or `get_config` and `from_config`."
+        text = message(OWNER, "build", rule, model.name, remedy)
+        raise ValueError(text) from error
 
 
 def _compiled_with(model: keras.Model) -> dict[str, Any]:

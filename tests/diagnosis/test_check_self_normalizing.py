@@ -272,21 +272,14 @@ def test_the_report_reads_as_text_and_as_a_table() -> None:
     "model, x, error, words",
     [
         (lambda: "model", X, TypeError, "`model` must be a keras.Model"),
-        (
-            lambda: keras.Sequential([layers.Dense(2)]),
-            X,
-            ValueError,
-            "`model` must be built",
-        ),
         (lambda: stack(right()), X[:1], ValueError, "at least two rows"),
-        (lambda: stack(right()), X[:, :3], ValueError, "`x` must be of shape"),
-        (lambda: stack(right()), [X, X], ValueError, "`x` must be of shape"),
-        (lambda: stack(right()), X * np.nan, ValueError, "`x` must be finite"),
+        (lambda: stack(right()), X[:, :3], ValueError, "`x` must have the shape"),
+        (lambda: stack(right()), [X, X], ValueError, "`x` must have an array for"),
         (
             lambda: keras.Sequential([keras.Input((WIDTH,)), layers.ReLU()]),
             X,
             ValueError,
-            "must have layers with weights",
+            "must have weights",
         ),
     ],
 )
@@ -295,3 +288,9 @@ def test_bad_arguments_are_named(
 ) -> None:
     with pytest.raises(error, match=words):
         check_self_normalizing(model(), x)
+
+
+def test_inputs_that_are_not_finite_are_a_problem_of_their_own() -> None:
+    report = check_self_normalizing(stack(right()), np.where(X > 2, np.nan, X))
+    assert [problem.kind for problem in report.problems] == ["inputs"]
+    assert "NaN" in str(report)

@@ -279,9 +279,16 @@ def test_the_model_works_as_before_after_an_error_in_the_pass(
     assert all("call" not in vars(layer) for layer in model.layers)
 
 
-def test_a_model_that_is_not_built_is_refused() -> None:
-    with pytest.raises(ValueError, match="built"):
-        Capture(keras.Sequential([layers.Dense(2)]))
+def test_a_model_that_is_not_built_is_built_from_the_first_inputs() -> None:
+    model = keras.Sequential([layers.Dense(2, name="dense")])
+    found = Capture(model, received=lambda call, x: x)(X)
+    assert model.layers[0].kernel.shape == (4, 2)
+    np.testing.assert_array_equal(found.received[0], X)
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(TypeError, match="`model` must be a keras.Model"):
+        Capture(layers.Dense(2))
 
 
 def test_a_missing_loss_is_named() -> None:

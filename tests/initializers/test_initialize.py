@@ -216,7 +216,7 @@ def test_kernels_keep_the_type_of_their_variables(policy: str) -> None:
         (lambda m: initialize(m, mode="fan"), ValueError, "`mode`"),
         (lambda m: initialize(m, distribution="normal"), ValueError, "`distribution`"),
         (lambda m: initialize(m, seed=-1), ValueError, "`seed`"),
-        (lambda m: initialize(layers.Dense(2)), ValueError, "`model` must be built"),
+        (lambda m: initialize(layers.ReLU()), ValueError, "`model` must be with"),
         (lambda m: initialize("model"), TypeError, "`model`"),
     ],
 )

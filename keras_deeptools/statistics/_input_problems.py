@@ -1,0 +1,208 @@
+"""What is odd about inputs, as arrays and as what the first layers receive."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools.engine import Captured, LayerCall
+
+KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel")
+"""What a layer with numbers as inputs multiplies them by."""
+
+BRIGHT = 64.0
+"""Whole numbers from 0 that go further than this, and not over 255, are pixels."""
+
+FEW_VALUES = 10.0
+"""Whole numbers within such a range may be flags or counts."""
+
+UNEVEN_SCALES = 1000.0
+"""Ratio of standard deviations of two features that one rate hardly serves."""
+
+LARGE = 100.0
+"""Standard deviation of inputs that initializers and rates are not made for."""
+
+
+@dataclass(frozen=True)
+class InputProblem:
+    """Something odd about inputs.
+
+    Attributes:
+        kind: Str, what it is called.
+        where: Str, the input, or the layer that receives it.
+        message: Str, what was seen and what follows.
+        remedy: Str, what to change.
+    """
+
+    kind: str
+    where: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.where}: {self.message} {self.remedy}"
+
+
+def problems_of_targets(y: Any) -> list[InputProblem]:
+    """NaN and infinity in targets.
+
+    Args:
+        y: Array or nested structure of arrays, or None.
+    """
+    named = [] if y is None else _named(y, "targets")
+    found = [problem for name, array in named for problem in _of_array(name, array)]
+    return [
+        replace(each, kind="non-finite targets")
+        for each in found
+        if each.kind == "non-finite inputs"
+    ]
+
+
+def problems_of_arrays(x: Any) -> list[InputProblem]:
+    """What the numbers alone show: NaN, infinity, rows that are all the same.
+
+    Args:
+        x: Array or nested structure of arrays `(rows, ...)`.
+    """
+    return [problem for name, array in _named(x) for problem in _of_array(name, array)]
+
+
+def is_finite(x: Any) -> bool:
+    """Whether all floats of inputs are finite.
+
+    Args:
+        x: Array or nested structure of arrays.
+    """
+    return all(_count_non_finite(array) == 0 for _, array in _named(x))
+
+
+def _named(x: Any, what: str = "inputs") -> list[tuple[str, np.ndarray]]:
+    pairs = keras.tree.flatten_with_path(x)
+    named = [
+        (f"{what}[{']['.join(map(repr, path))}]" if path else what, each)
+        for path, each in pairs
+    ]
+    return [(name, np.asarray(each)) for name, each in named if each is not None]
+
+
+def _of_array(name: str, array: np.ndarray) -> Iterator[InputProblem]:
+    bad = _count_non_finite(array)
+    if bad:
+        nan = int(np.isnan(array.astype("float64")).sum())
+        rows = int((~np.isfinite(_in_rows(array))).any(axis=1).sum())
+        yield InputProblem(
+            "non-finite inputs",
+            name,
+            f"{bad} of {array.size} numbers are not finite ({nan} NaN), in {rows} of "
+            f"{len(array)} rows: loss and weights will be NaN after one update.",
+            "Fill in or drop what is missing, for instance with `numpy.nan_to_num` or "
+            "the mean of the feature.",
+        )
+    elif len(array) > 1 and array.dtype.kind in "biuf" and (array == array[:1]).all():
+        yield InputProblem(
+            "constant inputs",
+            name,
+            f"All {len(array)} rows are the same: nothing can be learned from them.",
+            "Look at how the data are read and scaled.",
+        )
+
+
+def _count_non_finite(array: np.ndarray) -> int:
+    if "float" not in str(array.dtype):
+        return 0
+    return int((~np.isfinite(array.astype("float64"))).sum())
+
+
+def _in_rows(array: np.ndarray) -> np.ndarray:
+    return array.astype("float64").reshape(len(array), -1)
+
+
+def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:
+    """Numbers about what a layer with a kernel receives, for `Capture(received=)`.
+
+    Args:
+        call: `LayerCall`.
+        tensor: Its first argument.
+    """
+    weighted = any(role in call.variables for role in KERNELS)
+    if not weighted or not ops.is_tensor(tensor) or not len(tensor.shape):
+        return None
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if "float" not in dtype and "int" not in dtype:
+        return None
+    values = ops.cast(tensor, "float32")
+    spread = ops.std(values, axis=list(range(len(values.shape) - 1)))
+    varying = ops.where(spread > 0, spread, ops.max(spread))
+    return {
+        "least": ops.min(values),
+        "most": ops.max(values),
+        "std": ops.std(values),
+        "whole": ops.all(ops.equal(values, ops.round(values))),
+        "spread": ops.stack([ops.min(varying), ops.max(varying)]),
+    }
+
+
+def problems_of_received(found: Captured, x: Any) -> list[InputProblem]:
+    """What the first layers show by what reaches them, after any preprocessing.
+
+    Args:
+        found: `Captured` with `received_by`.
+        x: The inputs of the pass: array or nested structure of arrays.
+    """
+    arrays = [array for _, array in _named(x)]
+    integers = any(array.dtype.kind in "iu" for array in arrays)
+    problems: list[InputProblem] = []
+    is_first = True
+    for call, numbers in zip(found.calls, found.received, strict=True):
+        if numbers is None:
+            continue
+        kind = type(call.layer).__name__
+        problems += _of_received(call.name, kind, numbers, integers, is_first)
+        is_first = False
+    return problems
+
+
+def _of_received(
+    name: str, kind: str, numbers: dict[str, Any], integers: bool, is_first: bool
+) -> Iterator[InputProblem]:
+    least, most = float(numbers["least"]), float(numbers["most"])
+    low, high = (float(each) for each in numbers["spread"])
+    if bool(numbers["whole"]) and least >= 0 and BRIGHT < most <= 255:
+        yield InputProblem(
+            "unscaled pixels",
+            name,
+            f"It receives whole numbers from {least:.0f} to {most:.0f}, as pixels are: "
+            "its outputs, and the gradients of its weights, are some hundred times too "
+            "large.",
+            "Scale them in the model, by `keras.layers.Rescaling(1 / 255)` or as the "
+            "pretrained weights want it, or in the data.",
+        )
+    elif bool(numbers["whole"]) and integers and most - least > FEW_VALUES:
+        yield InputProblem(
+            "integers as quantities",
+            name,
+            f"A {kind} receives whole numbers from {least:.0f} to {most:.0f} and takes "
+            "them for quantities.",
+            "Look up token ids and categories in `keras.layers.Embedding`; scale what "
+            "are quantities, for instance by `keras.layers.Normalization`.",
+        )
+    elif is_first and low > 0 and high / low > UNEVEN_SCALES:
+        yield InputProblem(
+            "uneven inputs",
+            name,
+            f"The standard deviations of the features that it receives go from "
+            f"{low:.2g} to {high:.2g}: small ones hardly count.",
+            "Standardize each feature, for instance by `keras.layers.Normalization`, "
+            "adapted to the training inputs.",
+        )
+    elif is_first and float(numbers["std"]) > LARGE:
+        yield InputProblem(
+            "large inputs",
+            name,
+            f"It receives inputs of standard deviation {float(numbers['std']):.3g}.",
+            "Standardize them, for instance by `keras.layers.Normalization`, adapted "
+            "to the training inputs.",
+        )

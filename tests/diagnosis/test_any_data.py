@@ -1,0 +1,224 @@
+"""Diagnosis takes what `fit` takes, and tells what is odd about it."""
+
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_deeptools.diagnosis import audit, check_self_normalizing, signal_propagation
+from keras_deeptools.initializers import lsuv
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 4)).astype("float32")
+Y = RNG.normal(size=(12, 1)).astype("float32")
+PIXELS = RNG.integers(0, 256, (12, 6, 6, 3)).astype("uint8")
+
+
+def model_of(*stack: keras.Layer) -> keras.Model:
+    model = keras.Sequential(list(stack))
+    model.compile("sgd", "mse")
+    return model
+
+
+def dense() -> keras.Model:
+    return model_of(layers.Dense(3, "tanh"), layers.Dense(1))
+
+
+def kinds_of(model: keras.Model, x: object) -> list[str]:
+    return [finding.kind for finding in signal_propagation(model, x).input_findings]
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple:
+        part = slice(6 * index, 6 * index + 6)
+        return X[part], Y[part]
+
+
+def generated() -> Iterator[tuple]:
+    yield X, Y
+
+
+def tf_dataset() -> object:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(5)
+
+
+def loader() -> object:
+    import torch
+
+    data = torch.utils.data.TensorDataset(torch.as_tensor(X), torch.as_tensor(Y))
+    return torch.utils.data.DataLoader(data, batch_size=5)
+
+
+SOURCES = {
+    "PyDataset": Rows,
+    "generator": generated,
+    "tf.data": tf_dataset,
+    "DataLoader": loader,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_datasets_give_the_same_as_their_arrays_with_their_targets(source: str) -> None:
+    model = dense()
+    expected = signal_propagation(model, X, Y)
+    found = signal_propagation(model, SOURCES[source]())
+    assert found.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert len(found.layers) == 2
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_all_functions_take_datasets(source: str) -> None:
+    make = SOURCES[source]
+    scaled = lsuv(dense(), make(), verbose=0).layers[0]
+    assert scaled.std_after == pytest.approx(1, 0.05)
+    assert audit(dense(), make()).findings == ()
+    assert check_self_normalizing(dense(), make()).problems
+
+
+def of_dicts() -> keras.Model:
+    inputs = {
+        "age": keras.Input((1,), name="age"),
+        "job": keras.Input((1,), name="job", dtype="int32"),
+    }
+    embedded = layers.Flatten()(layers.Embedding(5, 3)(inputs["job"]))
+    joined = layers.Concatenate()([inputs["age"], embedded])
+    return keras.Model(inputs, layers.Dense(1)(joined))
+
+
+def test_dicts_of_columns_are_taken_and_integer_categories_are_no_finding() -> None:
+    columns = {"age": X[:, 0], "job": np.arange(12) % 5}
+    assert kinds_of(of_dicts(), columns) == []
+
+
+def test_pixels_that_nobody_scales_are_a_finding() -> None:
+    model = model_of(layers.Conv2D(2, 3, activation="relu"), layers.Flatten())
+    assert kinds_of(model, PIXELS) == ["unscaled pixels"]
+    assert kinds_of(model, PIXELS.astype("float32")) == ["unscaled pixels"]
+    assert kinds_of(model, PIXELS / 255.0) == []
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: layers.Rescaling(1 / 255),
+        layers.Normalization,
+        layers.BatchNormalization,
+    ],
+    ids=["rescaling", "normalization", "batch normalization"],
+)
+def test_pixels_that_the_model_scales_are_none(first: Callable) -> None:
+    scaling = first()
+    if isinstance(scaling, layers.Normalization):
+        scaling.adapt(PIXELS.astype("float32"))
+    model = model_of(scaling, layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(1))
+    if isinstance(scaling, layers.BatchNormalization):
+        model(PIXELS[:2].astype("float32"))
+        model.layers[0].moving_mean.assign([127.0] * 3)
+        model.layers[0].moving_variance.assign([73.0**2] * 3)
+    assert kinds_of(model, PIXELS) == []
+    assert "unscaled pixels" not in audit(model, PIXELS).kinds
+
+
+class Scaling(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = layers.Conv2D(2, 3)
+
+    def call(self, inputs: object) -> object:
+        return self.convolution(keras.ops.cast(inputs, "float32") / 255.0)
+
+
+def test_what_a_call_of_the_users_does_to_pixels_is_seen() -> None:
+    assert kinds_of(Scaling(), PIXELS) == []
+
+
+def test_nan_is_a_finding_with_a_count_and_not_refused() -> None:
+    broken = X.copy()
+    broken[3, 1] = np.nan
+    found = signal_propagation(dense(), broken)
+    assert found.findings[0].kind == "non-finite inputs"
+    assert "1 of 48 numbers are not finite (1 NaN), in 1 of 12 rows" in str(found)
+    assert audit(dense(), broken).kinds == ("non-finite inputs",)
+
+
+def test_nan_in_targets_is_a_finding_of_its_own() -> None:
+    found = signal_propagation(dense(), X, np.full((12, 1), np.nan), "mse")
+    assert found.findings[0].kind == "non-finite targets"
+
+
+def test_an_input_that_never_changes_is_a_finding_by_name() -> None:
+    columns = {"age": np.ones(12, "float32"), "job": np.arange(12) % 5}
+    found = signal_propagation(of_dicts(), columns).input_findings
+    assert [(each.kind, each.layer) for each in found] == [
+        ("constant inputs", "inputs['age']")
+    ]
+
+
+def test_features_of_very_different_scale_are_a_finding() -> None:
+    assert kinds_of(dense(), X * [1, 1, 1, 1e4]) == ["uneven inputs"]
+    assert kinds_of(dense(), X * 1e4) == ["large inputs"]
+    assert kinds_of(dense(), X * [1, 1, 1, 0]) == []
+
+
+def test_integers_that_a_dense_layer_takes_for_quantities_are_a_finding() -> None:
+    tokens = RNG.integers(0, 5000, (12, 4))
+    assert kinds_of(dense(), tokens) == ["integers as quantities"]
+    model = model_of(layers.Embedding(5000, 3), layers.Flatten(), layers.Dense(1))
+    assert kinds_of(model, tokens) == []
+
+
+def test_flags_and_one_hot_rows_are_no_finding() -> None:
+    assert kinds_of(dense(), np.eye(4, dtype="int64")[np.arange(12) % 4]) == []
+
+
+def test_a_missing_axis_of_channels_is_added_as_fit_adds_it() -> None:
+    inputs = keras.Input((6, 6, 1))
+    inner = keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(2, 3)])
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(inner(inputs))))
+    model.compile("sgd", "mse")
+    found = signal_propagation(model, PIXELS[..., 0] / 255.0, Y)
+    assert np.isfinite(found.loss)
+
+
+@pytest.mark.parametrize(
+    "look", [signal_propagation, check_self_normalizing, audit, lsuv]
+)
+def test_a_wrong_shape_is_an_error_that_names_input_expected_and_received(
+    look: Callable,
+) -> None:
+    columns = {"age": X, "job": np.arange(12) % 5}
+    expected = r"'age', \(None, 1\). Received: shape=\(12, 4"
+    with pytest.raises(ValueError, match=expected):
+        look(of_dicts(), columns)
+
+
+@pytest.mark.parametrize(
+    "look", [signal_propagation, check_self_normalizing, audit, lsuv]
+)
+def test_object_columns_are_refused_with_the_reason_that_keras_gives(
+    look: Callable,
+) -> None:
+    with pytest.raises(TypeError, match=f"^{look.__name__}: `x` must be.* object"):
+        look(dense(), np.array([[1.0, "a"], [2.0, "b"]], object))
+
+
+@pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_float16"])
+def test_other_types_of_numbers_are_measured_within_their_rounding(policy: str) -> None:
+    found, weights = [], None
+    for each in ("float32", policy):
+        keras.config.set_dtype_policy(each)
+        model = dense()
+        model.build((None, 4))
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        result = signal_propagation(model, X, Y)
+        assert audit(model, X).findings == ()
+        found.append([(layer.std, layer.gradient_std) for layer in result.layers])
+    np.testing.assert_allclose(found[0], found[1], rtol=0.05)
