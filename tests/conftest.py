@@ -51,7 +51,7 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Tests that need one backend alone run on torch, which starts and traces fastest."""
+    """Tests that need one backend alone run on torch, which starts fastest."""
     if keras.backend.backend() == "torch":
         return
     left = [item for item in items if any(map(item.get_closest_marker, ONCE))]

@@ -23,6 +23,7 @@ from keras_deeptools.engine._device_memory import (
     reset_peak_device_memory,
 )
 from keras_deeptools.engine._dropout_rates import (
+    has_dropout_rate,
     set_dropout_rate,
     with_dropout_rate,
 )
@@ -156,6 +157,7 @@ __all__ = [
     "row_losses",
     "running_fit",
     "seeded",
+    "has_dropout_rate",
     "set_dropout_rate",
     "step_config",
     "stochastic_layers",

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._first_call import is_built
+from keras_deeptools.engine._first_call import build_on, has_call, reason_of
 
 
 def built_by(model: keras.Model, x: Any, owner: str) -> None:
-    """Builds a model by calling it on rows of data, unless it is built.
+    """Builds a model by rows of data, unless it is built.
 
     Args:
         model: `keras.Model`.
@@ -29,21 +29,20 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
     """
     if is_ready(model):
         return
-    try:
-        model(keras.tree.map_structure(lambda a: a if a is None else a[:1], x))
-    except NotImplementedError as error:
+    if not has_call(model):
         raise ValueError(
             f"{owner}: `model` must have a method `call`. Received: "
             f"model={model.name!r} of type {type(model).__name__}, which has none. "
             "Give the network inside it that predicts."
-        ) from error
+        )
+    try:
+        build_on(model, x)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         shapes = keras.tree.map_structure(lambda a: a if a is None else a.shape, x)
         raise ValueError(
             f"{owner}: `x` must be data that the model takes. Received: arrays of "
             f"shape {shapes}, for which the model, which is not built yet, raised "
-            f"{type(error).__name__}: {reason}"
+            f"{type(error).__name__}: {reason_of(error)}"
         ) from error
 
 
@@ -60,7 +59,7 @@ def is_ready(model: keras.Model) -> bool:
     >>> is_ready(keras.Sequential([keras.layers.Dense(3)]))
     False
     """
-    return bool(model.built) and is_built(model)
+    return bool(model.built)
 
 
 def mark_built(model: keras.Model) -> None:

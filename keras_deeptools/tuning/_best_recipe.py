@@ -108,6 +108,9 @@ def _making(hypermodel: Any, text: RecipeText) -> list[str]:
 
 def _attribute(hypermodel: Any, argument: str) -> Any:
     """What it keeps of an argument."""
+    given = getattr(hypermodel, "_given", {})
+    if argument in given:
+        return given[argument]
     name = "_source" if argument == "build" else argument
     return getattr(hypermodel, name, UNKNOWN)
 

@@ -70,8 +70,8 @@ def _already_built(config: Any) -> None:
 def build_optimizer(model: keras.Model) -> None:
     """Builds the optimizer, now or, in a model that is not built, along with it.
 
-    Its state must be there when a tuner loads weights into the model, for which the
-    tuner builds it by the sizes that it had in an earlier trial.
+    Its state must be there when a tuner loads weights into the model. In a new session
+    the tuner builds the model by the sizes that it had in an earlier trial.
 
     Args:
         model: `keras.Model`, compiled.

@@ -47,17 +47,15 @@ class DeepHyperModel(keras_tuner.HyperModel):
 
     A model that is not built gets its weights when its trial begins to train, from the
     first batch; from then on all models of the search are built at once for such data.
-    To load models of your own classes in a new session, give them an `Input`.
 
     A trial whose loss is not finite is recorded as failed, with the epoch, rather than
     with a meaningless score.
 
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
-            or not; or such a model, copied with fresh weights for each trial. One that
-            is not built is built by the data that it trains on. Loss and metrics are
-            those that it was compiled with; its optimizer is replaced where
-            `"optimizer"` is searched.
+            or not, with an `Input` or without; or such a model, copied with fresh
+            weights for each trial. Loss and metrics are those that it was compiled
+            with; its optimizer is replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,

@@ -42,7 +42,7 @@ class MCLikelihood(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Raises where the likelihood cannot be told."""
         try:
-            check_likelihood(OWNER, self.model, "auto", self.y)
+            check_likelihood(OWNER, self.model, "auto", self.y, self.x)
         except ValueError as error:
             raise keras_tuner.errors.FatalValueError(str(error)) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine import layers_of, set_dropout_rate, stochastic_layers
+from keras_deeptools.engine import has_dropout_rate, layers_of, set_dropout_rate
 from keras_deeptools.initializers import initialize
 from keras_deeptools.tuning._fit_data import first_rows, is_in_rows, training_rows
 from keras_deeptools.tuning._label_smoothing import can_smooth, smoothed
@@ -129,9 +129,9 @@ def _range_tested(run: Run) -> None:
 
 
 def _dropout_rate(draft: Draft) -> None:
-    if stochastic_layers(draft.model):
-        rate = DROPOUT_RATE.ask(draft.hp, "dropout_rate")
-        set_dropout_rate(draft.model, rate)
+    # The model is the trial's own, and has not run: no copy is needed.
+    if has_dropout_rate(draft.model):
+        set_dropout_rate(draft.model, DROPOUT_RATE.ask(draft.hp, "dropout_rate"))
 
 
 def _initializer(draft: Draft) -> None:

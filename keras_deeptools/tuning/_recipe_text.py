@@ -172,7 +172,8 @@ class RecipeText:
             ast.parse(source)
         except (OSError, TypeError, SyntaxError):
             return False
-        if not source.startswith("def ") or "__class__" in _free(function):
+        is_its_own = source.startswith(f"def {function.__name__}(")
+        if not is_its_own or "__class__" in _free(function):
             return False
         before = list(self.imports), list(self.definitions), dict(self._defined)
         self._defined[function.__name__] = function

@@ -156,7 +156,10 @@ class TransferHyperModel(keras_tuner.HyperModel):
         max_bytes: int = MAX_BYTES,
         seed: int = 0,
     ) -> None:
+        # As they were given, for the code of the best trial.
+        given = {name: it for name, it in locals().items() if name != "self"}
         super().__init__()
+        self._given = {n: it for n, it in given.items() if n != "__class__"}
         found = named_backbones(backbones, input_shape)
         self.num_classes = checked_count(OWNER, "num_classes", num_classes)
         self.max_epochs = checked_count(OWNER, "max_epochs", max_epochs)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.uncertainty._independence import SUM_TOLERANCE, are_independent
+from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 from keras_deeptools.uncertainty._sample_weights import cell_weights
 
 
@@ -164,6 +165,9 @@ def _read(
         raise ValueError(
             message(owner, "multi_label", "True, False or None", multi_label)
         )
+    predictions, labels, sample_weight = pixel_by_pixel(
+        predictions, labels, sample_weight
+    )
     values = read_predictions(owner, argument, predictions)
     given = np.asarray(labels)
     is_alone = values.ndim == 1 or values.shape[-1] == 1

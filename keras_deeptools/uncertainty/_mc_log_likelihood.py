@@ -85,7 +85,7 @@ def mc_log_likelihood(
 
 
 def check_likelihood(
-    owner: str, model: keras.Model, likelihood: str, y: Any = None
+    owner: str, model: keras.Model, likelihood: str, y: Any = None, data: Any = None
 ) -> None:
     """Raises where the likelihood of a model's targets cannot be told.
 
@@ -94,7 +94,11 @@ def check_likelihood(
         model: `keras.Model`, compiled.
         likelihood: As in `mc_log_likelihood`.
         y: Targets where they are known, else None.
+        data: Data in batches that hold them, or None.
     """
+    if y is None and data is not None:
+        first = RowBatches(data, BATCH, owner, labelled=True).peek()
+        y = None if first is None else first[1]
     for head in heads_of(owner, model):
         kind, _ = _kind_of(owner, head, likelihood)
         labels = None if y is None else head.part_of(y)

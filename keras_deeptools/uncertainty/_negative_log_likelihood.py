@@ -11,6 +11,7 @@ from keras_deeptools.uncertainty._labelled_rows import (
     labelled_scores,
 )
 from keras_deeptools.uncertainty._log_softmax import log_softmax
+from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 
 
 def negative_log_likelihood(
@@ -91,6 +92,9 @@ def labelled_logits(
         multi_label: Bool or None.
         ignore_class: Int or None.
     """
+    predictions, labels, sample_weight = pixel_by_pixel(
+        predictions, labels, sample_weight
+    )
     arguments = predictions, labels, sample_weight, multi_label, ignore_class
     if from_logits:
         return labelled_scores(owner, *arguments)

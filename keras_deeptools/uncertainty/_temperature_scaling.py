@@ -19,6 +19,7 @@ from keras_deeptools.uncertainty._negative_log_likelihood import (
     logits_of,
     smallest_step,
 )
+from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 from keras_deeptools.uncertainty._rounded_probabilities import warn_of_rounding
 from keras_deeptools.uncertainty._temperature import (
     HIGHEST,
@@ -138,6 +139,9 @@ class TemperatureScaling(keras.layers.Layer):
                 the layer was called before with outputs of the other kind.
         """
         owner = f"{type(self).__name__}.fit"
+        predictions, labels, sample_weight = pixel_by_pixel(
+            predictions, labels, sample_weight
+        )
         rows = labelled_logits(
             owner,
             predictions,

@@ -131,7 +131,7 @@ def tune_dropout_rate(
         with seeded(seed):
             model = _model_at(model_or_build, float(rate), initial, validation_data)
             if position == 0:
-                check_likelihood(OWNER, model, likelihood, targets)
+                check_likelihood(OWNER, model, likelihood, targets, held_out)
             if retrain:
                 model.fit(x, y, **({"verbose": 0} | fit_arguments))
             samples = num_samples if rate else 0

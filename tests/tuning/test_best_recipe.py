@@ -8,8 +8,10 @@ import pytest
 
 from keras_deeptools.tuning import (
     DeepHyperModel,
+    FloatRange,
     IntRange,
     SearchedTrial,
+    TransferHyperModel,
     mlp_space,
     search_report,
 )
@@ -178,6 +180,21 @@ def test_the_recipe_of_a_family_runs_by_itself() -> None:
     family = mlp_space(4, 2, width=IntRange(4, 8), adapt_to=X)
     made = run(recipe_of(DeepHyperModel(family, max_epochs=2, parts=["optimizer"])))
     assert made["model"].output_shape == (None, 2)
+
+
+def test_the_recipe_of_a_transfer_search_makes_its_hypermodel() -> None:
+    hypermodel = TransferHyperModel(
+        10,
+        max_epochs=2,
+        input_shape=(32, 32, 3),
+        backbones="MobileNetV2",
+        dropout_rate=FloatRange(0.1, 0.2),
+        weights=None,
+    )
+    code = recipe_of(hypermodel)
+    assert "Define" not in code and "epochs=2" in code
+    made = run(code.split("model = hypermodel")[0])["hypermodel"]
+    assert made.choices == hypermodel.choices and made.num_classes == 10
 
 
 WIDTH = 3

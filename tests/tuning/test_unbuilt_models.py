@@ -75,6 +75,19 @@ def test_all_parts_of_a_search_take_a_model_that_is_not_built(build):
     assert tuner.get_best_models()[0].predict(X, verbose=0).shape == (32, 2)
 
 
+@pytest.mark.parametrize("build", [sequential, subclassed])
+def test_a_new_session_loads_the_best_model(build):
+    def tuner():
+        hypermodel = DeepHyperModel(build, max_epochs=1, parts=["optimizer"])
+        return keras_tuner.RandomSearch(hypermodel, objective("loss"), max_trials=1)
+
+    first = tuner()
+    first.search(X, Y, epochs=1, verbose=0)
+    expected = first.get_best_models()[0].predict(X, verbose=0)
+    found = tuner().get_best_models()[0].predict(X, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 class Start(keras.callbacks.Callback):
     """Notes with how many updates each trial begins."""
 

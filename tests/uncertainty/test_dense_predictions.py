@@ -108,6 +108,24 @@ def test_the_temperature_of_pixels_is_applied_to_pixels():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@scores
+def test_samples_of_differing_size_are_judged_pixel_by_pixel(score):
+    sizes = [(6, 7), (4, 7), (6, 2)]
+    parts = [PROBABILITIES[i, :h, :w] for i, (h, w) in enumerate(sizes)]
+    masks = [IGNORED[i, :h, :w] for i, (h, w) in enumerate(sizes)]
+    held = np.empty(3, object)
+    held[:] = parts
+    rows = np.concatenate([part.reshape(-1, 3) for part in parts])
+    labels = np.concatenate([mask.reshape(-1) for mask in masks])
+    expected = score(rows, labels, ignore_class=255)
+    for given in (parts, held):
+        assert score(given, masks, ignore_class=255) == pytest.approx(expected)
+    weights = np.repeat([1.0, 2.0, 3.0], [h * w for h, w in sizes])
+    expected = score(rows, labels, ignore_class=255, sample_weight=weights)
+    found = score(held, masks, ignore_class=255, sample_weight=[1.0, 2.0, 3.0])
+    assert found == pytest.approx(expected)
+
+
 def segmenter(activation="softmax", rate=0.5):
     return keras.Sequential(
         [
@@ -218,11 +236,25 @@ def test_the_dropout_rate_of_several_sigmoids_is_tuned_by_the_mean_of_their_like
     assert tuning.log_likelihood[0] == pytest.approx(-expected, rel=1e-4)
 
 
+class OneBatch(keras.utils.PyDataset):
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
 def test_several_labels_under_a_loss_of_one_class_are_refused_before_training():
     x, labels = labelled()
     model = heads("softmax", "categorical_crossentropy")
-    with pytest.raises(ValueError, match="tune_dropout_rate: targets must be one"):
-        tune_dropout_rate(model, x, labels, validation_data=(x, labels), verbose=0)
+    for data in ((x, labels), OneBatch(x, labels)):
+        with pytest.raises(ValueError, match="tune_dropout_rate: targets must be one"):
+            tune_dropout_rate(model, x, labels, validation_data=data, verbose=0)
+    assert model.optimizer.iterations == 0
 
 
 def test_outputs_in_a_dict_are_judged_each_by_its_loss():
