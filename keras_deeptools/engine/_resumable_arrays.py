@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
 from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._model_optimizers import model_optimizers
 
 State = tuple[dict[str, Any], list[np.ndarray]]
 
@@ -66,8 +67,11 @@ class ResumableArrays:
             arrays = [np.array(place[str(i)]) for i in range(len(place))]
             self._restore(found, arrays)
 
-        self._held = (model.optimizer, Note(self._name, write, read=read))
-        hold_note(*self._held)
+        # `compile(optimizer=None)` is for models that have others.
+        found = [each.optimizer for each in model_optimizers(model)]
+        if found:
+            self._held = (found[0], Note(self._name, write, read=read))
+            hold_note(*self._held)
 
     def release(self) -> None:
         """Takes part no more."""

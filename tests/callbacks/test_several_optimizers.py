@@ -421,6 +421,16 @@ def test_callbacks_of_users_can_name_an_optimizer():
     )
 
 
+def test_compile_may_have_been_given_no_optimizer():
+    model = two(way="handed")
+    model.optimizer = None
+    averaging = WeightAveraging(None, warmup=None)
+    fit(model, averaging, GradientMonitor(on_problem="ignore"))
+    assert_ends_at(
+        model, *(np.mean(trajectory(k, RATES)[1:], axis=0) for k in (LEFT, RIGHT))
+    )
+
+
 def test_gradual_unfreezing_is_refused_before_training():
     told = "GradualUnfreezing: .*`left_optimizer` and `right_optimizer`"
     with pytest.raises(ValueError, match=told):
