@@ -17,6 +17,16 @@ def row_losses() -> Iterator[None]:
     Keras 3.15 gives torch a view with the classes moved to the second axis, through
     which torch does not go back on a CPU ("grad_input must be contiguous"). As rows the
     values are the same.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import row_losses
+    >>> masks, odds = np.zeros((1, 2, 2)), np.full((1, 2, 2, 3), 1 / 3)
+    >>> with row_losses():
+    ...     losses = keras.losses.sparse_categorical_crossentropy(masks, odds)
+    >>> losses.shape == (1, 2, 2)
+    True
     """
     if keras.backend.backend() != "torch":
         yield

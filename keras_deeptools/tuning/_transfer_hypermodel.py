@@ -249,6 +249,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
         )
         return trial.fit(given)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the user's own models, which only the recipe names."""
+        kept = {n: it for n, it in self._given.items() if not _holds_models(it)}
+        return self.__dict__ | {"_given": kept}
+
     def _check_targets(self, model: keras.Model, given: dict[str, Any]) -> None:
         """Looks at targets that are arrays."""
         y = given.get("y")
@@ -266,6 +271,11 @@ class TransferHyperModel(keras_tuner.HyperModel):
         if self.features is not None or not tuners:
             return self.features
         return Path(tuners[0].project_dir) / "features"
+
+
+def _holds_models(given: Any) -> bool:
+    leaves = keras.tree.flatten(given)
+    return any(isinstance(leaf, keras.Model) for leaf in leaves)
 
 
 def _loss_of(activation: str | None) -> Any:
