@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 from sklearn.datasets import load_digits
 
@@ -26,7 +25,7 @@ BACKEND = keras.backend.backend()
 
 
 class GAN(keras.Model):
-    """A generator that learns to deceive a discriminator, which learns not to be."""
+    """A generator, and a discriminator that tells its images from real ones."""
 
     def __init__(self, size: int, num_latent: int = 16) -> None:
         super().__init__()
@@ -107,21 +106,24 @@ class GAN(keras.Model):
             import torch
 
             loss = loss_of()
-            return loss, torch.autograd.grad(loss, [v.value for v in variables])
+            gradients = torch.autograd.grad(loss, [v.value for v in variables])
+            return loss.detach(), gradients
         import jax
 
         held = [*self.variables, *self.metrics_variables]
 
         def loss_and_state(values: list) -> tuple[Any, list]:
             now = [(v, v.value) for v in held]
-            with keras.StatelessScope([*now, *zip(variables, values)]) as scope:
+            with keras.StatelessScope(
+                [*now, *zip(variables, values, strict=True)]
+            ) as scope:
                 loss = loss_of()
             return loss, [scope.get_current_value(v) for v in held]
 
         now = [v.value for v in variables]
         (loss, state), gradients = jax.value_and_grad(loss_and_state, has_aux=True)(now)
         trained = {id(v) for v in variables}
-        for v, value in zip(held, state):
+        for v, value in zip(held, state, strict=True):
             if id(v) not in trained:
                 v.assign(value)
         return loss, gradients
@@ -137,7 +139,11 @@ class GAN(keras.Model):
             self.optimizer.variables,
             self.metrics_variables,
         )
-        pairs = [pair for vs, values in zip(held, state) for pair in zip(vs, values)]
+        pairs = [
+            pair
+            for vs, values in zip(held, state, strict=True)
+            for pair in zip(vs, values, strict=True)
+        ]
         with keras.StatelessScope(pairs) as scope:
             logs = self.step(data)
         return logs, tuple([scope.get_current_value(v) for v in vs] for vs in held)

@@ -55,7 +55,8 @@ def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
                 raise ValueError(
                     f"{owner}: `{name}` can be True for one average in a `fit`. "
                     f"Received: {name}=True twice. Give {name}=False to one of them, "
-                    "and read it with `shown()`."
+                    "and read it with `shown()`; for several optimizers of a model, "
+                    'give one average `optimizer=["g_optimizer", "d_optimizer"]`.'
                 )
 
 

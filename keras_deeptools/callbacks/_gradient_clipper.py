@@ -224,6 +224,12 @@ class GradientClipper(TrainingFeature):
         """Clips the gradients of the chosen variables."""
         return gradients if state is None else state.clipped(gradients)
 
+    def traced(self, state: Clipping | None, leaf: Leaf) -> Any:
+        """Which gradients are limited together, and how; see `Feature`."""
+        if state is None:
+            return ()
+        return (state.groups, len(state.names), list(state.limits))
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; what an earlier `fit` counted is forgotten."""
         super().on_train_begin(logs)
@@ -254,8 +260,8 @@ class GradientClipper(TrainingFeature):
             prefix = self.log_prefix(running.leaf)
             counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
-        if self._running:
-            self._counts = found
+        # What has ended stays beside what still runs.
+        self._counts |= found
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, layers as their names."""

@@ -194,6 +194,13 @@ class GradientMonitor(GradientReadings):
         if state is not None:
             state.observe_updates(change_norms, weight_norms)
 
+    def traced(self, state: GradientRecord | None, leaf: Leaf) -> Any:
+        """Which variables are watched, and what is recorded of them; see `Feature`."""
+        if state is None:
+            return ()
+        positions = [held.position for held in state.held]
+        return (positions, state.blocks, state.recorder.every, state.recorder.capacity)
+
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
         """Reads what is left before the record is taken away."""
         self._read()

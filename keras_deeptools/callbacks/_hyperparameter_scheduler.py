@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_count
 from keras_deeptools._axes import new_axes
+from keras_deeptools.callbacks._cycle_end import tell_cycle_end
 from keras_deeptools.callbacks._other_setters import (
     set_by_epoch,
     tell_factor,
@@ -24,9 +25,17 @@ from keras_deeptools.callbacks._run_position import (
 from keras_deeptools.callbacks._schedule_functions import (
     FunctionsOfStep,
     checked_schedules,
+    traced_schedule,
 )
+from keras_deeptools.callbacks._scheduled_values import ScheduledValues
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, Recorder, model_variable, tensors
+from keras_deeptools.engine import (
+    Leaf,
+    OptimizerChoice,
+    Recorder,
+    model_variable,
+    tensors,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -50,11 +59,12 @@ class HyperparameterScheduler(TrainingFeature):
     beginning: `lambda step: 0.1 * 0.99**step`, with `if`, `math`, `numpy` or
     `keras.ops`. It is called before training, once for each step of the run in order,
     and the compiled step looks the values up, so that they are the same on all
-    backends; past the last one they are held. Where the number of updates is not known
-    (a generator without `steps_per_epoch`, a loop of your own), ordinary arithmetic and
-    `keras.ops` become part of the compiled step; any other function needs
-    `total_steps`. A function that reads variables (`optimizer.iterations`) sees their
-    values at each step, and is written with `keras.ops`.
+    backends. Past the last step, ordinary arithmetic goes on; of other functions, and
+    past a given `total_steps`, the last value is held. Where the number of updates is
+    not known (a generator without `steps_per_epoch`, a loop of your own), ordinary
+    arithmetic and `keras.ops` become part of the compiled step; any other function
+    needs `total_steps`. A function that reads variables (`optimizer.iterations`) sees
+    their values at each step, and is written with `keras.ops`.
 
     A variable of the model that is not trained (a KL weight, a dropout rate) can have a
     schedule, too: it is set before the forward pass of each update, in `fit` and
@@ -66,12 +76,17 @@ class HyperparameterScheduler(TrainingFeature):
             `keras.optimizers.schedules`, or a function of the step. The name is that of
             a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
             `"weight_decay"`, ...), or else of a scalar variable of the model: its
-            path, its name, or the attribute of the model or of a layer that holds it.
-            Keras' variables cannot be keys of a dict; a list of pairs `(variable,
-            schedule)` takes them.
+            path, its name, the attribute of the model or of a layer that holds it, or
+            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of
+            pairs `(variable, schedule)` takes them.
         total_steps: Int >= 1 or None. Updates for which functions are called before
             training. None: epochs times batches per epoch, over
             `gradient_accumulation_steps`.
+        optimizer: Which optimizers of the model to steer, as for `TrainingFeature`:
+            None for those that the train step uses, or `"g_optimizer"`, a list, or
+            `"all"`. Each follows by its own count of updates. For one that is named,
+            and where there are several, logs and `history` have names such as
+            `"g_optimizer_learning_rate"`.
 
     Raises:
         TypeError: If `schedules` is not a dict of callables, or if a function takes
@@ -101,8 +116,9 @@ class HyperparameterScheduler(TrainingFeature):
         self,
         schedules: dict[str, Callable] | list[tuple[Any, Callable]],
         total_steps: int | None = None,
+        optimizer: OptimizerChoice = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         owner = type(self).__name__
         self.schedules, self._variables = checked_schedules(owner, schedules)
         self.total_steps = (
@@ -111,12 +127,10 @@ class HyperparameterScheduler(TrainingFeature):
             else checked_count(owner, "total_steps", total_steps)
         )
         self._params: dict[str, Any] | None = None
-        self._functions = FunctionsOfStep(owner, None)
+        self._functions: dict[int | None, FunctionsOfStep] = {}
         self._warned: set[str] = set()
-        self._steps: list[np.ndarray] = []
-        self._rows: list[np.ndarray] = []
-        self._names: list[str] = []
-        self._watched: dict[str, Any] | None = None
+        # For each of the model's optimizers that are acted on.
+        self._values: list[ScheduledValues] = []
         self._positioned = False
         self._next_read = self._room = self._first_seen = 0
         self._at_once = 1
@@ -144,27 +158,35 @@ class HyperparameterScheduler(TrainingFeature):
             schedules = {k: s for k, s in schedules.items() if k not in variables}
             variables = {}
         else:
-            self._functions = FunctionsOfStep(owner, self._num_steps(leaf))
-            self._names = list(schedules)
+            self._functions, self._values = {}, []
+        functions = self._functions_for(owner, leaf)
         start = self._start(leaf)
         state = {
             "functions": {
-                name: self._functions.for_leaf(leaf, name, schedule)
+                name: functions.for_leaf(leaf, name, schedule)
                 for name, schedule in schedules.items()
             },
+            "expected": functions,
+            "schedules": schedules,
             "variables": variables,
             "offset": leaf.add_state("schedule_offset", dtype="int32", initial=start),
             "recorder": Recorder(leaf, width=len(schedules)),
             "idle": False,
+            "is_positioned": False,
+            "total_steps": _cycle_length(schedules),
         }
-        if not self._live:
-            self._steps, self._rows, self._watched = [], [], state
+        if all(values.root is not leaf.root for values in self._values):
+            prefix, names = self.log_prefix(leaf), list(schedules)
+            self._values.append(ScheduledValues(prefix, names, state, leaf.root))
         return state
 
-    def _num_steps(self, leaf: Leaf) -> int | None:
-        if self.total_steps is not None:
-            return self.total_steps
-        return updates_in_run(leaf, self._params or {}, self.first_epoch)
+    def _functions_for(self, owner: str, leaf: Leaf) -> FunctionsOfStep:
+        """Called for the updates of the run, once for optimizers that make as many."""
+        given = self.total_steps
+        count = given or updates_in_run(leaf, self._params or {}, self.first_epoch)
+        return self._functions.setdefault(
+            count, FunctionsOfStep(owner, count, holds=given is not None)
+        )
 
     def _tell_once(self, what: str, tell: Callable, *arguments: Any) -> None:
         if what not in self._warned:
@@ -179,14 +201,16 @@ class HyperparameterScheduler(TrainingFeature):
         if state["idle"] and leaf.variables:
             leaf.assign(state["offset"], self._start(leaf))
         state["idle"] = not leaf.variables
-        active = [other for _, other in self._live if not other["idle"]]
-        self._watched = active[0] if active else self._watched
+        for values in self._values:
+            own = [other for part, other in self._live if part.root is values.root]
+            active = [other for other in own if not other["idle"]]
+            values.state = active[0] if active else values.state
         return state
 
     def _start(self, leaf: Leaf) -> int:
         """The count at which the run began, for what begins to train in mid-run."""
         for other, state in self._live:
-            if not state["idle"]:
+            if other.root is leaf.root and not state["idle"]:
                 position = other.num_updates - int(other.read(state["offset"]))
                 return leaf.num_updates - position
         return leaf.num_updates
@@ -222,12 +246,24 @@ class HyperparameterScheduler(TrainingFeature):
 
         state["recorder"].write(values)
 
+    def traced(self, state: dict, leaf: Leaf) -> Any:
+        """The schedules, where they are known by their numbers; see `Feature`."""
+        if state["variables"]:
+            return None
+        described = [
+            traced_schedule(state["schedules"][name], function)
+            for name, function in state["functions"].items()
+        ]
+        if any(each is None for each in described):
+            return None
+        return list(zip(state["functions"], described, strict=True))
+
     # On the host
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; the position in the run is settled when its first epoch begins."""
         self._params = params_of(self.model, self.params)
-        self._positioned, self._factor = False, 1.0
+        self._positioned, self._factor, self._last_epoch = False, 1.0, -1
         self._look_for_others()
         super().on_train_begin(logs)
 
@@ -261,7 +297,11 @@ class HyperparameterScheduler(TrainingFeature):
     def _settle_position(self) -> None:
         since = self._first_seen - self.first_epoch
         for leaf, state in self._live:
-            leaf.assign(state["offset"], first_update(leaf, self._params or {}, since))
+            # Of several optimizers one may be built, and begin, after another.
+            if not state["is_positioned"]:
+                first = first_update(leaf, self._params or {}, since)
+                leaf.assign(state["offset"], first)
+                state["is_positioned"] = True
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, in epochs of very many steps."""
@@ -272,17 +312,40 @@ class HyperparameterScheduler(TrainingFeature):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the values in effect to the logs."""
         self._read()
-        if logs is not None and self._rows:
-            last = self._rows[-1][-1]
-            logs.update(zip(self._names, map(float, last), strict=True))
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            for values in self._values:
+                logs.update(values.last)
         self._look_at_factor()
+        self._last_epoch = epoch
+
+    def _look_at_ends(self) -> None:
+        """Looks at cycles of a training that was neither stopped nor broken off."""
+        params = self._params or {}
+        is_whole = self._last_epoch + 1 == params.get("epochs")
+        if not is_whole or self.model.stop_training:
+            return
+        told: set[int] = set()
+        for leaf, state in self._live:
+            total_steps = state["total_steps"]
+            if total_steps is None or id(leaf.root) in told:
+                continue
+            told.add(id(leaf.root))
+            made = leaf.num_updates - int(leaf.read(state["offset"]))
+            if leaf.skipped is not None:
+                made += int(leaf.read(leaf.skipped))
+            if made <= 0:
+                continue
+            planned = updates_in_run(leaf, params, self.first_epoch)
+            owner, name = type(self).__name__, self.optimizer_name(leaf)
+            tell_cycle_end(owner, total_steps, made, planned, f"`{name}`")
 
     expects_reductions = True
     """Whether a learning rate that others lower meets the schedule as documented."""
 
     def _look_at_factor(self) -> None:
         """Warns where a callback that cannot be seen has set the learning rate."""
-        if "learning_rate" not in self._names or "factor" in self._warned:
+        if "learning_rate" not in self.schedules or "factor" in self._warned:
             return
         for leaf, _ in self._live[:1]:
             factor = leaf.factor_of("learning_rate")
@@ -292,28 +355,25 @@ class HyperparameterScheduler(TrainingFeature):
             self._factor = factor
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Detaches."""
+        """Detaches; says where a cycle has not ended with the training."""
+        self._look_at_ends()
         super().on_train_end(logs)
         self._params = None
 
     def finish(self, state: dict, leaf: Leaf) -> None:
         """Reads the rest of the record."""
-        if state is self._watched:
-            self._read()
-            self._watched = None
-            self._look_past_the_end(state, leaf)
+        for values in self._values:
+            if state is values.state:
+                values.end()
+                self._look_past_the_end(values.steps, state, leaf)
 
-    def _look_past_the_end(self, state: dict, leaf: Leaf) -> None:
+    def _look_past_the_end(self, steps: np.ndarray, state: dict, leaf: Leaf) -> None:
         """Warns where values were held, as there were more updates than expected."""
-        expected, names = self._functions.num_steps, self._functions.tabulated
-        if (
-            self.total_steps is not None
-            or expected is None
-            or not names
-            or not self._steps
-        ):
+        functions = state["expected"]
+        expected, names = functions.num_steps, functions.tabulated
+        if functions.holds or expected is None or not names or not len(steps):
             return
-        made = int(self._steps[-1][-1]) + 1 - int(leaf.read(state["offset"]))
+        made = int(steps[-1]) + 1 - int(leaf.read(state["offset"]))
         if made > expected:
             warnings.warn(
                 f"{type(self).__name__}: the run was expected to make {expected} "
@@ -323,37 +383,35 @@ class HyperparameterScheduler(TrainingFeature):
             )
 
     def _read(self) -> None:
-        if self._watched is None:
-            return
-        steps, rows = self._watched["recorder"].read()
-        if len(steps):
-            self._steps.append(steps)
-            self._rows.append(rows)
+        for values in self._values:
+            values.read()
 
     @property
     def steps(self) -> np.ndarray:
-        """Int64 array `(n,)`: the optimizer's count of updates before each update."""
+        """Int64 array `(n,)`: the optimizer's count of updates before each update.
+
+        Of several optimizers, the first one's.
+        """
         self._read()
-        return np.concatenate([np.zeros(0, "int64"), *self._steps])
+        return self._values[0].steps if self._values else np.zeros(0, "int64")
 
     @property
     def history(self) -> dict[str, np.ndarray]:
         """Dict from name to a float32 array `(n,)`: the value in effect per update.
 
-        Covers the latest `fit`. With a `MultiOptimizer`, of its first optimizer.
+        Covers the latest `fit`. With a `MultiOptimizer`, of its first optimizer. Where
+        the model has several, of each, as long as the updates that it has made.
         """
         self._read()
-        rows = np.concatenate([np.zeros((0, len(self._names)), "f4"), *self._rows])
-        return {name: rows[:, i] for i, name in enumerate(self._names)}
+        found: dict[str, np.ndarray] = {}
+        for values in self._values:
+            found |= values.history
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
-        own: dict[str, Any] = {"_watched": None, "_variables": {}, "_params": None}
-        return (
-            super().__getstate__()
-            | own
-            | {"_functions": FunctionsOfStep(type(self).__name__, None)}
-        )
+        own: dict[str, Any] = {"_variables": {}, "_params": None, "_functions": {}}
+        return super().__getstate__() | own
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.
@@ -371,10 +429,22 @@ class HyperparameterScheduler(TrainingFeature):
         if ax is None:
             ax = new_axes(f"{type(self).__name__}.plot")
         ax.set_xlabel("step (optimizer update)")
-        for i, (name, values) in enumerate(self.history.items()):
+        self._read()
+        curves = [
+            (name, each.steps, values)
+            for each in self._values
+            for name, values in each.history.items()
+        ]
+        for i, (name, steps, values) in enumerate(curves):
             axes = ax if i == 0 else ax.twinx()
             if i > 1:
                 axes.spines["right"].set_position(("axes", 1 + 0.15 * (i - 1)))
-            axes.plot(self.steps, values, color=f"C{i}")
+            axes.plot(steps, values, color=f"C{i}")
             axes.set_ylabel(name.replace("_", " "), color=f"C{i}")
         return ax
+
+
+def _cycle_length(schedules: dict[str, Callable]) -> int | None:
+    """Steps of the longest schedule that has an end of its own, as 1cycle has."""
+    ends = [getattr(schedule, "total_steps", None) for schedule in schedules.values()]
+    return max((end for end in ends if isinstance(end, int)), default=None)

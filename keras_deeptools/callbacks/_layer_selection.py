@@ -83,8 +83,10 @@ class LayerSelection:
         return [held for held in every if id(held.variable) in chosen]
 
     def everywhere(self, leaf: Leaf) -> list[Held]:
-        """As `of`, among all variables that the outermost optimizer trains."""
+        """As `of`, among all variables that the outermost optimizers train."""
         every = held_by(leaf.model, trained_variables(leaf))
+        # What others will train that are not built yet may be chosen, too.
+        is_all = all(root.built for root in leaf.roots)
         if self.choices is None:
             return every
         walk = [] if leaf.model is None else layers_of(leaf.model)
@@ -95,7 +97,7 @@ class LayerSelection:
                 raise ValueError(self._unmatched(choice, walk, every))
             chosen |= found
         selected = [held for held in every if id(held.variable) in chosen]
-        if not selected:
+        if not selected and is_all:
             raise ValueError(
                 f"{self.owner}: `{self.argument}` must choose layers that are trained. "
                 f"Received: layers={self.choices!r}, whose weights are all frozen. "

@@ -192,6 +192,13 @@ class MaxNormEnforcer(TrainingFeature):
         tensors.add(state.num_updates, 1)
         tensors.add(state.activity, scaled)
 
+    def traced(self, state: Ball | None, leaf: Leaf) -> Any:
+        """Which weights are kept inside, along which axes; see `Feature`."""
+        if state is None:
+            return ()
+        positions = [item.position for item in state.held]
+        return (positions, state.axes, state.shrink, len(state.averages))
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; what an earlier `fit` counted is forgotten."""
         super().on_train_begin(logs)

@@ -15,7 +15,7 @@ from keras_deeptools.callbacks._other_setters import (
     tell_multiplied,
 )
 from keras_deeptools.callbacks._run_position import params_of, updates_in_run
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, OptimizerChoice
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum
 
 
@@ -50,6 +50,8 @@ class OneCycleScheduler(HyperparameterScheduler):
             its last value, as in the paper.
         first_epoch: Int >= 0. The epoch, as `fit` counts them, in which the cycle
             begins: for one cycle after another, in epochs that are numbered through.
+        optimizer: Which optimizers of the model to steer, as for
+            `HyperparameterScheduler`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -88,6 +90,7 @@ class OneCycleScheduler(HyperparameterScheduler):
         shape: str = "cosine",
         three_phase: bool = False,
         first_epoch: int = 0,
+        optimizer: OptimizerChoice = None,
     ) -> None:
         if not isinstance(max_learning_rate, str) and hasattr(
             max_learning_rate, "__float__"
@@ -109,6 +112,7 @@ class OneCycleScheduler(HyperparameterScheduler):
         super().__init__(
             {"learning_rate": self._rate(steps), "momentum": self._momentum(steps)},
             total_steps,
+            optimizer,
         )
         self._short_fits = 0
 

@@ -6,6 +6,8 @@ step looks its values up: equal numbers on all backends, whatever the function d
 """
 
 import inspect
+import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -140,13 +142,19 @@ class FunctionsOfStep:
     Args:
         owner: Str. Who asks, for errors.
         num_steps: Int or None. Updates in the run, if that is known.
+        holds: Bool. Whether values are held past the end, also where a function is made
+            of operations that the compiled step can go on with.
+
+    Attributes:
+        tabulated: Names of the functions whose values are held past the end.
     """
 
-    def __init__(self, owner: str, num_steps: int | None) -> None:
+    def __init__(self, owner: str, num_steps: int | None, holds: bool = False) -> None:
         self.owner = owner
+        self.holds = holds
         self.num_steps = num_steps
         self.tabulated: set[str] = set()
-        self._tables: dict[str, np.ndarray] = {}
+        self._tables: dict[str, tuple[np.ndarray, Callable | None]] = {}
 
     def for_leaf(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
         """A schedule as a function of the position, an int or an int32 tensor.
@@ -166,25 +174,32 @@ class FunctionsOfStep:
                 position
             )
         if name in self._tables:
-            return _Table(leaf, self._tables[name])
-        first, variables = self._called(name, schedule)
+            return _Table(leaf, *self._tables[name])
+        try:
+            first, variables = call_with_reads(schedule, 0)
+        except Exception as error:
+            honest = isinstance(error, ArithmeticError | AssertionError | LookupError)
+            function = None if honest else _for_tensors(schedule)
+            if function is None:
+                raise self._failed(name, 0, error) from error
+            with tensors.eagerly():
+                self._number(name, function(0), 0)
+            return function
+        self._number(name, first, 0)
         if variables:
             return self._live(leaf, name, schedule, variables)
-        if self.num_steps is not None:
-            table = self._table(name, schedule, first)
-            if table is not None:
-                self._tables[name] = table
-                self.tabulated.add(name)
-                return _Table(leaf, table)
-        return self._computed(leaf, name, schedule)
-
-    def _called(self, name: str, schedule: Callable) -> tuple[Any, list[Any]]:
-        try:
-            value, variables = call_with_reads(schedule, 0)
-        except Exception as error:
-            raise self._failed(name, 0, error) from error
-        self._number(name, value, 0)
-        return value, variables
+        if self.num_steps is None:
+            return self._computed(leaf, name, schedule)
+        table = None
+        if ops.is_tensor(first) and self.num_steps > MANY_STEPS:
+            table = _values_at_once(schedule, self.num_steps)
+        if table is None:
+            table = self._values(name, schedule, first)
+        beyond = None if self.holds else _beyond(schedule, table)
+        if beyond is None:
+            self.tabulated.add(name)
+        self._tables[name] = table, beyond
+        return _Table(leaf, table, beyond)
 
     def _live(
         self, leaf: Leaf, name: str, schedule: Callable, variables: list[Any]
@@ -198,7 +213,8 @@ class FunctionsOfStep:
                 f"{paths}. Read the value before: `value = float(variable)`."
             )
         try:
-            check_traceable(lambda step: _as_float(schedule(step)))
+            if not isinstance(leaf.step, int):
+                check_traceable(lambda step: _as_float(schedule(step)))
         except Exception as error:
             raise ValueError(
                 f"{self.owner}: a schedule that reads variables must be made of "
@@ -209,34 +225,17 @@ class FunctionsOfStep:
             ) from error
         return lambda position: _as_float(schedule(position))
 
-    def _table(self, name: str, schedule: Callable, first: Any) -> np.ndarray | None:
-        """The values at all steps, or None where the graph had better compute them."""
-        count = self.num_steps or 1
-        if ops.is_tensor(first) and count > MANY_STEPS:
-            return self._table_at_once(schedule, count)
+    def _values(self, name: str, schedule: Callable, first: Any) -> np.ndarray:
+        """The values at all steps of the run, called one by one in order."""
         values = [self._number(name, first, 0)]
         with tensors.eagerly():
-            for step in range(1, count):
+            for step in range(1, self.num_steps or 1):
                 try:
                     value = schedule(step)
                 except Exception as error:
                     raise self._failed(name, step, error) from error
                 values.append(self._number(name, value, step))
         return np.array(values)
-
-    def _table_at_once(self, schedule: Callable, count: int) -> np.ndarray | None:
-        """The values of a function of `keras.ops`, which calls one by one take long."""
-        samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
-        try:
-            with tensors.eagerly():
-                found = schedule(np.arange(count))
-                values = ops.convert_to_numpy(found).astype("float64")
-                single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
-        except Exception:
-            return None
-        if values.shape != (count,) or not np.isfinite(values).all():
-            return None
-        return values if np.allclose(values[samples], single, 1e-6, 0) else None
 
     def _computed(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
         """A function that is part of the compiled step."""
@@ -256,6 +255,8 @@ class FunctionsOfStep:
 
     def _number(self, name: str, value: Any, step: int) -> float:
         """What a function has returned, as a float, or raise."""
+        if type(value) is float and math.isfinite(value):
+            return value
         numbers: Any = None
         if value is not None and not isinstance(value, str | bytes):
             try:
@@ -290,13 +291,21 @@ class FunctionsOfStep:
 
 
 class _Table:
-    """Values that were computed before, by position; past its end the last is held."""
+    """Values that were computed before, by position.
 
-    def __init__(self, leaf: Leaf, values: np.ndarray) -> None:
+    Past its end come the values of `beyond`; without it the last value is held.
+    """
+
+    def __init__(
+        self, leaf: Leaf, values: np.ndarray, beyond: Callable | None = None
+    ) -> None:
+        self.goes_on = beyond is not None
+        self._beyond = beyond
         self._last = len(values) - 1
-        self._values = values.tolist()
         self._variable: Any = None
-        if not isinstance(leaf.step, int):
+        if isinstance(leaf.step, int):
+            self._values = values.tolist()
+        else:
             array = values.astype("float32")
             self._variable = leaf.adopt(
                 lambda: keras.Variable(
@@ -309,9 +318,48 @@ class _Table:
             )
 
     def __call__(self, position: Any) -> Any:
+        is_past = position > self._last
         if isinstance(position, int):
+            if is_past and self._beyond is not None:
+                return _on_host(self._beyond(position))
             return self._values[min(max(position, 0), self._last)]
-        return ops.take(self._variable, ops.clip(position, 0, self._last))
+        value = ops.take(self._variable, ops.clip(position, 0, self._last))
+        if self._beyond is None:
+            return value
+        return ops.where(is_past, self._beyond(position), value)
+
+
+def traced_schedule(schedule: Any, function: Callable) -> Any:
+    """What a compiled step depends on that follows a schedule.
+
+    Args:
+        schedule: Schedule or function, as it was given.
+        function: What `FunctionsOfStep.for_leaf` made of it.
+
+    Returns:
+        Something to compare; None for a function whose code is part of the step.
+    """
+    if isinstance(function, _Table):
+        # What goes on past the table is code of the step.
+        return ("table", _code_of(schedule) if function.goes_on else None)
+    if made_for_graphs(schedule):
+        return (type(schedule), repr(keras.saving.serialize_keras_object(schedule)))
+    return None
+
+
+def _code_of(schedule: Callable) -> Any:
+    """A function's code with the numbers that it uses, or else the object itself."""
+    if not isinstance(schedule, types.FunctionType):
+        return schedule
+    code = schedule.__code__
+    held = [cell.cell_contents for cell in schedule.__closure__ or ()]
+    held += [*(schedule.__defaults__ or ()), *(schedule.__kwdefaults__ or {}).values()]
+    read = {name: schedule.__globals__.get(name) for name in code.co_names}
+    modules = {n for n, value in read.items() if isinstance(value, types.ModuleType)}
+    held += [value for name, value in read.items() if name not in modules]
+    if all(isinstance(value, bool | int | float | str | None) for value in held):
+        return (code, *held)
+    return schedule
 
 
 def _as_float(value: Any) -> Any:
@@ -321,11 +369,74 @@ def _as_float(value: Any) -> Any:
     return ops.reshape(ops.cast(value, "float32"), ())
 
 
-def _graph_function(schedule: Callable) -> Callable:
-    """What gives the same for a tensor as the function does for a number, or raise."""
+def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
+    """The values of a function of tensor operations, which take long one by one."""
+    samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
+    try:
+        with tensors.eagerly():
+            found = ops.convert_to_numpy(schedule(np.arange(count)))
+            single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
+    except Exception:
+        return None
+    values = found.astype("float64")
+    if values.shape != (count,) or not np.isfinite(values).all():
+        return None
+    # Single calls round to float32, which large arguments of a cosine lose most by.
+    near = np.allclose(values[samples], single, 1e-4, 1e-4 * np.abs(values).max())
+    return values if near else None
+
+
+def _operations(schedule: Callable) -> Callable | None:
+    """The operations that a function is made of, None where it needs numbers."""
     try:
         function = operations_of(schedule)
+        with tensors.eagerly():
+            function(ops.convert_to_tensor(0, dtype="int32"))
     except Exception:
+        return None
+    return function
+
+
+def _for_tensors(schedule: Callable) -> Callable | None:
+    """A function that fails for numbers, None if it fails for tensors, too."""
+    # TensorFlow itself multiplies no integer by a float; Keras does.
+    function = _operations(schedule)
+    if function is None:
+        function = schedule
+        try:
+            check_traceable(lambda step: _as_float(schedule(step)))
+        except Exception:
+            return None
+
+    def value(position: Any) -> Any:
+        return _as_float(function(ops.convert_to_tensor(position, dtype="int32")))
+
+    return value
+
+
+def _beyond(schedule: Callable, table: np.ndarray) -> Callable | None:
+    """What goes on where the table ends, None where it is not sure to be the same."""
+    function = _operations(schedule)
+    if function is None:
+        return None
+
+    def value(position: Any) -> Any:
+        return _as_float(function(ops.convert_to_tensor(position, dtype="int32")))
+
+    samples = [step for step in (*SAMPLES, len(table) - 1) if step < len(table)]
+    with tensors.eagerly():
+        found = [_on_host(value(step)) for step in samples]
+    return value if np.allclose(found, table[samples], 1e-4, 1e-6) else None
+
+
+def _on_host(value: Any) -> float:
+    return float(ops.convert_to_numpy(value))
+
+
+def _graph_function(schedule: Callable) -> Callable:
+    """What gives the same for a tensor as the function does for a number, or raise."""
+    function = _operations(schedule)
+    if function is None:
         # It may use the backend's own operations, which take its own tensors alone.
         check_traceable(lambda step: _as_float(schedule(step)))
         return schedule

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 
 from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
-from keras_deeptools.callbacks._update_watch import UpdateWatch
 from keras_deeptools.engine import (
     Attachment,
     Feature,
     Leaf,
     ModelOptimizer,
     OptimizerChoice,
+    UpdateWatch,
     attach,
     check_choice,
     choice_names,
@@ -126,6 +126,15 @@ class TrainingFeature(Feature, ConfiguredCallback):
         """Detaches."""
         self._check_updates()
         self._detach()
+
+    def optimizer_name(self, leaf: Leaf) -> str:
+        """How the model calls the optimizer, such as `"g_optimizer"`.
+
+        Args:
+            leaf: `Leaf`, which the callback acts on.
+        """
+        names = [each.name for each in self._optimizers if each.optimizer is leaf.root]
+        return names[0] if names else leaf.root.name
 
     def log_prefix(self, leaf: Leaf) -> str:
         """What entries in logs begin with, so that optimizers can be told apart.

@@ -153,6 +153,10 @@ class WeightAveraging(TrainingFeature):
         """Takes in the weights of the update."""
         state.update(self.decay, self.warmup, self.every)
 
+    def traced(self, state: RunningAverage, leaf: Leaf) -> Any:
+        """How the averages move; see `Feature`."""
+        return (self.decay, self.warmup, self.every)
+
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
         """Gives the model its own weights back, unless the averages are to stay."""
         with contextlib.suppress(RuntimeError):
@@ -254,9 +258,11 @@ class WeightAveraging(TrainingFeature):
 
     def _resume(self) -> None:
         """Takes in what a file held, once all of it has been loaded."""
-        if self._resumed is None:
+        states = [state for _, state in self._live]
+        # Of several optimizers one may be built, and begin, after another.
+        if self._resumed is None or len(states) < len(self._resumed[0]["seen"]):
             return
-        put_back(self.model, [state for _, state in self._live], *self._resumed)
+        put_back(self.model, states, *self._resumed)
         self._resumed = None
 
     def __getstate__(self) -> dict[str, Any]:

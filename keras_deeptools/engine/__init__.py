@@ -24,7 +24,7 @@ from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._feature_cut import FeatureCut
 from keras_deeptools.engine._feature_pass import FeaturePass
 from keras_deeptools.engine._fit_data import FitData
-from keras_deeptools.engine._interruption import RunningFit, running_fit
+from keras_deeptools.engine._interruption import running_fit
 from keras_deeptools.engine._kept_values import kept_values
 from keras_deeptools.engine._layer_calls import LayerCall
 from keras_deeptools.engine._layers import (
@@ -55,10 +55,7 @@ from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
 from keras_deeptools.engine._rows import RowBatches, padded
-from keras_deeptools.engine._scheduled_variable import (
-    model_variable,
-    schedulable_variables,
-)
+from keras_deeptools.engine._scheduled_variable import model_variable
 from keras_deeptools.engine._search_news import tell_chief
 from keras_deeptools.engine._search_seams import join_search
 from keras_deeptools.engine._search_settings import SearchSettings
@@ -82,6 +79,7 @@ from keras_deeptools.engine._tensors import tensors
 from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
 from keras_deeptools.engine._tuner_needs import missing_for_tuner
 from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 __all__ = [
     "Attachment",
@@ -107,12 +105,12 @@ __all__ = [
     "Recorder",
     "Retraining",
     "RowBatches",
-    "RunningFit",
     "SearchSettings",
     "SeveralReplicasError",
     "Snapshot",
     "StandIns",
     "Trainability",
+    "UpdateWatch",
     "attach",
     "attached_features",
     "batch_loss",
@@ -122,9 +120,9 @@ __all__ = [
     "chain_of",
     "check_choice",
     "check_rate_scales",
+    "check_traceable",
     "choice_names",
     "chosen_optimizers",
-    "check_traceable",
     "compile_arguments",
     "constrained_values",
     "current_place",
@@ -154,7 +152,6 @@ __all__ = [
     "reset_peak_device_memory",
     "retrain",
     "running_fit",
-    "schedulable_variables",
     "seeded",
     "step_config",
     "stochastic_layers",

@@ -42,6 +42,11 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
     )
 
 
+def own_choice(feature: Any, optimizer: Any) -> Any:
+    """Which optimizers a feature acts on: as it was told itself, or by `attach`."""
+    return getattr(feature, "optimizer", None) if optimizer is None else optimizer
+
+
 def _models_using(optimizer: Any) -> list[Any]:
     """The compiled models that hold an optimizer, whose compiled steps contain it.
 

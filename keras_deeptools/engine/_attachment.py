@@ -4,14 +4,27 @@ import functools
 from types import TracebackType
 from typing import Any
 
-from keras_deeptools.engine._attach_target import check_seams, is_built, resolved
+import keras
+
+from keras_deeptools.engine._attach_target import (
+    check_seams,
+    is_built,
+    own_choice,
+    resolved,
+)
 from keras_deeptools.engine._feature import Feature
 from keras_deeptools.engine._interruption import is_fitting
+from keras_deeptools.engine._kept_trace import keep_trace
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._model_optimizers import (
+    ModelOptimizer,
+    chosen_optimizers,
+)
 from keras_deeptools.engine._retracing import forget_trace, trace_again
 from keras_deeptools.engine._session import Session
 from keras_deeptools.engine._site import SITE, Site
 from keras_deeptools.engine._tensors import tensors
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 GUARDED = (
     "fit",
@@ -56,11 +69,17 @@ class Attachment:
     """
 
     def __init__(
-        self, sites: list[Site], features: tuple[Feature, ...], in_fit: bool
+        self,
+        sites: list[Site],
+        features: tuple[Feature, ...],
+        in_fit: bool,
+        choices: list[list[ModelOptimizer]] | None = None,
     ) -> None:
         self.features = features
         self._sites = sites
         self._in_fit = in_fit
+        self._choices = choices
+        self._watch = None if in_fit else self._watched()
         self._sessions: list[Any] = []
         self._traced: list[Any] = []
         try:
@@ -80,11 +99,31 @@ class Attachment:
             site: `Site` of that optimizer.
             late: Bool. Whether training has begun already.
         """
-        for feature in self.features:
+        mine = [
+            (feature, roots)
+            for feature, roots in zip(self.features, self._roots(), strict=True)
+            if any(root is site.optimizer for root in roots)
+        ]
+        for feature, roots in mine:
+            for leaf in site.leaves:
+                leaf.roots = roots
             self._sessions += site.add(feature)
         if late:
-            for feature in self.features:
+            for feature, _ in mine:
                 feature.begin_late()
+
+    def _roots(self) -> list[list[Any]]:
+        """The optimizers that each of the features acts on."""
+        if self._choices is None:
+            return [[site.optimizer for site in self._sites]] * len(self.features)
+        return [[each.optimizer for each in choice] for choice in self._choices]
+
+    def _watched(self) -> UpdateWatch | None:
+        models = self._models()
+        if not models or self._choices is None:
+            return None
+        chosen = [each for choice in self._choices for each in choice]
+        return UpdateWatch("attach", models[0], chosen, each=False)
 
     @property
     def leaves(self) -> list[Leaf]:
@@ -111,10 +150,13 @@ class Attachment:
         Args:
             leaf: `Leaf` of that optimizer.
         """
-        for feature in self.features:
+        site = next(site for site in self._sites if leaf in site.leaves)
+        for feature, roots in zip(self.features, self._roots(), strict=True):
+            if not any(root is site.optimizer for root in roots):
+                continue
+            leaf.roots = roots
             session = Session(feature, leaf)
             self._sessions.append(session)
-            site = next(site for site in self._sites if leaf in site.leaves)
             site.start(session)
 
     def state(self, feature: Feature) -> list[Any]:
@@ -125,6 +167,9 @@ class Attachment:
         """Takes the features off; does nothing when they are off already."""
         if not self.active:
             return
+        if not self.stale:
+            for model in self._traced:
+                keep_trace(model)
         for site in self._sites:
             if self in site.attachments:
                 site.attachments.remove(self)
@@ -147,6 +192,8 @@ class Attachment:
         traceback: TracebackType | None,
     ) -> None:
         self.detach()
+        if error is None and self._watch is not None:
+            self._watch.warn_if_others_train()
 
 
 def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
@@ -155,21 +202,31 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching.
+    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
+    model's own `train_step` calls are traced anew.
+
+    Neither the model nor the optimizer needs to be built. Where they are not, the
+    features begin when the first update builds the optimizer, and what does not fit is
+    refused there, before that update.
 
     Args:
-        target: A compiled `keras.Model`, or a built optimizer.
+        target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
+            model stands for that model.
         *features: One or more `Feature` objects. Their stages run in a fixed order
             (see `Feature`), features of one stage in the order given here.
-        optimizer: None: the optimizer that the model was compiled with.
+        optimizer: Which optimizers of the model to join. None: those that its train
+            step uses, which is the one that it was compiled with unless the model has a
+            `train_step` of its own, or those that a callback was told (`optimizer=`).
+            A name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an
+            optimizer, a list of these, or `"all"`.
 
     Returns:
         `Attachment`; use it as a context manager or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
-        ValueError: If the model is not compiled or has no trainable variables, the
-            optimizer is not built, or a feature does not fit the optimizer. Nothing
+        ValueError: If the model is not compiled or has no trainable variables, several
+            models use the optimizer, or a feature does not fit the optimizer. Nothing
             has been changed then.
 
     Example:
@@ -183,7 +240,7 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     ...     for _ in range(3):
     ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
-    targets = resolved(target, optimizer)
+    resolved(target, optimizer)
     if not features:
         raise ValueError(
             "attach: at least one feature must be given. Received: features=(). "
@@ -196,10 +253,19 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
                 f"Received: feature={feature!r}. The callbacks of this package that "
                 "act on updates are features; other callbacks go to `fit`."
             )
+    choices, targets = None, resolved(target, optimizer)
+    if isinstance(target, keras.Model):
+        choices = [
+            chosen_optimizers(target, own_choice(feature, optimizer))
+            for feature in features
+        ]
+        chosen = {id(each.optimizer): each for choice in choices for each in choice}
+        targets = [(each.optimizer, target) for each in chosen.values()]
     sites = [_site(*each) for each in targets]
     for site in sites:
         site.is_built = is_built(site.optimizer, site.model)
-    return Attachment(sites, features, in_fit=any(is_fitting(s.model) for s in sites))
+    in_fit = any(is_fitting(site.model) for site in sites)
+    return Attachment(sites, features, in_fit, choices)
 
 
 def _site(optimizer: Any, model: Any) -> Site:

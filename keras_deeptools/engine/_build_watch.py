@@ -27,6 +27,8 @@ class BuildWatch:
         self._model = model
         self._ready = ready
         self._replaced: list[Replacement] = []
+        self._in_step = False
+        self._reason: Any = None
 
     def start(self) -> None:
         """Begins to watch; does nothing if it does already."""
@@ -37,7 +39,11 @@ class BuildWatch:
         @functools.wraps(build)
         def build_and_tell(*args: Any, **kwargs: Any) -> None:
             build(*args, **kwargs)
-            self._tell()
+            if self._in_step and tensors.tracing():
+                # What was waited for may act on the step from its beginning.
+                self._reason = self._reason or tensors.reason_to_trace_again()
+            else:
+                self._tell()
 
         @functools.wraps(apply)
         def tell_and_apply(*args: Any, **kwargs: Any) -> Any:
@@ -52,9 +58,13 @@ class BuildWatch:
             @functools.wraps(train_step)
             def tell_and_train(*args: Any, **kwargs: Any) -> Any:
                 self._tell()
-                # What was waited for may act on the step, too.
-                step = train_step if self._replaced else self._model.train_step
-                return step(*args, **kwargs)
+                if not self._replaced:
+                    return self._model.train_step(*args, **kwargs)
+                self._in_step = True
+                try:
+                    return train_step(*args, **kwargs)
+                finally:
+                    self._in_step = False
 
             self._replace(self._model, "train_step", tell_and_train)
 

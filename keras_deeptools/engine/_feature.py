@@ -132,6 +132,22 @@ class Feature:
         """
         return state
 
+    def traced(self, state: Any, leaf: Leaf) -> Any:
+        """What the compiled stages depend on beside state variables and gradients.
+
+        A step that was compiled with features is used again when features of the same
+        classes are attached for which this returns what it did.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`.
+
+        Returns:
+            Numbers, strings, and tuples, lists and dicts of them; None where the step
+            has to be traced anew each time.
+        """
+        return None
+
     @property
     def follows(self) -> bool:
         """Whether `follow` can be called: it is the feature's own, or not needed."""

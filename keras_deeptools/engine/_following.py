@@ -43,6 +43,7 @@ def bring_back(site: Site) -> None:
     What a part of a MultiOptimizer starts to train, which trained nothing before, is
     joined by every feature.
     """
+    site.is_steady = False
     for leaf in site.leaves:
         for variable in leaf.state:
             tensors.track(leaf.optimizer, variable)

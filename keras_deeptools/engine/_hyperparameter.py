@@ -141,7 +141,7 @@ class ScheduledLearningRate:
     name = "learning_rate"
 
     def __init__(self, leaf: Leaf, function: Callable) -> None:
-        self.overrules = False
+        self.overrules = self._entered = False
         self._leaf = leaf
         self._function = function
         self.variable = leaf.optimizer._learning_rate
@@ -161,11 +161,13 @@ class ScheduledLearningRate:
         """Computes the value and writes it to the variable."""
         variables = (self.variable, self._written, self._factor)
         current, written, factor = map(tensors.scalar, variables)
-        if not isinstance(written, float):
+        if isinstance(written, float):
+            if written < 0:
+                tensors.set_scalar(self._own, current)
+        elif tensors.COMPILES or not self._entered:
             own = tensors.scalar(self._own)
             tensors.set_scalar(self._own, ops.where(written < 0, current, own))
-        elif written < 0:
-            tensors.set_scalar(self._own, current)
+        self._entered = True
         value = _single(self._function(self._leaf.step))
         if not self.overrules:
             factor = _followed(_single(current), written, factor)
@@ -188,6 +190,7 @@ class ScheduledLearningRate:
         if reloaded:
             self._factor.assign(1.0)
             self._written.assign(NOT_YET)
+            self._entered = False
         else:
             self.variable.assign(self._in_effect)
 
@@ -263,6 +266,9 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
     value = getattr(leaf.optimizer, name, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         variables = schedulable_variables(leaf)
+        kind = type(leaf.optimizer).__name__
+        has = hasattr(leaf.optimizer, name)
+        is_what = f"is {value!r} on {kind}" if has else f"{kind} does not have"
         floats = sorted(
             key
             for key, item in vars(leaf.optimizer).items()
@@ -270,9 +276,8 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         )
         raise ValueError(
             f"{owner}: a scheduled hyperparameter must be a number on the optimizer. "
-            f"Received: {name!r}, which is {value!r} on "
-            f"{type(leaf.optimizer).__name__}. Set it to a number in the optimizer's "
-            f"constructor, or schedule one of {['learning_rate', *floats]}"
+            f"Received: {name!r}, which {is_what}. Set it to a number in the "
+            f"optimizer's constructor, or schedule one of {['learning_rate', *floats]}"
             f"{', or of the variables ' if variables else ''}"
             f"{variables if variables else ''}."
         )

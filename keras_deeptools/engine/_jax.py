@@ -40,6 +40,15 @@ def between_steps() -> Any:
     return contextlib.nullcontext()
 
 
+def tracing() -> bool:
+    """Whether a step is being traced now: none is before the optimizer is built."""
+    return False
+
+
+def reason_to_trace_again() -> Any:
+    """Nothing: no step is traced before the optimizer is built."""
+
+
 def have_values(variables: list[Any]) -> bool:
     """Whether variables have values."""
     return all(variable._value is not None for variable in variables)
@@ -182,6 +191,7 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """
 
     @functools.wraps(train_step)
+    @functools.wraps(train_step)
     def set_and_train(state: Any, *args: Any, **kwargs: Any) -> Any:
         trained, others, optimizer_state, metrics = state
         mapping = list(zip(model.optimizer.variables, optimizer_state, strict=True))
@@ -212,6 +222,52 @@ def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     known = {id(variable) for variable in optimizer.variables}
     return all(id(variable) in known for variable in variables)
+
+
+def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
+    """The optimizer that the state of features rides with, if it is another one.
+
+    Args:
+        optimizer: Outermost optimizer.
+        model: `keras.Model`, or None.
+        others: List of optimizers that may take it.
+
+    Raises:
+        ValueError: If the train step is handed the variables of neither.
+    """
+    if model is None or model.optimizer is optimizer:
+        return None
+    if _is_handed_over(optimizer, model):
+        return None
+    hosts = [other for other in others if _is_handed_over(other, model)]
+    if not hosts:
+        raise ValueError(
+            "attach: on JAX a train step must be handed the variables of an optimizer "
+            f"to act on it. Received: optimizer={optimizer.name!r} of {model.name!r}, "
+            "whose `_get_jax_state` leaves out what is added to it and to "
+            "`model.optimizer`. Call `compile` with an optimizer."
+        )
+    return hosts[0]
+
+
+def is_traced(values: list[Any]) -> bool:
+    """Whether any of the values is being traced."""
+    return any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def _is_handed_over(optimizer: Any, model: Any) -> bool:
+    """Whether what is added to an optimizer's variables reaches the train step."""
+    probe = keras.Variable(0.0, trainable=False, name="probe")
+    optimizer._track_variable(probe)
+    parts = ("trainable", "non_trainable", "optimizer", "metrics")
+    try:
+        state = model._get_jax_state(**{f"{part}_variables": True for part in parts})
+        return any(value is probe._value for part in state for value in part)
+    except AttributeError:
+        # Keras' own looks for `model.optimizer`, which may be None.
+        return False
+    finally:
+        optimizer._untrack_variable(probe)
 
 
 def is_compiled(function: Any) -> bool:

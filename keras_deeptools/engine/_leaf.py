@@ -1,6 +1,7 @@
 """One optimizer that updates variables itself, as the engine's features see it."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +21,8 @@ class Leaf:
         optimizer: Built Keras optimizer.
         model: `keras.Model` that it trains, or None.
         root: Outermost optimizer around it; None: `optimizer` itself.
+        kept: State variables of an earlier attachment, to be used again in their
+            order where new ones would be like them.
 
     Attributes:
         optimizer: The Keras optimizer.
@@ -49,15 +52,25 @@ class Leaf:
     2 descent
     """
 
-    def __init__(self, optimizer: Any, model: Any = None, root: Any = None) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        model: Any = None,
+        root: Any = None,
+        kept: Sequence[Any] = (),
+    ) -> None:
         self.optimizer = optimizer
         self.root = optimizer if root is None else root
         self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
+        # Whose variables the state rides with; another optimizer's, as its guests.
+        self.host = self.optimizer
+        self.guests: Any = None
         self.scheduled: dict[str, Any] = {}
         self.skipped: Any = None
         self.entered = False
+        self._kept = list(kept)
         self.follow()
 
     def follow(self) -> None:
@@ -114,6 +127,12 @@ class Leaf:
         self.active = list(variables)
         self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
 
+    def at_home(self) -> Any:
+        """A context of an update, in which the state has the values of this step."""
+        if self.guests is None:
+            return contextlib.nullcontext()
+        return self.guests.in_scope(self.optimizer, self.state)
+
     def add_state(
         self,
         name: str,
@@ -147,16 +166,33 @@ class Leaf:
         """Lets a variable made by `create` ride with the optimizer."""
         optimizer = self.optimizer
         with tensors.variable_scope(optimizer), keras.name_scope(optimizer.name):
-            variable = create()
-        tensors.track(optimizer, variable)
+            variable = self._kept_for(create())
+        tensors.track(self.host, variable)
+        if self.guests is not None:
+            self.guests.variables.append(variable)
         self.state.append(variable)
         return variable
+
+    def _kept_for(self, variable: Any) -> Any:
+        """The variable that a kept step has in its place, with the value of this."""
+        if not self._kept:
+            return variable
+        old = self._kept.pop(0)
+        alike = type(old) is type(variable) and old.name == variable.name
+        if not alike or (old.shape, old.dtype) != (variable.shape, variable.dtype):
+            self._kept = []
+            return variable
+        old.assign(variable.value)
+        return old
 
     def drop_state(self, variables: list[Any]) -> None:
         """Takes variables made by `add_state` out of the optimizer."""
         for variable in variables:
-            tensors.untrack(self.optimizer, variable)
+            tensors.untrack(self.host, variable)
         dropped = {id(variable) for variable in variables}
+        if self.guests is not None:
+            held = self.guests.variables
+            held[:] = [v for v in held if id(v) not in dropped]
         self.state = [v for v in self.state if id(v) not in dropped]
 
     def read(self, variable: Any) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._leaf import optimizer_parts
-from keras_deeptools.engine._replacement import CHAIN
 from keras_deeptools.engine._step_reads import (
     LIBRARIES,
     Path,
@@ -290,16 +289,24 @@ def choice_names(choice: OptimizerChoice) -> Any:
     return getattr(choice, "name", choice)
 
 
-def updates_made(optimizer: Any) -> int:
+def updates_made(optimizer: Any) -> int | None:
     """How often an optimizer was applied, counting batches under accumulation.
 
     Args:
         optimizer: Keras optimizer, on the host and between steps.
+
+    Returns:
+        Int; None where a failed step has taken the count along.
     """
     counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
-    return sum(
-        int(keras.ops.convert_to_numpy(count)) for count in counts if count is not None
-    )
+    total = 0
+    for count in counts:
+        if count is not None:
+            try:
+                total += int(keras.ops.convert_to_numpy(count.value))
+            except (RuntimeError, TypeError, ValueError):
+                return None
+    return total
 
 
 def log_prefix(found: ModelOptimizer) -> str:
@@ -340,9 +347,12 @@ def _walk(
 
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
     """The attributes of an object, the public ones first."""
-    attributes = dict(getattr(owner, "__dict__", {}))
-    # What this package replaces on the model leads back to its optimizers.
-    attributes.pop(CHAIN, None)
+    attributes = {
+        name: value
+        for name, value in getattr(owner, "__dict__", {}).items()
+        # What this package and TensorFlow keep on a model leads back to optimizers.
+        if not name.startswith(("_keras_deeptools", "_self_"))
+    }
     # torch keeps the layers of a layer apart.
     modules = attributes.pop("_modules", None)
     attributes |= modules if isinstance(modules, dict) else {}

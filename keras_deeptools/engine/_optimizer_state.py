@@ -37,10 +37,7 @@ def optimizer_state(optimizer: Any) -> tuple[list[np.ndarray], list[list[int]]]:
     """
     site = site_of(optimizer)
     with contextlib.nullcontext() if site is None else site.hidden():
-        values = [
-            on_host(variable)
-            for variable in _variables(optimizer)
-        ]
+        values = [on_host(variable) for variable in _variables(optimizer)]
     births = [
         [births_of(leaf).get(id(v), 0) for v in leaf._trainable_variables]
         for leaf in leaf_optimizers(optimizer)

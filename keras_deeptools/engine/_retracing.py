@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_deeptools.engine._compiled_functions import forget_compiled
+from keras_deeptools.engine._kept_trace import find_trace
 from keras_deeptools.engine._tensors import tensors
 
 
@@ -11,7 +12,7 @@ def trace_again(model: Any) -> None:
     if model is None:
         return
     forget_compiled(model)
-    if getattr(model, "train_function", None) is not None:
+    if not find_trace(model) and getattr(model, "train_function", None) is not None:
         tensors.fresh_step_function(model)
 
 

@@ -12,6 +12,7 @@ from keras_deeptools.engine._following import (
     site_structures,
     take_out,
 )
+from keras_deeptools.engine._kept_trace import drop_trace
 from keras_deeptools.engine._optimizer_slots import (
     OptimizerMemory,
     check_rebuildable,
@@ -147,6 +148,7 @@ def _change(
     finally:
         for model, site in zip(models, sites, strict=True):
             traces.forget(model)
+            drop_trace(model)
             if site is not None:
                 trace_again(model)
     return memories

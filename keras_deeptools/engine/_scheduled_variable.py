@@ -116,8 +116,8 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
     Args:
         owner: Str. Who asks, for errors.
         leaf: `Leaf` of the optimizer whose updates are counted.
-        key: `keras.Variable`, or a str: its path, its name, or the name of the
-            attribute of the model or of a layer that holds it.
+        key: `keras.Variable`, or a str: its path, its name, the name of the attribute
+            of the model or of a layer that holds it, or `"layer/attribute"`.
 
     Returns:
         `keras.Variable`, or None where a str names none.
@@ -156,8 +156,8 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
         if len(found) > 1:
             raise ValueError(
                 f"{owner}: a name must fit one variable of the model. Received: "
-                f"{key!r}, which fits {', '.join(v.path for v in found)}. Give the "
-                "path, or a name of its own."
+                f"{key!r}, which fits several. Choose from "
+                f"{', '.join(_full_name(model, v) for v in found)}."
             )
         key = found[0]
     if not any(key is variable for variable in model.variables):
@@ -187,27 +187,53 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
 
 
 def schedulable_variables(leaf: Leaf) -> list[str]:
-    """The paths of the model's variables that `model_variable` accepts."""
+    """The names of the model's variables that `model_variable` accepts."""
     if leaf.model is None:
         return []
     return [
-        v.path
+        _full_name(leaf.model, v)
         for v in leaf.model.non_trainable_variables
         if v.shape in ((), (1,)) and not v.trainable
     ]
 
 
 def _named(model: Any, key: str) -> list[Any]:
+    """The variables of the model that a key fits, by the strictest kind of name."""
     variables = list(model.variables)
-    for name_of in (lambda v: v.path, lambda v: v.name):
-        found = [v for v in variables if name_of(v) == key]
+    attributes = _attributes(model)
+    kinds = (
+        [(v.path, v) for v in variables],
+        [(v.name, v) for v in variables],
+        [(name, v) for _, name, v in attributes],
+        [(f"{layer}/{name}", v) for layer, name, v in attributes],
+        [(f"{layer}/{v.name}", v) for layer, _, v in attributes],
+    )
+    for kind in kinds:
+        found = {id(v): v for name, v in kind if name == key}
         if found:
-            return found
-    known = {id(v) for v in variables}
-    layers = model._flatten_layers(include_self=True, recursive=True)
-    held = [vars(layer).get(key) for layer in layers]
-    found = [v for v in held if isinstance(v, keras.Variable) and id(v) in known]
-    return list({id(v): v for v in found}.values())
+            return list(found.values())
+    return []
+
+
+def _attributes(model: Any) -> list[tuple[str, str, Any]]:
+    """Name of the layer, of the attribute, and the variable, for all the model's."""
+    known = {id(variable) for variable in model.variables}
+    return [
+        (layer.name, name, value)
+        for layer in model._flatten_layers(include_self=True, recursive=True)
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.Variable) and id(value) in known
+    ]
+
+
+def _full_name(model: Any, variable: Any) -> str:
+    """A name that `_named` finds, also where the path alone fits several."""
+    if [id(v) for v in _named(model, variable.path)] == [id(variable)]:
+        return variable.path
+    for layer, name, value in _attributes(model):
+        if value is variable:
+            return f"{layer}/{name}"
+    return variable.path
 
 
 def _owner(model: Any, variable: Any) -> Any:

@@ -8,7 +8,9 @@ import keras
 
 from keras_deeptools.engine._build_watch import BuildWatch
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
+from keras_deeptools.engine._guest_state import leave, take_in
 from keras_deeptools.engine._hyperparameter import scheduled
+from keras_deeptools.engine._kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
 from keras_deeptools.engine._replacement import Replacement
@@ -32,6 +34,7 @@ class Site:
         self.model = model
         self.leaves: list[Leaf] = []
         self.is_built = self.is_open = False
+        self.is_steady = True
         self.sessions: list[Session] = []
         self.attachments: list[Any] = []
         self._build = BuildWatch(optimizer, model, self._open)
@@ -114,10 +117,14 @@ class Site:
         """Joins the optimizer, which is built, and begins what waited for it."""
         self._build.end()
         built = [o for o in leaf_optimizers(self.optimizer) if o.built]
-        self.leaves = [Leaf(o, self.model, root=self.optimizer) for o in built]
+        self.leaves = [
+            Leaf(o, self.model, self.optimizer, kept_variables(self.model, o))
+            for o in built
+        ]
         self.is_open = True
         waiting = list(self.attachments)
         try:
+            self._find_hosts()
             self._install()
             for attachment in waiting:
                 attachment.begin(self, late)
@@ -126,8 +133,22 @@ class Site:
                 attachment.detach()
             raise
 
+    def _find_hosts(self) -> None:
+        """Settles whose variables the features' state rides with through the step."""
+        main = getattr(self.model, "optimizer", None)
+        host = tensors.host(self.optimizer, self.model, leaf_optimizers(main))
+        if host is None:
+            return
+        guests = take_in(self.model)
+        for leaf in self.leaves:
+            leaf.host, leaf.guests = host, guests
+        apply = guests.lent(self.optimizer, self.leaves)
+        self._replace(self.optimizer, apply, "stateless_apply")
+        self._replace(self.model, guests.threaded(self.model.train_step), "train_step")
+
     def _guard(self) -> None:
         """Watches for the end of the `fit` that this serves."""
+        enlist(self)
         self.optimizer.__dict__[SITE] = self
 
     # The compiled step
@@ -145,7 +166,7 @@ class Site:
             leaf.enter(trainable_variables)
             entered: list[Any] = []
             try:
-                with tensors.after(grads):
+                with tensors.after(grads), leaf.at_home():
                     for session in self._of(leaf):
                         for item in session.hyperparameters:
                             entered.append(item)
@@ -196,21 +217,20 @@ class Site:
         items = [item for s in self.sessions for item in s.hyperparameters]
         for item in items:
             item.hide()
-        complete = [(leaf, list(leaf.optimizer._variables)) for leaf in self.leaves]
-        for leaf, variables in complete:
-            ours = {id(variable) for variable in leaf.state}
+        hosts = {id(leaf.host): leaf.host for leaf in self.leaves}.values()
+        complete = [(host, list(host._variables)) for host in hosts]
+        ours = {id(variable) for leaf in self.leaves for variable in leaf.state}
+        for host, variables in complete:
             if ours & {id(variable) for variable in variables}:
-                leaf.optimizer._variables[:] = [
-                    variable for variable in variables if id(variable) not in ours
-                ]
+                host._variables[:] = [v for v in variables if id(v) not in ours]
         self._hidden = True
         try:
             yield
         finally:
             self._hidden = False
-            for leaf, variables in complete:
-                if len(leaf.optimizer._variables) != len(variables):
-                    leaf.optimizer._variables[:] = variables
+            for host, variables in complete:
+                if len(host._variables) != len(variables):
+                    host._variables[:] = variables
             for item in items:
                 item.show(reloaded=loading)
 
@@ -262,7 +282,9 @@ class Site:
     def _install(self) -> None:
         for leaf in self.leaves:
             self._enter(leaf)
-        holders = {id(leaf.optimizer): leaf.optimizer for leaf in self.leaves}
+        holders = {
+            id(o): o for leaf in self.leaves for o in (leaf.optimizer, leaf.host)
+        }
         holders[id(self.optimizer)] = self.optimizer
         for optimizer in holders.values():
             self._wrap_files(optimizer)
@@ -286,8 +308,11 @@ class Site:
             leaf.snapshot = None
             leaf.optimizer.__dict__.pop(SITE, None)
             release_note(leaf.optimizer, self._note)
+            release_note(leaf.host, self._note)
             release_seam(leaf.optimizer, self)
+        leave(self.model)
         self.is_open = False
+        delist(self)
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)
 

@@ -148,11 +148,11 @@ def is_attached(model: keras.Model) -> bool:
     >>> is_attached(model)
     False
     """
-    return any(vars(each).get(SITE) is not None for each in _optimizers(model))
+    return bool(_sites(model))
 
 
 def attached_features(model: keras.Model) -> list[Any]:
-    """The features that are attached to the model's optimizer, in order.
+    """The features that are attached to the model's optimizers, in order.
 
     Args:
         model: `keras.Model`, compiled.
@@ -167,9 +167,14 @@ def attached_features(model: keras.Model) -> list[Any]:
     ...     print(len(attached_features(model)))
     1
     """
-    site = vars(model.optimizer).get(SITE)
-    attachments = [] if site is None else site.attachments
-    return [feature for each in attachments for feature in each.features]
+    attachments = [each for site in _sites(model) for each in site.attachments]
+    features = [feature for each in attachments for feature in each.features]
+    return list({id(feature): feature for feature in features}.values())
+
+
+def _sites(model: keras.Model) -> list[Any]:
+    found = [vars(each).get(SITE) for each in _optimizers(model)]
+    return [site for site in found if site is not None]
 
 
 class Structure:

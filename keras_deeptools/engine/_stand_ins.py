@@ -62,7 +62,8 @@ class StandIns:
         own, self.own = self.own, []
         if own and self.model is not None:
             tensors.synchronize(self.model)
-        for variable, value in own:
+        # One that was shown twice had its own value the first time.
+        for variable, value in reversed(own):
             variable.assign(value)
 
     def keep(self) -> None:

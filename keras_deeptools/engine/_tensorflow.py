@@ -73,6 +73,22 @@ def between_steps() -> Iterator[None]:
             graph._variable_creator_stack = creators
 
 
+def tracing() -> bool:
+    """Whether a step is being traced now."""
+    return tf.inside_function()
+
+
+def reason_to_trace_again() -> Any:
+    """Makes `tf.function` trace what it is tracing a second time before it runs.
+
+    It does so where a trace has created variables.
+
+    Returns:
+        What must be kept until then.
+    """
+    return tf.Variable(0, trainable=False)
+
+
 def have_values(variables: list[Any]) -> bool:
     """Whether variables have values: those created in a trace get them after it."""
     with tf.init_scope():
@@ -230,6 +246,11 @@ def trace(function: Callable) -> None:
 def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     return True
+
+
+def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
+    """The optimizer that the state of features rides with, if it is another one."""
+    return None
 
 
 def is_compiled(function: Any) -> bool:

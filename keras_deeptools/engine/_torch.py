@@ -47,6 +47,15 @@ def between_steps() -> Any:
     return contextlib.nullcontext()
 
 
+def tracing() -> bool:
+    """Whether a step is being traced now: none is before the optimizer is built."""
+    return False
+
+
+def reason_to_trace_again() -> Any:
+    """Nothing: no step is traced before the optimizer is built."""
+
+
 def have_values(variables: list[Any]) -> bool:
     """Whether variables have values."""
     return all(variable._value is not None for variable in variables)
@@ -232,6 +241,7 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
     @functools.wraps(train_step)
+    @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
             set_scalar(variable, value)
@@ -246,12 +256,18 @@ def eagerly() -> Any:
 
 
 def trace(function: Callable) -> None:
-    """Nothing to try: steps are not traced on this backend."""
+    """Calls a function of an int32 scalar: steps are not traced on this backend."""
+    function(torch.zeros((), dtype=torch.int32))
 
 
 def readable(variables: list[Any], optimizer: Any) -> bool:
     """Whether the optimizer's update can read what variables hold at the time."""
     return True
+
+
+def host(optimizer: Any, model: Any, others: list[Any]) -> Any:
+    """The optimizer that the state of features rides with, if it is another one."""
+    return None
 
 
 def is_compiled(function: Any) -> bool:

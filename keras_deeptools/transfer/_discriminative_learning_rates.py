@@ -124,9 +124,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
     def table(self) -> str:
         """Each group with its layers, parameters, multiplier and rate now, as text."""
         rate = getattr(self, "learning_rate", None)
-        return self._groups.table(
-            None if rate is None else float(on_host(rate))
-        )
+        return self._groups.table(None if rate is None else float(on_host(rate)))
 
     def get_config(self) -> dict[str, Any]:
         """The name, the inner optimizer, and each group with the paths in it."""

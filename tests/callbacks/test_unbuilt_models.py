@@ -177,3 +177,65 @@ def test_a_hyperparameter_that_is_none_is_refused_and_its_scheduler_can_be_used_
     model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
     model.fit(X, Y, verbose=0, callbacks=[scheduler])
     assert len(scheduler.history["momentum"]) == 1
+
+
+class Weighted(keras.Model):
+    """Has a variable of its own that is scheduled."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+        self.weight = keras.Variable(7.0, trainable=False, name="weight")
+
+    def call(self, inputs):
+        return self.dense(inputs) * self.weight
+
+
+def weighted_and_built():
+    model = Weighted()
+    model(X)
+    return model
+
+
+def test_a_variable_of_an_unbuilt_model_is_scheduled_from_the_first_step_on():
+    def schedule():
+        return HyperparameterScheduler({"weight": LinearRamp(0.0, 1.0, 6)})
+
+    ours, _ = trained(Weighted, schedule())
+    theirs, _ = trained(weighted_and_built, schedule())
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    class Autoencoder(keras.Model):
+        """Of networks that are built, with a step of its own and no `call`."""
+
+        def __init__(self):
+            super().__init__()
+            self.network = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+            self.weight = keras.Variable(7.0, trainable=False, name="weight")
+
+        def train_step(self, data):
+            with tf.GradientTape() as tape:
+                error = ops.mean(ops.square(self.network(data) - data))
+                loss = error * self.weight
+            weights = self.trainable_weights
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"weight": self.weight + 0.0}
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+    def test_a_step_that_builds_the_optimizer_alone_is_scheduled_from_the_first_on(
+        optimizer,
+    ):
+        seen = []
+        model = Autoencoder()
+        model.compile(optimizer)
+        note = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: seen.append(float(logs["weight"]))
+        )
+        ramp = HyperparameterScheduler({"weight": LinearRamp(0.0, 1.0, 5)})
+        model.fit(X, batch_size=4, verbose=0, callbacks=[ramp, note])
+        np.testing.assert_allclose(seen, [0.0, 0.25, 0.5, 0.75], rtol=1e-6)

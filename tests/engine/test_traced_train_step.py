@@ -63,11 +63,19 @@ if BACKEND == "tensorflow":
         def train_step(self, data):
             return {"loss": self.update(*data[:2])}
 
-    class OfModule(keras.Sequential):
+    class Global(keras.Sequential):
         def train_step(self, data):
             return {"loss": update(self, *data[:2])}
 
-    STEPS = [WholeStep, Method, Attribute, OfModule]
+    STEPS = [WholeStep, Method, Attribute, Global]
+
+    class Hidden(keras.Sequential):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.functions = {"update": tf.function(update.python_function)}
+
+        def train_step(self, data):
+            return {"loss": self.functions["update"](self, *data[:2])}
 
 elif BACKEND == "jax":
     import functools
@@ -104,11 +112,11 @@ elif BACKEND == "jax":
         def train_step(self, state, data):
             return self.update(state, *data[:2])
 
-    class OfModule(keras.Sequential):
+    class Global(keras.Sequential):
         def train_step(self, state, data):
             return update(self, state, *data[:2])
 
-    STEPS = [WholeStep, Method, OfModule]
+    STEPS = [WholeStep, Method, Global]
 
 else:
 
@@ -151,11 +159,8 @@ def test_after_detaching_the_step_is_plain(make):
 
 def test_features_act_through_a_step_of_the_users_that_was_traced_before():
     model = compiled(STEPS[0])
-    before = fitted(model)
-    model.optimizer.learning_rate = 0.0
     model.compile(keras.optimizers.SGD(1.0), loss="mse")
-    fitted(model)
-    before = model.get_weights()
+    before = fitted(model)
     after = fitted(model, GradientClipper(value=1e-9))
     for one, other in zip(before, after, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -198,3 +203,12 @@ def test_an_optimizer_of_several_models_is_refused_with_a_remedy():
         model.compile(optimizer, loss="mse")
     with pytest.raises(ValueError, match=r"Call `attach\(model"):
         attach(optimizer, Count())
+
+
+if BACKEND == "tensorflow":  # elsewhere state of its own is another argument
+
+    def test_a_callback_whose_optimizer_trains_in_a_trace_it_cannot_reach_warns():
+        model = compiled(Hidden)
+        model.fit(X, Y, verbose=0)
+        with pytest.warns(UserWarning, match="could not take part in"):
+            model.fit(X, Y, verbose=0, callbacks=[GradientClipper(norm=1.0)])

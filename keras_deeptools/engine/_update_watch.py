@@ -1,9 +1,9 @@
-"""Telling whether the optimizers that a callback acts on are those that train."""
+"""Telling whether the optimizers that are acted on are those that train."""
 
 import warnings
 from typing import Any
 
-from keras_deeptools.engine import (
+from keras_deeptools.engine._model_optimizers import (
     ModelOptimizer,
     listed_names,
     model_optimizers,
@@ -17,7 +17,7 @@ class UpdateWatch:
     Args:
         owner: Str. Who is named in the warning.
         model: `keras.Model`.
-        chosen: List of `ModelOptimizer`, those that the callback acts on.
+        chosen: List of `ModelOptimizer`, those that are acted on.
         each: Bool. Whether each of them was asked for; else one that trains will do.
     """
 
@@ -41,11 +41,12 @@ class UpdateWatch:
         """Those of the chosen optimizers that have made no update."""
         return [one for one in self.chosen if not self._moved(one)]
 
-    def warn(self, skipped: list[Any]) -> None:
+    def warn(self, skipped: list[Any], after: str = "in the first epoch") -> None:
         """Warns once of optimizers that have made no update.
 
         Args:
             skipped: List of optimizers that would have, but for loss scaling.
+            after: Str. When.
         """
         if self._warned:
             return
@@ -54,11 +55,11 @@ class UpdateWatch:
         idle = [one for one in self.idle() if id(one.optimizer) not in busy]
         if not idle or (not self._each and len(idle) < len(self.chosen)):
             return
-        what = "has" if len(idle) == 1 else "have"
-        without = "nothing was recorded or changed by this callback there"
+        has = "has" if len(idle) == 1 else "have"
         warnings.warn(
-            f"{self.owner}: {listed_names(idle)} of {self._model_name!r} {what} made "
-            f"no update in the first epoch, so {without}. {self._remedy()}",
+            f"{self.owner}: {listed_names(idle)} of {self._model_name!r} {has} made no "
+            f"update {after}, so nothing was recorded or changed there. "
+            f"{self._remedy()}",
             stacklevel=4,
         )
 
@@ -75,14 +76,20 @@ class UpdateWatch:
         self._told_unseen = True
         warnings.warn(
             f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
-            "updates that this callback could not take part in, because they run in a function "
-            "that was compiled before training began. Take the decorator "
+            "updates that this callback could not take part in, because they run in a "
+            "function that was compiled before training began. Take the decorator "
             "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
             stacklevel=4,
         )
 
+    def warn_if_others_train(self) -> None:
+        """Warns once where other optimizers of the model have made updates instead."""
+        if any(map(self._moved, self._others)):
+            self.warn([], "while this was attached")
+
     def _moved(self, one: ModelOptimizer) -> bool:
-        return updates_made(one.optimizer) != self._before[id(one.optimizer)]
+        now = updates_made(one.optimizer)
+        return now is None or now != self._before[id(one.optimizer)]
 
     def _remedy(self) -> str:
         moved = [one for one in self._others if self._moved(one)]
@@ -92,9 +99,11 @@ class UpdateWatch:
                 "The model has no other optimizer. Where its train step uses one that "
                 "is no attribute of the model, pass it as `optimizer=`."
             )
-        does = "made updates" if moved else "are there too"
-        if len(others) == 1:
-            does = does.replace("are", "is")
-        return f'{listed_names(others)} {does}: pass `optimizer="{others[0].name}"`' + (
-            ', or `optimizer="all"`.' if len(others) > 1 else "."
-        )
+        if moved:
+            does = "made updates"
+        else:
+            does = "is there too" if len(others) == 1 else "are there too"
+        choice = f'pass `optimizer="{others[0].name}"`'
+        if len(others) > 1:
+            choice += ', or `optimizer="all"`'
+        return f"{listed_names(others)} {does}: {choice}."

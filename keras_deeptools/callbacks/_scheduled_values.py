@@ -1,0 +1,61 @@
+"""The values that an optimizer's hyperparameters had, as they were recorded."""
+
+from typing import Any
+
+import numpy as np
+
+
+class ScheduledValues:
+    """Reads the record of one optimizer of a model.
+
+    Args:
+        prefix: Str. What names begin with, to tell optimizers apart.
+        names: List of str, the hyperparameters.
+        state: Dict with the `"recorder"` to read.
+        root: The outermost optimizer.
+    """
+
+    def __init__(
+        self, prefix: str, names: list[str], state: dict[str, Any], root: Any
+    ) -> None:
+        self.names = [f"{prefix}{name}" for name in names]
+        self.state: dict[str, Any] | None = state
+        self.root = root
+        self._steps: list[np.ndarray] = []
+        self._rows: list[np.ndarray] = []
+
+    def read(self) -> None:
+        """Brings over what is new."""
+        if self.state is None:
+            return
+        steps, rows = self.state["recorder"].read()
+        if len(steps):
+            self._steps.append(steps)
+            self._rows.append(rows)
+
+    def end(self) -> None:
+        """Reads the rest, before the record is taken away."""
+        self.read()
+        self.state = self.root = None
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Int64 array `(n,)`."""
+        return np.concatenate([np.zeros(0, "int64"), *self._steps])
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Dict from name to a float32 array `(n,)`."""
+        rows = np.concatenate([np.zeros((0, len(self.names)), "f4"), *self._rows])
+        return {name: rows[:, i] for i, name in enumerate(self.names)}
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Dict from name to the latest value; empty before the first update."""
+        if not self._rows:
+            return {}
+        return dict(zip(self.names, map(float, self._rows[-1][-1]), strict=True))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running `fit`."""
+        return self.__dict__ | {"state": None, "root": None}
