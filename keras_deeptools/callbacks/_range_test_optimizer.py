@@ -55,7 +55,7 @@ class IdleOptimizers:
         moved = [
             each
             for each, before in self._others
-            if updates_made(each.optimizer) > before
+            if (updates_made(each.optimizer) or 0) > (before or 0)
         ]
         if moved:
             raise ValueError(
