@@ -58,6 +58,8 @@ class BuiltOnFirstBatch:
             # Code that looks at numbers has to wait for some.
             with contextlib.suppress(Exception):
                 build_on(model, self._inputs)
+                # Hyperband builds every model again, of which Keras warns.
+                model.build_from_config = _leave_built
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -80,3 +82,7 @@ def build_optimizer(model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
     model.build_from_config = build_from_config
+
+
+def _leave_built(config: Any) -> None:
+    """Does nothing: all variables are there."""
