@@ -155,6 +155,8 @@ def test_data_that_do_not_fit_are_named_before_the_model_is_built():
         mc_predict(model, X)
 
 
+# JAX has no float64 unless it is asked for, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_other_global_types_are_sampled_and_judged(dtype):
     before = keras.config.floatx(), keras.config.dtype_policy()
