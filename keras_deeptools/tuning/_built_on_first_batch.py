@@ -58,7 +58,6 @@ class BuiltOnFirstBatch:
             # Code that looks at numbers has to wait for some.
             with contextlib.suppress(Exception):
                 build_on(model, self._inputs)
-<<<<<<< HEAD
         if self._inputs is not None and is_built(model):
             # Hyperband builds it once more, for the batch size of another trial.
             vars(model)["build_from_config"] = _already_built
@@ -66,10 +65,6 @@ class BuiltOnFirstBatch:
 
 def _already_built(config: Any) -> None:
     """In place of `build_from_config`, for a model that is built."""
-=======
-                # Hyperband builds every model again, of which Keras warns.
-                model.build_from_config = _leave_built
->>>>>>> w/uncertainty
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -92,7 +87,3 @@ def build_optimizer(model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
     model.build_from_config = build_from_config
-
-
-def _leave_built(config: Any) -> None:
-    """Does nothing: all variables are there."""
