@@ -40,6 +40,7 @@ def test_the_example_prints_what_it_shows(example: doctest.DocTest) -> None:
     assert results.failed == 0, "".join(lines)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
 )

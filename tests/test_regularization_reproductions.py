@@ -15,6 +15,8 @@ import pytest
 
 from benchmark_modules import benchmark_modules
 
+pytestmark = pytest.mark.one_backend
+
 NAMES = ("compiled_training", "kept_runs", "lsuv_depth", "max_norm_dropout")
 
 

@@ -13,6 +13,8 @@ import pytest
 from benchmark_modules import benchmark_modules
 from keras_deeptools.callbacks import OneCycleScheduler
 
+pytestmark = pytest.mark.one_backend
+
 PARTS = ("", "_nets", "_schedules", "_tables")
 STEPS = np.arange(40)
 

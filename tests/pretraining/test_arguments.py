@@ -7,6 +7,8 @@ import pytest
 
 from keras_deeptools.pretraining import pretrain_layerwise
 
+pytestmark = pytest.mark.one_backend
+
 layers = keras.layers
 X = np.linspace(0, 1, 24, dtype="float32").reshape(4, 6)
 

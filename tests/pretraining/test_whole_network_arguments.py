@@ -8,6 +8,8 @@ import pytest
 from keras_deeptools.pretraining import pretrain_denoising
 from pretraining.networks import mlp, rows
 
+pytestmark = pytest.mark.one_backend
+
 layers = keras.layers
 
 

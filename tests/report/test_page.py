@@ -17,6 +17,8 @@ from keras_deeptools.schedules import OneCycle
 from keras_deeptools.uncertainty import reliability_diagram
 from report_pages import PageReader, charts_of
 
+pytestmark = pytest.mark.one_backend
+
 NASTY = "<script>alert(\"1\")</script> & $x_2$ \x00\x1b\ud800 'quoted'"
 
 

@@ -17,6 +17,8 @@ from keras_deeptools.report import training_report
 from keras_deeptools.transfer import FineTuning, FineTuningPhase
 from report_pages import PageReader
 
+pytestmark = pytest.mark.one_backend
+
 FALLING = {"loss": [0.9, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.7]}
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum, Schedule, Warmup
 
+pytestmark = pytest.mark.one_backend
+
 STEPS = np.array([0, 1, 5, 50, 500, 5000, 500_000, 999_999, 2_000_000])
 
 

@@ -17,6 +17,8 @@ from keras_deeptools.transfer._feature_files import LIST, FeatureFiles
 from keras_deeptools.transfer._feature_key import RowDigest
 from keras_deeptools.transfer._feature_store import MemoryStore
 
+pytestmark = pytest.mark.one_backend
+
 SPECS = {"one": ((2,), "float32"), "two": ((), "bool")}
 ROWS = {"one": np.ones((3, 2), "float32"), "two": np.array([True, False, True])}
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")

@@ -14,6 +14,8 @@ from keras_deeptools.transfer._epoch_feed import ShuffledRows
 from keras_deeptools.transfer._monitor_direction import direction
 from transfer.pretrained import INPUTS, LABELS, Watch, pretrained, values
 
+pytestmark = pytest.mark.one_backend
+
 ONE_PHASE = {"frozen_epochs": 0, "epochs": 1, "verbose": 0}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from keras_deeptools.transfer import DiscriminativeLearningRates, layer_groups
 
+pytestmark = pytest.mark.one_backend
+
 of = keras.optimizers
 
 

@@ -18,6 +18,8 @@ from keras_deeptools.tuning import (
 from keras_deeptools.tuning._best_recipe import recipe
 from tuning.searches import Kept, measured, peak, random_search
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(32, 4)).astype("float32")
 Y = keras.utils.to_categorical((X[:, 0] > 0).astype(int), 2)

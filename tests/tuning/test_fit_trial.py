@@ -10,6 +10,8 @@ from keras_deeptools.callbacks import GradientMonitor
 from keras_deeptools.tuning import fit_trial, objective, trial_records
 from tuning.trial_of_a_search import Trial, TunerCallback, scripted
 
+pytestmark = pytest.mark.one_backend
+
 FAILED = keras_tuner.errors.FailedTrialError
 
 

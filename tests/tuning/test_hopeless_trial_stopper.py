@@ -11,6 +11,8 @@ from keras_deeptools.tuning._constant_loss import constant_loss, constant_loss_o
 from keras_deeptools.tuning._hopeless_rules import median_of_others
 from tuning.trial_of_a_search import Trial, scripted
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 
 

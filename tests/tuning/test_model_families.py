@@ -15,6 +15,8 @@ from keras_deeptools.tuning import (
     residual_space,
 )
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(5.0, 3.0, size=(16, 6)).astype("float32")
 IMAGES = RANDOM.normal(5.0, 3.0, size=(16, 8, 8, 2)).astype("float32")

@@ -7,6 +7,8 @@ import pytest
 
 from keras_deeptools.tuning import DeepHyperModel, fit_trial, objective
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(16, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype(int)

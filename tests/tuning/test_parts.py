@@ -15,6 +15,8 @@ from keras_deeptools.tuning import (
 from keras_deeptools.tuning._fit_data import training_rows, validation_rows
 from keras_deeptools.tuning._smoothed_crossentropy import SmoothedSparseCrossentropy
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")

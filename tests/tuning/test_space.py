@@ -12,6 +12,8 @@ from keras_deeptools.tuning import FloatRange, IntRange, OneOf, search_space, sp
 from keras_deeptools.tuning import space_names as names
 from keras_deeptools.tuning._spaces import SPACES
 
+pytestmark = pytest.mark.one_backend
+
 ROOMS = ("callbacks", "initializers", "layers", "pretraining", "schedules", "transfer")
 
 NOT_SEARCHED = {
@@ -49,7 +51,6 @@ def components() -> dict[str, object]:
     }
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("path", components())
 def test_a_component_has_a_search_space_or_a_reason_why_not(path: str) -> None:
     thing = components()[path]
@@ -57,7 +58,6 @@ def test_a_component_has_a_search_space_or_a_reason_why_not(path: str) -> None:
     assert has_space != (path.rpartition(".")[2] in NOT_SEARCHED)
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("name", names())
 def test_a_space_searches_arguments_that_its_component_takes(name: str) -> None:
     found = SPACES[name]

@@ -15,6 +15,8 @@ from keras_deeptools.uncertainty import (
     risk_coverage_curve,
 )
 
+pytestmark = pytest.mark.one_backend
+
 SCORES = [
     brier_score,
     expected_calibration_error,
