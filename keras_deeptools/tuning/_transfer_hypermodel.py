@@ -156,10 +156,10 @@ class TransferHyperModel(keras_tuner.HyperModel):
         max_bytes: int = MAX_BYTES,
         seed: int = 0,
     ) -> None:
-        # As they were given, for the code of the best trial.
-        given = {name: it for name, it in locals().items() if name != "self"}
+        # As they were given, for the code of the best trial; models are not kept twice.
+        given = {n: it for n, it in locals().items() if n not in ("self", "__class__")}
         super().__init__()
-        self._given = {n: it for n, it in given.items() if n != "__class__"}
+        self._given = {n: it for n, it in given.items() if not _holds_models(it)}
         found = named_backbones(backbones, input_shape)
         self.num_classes = checked_count(OWNER, "num_classes", num_classes)
         self.max_epochs = checked_count(OWNER, "max_epochs", max_epochs)
@@ -249,11 +249,6 @@ class TransferHyperModel(keras_tuner.HyperModel):
         )
         return trial.fit(given)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the user's own models, which only the recipe names."""
-        kept = {n: it for n, it in self._given.items() if not _holds_models(it)}
-        return self.__dict__ | {"_given": kept}
-
     def _check_targets(self, model: keras.Model, given: dict[str, Any]) -> None:
         """Looks at targets that are arrays."""
         y = given.get("y")
@@ -273,9 +268,10 @@ class TransferHyperModel(keras_tuner.HyperModel):
         return Path(tuners[0].project_dir) / "features"
 
 
-def _holds_models(given: Any) -> bool:
-    leaves = keras.tree.flatten(given)
-    return any(isinstance(leaf, keras.Model) for leaf in leaves)
+def _holds_models(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value
+    is_several = isinstance(value, Mapping | list | tuple)
+    return any(isinstance(it, keras.Model) for it in (parts if is_several else [value]))
 
 
 def _loss_of(activation: str | None) -> Any:

@@ -8,6 +8,8 @@ import numpy as np
 def read_weights(owner: str, sample_weight: Any, num_rows: int) -> np.ndarray:
     """Float64 array `(n,)` that sums to 1."""
     weights = cell_weights(owner, sample_weight, (num_rows,))
+    if sample_weight is None:
+        return weights
     return weights / weights.sum()
 
 
