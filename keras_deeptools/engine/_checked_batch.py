@@ -10,15 +10,16 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 
-from keras_deeptools.engine._batches import random_generators
+from keras_deeptools.engine._batches import random_generators, tensorflow_tensors
 from keras_deeptools.engine._first_call import (
     has_call,
     is_built,
     reason_of,
     try_on,
 )
-from keras_deeptools.engine._programs import programs
+from keras_deeptools.engine._first_step import build_in_first_step
 from keras_deeptools.engine._randomness import RandomState
+from keras_deeptools.engine._tensors import tensors
 
 MOST_ROWS = 4096
 """Of longer arrays, rows at even distances are taken: statistics need no more."""
@@ -245,9 +246,11 @@ def _networks_for(
 ) -> tuple[list[Any], list[str]]:
     """The networks of a model without a `call` that take inputs, and other names."""
     if not is_built(model) and getattr(model, "optimizer", None) is not None:
-        # Its own step knows what each network gets.
-        with contextlib.suppress(Exception):
-            programs.trace_step(model, batch)
+        # Its own step knows what each network gets; where it fails, the networks that
+        # are built are looked at all the same.
+        if tensors.BUILDS_IN_STEP:
+            with contextlib.suppress(Exception):
+                build_in_first_step(model, tensorflow_tensors(batch))
     inner = [
         each
         for each in model._flatten_layers(include_self=False, recursive=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._programs import programs
+from keras_deeptools.engine._tensors import tensors
 
 Choose = Callable[[tuple[keras.Layer, ...], str, tuple[int, ...], str], Any]
 
@@ -107,6 +107,6 @@ def _asked_for_weights() -> Iterator[None]:
 
 def _as_tensor(choose: Callable[[], Any], shape: Any, dtype: Any = None) -> Any:
     # Keras may call an initializer twice for the same weights, or in a graph.
-    with programs.at_once():
+    with tensors.eagerly():
         values = choose()
     return keras.ops.convert_to_tensor(values, dtype)
