@@ -15,6 +15,7 @@ from keras_deeptools.diagnosis._signal_findings import SignalFinding
 from keras_deeptools.diagnosis._signal_result import SignalPropagation
 from keras_deeptools.engine import Capture, LayerCall, layers_of
 from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._layers import may_be_kernel
 from keras_deeptools.engine._loss import has_loss
 from keras_deeptools.statistics._input_problems import (
     InputProblem,
@@ -197,15 +198,10 @@ def _listed(call: LayerCall) -> bool:
 def _kernel_of(call: LayerCall) -> Any:
     """The weights that a layer multiplies by, or looks up; None without any."""
     known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
-    if known is not None or type(call.layer).__module__.startswith("keras."):
+    if known is not None:
         return known
-    # A layer of the user's own, whose weights have any name.
-    return next((v for v in call.variables.values() if _may_be_kernel(v)), None)
-
-
-def _may_be_kernel(variable: Any) -> bool:
-    floats = keras.backend.is_float_dtype(variable.dtype)
-    return floats and variable.trainable and len(variable.shape) > 1
+    own = (v for v in call.variables.values() if may_be_kernel(call.layer, v))
+    return next(own, None)
 
 
 def _bands_of(layer: Any) -> list[tuple[float, float]]:

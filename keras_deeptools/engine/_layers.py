@@ -49,6 +49,18 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
     return held
 
 
+def may_be_kernel(layer: keras.Layer, variable: Any) -> bool:
+    """Whether a layer of the user's own may multiply by weights, whatever their name.
+
+    Args:
+        layer: `keras.Layer`, Keras' own or not.
+        variable: `keras.Variable`, one of its weights.
+    """
+    own = not type(layer).__module__.startswith("keras.")
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return own and floats and variable.trainable and len(variable.shape) > 1
+
+
 def trained_variables(leaf: Leaf) -> list[Any]:
     """The variables that an optimizer trains, through any of its parts.
 
