@@ -81,15 +81,15 @@ def check_pixels_of(model: keras.Model, x: Any) -> tuple[float, float]:
             f"where {twice[0]!r} scales down what {twice[1]!r} scales down again. "
             f"Leave {twice[0]!r} out: the backbone scales by itself."
         )
-    found = (math.nan, math.nan)
     if x is None or not can_be_read_again(x):
-        return found
+        return math.nan, math.nan
+    ranges = []
     for entry in pixel_entries(model):
-        arriving = entry.arriving(x)
-        if entry.front is None:
-            return _checked(arriving)
-        found = _checked(arriving, entry, _raw(x))
-    return found
+        behind = () if entry.front is None else (entry, _raw(x))
+        ranges.append(_checked(entry.arriving(x), *behind))
+    if not ranges:
+        return math.nan, math.nan
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _raw(x: Any) -> np.ndarray:
