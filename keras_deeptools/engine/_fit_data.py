@@ -65,6 +65,9 @@ class FitData:
                     return advice(found)
                 if time.monotonic() - start > PATIENCE:
                     break
+        except Exception:
+            # The user's code may fail when it is read beside `fit`, which must go on.
+            return ""
         finally:
             state.restore()
         return ""

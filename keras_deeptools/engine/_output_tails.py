@@ -141,6 +141,7 @@ def _inside(operation: Any, node: Any) -> tuple[list[Any] | None, dict[int, Any]
         arguments = node.arguments
         kwargs = dict(arguments.kwargs)
         kwargs |= _needed(operation, len(arguments.args), kwargs)
+        # A user's `call` may do anything with such a tensor; the layer is then the end.
         with contextlib.suppress(Exception):
             outputs = keras.tree.flatten(operation.call(*arguments.args, **kwargs))
             if all(hasattr(tensor, "_keras_history") for tensor in outputs):
