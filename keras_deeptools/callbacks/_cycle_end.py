@@ -77,7 +77,7 @@ def tell_cycle_end(
         return
     expected = ""
     if planned is not None and made != planned:
-        expected = f", {planned} with one for each batch"
+        expected = f" (one for each batch would be {planned})"
     warnings.warn(
         f"{owner}: {where} has made {made} updates{expected}, but the cycle has "
         f"total_steps={total_steps}: it {what}. Pass `total_steps={made}`.",

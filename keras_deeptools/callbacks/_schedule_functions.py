@@ -191,8 +191,8 @@ class FunctionsOfStep:
         )
         return ValueError(
             f"{self.owner}: a schedule must give a value for every step of the run. "
-            f"Received: {name!r}, which raised {_short(error)} at step {step} of "
-            f"{self.num_steps}. {remedy}"
+            f"Received: {name!r}, which raised {_short(error)} at step {step}"
+            f"{'' if self.num_steps is None else f' of {self.num_steps}'}. {remedy}"
         )
 
 

@@ -98,8 +98,9 @@ def signal_propagation(
     whole = isinstance(jacobian_rows, int) and not isinstance(jacobian_rows, bool)
     if not whole or not 0 <= jacobian_rows <= batch.rows:
         raise ValueError(
-            "signal_propagation: `jacobian_rows` must be an int in [0, rows of x]. "
-            f"Received: jacobian_rows={jacobian_rows!r}, {batch.rows} rows."
+            "signal_propagation: `jacobian_rows` must be an int from 0 to the number "
+            f"of samples. Received: jacobian_rows={jacobian_rows!r}, with {batch.rows} "
+            "samples in `x`."
         )
     targets = batch.y
     if y is None and loss is None and not has_loss(batch.networks[0]):

@@ -22,7 +22,7 @@ from keras_deeptools.engine._randomness import RandomState
 from keras_deeptools.engine._tensors import tensors
 
 MOST_ROWS = 4096
-"""Of longer arrays, rows at even distances are taken: statistics need no more."""
+"""Of longer arrays, samples at even distances are taken: statistics need no more."""
 
 ENOUGH_ROWS = 256
 """Batches of a dataset are put together until there are so many rows."""
@@ -88,7 +88,8 @@ def checked_batch(
         if each is not None
     }
     if len(rows) != 1:
-        raise _of_different_lengths(owner, f"rows={sorted(rows)}.")
+        received = f"{' and '.join(map(str, sorted(rows)))} samples."
+        raise _of_different_lengths(owner, received)
     x, y = _rows_of_one_step(model, x, y)
     if has_call(model):
         networks: list[Any] = [model]
@@ -104,7 +105,9 @@ def checked_batch(
 def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
     """One batch as `fit` gets it, its inputs and targets, as numpy arrays."""
     if x is None or (keras.tree.is_nested(x) and not keras.tree.flatten(x)):
-        raise ValueError(f"{owner}: `x` must be a batch of data. Received: x={x!r}.")
+        raise ValueError(
+            f"{owner}: `x` must be data. Received: x={x!r}. Give an array or a dataset."
+        )
     random = RandomState(*random_generators(x))
     try:
         if isinstance(x, types.GeneratorType):
@@ -125,7 +128,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
         random.restore()
     if batch is None:
         raise ValueError(
-            f"{owner}: `x` must have rows of data. Received: {_described(x)}."
+            f"{owner}: `x` must hold at least one sample. Received: {_described(x)}."
         )
     inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
     length = len(keras.tree.flatten(inputs)[0])
@@ -193,11 +196,13 @@ def _checked(owner: str, name: str, array: Any, finite: bool) -> int:
     """The number of rows of one array."""
     if not array.ndim or not array.size:
         raise ValueError(
-            f"{owner}: `{name}` must have rows of data. Received: shape={array.shape}."
+            f"{owner}: `{name}` must hold at least one sample, along the first axis. "
+            f"Received: shape={array.shape}."
         )
     if finite and _is_float(array) and not np.isfinite(array).all():
         raise ValueError(
-            f"{owner}: `{name}` must be finite. Received: NaN or infinity in it."
+            f"{owner}: `{name}` must be finite. Received: NaN or infinity in it. "
+            "`np.isfinite` finds these numbers, `np.nan_to_num` replaces them."
         )
     return array.shape[0]
 
@@ -322,12 +327,13 @@ def _built_for(model: Any) -> str:
 
 def _without_weights(owner: str, model: Any) -> ValueError:
     return ValueError(
-        f"{owner}: `model` must have weights. Received: a model {model.name!r} without."
+        f"{owner}: `model` must have weights. Received: {model.name!r}, which has "
+        "none. Give it a layer with weights."
     )
 
 
 def _of_different_lengths(owner: str, received: str) -> ValueError:
     return ValueError(
-        f"{owner}: all of `x` and `y` must have the same number of rows. "
-        f"Received: {received}"
+        f"{owner}: all of `x` and `y` must have the same number of samples. "
+        f"Received: {received} Cut them to one length."
     )

@@ -180,8 +180,8 @@ def _check(
         found = type(validation_data).__name__
         raise ValueError(message(OWNER, "validation_data", rule, found))
     if isinstance(validation_data, Iterator):
-        rule = "data that can be read for every rate"
-        remedy = "A generator is empty after the first: give arrays or a PyDataset."
+        rule = "data that can be read again for every dropout rate"
+        remedy = "A generator can be read once: give arrays or a PyDataset."
         found = type(validation_data).__name__
         raise ValueError(message(OWNER, "validation_data", rule, found, remedy))
     numbers = np.asarray(rates)
