@@ -167,7 +167,7 @@ class FunctionsOfStep:
         if value is not None and not isinstance(value, str | bytes):
             try:
                 numbers = np.asarray(ops.convert_to_numpy(value))
-            except Exception:
+            except Exception:  # Whatever it is, it is no number.
                 numbers = None
         if numbers is None or numbers.size != 1 or numbers.dtype.kind not in "fiub":
             raise TypeError(
@@ -286,6 +286,7 @@ def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
             found = ops.convert_to_numpy(schedule(np.arange(count)))
             single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
     except Exception:
+        # The user's function takes no vector: it is called step by step.
         return None
     values = found.astype("float64")
     if values.shape != (count,) or not np.isfinite(values).all():
@@ -302,6 +303,7 @@ def _operations(schedule: Callable) -> Callable | None:
         with tensors.eagerly():
             function(ops.convert_to_tensor(0, dtype="int32"))
     except Exception:
+        # Code that needs the step as a number raises whatever it likes without one.
         return None
     return function
 
@@ -315,6 +317,7 @@ def _for_tensors(schedule: Callable) -> Callable | None:
         try:
             check_traceable(lambda step: _as_float(schedule(step)))
         except Exception:
+            # It fails for tensors as it did for numbers, which is what is told.
             return None
 
     def value(position: Any) -> Any:
@@ -354,6 +357,7 @@ def _graph_function(schedule: Callable) -> Callable:
             try:
                 expected = float(ops.convert_to_numpy(schedule(step)))
             except Exception:
+                # It takes tensors alone, so there is nothing to compare with.
                 continue
             found = function(ops.convert_to_tensor(step, dtype="int32"))
             found = float(ops.convert_to_numpy(found))
