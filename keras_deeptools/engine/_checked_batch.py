@@ -235,14 +235,15 @@ def _check_shapes(owner: str, model: Any, declared: list[Any], x: Any) -> None:
         raise ValueError(
             f"{owner}: `x` must have an array for each input of the model. Received: "
             f"{len(arrays)} for {len(declared)} inputs, "
-            f"{', '.join(repr(tensor.name) for tensor in declared)}."
+            f"{', '.join(repr(tensor.name) for tensor in declared)}. Give a list, or a "
+            "dict from these names."
         )
     for array, tensor in zip(arrays, declared, strict=True):
         if array is not None and not _fits(array.shape, tensor.shape):
             raise ValueError(
                 f"{owner}: `x` must have the shape of the model's input "
                 f"{tensor.name!r}, {tuple(tensor.shape)}. Received: "
-                f"shape={array.shape}."
+                f"shape={array.shape}. Reshape the data, or declare another `Input`."
             )
 
 

@@ -164,7 +164,8 @@ def _of_targets(model: keras.Model, compiled: Any, x: Any, y: Any) -> str:
     if len(targets) != len(outputs):
         return (
             f"`y` must hold an array for each of the {len(outputs)} outputs of the "
-            f"model. Received: {len(targets)}."
+            f"model. Received: {len(targets)}. Pass a list, or a dict from names to "
+            "arrays."
         )
     if len(losses) == 1:
         losses *= len(outputs)

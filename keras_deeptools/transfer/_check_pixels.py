@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,6 +57,11 @@ def check_pixels(x: Any, model: keras.Model | None = None) -> tuple[float, float
     0 to 1, which seem to be scaled to [0, 1]. Leave out that scaling: the backbone
     scales by itself.
     """
+    if not can_be_read_again(x):
+        raise TypeError(
+            f"{_OWNER}: `x` must not be a generator, whose first batch would be lost. "
+            f"Received: {type(x).__name__}. Check a batch: check_pixels(batch)."
+        )
     if model is not None:
         return check_pixels_of(model, x)
     return _checked(_first_pixels(x))
@@ -151,11 +155,6 @@ def _problem(low: float, high: float, integers: bool) -> str:
 
 def _first_pixels(x: Any) -> np.ndarray:
     """The first images as an array."""
-    if isinstance(x, Iterator):
-        raise TypeError(
-            f"{_OWNER}: `x` must not be a generator, whose first batch would be lost. "
-            f"Received: {type(x).__name__}. Check a batch: check_pixels(batch)."
-        )
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return _array(x[:_NUM_ROWS] if len(x.shape) else x)
     if isinstance(x, tuple):

@@ -171,3 +171,9 @@ def test_every_backbone_of_a_model_is_looked_at() -> None:
     for images in ([small, scaled], [scaled, small]):
         with pytest.raises(ValueError, match=ENDS_IN_ONE):
             check_pixels(images, model)
+
+
+def test_a_generator_is_refused_with_a_model_as_without_one() -> None:
+    for model in (None, trunk()):
+        with pytest.raises(TypeError, match="`x` must not be a generator"):
+            check_pixels(iter([SCALED]), model)
