@@ -121,7 +121,7 @@ class AxisChoice:
         return (
             f"{self.owner}: `axis` must tell the axes of weights whose kind is not "
             f"known. Received: {held.variable.path!r} of shape "
-            f"{tuple(held.variable.shape)}, {held.role!r} of a layer of type unknown. "
+            f"{tuple(held.variable.shape)}, {held.role!r} of an unknown layer. "
             "Attach to the compiled model, which knows its layers."
         )
 

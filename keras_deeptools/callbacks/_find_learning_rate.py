@@ -14,7 +14,7 @@ from keras_deeptools.callbacks._range_test_arguments import (
     refuse_fit_arguments,
 )
 from keras_deeptools.callbacks._range_test_optimizer import (
-    IdleOptimizers,
+    check_used,
     chosen_optimizer,
 )
 from keras_deeptools.callbacks._range_test_progress import LossLog
@@ -31,6 +31,7 @@ from keras_deeptools.engine._batch_loss import batch_logs
 from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.engine._non_finite_data import advice
 from keras_deeptools.engine._step_errors import classes_outside, explained_step
+from keras_deeptools.engine._update_watch import UpdateWatch
 from keras_deeptools.schedules import ExponentialRamp, LinearRamp
 
 OWNER = "find_learning_rate"
@@ -222,7 +223,7 @@ class _Run:
         )
         ramp = _Ramp(self._schedule)
         optimizers = [each.optimizer for each in self._chosen]
-        idle = IdleOptimizers(OWNER, self._trained, self._chosen)
+        watch = UpdateWatch(OWNER, self._trained, self._chosen, each=False)
         with (
             attach(self._trained, ramp, optimizer=optimizers),
             self._batches.endless() as endless,
@@ -234,7 +235,7 @@ class _Run:
                 self._batches_drawn += 1
                 log.add(self._logs_of(batch), ramp.num_updates)
                 if not ramp.num_updates:
-                    idle.check()
+                    check_used(watch)
                 if log.num_losses > num_losses:
                     rate = self._schedule.values([before])[0]
                     values = [("learning_rate", rate), ("loss", log.shown)]

@@ -1,6 +1,5 @@
 """Schedules for any hyperparameter of the optimizer, followed inside the step."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_count
 from keras_deeptools._axes import new_axes
-from keras_deeptools.callbacks._cycle_end import tell_cycle_end
+from keras_deeptools.callbacks._cycle_end import cycle_length, tell_cycle_ends
 from keras_deeptools.callbacks._other_setters import (
     set_by_epoch,
     tell_factor,
@@ -20,16 +19,20 @@ from keras_deeptools.callbacks._other_setters import (
 from keras_deeptools.callbacks._run_position import (
     first_update,
     params_of,
+    run_start,
     updates_in_run,
+)
+from keras_deeptools.callbacks._schedule_arguments import (
+    checked_schedules,
+    scheduled_variables,
 )
 from keras_deeptools.callbacks._schedule_functions import (
     FunctionsOfStep,
-    checked_schedules,
     traced_schedule,
 )
-from keras_deeptools.callbacks._scheduled_values import ScheduledValues
+from keras_deeptools.callbacks._scheduled_values import ScheduledValues, draw_values
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, Recorder, model_variable, tensors
+from keras_deeptools.engine import Leaf, Recorder, tensors
 from keras_deeptools.engine._model_optimizers import OptimizerChoice
 
 
@@ -116,11 +119,9 @@ class HyperparameterScheduler(TrainingFeature):
         super().__init__(optimizer)
         owner = type(self).__name__
         self.schedules, self._variables = checked_schedules(owner, schedules)
-        self.total_steps = (
-            None
-            if total_steps is None
-            else checked_count(owner, "total_steps", total_steps)
-        )
+        if total_steps is not None:
+            total_steps = checked_count(owner, "total_steps", total_steps)
+        self.total_steps = total_steps
         self._params: dict[str, Any] | None = None
         self._functions: dict[int | None, FunctionsOfStep] = {}
         self._warned: set[str] = set()
@@ -142,12 +143,7 @@ class HyperparameterScheduler(TrainingFeature):
         owner = type(self).__name__
         if "learning_rate" in schedules:
             self._tell_once("replaced", tell_replaced, owner, leaf)
-        found = {
-            name: model_variable(owner, leaf, self._variables.get(name, name))
-            for name in schedules
-            if not hasattr(leaf.optimizer, name)
-        }
-        variables = {name: v for name, v in found.items() if v is not None}
+        variables = scheduled_variables(owner, leaf, schedules, self._variables)
         if self._live:
             # The model's own follow the first of several optimizers.
             schedules = {k: s for k, s in schedules.items() if k not in variables}
@@ -155,7 +151,7 @@ class HyperparameterScheduler(TrainingFeature):
         else:
             self._functions, self._values = {}, []
         functions = self._functions_for(owner, leaf)
-        start = self._start(leaf)
+        start = run_start(leaf, self._live)
         state = {
             "functions": {
                 name: functions.for_leaf(leaf, name, schedule)
@@ -168,7 +164,7 @@ class HyperparameterScheduler(TrainingFeature):
             "recorder": Recorder(leaf, width=len(schedules)),
             "idle": False,
             "is_positioned": False,
-            "total_steps": _cycle_length(schedules),
+            "total_steps": cycle_length(schedules),
         }
         if all(values.root is not leaf.root for values in self._values):
             prefix, names = self.log_prefix(leaf), list(schedules)
@@ -197,21 +193,13 @@ class HyperparameterScheduler(TrainingFeature):
         for _, other in self._live:
             other["recorder"].read()
         if state["idle"] and leaf.variables:
-            leaf.assign(state["offset"], self._start(leaf))
+            leaf.assign(state["offset"], run_start(leaf, self._live))
         state["idle"] = not leaf.variables
         for values in self._values:
             own = [other for part, other in self._live if part.root is values.root]
             active = [other for other in own if not other["idle"]]
             values.state = active[0] if active else values.state
         return state
-
-    def _start(self, leaf: Leaf) -> int:
-        """The count at which the run began, for what begins to train in mid-run."""
-        for other, state in self._live:
-            if other.root is leaf.root and not state["idle"]:
-                position = other.num_updates - int(other.read(state["offset"]))
-                return leaf.num_updates - position
-        return leaf.num_updates
 
     def hyperparameters(self, state: dict, leaf: Leaf) -> dict[str, Callable]:
         """Each schedule as a function of the optimizer's own count of updates."""
@@ -323,20 +311,12 @@ class HyperparameterScheduler(TrainingFeature):
         is_whole = self._last_epoch + 1 == params.get("epochs")
         if not is_whole or self.model.stop_training:
             return
-        told: set[int] = set()
-        for leaf, state in self._live:
-            total_steps = state["total_steps"]
-            if total_steps is None or id(leaf.root) in told:
-                continue
-            told.add(id(leaf.root))
-            made = leaf.num_updates - int(leaf.read(state["offset"]))
-            if leaf.skipped is not None:
-                made += int(leaf.read(leaf.skipped))
-            if made <= 0:
-                continue
-            planned = updates_in_run(leaf, params, self.first_epoch)
-            owner, name = type(self).__name__, self.optimizer_name(leaf)
-            tell_cycle_end(owner, total_steps, made, planned, f"`{name}`")
+        tell_cycle_ends(
+            type(self).__name__,
+            self._live,
+            lambda leaf: updates_in_run(leaf, params, self.first_epoch),
+            self.optimizer_name,
+        )
 
     expects_reductions = True
     """Whether a learning rate that others lower meets the schedule as documented."""
@@ -363,22 +343,9 @@ class HyperparameterScheduler(TrainingFeature):
         for values in self._values:
             if state is values.state:
                 values.end()
-                self._look_past_the_end(values.steps, state, leaf)
-
-    def _look_past_the_end(self, steps: np.ndarray, state: dict, leaf: Leaf) -> None:
-        """Warns where values were held, as there were more updates than expected."""
-        functions = state["expected"]
-        expected, names = functions.num_steps, functions.tabulated
-        if functions.holds or expected is None or not names or not len(steps):
-            return
-        made = int(steps[-1]) + 1 - int(leaf.read(state["offset"]))
-        if made > expected:
-            warnings.warn(
-                f"{type(self).__name__}: the run was expected to make {expected} "
-                f"updates and made {made}. From update {expected} on, the last values "
-                f"of {', '.join(sorted(names))} were held. Pass `total_steps={made}`.",
-                stacklevel=2,
-            )
+                if len(values.steps):
+                    begun = int(leaf.read(state["offset"]))
+                    state["expected"].tell_held(int(values.steps[-1]) + 1 - begun)
 
     def _read(self) -> None:
         for values in self._values:
@@ -426,23 +393,6 @@ class HyperparameterScheduler(TrainingFeature):
         """
         if ax is None:
             ax = new_axes(f"{type(self).__name__}.plot")
-        ax.set_xlabel("step (optimizer update)")
         self._read()
-        curves = [
-            (name, each.steps, values)
-            for each in self._values
-            for name, values in each.history.items()
-        ]
-        for i, (name, steps, values) in enumerate(curves):
-            axes = ax if i == 0 else ax.twinx()
-            if i > 1:
-                axes.spines["right"].set_position(("axes", 1 + 0.15 * (i - 1)))
-            axes.plot(steps, values, color=f"C{i}")
-            axes.set_ylabel(name.replace("_", " "), color=f"C{i}")
+        draw_values(ax, self._values)
         return ax
-
-
-def _cycle_length(schedules: dict[str, Callable]) -> int | None:
-    """Steps of the longest schedule that has an end of its own, as 1cycle has."""
-    ends = [getattr(schedule, "total_steps", None) for schedule in schedules.values()]
-    return max((end for end in ends if isinstance(end, int)), default=None)

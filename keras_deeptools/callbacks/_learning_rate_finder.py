@@ -124,7 +124,7 @@ class LearningRateFinder(keras.callbacks.Callback):
                 raise ValueError(
                     "LearningRateFinder: `apply` must be False for an optimizer whose "
                     "learning rate cannot be set. Received: apply=True with "
-                    f"{type(each.optimizer).__name__} `{each.name}`, whose rate is a "
-                    "schedule, or that holds several optimizers. Compile with a "
-                    "number, or read `result`."
+                    f"{type(each.optimizer).__name__} `{each.name}`, whose learning "
+                    "rate is a schedule, or which holds several optimizers. Compile "
+                    "with a number, or read `result`."
                 )

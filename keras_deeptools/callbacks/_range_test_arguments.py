@@ -73,8 +73,8 @@ def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
         remedy = FIT_ARGUMENTS.get(name)
         if remedy is None:
             raise TypeError(
-                f"{owner}: `{name}` must be left out, as there is no such argument. "
-                f"Received: {name}={value!r}."
+                f"{owner}: `{name}` must be left out, because there is no such "
+                f"argument. Received: {name}={value!r}."
             )
         raise TypeError(
             f"{owner}: `{name}` of `fit` must be left out. Received: {name}={value!r}. "

@@ -2,12 +2,9 @@
 
 import keras
 
-from keras_deeptools.engine import ModelOptimizer, chosen_optimizers, model_optimizers
-from keras_deeptools.engine._model_optimizers import (
-    OptimizerChoice,
-    listed_names,
-    updates_made,
-)
+from keras_deeptools.engine import ModelOptimizer, chosen_optimizers
+from keras_deeptools.engine._model_optimizers import OptimizerChoice, listed_names
+from keras_deeptools.engine._update_watch import UpdateWatch
 
 
 def chosen_optimizer(
@@ -29,37 +26,16 @@ def chosen_optimizer(
     return chosen
 
 
-class IdleOptimizers:
-    """Tells when updates are made, but not by the optimizers that were chosen.
+def check_used(watch: UpdateWatch) -> None:
+    """Raises if other optimizers have made updates, while the chosen have made none.
 
     Args:
-        owner: Str. Who is named in errors.
-        model: `keras.Model`.
-        chosen: List of `ModelOptimizer`.
+        watch: `UpdateWatch` of the chosen optimizers, which have made none yet.
     """
-
-    def __init__(
-        self, owner: str, model: keras.Model, chosen: list[ModelOptimizer]
-    ) -> None:
-        self._owner = owner
-        self._chosen = chosen
-        mine = {id(each.optimizer) for each in chosen}
-        self._others = [
-            (each, updates_made(each.optimizer))
-            for each in model_optimizers(model)
-            if id(each.optimizer) not in mine
-        ]
-
-    def check(self) -> None:
-        """Raises if only others have made updates, while the chosen have not."""
-        moved = [
-            each
-            for each, before in self._others
-            if (updates_made(each.optimizer) or 0) > (before or 0)
-        ]
-        if moved:
-            raise ValueError(
-                f"{self._owner}: `optimizer` must be one that `train_step` uses. "
-                f"Received: {listed_names(self._chosen)}, which made no update, while "
-                f'{listed_names(moved)} did. Pass `optimizer="{moved[0].name}"`.'
-            )
+    others = watch.others_that_train()
+    if others:
+        raise ValueError(
+            f"{watch.owner}: `optimizer` must be one that `train_step` uses. "
+            f"Received: {listed_names(watch.chosen)}, which made no update, while "
+            f'{listed_names(others)} did. Pass `optimizer="{others[0].name}"`.'
+        )

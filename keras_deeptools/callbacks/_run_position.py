@@ -1,5 +1,6 @@
 """Where a `fit` stands, counted in optimizer updates."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from keras_deeptools.engine import Leaf, running_fit
@@ -62,3 +63,18 @@ def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
     if steps is None:
         return leaf.num_updates if epoch == 0 else 0
     return leaf.num_updates - epoch * steps // leaf.accumulation_steps
+
+
+def run_start(leaf: Leaf, live: Iterable[tuple[Leaf, dict[str, Any]]]) -> int:
+    """The count at which the run began, also for what begins to train in mid-run.
+
+    Args:
+        leaf: `Leaf` of the optimizer whose updates are counted.
+        live: Pairs of a `Leaf` that is acted on already, and what a scheduler keeps
+            for it.
+    """
+    for other, state in live:
+        if other.root is leaf.root and not state["idle"]:
+            position = other.num_updates - int(other.read(state["offset"]))
+            return leaf.num_updates - position
+    return leaf.num_updates

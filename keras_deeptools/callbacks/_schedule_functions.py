@@ -5,7 +5,6 @@ called before training with every step of the run, as Python calls it, and the c
 step looks its values up: equal numbers on all backends, whatever the function does.
 """
 
-import inspect
 import math
 import types
 from collections.abc import Callable
@@ -15,7 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.callbacks._cycle_end import tell_held_values
 from keras_deeptools.callbacks._lookahead import Lookahead
+from keras_deeptools.callbacks._schedule_arguments import made_for_graphs
 from keras_deeptools.engine import (
     Leaf,
     call_with_reads,
@@ -23,117 +24,12 @@ from keras_deeptools.engine import (
     operations_of,
     tensors,
 )
-from keras_deeptools.schedules import Schedule
 
 SAMPLES = (0, 1, 2, 3, 5, 10, 99, 1000)
 """Steps at which recorded operations must give what the function gives."""
 
 MANY_STEPS = 256
 """From here on, functions of tensor operations are called with all steps at once."""
-
-
-def checked_schedules(
-    owner: str, schedules: Any
-) -> tuple[dict[str, Callable], dict[str, Any]]:
-    """Schedules by name, and the variables among the keys by the names they go by.
-
-    Args:
-        owner: Str. Who asks, for errors.
-        schedules: Dict from names to callables, or pairs of a name or a variable and a
-            callable.
-
-    Returns:
-        Tuple of a dict from name to callable, and a dict from name to `keras.Variable`.
-    """
-    pairs = list(schedules.items()) if isinstance(schedules, dict) else schedules
-    if not isinstance(pairs, list | tuple) or not pairs:
-        error = ValueError if pairs == [] else TypeError
-        raise error(
-            f"{owner}: `schedules` must be a dict with at least one schedule. "
-            f"Received: schedules={schedules!r}. Pass for instance "
-            '`{"learning_rate": OneCycle(0.1, total_steps=1000)}`.'
-        )
-    checked: dict[str, Callable] = {}
-    variables: dict[str, Any] = {}
-    for pair in pairs:
-        key, schedule = pair if _is_pair(pair) else (pair, None)
-        is_variable = isinstance(key, keras.Variable)
-        if not (isinstance(key, str) or is_variable) or not callable(schedule):
-            raise TypeError(
-                f"{owner}: `schedules` must map names to callables. Received: "
-                f"{key!r} -> {schedule!r}. Use a schedule, or a function of the "
-                "step; for a constant use `Constant(value)`."
-            )
-        name = key if isinstance(key, str) else key.name
-        if name in checked and is_variable:
-            name = key.path
-        if name in checked:
-            raise ValueError(
-                f"{owner}: what is scheduled must have one schedule and a name of its "
-                f"own. Received: {name!r} twice. Make variables with `name=`."
-            )
-        check_function(owner, name, schedule)
-        checked[name] = schedule
-        if is_variable:
-            variables[name] = key
-    return checked, variables
-
-
-def _is_pair(pair: Any) -> bool:
-    return isinstance(pair, list | tuple) and len(pair) == 2
-
-
-def check_function(owner: str, name: str, schedule: Any) -> None:
-    """Raises if a schedule cannot be a function of the step.
-
-    Args:
-        owner: Str. Who asks, for errors.
-        name: Str. What is scheduled.
-        schedule: What was given for it.
-    """
-    if isinstance(schedule, type):
-        raise TypeError(
-            f"{owner}: a schedule must be an object or a function. Received: {name!r} "
-            f"-> the class {schedule.__name__}. Make an object of it: "
-            f"`{schedule.__name__}(...)`."
-        )
-    if made_for_graphs(schedule):
-        return
-    try:
-        signature = inspect.signature(schedule)
-    except (TypeError, ValueError):
-        return
-    needed = [
-        parameter
-        for parameter in signature.parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    try:
-        signature.bind(0)
-    except TypeError:
-        raise TypeError(
-            f"{owner}: a schedule must be a function of one argument, the step "
-            "(updates since the beginning). Received: "
-            f"{name!r} -> a function of {signature}. "
-            "Keras' LearningRateScheduler calls functions with the epoch and the "
-            "learning rate; here, write the value at each step."
-        ) from None
-    if needed and needed[0].name in ("epoch", "epochs"):
-        raise ValueError(
-            f"{owner}: a schedule must be a function of the step (updates since the "
-            f"beginning), not of the epoch. Received: {name!r} -> a function of "
-            f"{signature}. Write `lambda step: function(step // updates_per_epoch)`, "
-            "or name the argument `step` if it is one."
-        )
-
-
-def made_for_graphs(schedule: Any) -> bool:
-    """Whether a schedule is this package's or Keras' own, made of tensor operations."""
-    if isinstance(schedule, Schedule):
-        return True
-    own = type(schedule).__module__.split(".")[0] == "keras"
-    return own and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
 
 
 class FunctionsOfStep:
@@ -155,6 +51,16 @@ class FunctionsOfStep:
         self.num_steps = num_steps
         self.tabulated: set[str] = set()
         self._tables: dict[str, tuple[np.ndarray, Callable | None]] = {}
+
+    def tell_held(self, made: int) -> None:
+        """Warns where values were held, as more updates were made than expected.
+
+        Args:
+            made: Int. Updates since the beginning of the run.
+        """
+        expected, names = self.num_steps, self.tabulated
+        if not self.holds and expected is not None and names and made > expected:
+            tell_held_values(self.owner, expected, made, names)
 
     def for_leaf(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
         """A schedule as a function of the position, an int or an int32 tensor.
@@ -261,7 +167,7 @@ class FunctionsOfStep:
         if value is not None and not isinstance(value, str | bytes):
             try:
                 numbers = np.asarray(ops.convert_to_numpy(value))
-            except Exception:
+            except Exception:  # Whatever it is, it is no number.
                 numbers = None
         if numbers is None or numbers.size != 1 or numbers.dtype.kind not in "fiub":
             raise TypeError(
@@ -285,8 +191,8 @@ class FunctionsOfStep:
         )
         return ValueError(
             f"{self.owner}: a schedule must give a value for every step of the run. "
-            f"Received: {name!r}, which raised {_short(error)} at step {step} of "
-            f"{self.num_steps}. {remedy}"
+            f"Received: {name!r}, which raised {_short(error)} at step {step}"
+            f"{'' if self.num_steps is None else f' of {self.num_steps}'}. {remedy}"
         )
 
 
@@ -352,7 +258,10 @@ def _code_of(schedule: Callable) -> Any:
     if not isinstance(schedule, types.FunctionType):
         return schedule
     code = schedule.__code__
-    held = [cell.cell_contents for cell in schedule.__closure__ or ()]
+    try:
+        held = [cell.cell_contents for cell in schedule.__closure__ or ()]
+    except ValueError:
+        return schedule  # A variable around it has no value yet.
     held += [*(schedule.__defaults__ or ()), *(schedule.__kwdefaults__ or {}).values()]
     read = {name: schedule.__globals__.get(name) for name in code.co_names}
     modules = {n for n, value in read.items() if isinstance(value, types.ModuleType)}
@@ -377,6 +286,7 @@ def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
             found = ops.convert_to_numpy(schedule(np.arange(count)))
             single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
     except Exception:
+        # The user's function takes no vector: it is called step by step.
         return None
     values = found.astype("float64")
     if values.shape != (count,) or not np.isfinite(values).all():
@@ -393,6 +303,7 @@ def _operations(schedule: Callable) -> Callable | None:
         with tensors.eagerly():
             function(ops.convert_to_tensor(0, dtype="int32"))
     except Exception:
+        # Code that needs the step as a number raises whatever it likes without one.
         return None
     return function
 
@@ -406,6 +317,7 @@ def _for_tensors(schedule: Callable) -> Callable | None:
         try:
             check_traceable(lambda step: _as_float(schedule(step)))
         except Exception:
+            # It fails for tensors as it did for numbers, which is what is told.
             return None
 
     def value(position: Any) -> Any:
@@ -445,6 +357,7 @@ def _graph_function(schedule: Callable) -> Callable:
             try:
                 expected = float(ops.convert_to_numpy(schedule(step)))
             except Exception:
+                # It takes tensors alone, so there is nothing to compare with.
                 continue
             found = function(ops.convert_to_tensor(step, dtype="int32"))
             found = float(ops.convert_to_numpy(found))

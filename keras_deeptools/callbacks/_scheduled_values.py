@@ -1,5 +1,6 @@
 """The values that an optimizer's hyperparameters had, as they were recorded."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,24 @@ class ScheduledValues:
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running `fit`."""
         return self.__dict__ | {"state": None, "root": None}
+
+
+def draw_values(ax: Any, recorded: Sequence[ScheduledValues]) -> None:
+    """Draws values over the updates, one curve per hyperparameter.
+
+    Args:
+        ax: Matplotlib axes for the first curve; the others get a scale of their own.
+        recorded: `ScheduledValues` of each optimizer.
+    """
+    ax.set_xlabel("step (optimizer update)")
+    curves = [
+        (name, each.steps, values)
+        for each in recorded
+        for name, values in each.history.items()
+    ]
+    for i, (name, steps, values) in enumerate(curves):
+        axes = ax if i == 0 else ax.twinx()
+        if i > 1:
+            axes.spines["right"].set_position(("axes", 1 + 0.15 * (i - 1)))
+        axes.plot(steps, values, color=f"C{i}")
+        axes.set_ylabel(name.replace("_", " "), color=f"C{i}")

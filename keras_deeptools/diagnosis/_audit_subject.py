@@ -9,11 +9,14 @@ import numpy as np
 
 from keras_deeptools.engine import (
     Call,
+    ModelOptimizer,
     calls_in_a_row,
     calls_of,
     layers_of,
+    model_optimizers,
     output_calls_of,
 )
+from keras_deeptools.engine._model_optimizers import updates_made
 
 MEASURED = "measured on Keras 3.15 on all three backends"
 """The source of a finding that rests on what was run and observed."""
@@ -67,12 +70,12 @@ class Subject:
 
     @property
     def optimizers(self) -> list[tuple[str, Any]]:
-        """Where each optimizer that may train the model is, and what it updates with.
+        """The name of each optimizer that may train the model, and what updates in it.
 
-        A model whose own `train_step` uses optimizers of its own has them in its
-        attributes; the one it was compiled with is then left out if it was not used.
+        Of those that wrap another, it is the inner one that updates.
         """
-        return optimizers_of(self.model)
+        found = training_optimizers(self.model)
+        return [(each.name, _innermost(each.optimizer)) for each in found]
 
     def value(self, variable: Any) -> np.ndarray:
         """The value of a variable, as an array that must not be written to."""
@@ -121,57 +124,26 @@ def subject_of(model: keras.Model) -> Subject:
     return Subject(model, layers, calls, children, outputs)
 
 
-def optimizers_of(model: keras.Model) -> list[tuple[str, Any]]:
-    """The optimizers of a model, with names; of those that wrap another, the inner.
+def training_optimizers(model: keras.Model) -> list[ModelOptimizer]:
+    """The optimizers that may train a model, the one it was compiled with first.
+
+    That one is left out where it has made no update and the model holds others, for a
+    `train_step` of its own.
 
     Args:
         model: `keras.Model`.
     """
     compiled = getattr(model, "optimizer", None)
-    own = {
-        id(each): (where, each)
-        for name, value in reversed(vars(model).items())
-        # Backends keep books of a model's attributes in others of their own.
-        if not name.startswith("_self_")
-        for where, each in _optimizers_in(name, value)
-        if each is not compiled
-    }
-    found = [] if compiled is None else [("optimizer", compiled)]
-    if own and compiled is not None and _is_unused(compiled):
-        found = []
-    pairs = [*found, *reversed(own.values())]
-    return [(name, _innermost(each)) for name, each in pairs]
-
-
-def _optimizers_in(name: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, keras.optimizers.Optimizer):
-        return [(name, value)]
-    if isinstance(value, list | tuple):
-        pairs = [(f"{name}[{i}]", each) for i, each in enumerate(value)]
-    elif isinstance(value, dict):
-        pairs = [(f"{name}[{key!r}]", each) for key, each in value.items()]
-    else:
-        return []
-    return [(at, it) for at, it in pairs if isinstance(it, keras.optimizers.Optimizer)]
-
-
-def _is_unused(optimizer: Any) -> bool:
-    return int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+    found = [each for each in model_optimizers(model) if each.own]
+    others = [each for each in found if each.optimizer is not compiled]
+    is_idle = compiled is not None and updates_made(compiled) == 0
+    return others if others and is_idle else found
 
 
 def _innermost(optimizer: Any) -> Any:
     while getattr(optimizer, "inner_optimizer", None) is not None:
         optimizer = optimizer.inner_optimizer
     return optimizer
-
-
-def has_own_step(model: keras.Model) -> bool:
-    """Whether a model trains in a `train_step` that is not Keras'.
-
-    Args:
-        model: `keras.Model`.
-    """
-    return type(model).train_step is not keras.Model.train_step
 
 
 def activation_of(operation: Any) -> str | None:

@@ -47,10 +47,10 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
             recurrent layers nothing is judged. One that is not built is built from `x`.
             Of one that has a `train_step` and no `call`, the networks that take `x` are
             looked at.
-        x: Some hundred rows of the training inputs, as `fit` takes them: arrays, lists
-            or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch `DataLoader` or
-            generator, of which some batches are taken (of a generator one, which it
-            does not give again).
+        x: Some hundred samples of the training inputs, as `fit` takes them: arrays,
+            lists or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch
+            `DataLoader` or generator, of which some batches are taken (of a generator
+            one, which it does not give again).
 
     Returns:
         `SelfNormalizingReport`: `print(report)` says what to change,
@@ -58,7 +58,7 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
 
     Raises:
         TypeError: If `model` is not a `keras.Model`.
-        ValueError: If `x` does not fit the model or has fewer than two rows.
+        ValueError: If `x` does not fit the model or has fewer than two samples.
 
     Example:
 
@@ -84,8 +84,8 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     batch = checked_batch(OWNER, model, x, finite=False)
     if batch.rows < 2:
         raise ValueError(
-            f"{OWNER}: `x` must have at least two rows. Received: {batch.rows}. Some "
-            "hundred rows of the training inputs will do."
+            f"{OWNER}: `x` must have at least two samples. Received: {batch.rows}. "
+            "Some hundred samples of the training inputs will do."
         )
     mean, std = _moments_of(batch.x)
     if not is_finite(batch.x):

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import keras
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
-from keras_deeptools.diagnosis._audit_subject import Subject, listing
+from keras_deeptools.diagnosis._audit_subject import (
+    Subject,
+    listing,
+    training_optimizers,
+)
 from keras_deeptools.engine._repeated_rows import rows_taken_apart
 
 TABLES = (keras.layers.Embedding, keras.layers.ReversibleEmbedding)
@@ -18,8 +22,9 @@ def rows_used_several_times(subject: Subject) -> Iterator[AuditFinding]:
         for layer, _ in subject.layers
         if isinstance(layer, TABLES) and layer.trainable
     ]
-    name = rows_taken_apart(getattr(subject.model, "optimizer", None))
-    if tables and name:
+    optimizers = [each.optimizer for each in training_optimizers(subject.model)]
+    names = list(dict.fromkeys(filter(None, map(rows_taken_apart, optimizers))))
+    for name in names if tables else []:
         yield AuditFinding(
             "embedding rows used several times",
             listing(tables),

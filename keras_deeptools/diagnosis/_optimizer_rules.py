@@ -8,10 +8,10 @@ from keras_deeptools.diagnosis._audit_report import AuditFinding
 from keras_deeptools.diagnosis._audit_subject import (
     MEASURED,
     Subject,
-    has_own_step,
     listing,
 )
 from keras_deeptools.engine import optimized_variables
+from keras_deeptools.engine._step_reads import has_own_train_step
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
@@ -109,7 +109,7 @@ def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
     known = {id(variable) for variable in updated}
     trainable = {id(variable) for variable in subject.model.trainable_variables}
     changed = [v for v in subject.model.variables if id(v) in known ^ trainable]
-    if has_own_step(subject.model):
+    if has_own_train_step(subject.model):
         # It may train some of the weights alone, such as those of a student.
         changed = [v for v in changed if id(v) in known]
     if updated and changed:

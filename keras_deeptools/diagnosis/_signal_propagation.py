@@ -15,6 +15,7 @@ from keras_deeptools.diagnosis._signal_findings import SignalFinding
 from keras_deeptools.diagnosis._signal_result import SignalPropagation
 from keras_deeptools.engine import Capture, LayerCall, layers_of
 from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._layers import may_be_kernel
 from keras_deeptools.engine._loss import has_loss
 from keras_deeptools.statistics._input_problems import (
     InputProblem,
@@ -97,8 +98,9 @@ def signal_propagation(
     whole = isinstance(jacobian_rows, int) and not isinstance(jacobian_rows, bool)
     if not whole or not 0 <= jacobian_rows <= batch.rows:
         raise ValueError(
-            "signal_propagation: `jacobian_rows` must be an int in [0, rows of x]. "
-            f"Received: jacobian_rows={jacobian_rows!r}, {batch.rows} rows."
+            "signal_propagation: `jacobian_rows` must be an int from 0 to the number "
+            f"of samples. Received: jacobian_rows={jacobian_rows!r}, with {batch.rows} "
+            "samples in `x`."
         )
     targets = batch.y
     if y is None and loss is None and not has_loss(batch.networks[0]):
@@ -197,15 +199,10 @@ def _listed(call: LayerCall) -> bool:
 def _kernel_of(call: LayerCall) -> Any:
     """The weights that a layer multiplies by, or looks up; None without any."""
     known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
-    if known is not None or type(call.layer).__module__.startswith("keras."):
+    if known is not None:
         return known
-    # A layer of the user's own, whose weights have any name.
-    return next((v for v in call.variables.values() if _may_be_kernel(v)), None)
-
-
-def _may_be_kernel(variable: Any) -> bool:
-    floats = keras.backend.is_float_dtype(variable.dtype)
-    return floats and variable.trainable and len(variable.shape) > 1
+    own = (v for v in call.variables.values() if may_be_kernel(call.layer, v))
+    return next(own, None)
 
 
 def _bands_of(layer: Any) -> list[tuple[float, float]]:

@@ -1,10 +1,10 @@
 """What `attach` is given: a compiled model or a built optimizer."""
 
-import gc
 from typing import Any
 
 import keras
 
+from keras_deeptools.engine._layers import models_alive
 from keras_deeptools.engine._leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._model_optimizers import chosen_optimizers, model_optimizers
 from keras_deeptools.engine._site import SEAMS
@@ -48,12 +48,8 @@ def own_choice(feature: Any, optimizer: Any) -> Any:
 
 
 def _models_using(optimizer: Any) -> list[Any]:
-    """The compiled models that hold an optimizer, whose compiled steps contain it.
-
-    An optimizer does not know its models, so all models that are alive are asked.
-    """
-    alive = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
-    return [model for model in alive if _uses(model, optimizer)]
+    """The compiled models that hold an optimizer, whose compiled steps contain it."""
+    return [model for model in models_alive() if _uses(model, optimizer)]
 
 
 def _uses(model: Any, optimizer: Any) -> bool:

@@ -240,7 +240,7 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     ...     for _ in range(3):
     ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
-    resolved(target, optimizer)
+    targets = resolved(target, optimizer)
     if not features:
         raise ValueError(
             "attach: at least one feature must be given. Received: features=(). "
@@ -253,7 +253,7 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
                 f"Received: feature={feature!r}. The callbacks of this package that "
                 "act on updates are features; other callbacks go to `fit`."
             )
-    choices, targets = None, resolved(target, optimizer)
+    choices = None
     if isinstance(target, keras.Model):
         choices = [
             chosen_optimizers(target, own_choice(feature, optimizer))

@@ -209,8 +209,7 @@ class Batches:
             return trainer._distribute_data(batch) if self._on_device else batch
         if self._backend == "torch":
             return next(iter(data_adapter_utils.get_torch_dataloader([batch])))
-        batch = next(data_adapter_utils.get_numpy_iterator([batch]))
-        return keras.tree.map_structure(_tensorflow_tensor, batch, none_is_leaf=False)
+        return tensorflow_tensors(next(data_adapter_utils.get_numpy_iterator([batch])))
 
     @property
     def _on_device(self) -> bool:
@@ -267,6 +266,15 @@ def random_generators(x: Any) -> list[Any]:
     samplers.append(getattr(samplers[-1], "sampler", None))
     found = [getattr(each, "generator", None) for each in samplers]
     return list({id(g): g for g in found if hasattr(g, "get_state")}.values())
+
+
+def tensorflow_tensors(batch: Any) -> Any:
+    """A batch of arrays as `fit` hands it to the step on TensorFlow.
+
+    Args:
+        batch: Structure of arrays, sparse matrices or tensors.
+    """
+    return keras.tree.map_structure(_tensorflow_tensor, batch, none_is_leaf=False)
 
 
 def _tensorflow_tensor(value: Any) -> Any:

@@ -1,12 +1,10 @@
 """When each variable began to train, kept while the optimizer is rebuilt and saved."""
 
-import gc
 import itertools
 from typing import Any
 
-import keras
-
 from keras_deeptools.engine._file_notes import Note, hold_note, release_note
+from keras_deeptools.engine._layers import models_alive
 from keras_deeptools.engine._leaf import leaf_optimizers
 from keras_deeptools.engine._own_steps import births_of, num_updates, set_births
 from keras_deeptools.engine._rate_multipliers import hold_seam, release_seam
@@ -122,7 +120,7 @@ def _note(optimizer: Any) -> Note:
 def _trace_anew(optimizer: Any) -> None:
     """Forgets the steps that were compiled with other births, of any model."""
     leaves = {id(leaf) for leaf in leaf_optimizers(optimizer)}
-    for model in [m for m in gc.get_objects() if issubclass(type(m), keras.Model)]:
+    for model in models_alive():
         root = getattr(model, "optimizer", None)
         if root is not None and leaves & {id(leaf) for leaf in leaf_optimizers(root)}:
             traces.forget(model)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._first_call import build_on, has_call, reason_of
+from keras_deeptools.engine._rows import RowBatches
 
 
 def built_by(model: keras.Model, x: Any, owner: str) -> None:
@@ -27,7 +28,7 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
     >>> model.built, model.weights[0].shape
     (True, (4, 3))
     """
-    if is_ready(model):
+    if model.built:
         return
     if not has_call(model):
         raise ValueError(
@@ -46,20 +47,27 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
         ) from error
 
 
-def is_ready(model: keras.Model) -> bool:
-    """Whether a model and all of its layers have their variables.
+def built_by_first(model: keras.Model, batches: RowBatches, owner: str) -> None:
+    """Builds a model by the first batch of data, unless it is built or there is none.
 
     Args:
         model: `keras.Model`.
+        batches: `RowBatches` of inputs, which give that batch again.
+        owner: Str. Who is named in errors.
 
     Example:
 
-    >>> import keras
-    >>> from keras_deeptools.engine._built_by_data import is_ready
-    >>> is_ready(keras.Sequential([keras.layers.Dense(3)]))
-    False
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._built_by_data import built_by_first
+    >>> from keras_deeptools.engine._rows import RowBatches
+    >>> model = keras.Sequential([keras.layers.Dense(3)])
+    >>> built_by_first(model, RowBatches(np.ones((2, 4)), 2), "example")
+    >>> model.built
+    True
     """
-    return bool(model.built)
+    first = None if model.built else batches.peek()
+    if first is not None:
+        built_by(model, first, owner)
 
 
 def mark_built(model: keras.Model) -> None:
@@ -74,10 +82,10 @@ def mark_built(model: keras.Model) -> None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine._built_by_data import is_ready, mark_built
+    >>> from keras_deeptools.engine._built_by_data import mark_built
     >>> model = keras.Sequential([keras.layers.Dense(3)])
     >>> mark_built(model)
-    >>> is_ready(model)
+    >>> model.built
     False
     """
     layers = list(model._flatten_layers(include_self=False))

@@ -65,7 +65,7 @@ def calls_of(model: keras.Model, wrapped: bool = False) -> list[Call] | None:
     >>> [type(call.operation).__name__ for call in calls_of(model)]
     ['InputLayer', 'Dense', 'ReLU']
     """
-    graph = _graph_of(model)
+    graph = graph_of_model(model)
     if graph is None:
         return None
     calls: list[Call] = []
@@ -93,7 +93,7 @@ def output_calls_of(model: keras.Model, wrapped: bool = False) -> list[int] | No
     >>> output_calls_of(model)
     [1, 2]
     """
-    graph = _graph_of(model)
+    graph = graph_of_model(model)
     return None if graph is None else _walk(graph, None, [], (), wrapped)
 
 
@@ -123,7 +123,7 @@ def calls_in_a_row(model: keras.Model) -> list[Call] | None:
     >>> [call.parents for call in calls_in_a_row(model)]
     [(), (0,)]
     """
-    if not isinstance(model, keras.Sequential) or _graph_of(model) is not None:
+    if not isinstance(model, keras.Sequential) or graph_of_model(model) is not None:
         return None
     calls: list[Call] = []
     _append_row(model, calls, ())
@@ -138,10 +138,12 @@ def _append_row(
         units = getattr(layer, "units", None)
         shape = (None, units) if isinstance(units, int) else ()
         call = Call(layer, before, None, shape, enclosing)
-        if isinstance(layer, keras.Sequential) and _graph_of(layer) is None:
+        if isinstance(layer, keras.Sequential) and graph_of_model(layer) is None:
             _append_row(layer, calls, (*enclosing, call))
-        elif _graph_of(layer) is not None:
-            last = _walk(_graph_of(layer), before or None, calls, (*enclosing, call))
+        elif graph_of_model(layer) is not None:
+            last = _walk(
+                graph_of_model(layer), before or None, calls, (*enclosing, call)
+            )
             if last[:1] != [len(calls) - 1]:
                 # What follows gets its inputs from the first output.
                 calls.append(Call(keras.layers.Identity(), (last[0],), None, ()))
@@ -149,7 +151,7 @@ def _append_row(
             calls.append(call)
 
 
-def _graph_of(model: Any) -> Any | None:
+def graph_of_model(model: Any) -> Any | None:
     """The functional graph of a model, None for anything else."""
     if isinstance(model, keras.Sequential):
         return model._functional
@@ -185,7 +187,9 @@ def _walk(
                 shape=tuple(node.outputs[0].shape),
                 enclosing=enclosing,
             )
-            inner = _graph_of(unwrapped(node.operation) if wrapped else node.operation)
+            inner = graph_of_model(
+                unwrapped(node.operation) if wrapped else node.operation
+            )
             if inner is None:
                 calls.append(call)
                 positions = [len(calls) - 1] * len(node.outputs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._calls import _graph_of
+from keras_deeptools.engine._calls import graph_of_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def chain_of(model: keras.Model, owner: str = "chain_of") -> list[Link]:
     >>> [(type(link.operation).__name__, link.shape) for link in chain_of(model)]
     [('Dense', (None, 3)), ('ReLU', (None, 3))]
     """
-    graph = _graph_of(model)
+    graph = graph_of_model(model)
     if graph is None:
         raise ValueError(
             f"{owner}: `model` must be a Sequential that is built, or functional. "
@@ -117,7 +117,7 @@ def _append(graph: Any, links: list[Link], owner: str) -> None:
             if len(node.outputs) != 1 or any(each is not tensor for each in sources):
                 found = f"{node.operation.name!r} is not fed by the layer before alone"
                 raise ValueError(_not_a_chain(owner, found))
-            inner = _graph_of(node.operation)
+            inner = graph_of_model(node.operation)
             if inner is not None:
                 _append(inner, links, owner)
             else:

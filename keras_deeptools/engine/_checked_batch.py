@@ -10,18 +10,19 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 
-from keras_deeptools.engine._batches import random_generators
+from keras_deeptools.engine._batches import random_generators, tensorflow_tensors
 from keras_deeptools.engine._first_call import (
     has_call,
     is_built,
     reason_of,
     try_on,
 )
-from keras_deeptools.engine._programs import programs
+from keras_deeptools.engine._first_step import build_in_first_step
 from keras_deeptools.engine._randomness import RandomState
+from keras_deeptools.engine._tensors import tensors
 
 MOST_ROWS = 4096
-"""Of longer arrays, rows at even distances are taken: statistics need no more."""
+"""Of longer arrays, samples at even distances are taken: statistics need no more."""
 
 ENOUGH_ROWS = 256
 """Batches of a dataset are put together until there are so many rows."""
@@ -87,7 +88,8 @@ def checked_batch(
         if each is not None
     }
     if len(rows) != 1:
-        raise _of_different_lengths(owner, f"rows={sorted(rows)}.")
+        received = f"{' and '.join(map(str, sorted(rows)))} samples."
+        raise _of_different_lengths(owner, received)
     x, y = _rows_of_one_step(model, x, y)
     if has_call(model):
         networks: list[Any] = [model]
@@ -103,7 +105,9 @@ def checked_batch(
 def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
     """One batch as `fit` gets it, its inputs and targets, as numpy arrays."""
     if x is None or (keras.tree.is_nested(x) and not keras.tree.flatten(x)):
-        raise ValueError(f"{owner}: `x` must be a batch of data. Received: x={x!r}.")
+        raise ValueError(
+            f"{owner}: `x` must be data. Received: x={x!r}. Give an array or a dataset."
+        )
     random = RandomState(*random_generators(x))
     try:
         if isinstance(x, types.GeneratorType):
@@ -124,7 +128,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
         random.restore()
     if batch is None:
         raise ValueError(
-            f"{owner}: `x` must have rows of data. Received: {_described(x)}."
+            f"{owner}: `x` must hold at least one sample. Received: {_described(x)}."
         )
     inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
     length = len(keras.tree.flatten(inputs)[0])
@@ -192,11 +196,13 @@ def _checked(owner: str, name: str, array: Any, finite: bool) -> int:
     """The number of rows of one array."""
     if not array.ndim or not array.size:
         raise ValueError(
-            f"{owner}: `{name}` must have rows of data. Received: shape={array.shape}."
+            f"{owner}: `{name}` must hold at least one sample, along the first axis. "
+            f"Received: shape={array.shape}."
         )
     if finite and _is_float(array) and not np.isfinite(array).all():
         raise ValueError(
-            f"{owner}: `{name}` must be finite. Received: NaN or infinity in it."
+            f"{owner}: `{name}` must be finite. Received: NaN or infinity in it. "
+            "`np.isfinite` finds these numbers, `np.nan_to_num` replaces them."
         )
     return array.shape[0]
 
@@ -229,14 +235,15 @@ def _check_shapes(owner: str, model: Any, declared: list[Any], x: Any) -> None:
         raise ValueError(
             f"{owner}: `x` must have an array for each input of the model. Received: "
             f"{len(arrays)} for {len(declared)} inputs, "
-            f"{', '.join(repr(tensor.name) for tensor in declared)}."
+            f"{', '.join(repr(tensor.name) for tensor in declared)}. Give a list, or a "
+            "dict from these names."
         )
     for array, tensor in zip(arrays, declared, strict=True):
         if array is not None and not _fits(array.shape, tensor.shape):
             raise ValueError(
                 f"{owner}: `x` must have the shape of the model's input "
                 f"{tensor.name!r}, {tuple(tensor.shape)}. Received: "
-                f"shape={array.shape}."
+                f"shape={array.shape}. Reshape the data, or declare another `Input`."
             )
 
 
@@ -245,9 +252,11 @@ def _networks_for(
 ) -> tuple[list[Any], list[str]]:
     """The networks of a model without a `call` that take inputs, and other names."""
     if not is_built(model) and getattr(model, "optimizer", None) is not None:
-        # Its own step knows what each network gets.
-        with contextlib.suppress(Exception):
-            programs.trace_step(model, batch)
+        # Its own step knows what each network gets; where it fails, the networks that
+        # are built are looked at all the same.
+        if tensors.BUILDS_IN_STEP:
+            with contextlib.suppress(Exception):
+                build_in_first_step(model, tensorflow_tensors(batch))
     inner = [
         each
         for each in model._flatten_layers(include_self=False, recursive=False)
@@ -319,12 +328,13 @@ def _built_for(model: Any) -> str:
 
 def _without_weights(owner: str, model: Any) -> ValueError:
     return ValueError(
-        f"{owner}: `model` must have weights. Received: a model {model.name!r} without."
+        f"{owner}: `model` must have weights. Received: {model.name!r}, which has "
+        "none. Give it a layer with weights."
     )
 
 
 def _of_different_lengths(owner: str, received: str) -> ValueError:
     return ValueError(
-        f"{owner}: all of `x` and `y` must have the same number of rows. "
-        f"Received: {received}"
+        f"{owner}: all of `x` and `y` must have the same number of samples. "
+        f"Received: {received} Cut them to one length."
     )

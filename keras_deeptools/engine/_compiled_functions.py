@@ -6,10 +6,10 @@ from typing import Any
 
 from keras_deeptools.engine._step_reads import (
     LIBRARIES,
-    _codes,
-    _from_library,
-    _plain,
-    _train_steps,
+    is_from_library,
+    nested_codes,
+    train_steps,
+    undecorated,
 )
 from keras_deeptools.engine._tensors import tensors
 
@@ -43,17 +43,17 @@ def _compiled(model: Any) -> Iterator[Any]:
         if tensors.is_compiled(value):
             yield value
     seen: set[int] = set()
-    for step in _train_steps(model):
+    for step in train_steps(model):
         yield from _named_in(step, model, seen)
 
 
 def _named_in(function: Any, model: Any, seen: set[int]) -> Iterator[Any]:
     """Compiled functions among what the code of a function names."""
     code = getattr(function, "__code__", None)
-    if code is None or id(code) in seen or _from_library(function):
+    if code is None or id(code) in seen or is_from_library(function):
         return
     seen.add(id(code))
-    names = {name for each in _codes(code) for name in each.co_names}
+    names = {name for each in nested_codes(code) for name in each.co_names}
     values = [function.__globals__.get(name) for name in names]
     values += [getattr(type(model), name, None) for name in names]
     for cell in function.__closure__ or ():
@@ -64,6 +64,6 @@ def _named_in(function: Any, model: Any, seen: set[int]) -> Iterator[Any]:
     for value in values:
         if tensors.is_compiled(value):
             yield value
-            yield from _named_in(_plain(value), model, seen)
+            yield from _named_in(undecorated(value), model, seen)
         elif isinstance(value, types.FunctionType):
             yield from _named_in(value, model, seen)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._calls import _graph_of
+from keras_deeptools.engine._calls import graph_of_model
 
 
 def tensor_before_head(model: keras.Model, owner: str) -> Any:
@@ -114,7 +114,7 @@ def layer_names(model: keras.Model, owner: str) -> list[str]:
 
 def _nodes(model: Any, owner: str) -> list[Any]:
     """The calls in a model's own graph, in the order of computation."""
-    graph = _graph_of(model)
+    graph = graph_of_model(model)
     if graph is None:
         raise ValueError(
             f"{owner}: `model` must be functional, or a built Sequential. Received: "

@@ -1,12 +1,8 @@
 """Building a model before the first step, from the data that `fit` has."""
 
-import sys
-from types import FrameType
-from typing import Any
-
 import keras
 
-from keras_deeptools.engine._interruption import _is_fit
+from keras_deeptools.engine._interruption import running_fit
 
 
 def build_for_fit(model: keras.Model) -> None:
@@ -35,19 +31,10 @@ def build_for_fit(model: keras.Model) -> None:
     """
     if model.built:
         return
-    dataset = getattr(_iterator_of(model), "_distributed_dataset", None)
+    run = running_fit(model)
+    iterator = None if run is None else run.epoch_iterator
+    dataset = getattr(iterator, "_distributed_dataset", None)
     spec = getattr(dataset, "element_spec", None)
     inputs, _, _ = keras.utils.unpack_x_y_sample_weight(spec)
     if inputs is not None:
         model.build(keras.tree.map_structure(lambda each: tuple(each.shape), inputs))
-
-
-def _iterator_of(model: Any) -> Any:
-    """What feeds the running `fit` of a model, or None."""
-    for newest in sys._current_frames().values():
-        frame: FrameType | None = newest
-        while frame is not None:
-            if _is_fit(frame, model) and "epoch_iterator" in frame.f_locals:
-                return frame.f_locals["epoch_iterator"]
-            frame = frame.f_back
-    return None

@@ -83,8 +83,7 @@ def inputs_without_numbers(batches: Any) -> Any:
     Returns:
         Nested `keras.KerasTensor`, as `build_on` takes them.
     """
-    with batches._undrawn(), batches.endless() as endless:
-        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(next(endless))
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(batches.first())
     return keras.tree.map_structure(
         lambda each: (
             None

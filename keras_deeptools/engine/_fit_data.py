@@ -1,15 +1,14 @@
 """The data that a running `fit` was given, to be looked at when training goes wrong."""
 
 import itertools
-import sys
 import time
-import types
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_deeptools.engine._batches import random_generators
+from keras_deeptools.engine._interruption import running_fit
 from keras_deeptools.engine._non_finite_data import advice, non_finite
 from keras_deeptools.engine._randomness import RandomState
 
@@ -42,15 +41,8 @@ class FitData:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._adapter: Any = None
-        frame: types.FrameType | None = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code.co_name == "fit":
-                held = frame.f_locals
-                if held.get("self") is model and "epoch_iterator" in held:
-                    self._adapter = held["epoch_iterator"].data_adapter
-                    return
-            frame = frame.f_back
+        run = running_fit(model)
+        self._adapter: Any = None if run is None else run.epoch_iterator.data_adapter
 
     def fault(self) -> str:
         """What is NaN or infinite in the data, and what to do; empty for nothing.
@@ -73,6 +65,9 @@ class FitData:
                     return advice(found)
                 if time.monotonic() - start > PATIENCE:
                     break
+        except Exception:
+            # The user's code may fail when it is read beside `fit`, which must go on.
+            return ""
         finally:
             state.restore()
         return ""

@@ -13,7 +13,7 @@ from keras_deeptools.engine._scheduled_variable import schedulable_variables
 from keras_deeptools.engine._tensors import tensors
 
 NOT_YET = -1.0
-"""Stands where the rate that was last written would be, before the first step."""
+"""Stands for the learning rate that was last written, before the first step."""
 
 
 class PositiveVariable(keras.Variable):
@@ -132,7 +132,7 @@ class ScheduledLearningRate:
 
     What others assign to it between steps (ReduceLROnPlateau) multiplies the values
     that the schedule gives from then on. What is assigned before the first step is the
-    rate that the optimizer has again afterwards.
+    learning rate that the optimizer has again afterwards.
 
     Attributes:
         overrules: Bool. Whether what others assign has no effect instead.

@@ -6,6 +6,7 @@ the running call itself where it matters: before files are written, before the n
 """
 
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ def is_fitting(model: Any) -> bool:
     """
     if model is None:
         return False
-    return any(_is_in_fit(frame, model) for frame in sys._current_frames().values())
+    return any(True for _ in _variables_of_fits(model))
 
 
 class RunningFit(NamedTuple):
@@ -30,10 +31,12 @@ class RunningFit(NamedTuple):
     Attributes:
         params: Dict with `epochs` and `steps`, the batches per epoch or None.
         callbacks: List of all callbacks that it runs.
+        epoch_iterator: What feeds it.
     """
 
     params: dict[str, Any]
     callbacks: list[Any]
+    epoch_iterator: Any
 
 
 def running_fit(model: Any) -> RunningFit | None:
@@ -52,26 +55,24 @@ def running_fit(model: Any) -> RunningFit | None:
     >>> running_fit(keras.Sequential()) is None
     True
     """
-    for newest in sys._current_frames().values():
-        frame: FrameType | None = newest
-        while frame is not None:
-            if _is_fit(frame, model) and "epoch_iterator" in frame.f_locals:
-                known = frame.f_locals
-                steps = getattr(known["epoch_iterator"], "num_batches", None)
-                listed = getattr(known.get("callbacks"), "callbacks", None)
-                params = {"epochs": known["epochs"], "steps": steps}
-                return RunningFit(params, list(listed or []))
-            frame = frame.f_back
+    for known in _variables_of_fits(model):
+        if "epoch_iterator" in known:
+            iterator = known["epoch_iterator"]
+            steps = getattr(iterator, "num_batches", None)
+            listed = getattr(known.get("callbacks"), "callbacks", None)
+            params = {"epochs": known["epochs"], "steps": steps}
+            return RunningFit(params, list(listed or []), iterator)
     return None
 
 
-def _is_in_fit(frame: FrameType | None, model: Any) -> bool:
-    while frame is not None:
-        if _is_fit(frame, model):
-            return True
-        frame = frame.f_back
-    return False
+def _variables_of_fits(model: Any) -> Iterator[dict[str, Any]]:
+    """The local variables of each call of the model's `fit` that is running.
 
-
-def _is_fit(frame: FrameType, model: Any) -> bool:
-    return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+    All threads are looked at: Keras may run the hooks of callbacks in others.
+    """
+    for newest in sys._current_frames().values():
+        frame: FrameType | None = newest
+        while frame is not None:
+            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+                yield frame.f_locals
+            frame = frame.f_back

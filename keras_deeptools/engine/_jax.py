@@ -192,7 +192,6 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """
 
     @functools.wraps(train_step)
-    @functools.wraps(train_step)
     def set_and_train(state: Any, *args: Any, **kwargs: Any) -> Any:
         trained, others, optimizer_state, metrics = state
         mapping = list(zip(model.optimizer.variables, optimizer_state, strict=True))

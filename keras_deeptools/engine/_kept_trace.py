@@ -15,7 +15,7 @@ from keras_deeptools.engine._leaf import optimizer_parts
 from keras_deeptools.engine._own_steps import births_of
 from keras_deeptools.engine._rate_multipliers import SEAM, RateMultipliers
 from keras_deeptools.engine._scheduled_variable import ScheduledVariable
-from keras_deeptools.engine._step_reads import _train_steps
+from keras_deeptools.engine._step_reads import train_steps
 from keras_deeptools.engine._tensors import tensors
 
 KEPT = "_keras_deeptools_kept_trace"
@@ -137,7 +137,7 @@ def _key(model: Any) -> Key | None:
             objects += part._trainable_variables
     compiled = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
     objects += [getattr(model, name, None) for name in compiled]
-    objects += list(_train_steps(model))
+    objects += list(train_steps(model))
     objects += model.variables
     if model.optimizer is not None:
         objects += model.optimizer.variables

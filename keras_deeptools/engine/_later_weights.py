@@ -1,18 +1,26 @@
 """Choosing the initial values of weights that a model does not have yet."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
-from keras_deeptools.engine._programs import programs
+from keras_deeptools.engine._tensors import tensors
 
 Choose = Callable[[tuple[keras.Layer, ...], str, tuple[int, ...], str], Any]
 
-_building: list[tuple[Choose, keras.Layer]] = []
-"""Of the layers whose `build` is running, the innermost last."""
+
+class _Building(threading.local):
+    """The layers whose `build` is running in a thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[Choose, keras.Layer]] = []
+
+
+_building = _Building()
 
 
 def initialize_later(model: keras.Layer, choose: Choose) -> list[keras.Layer]:
@@ -58,12 +66,12 @@ def _choose_in_build(layer: Any, choose: Choose) -> None:
     @functools.wraps(build)
     def choosing(*arguments: Any, **options: Any) -> Any:
         vars(layer)["build"] = build
-        _building.append((choose, layer))
+        _building.layers.append((choose, layer))
         try:
             with _asked_for_weights():
                 built = build(*arguments, **options)
         finally:
-            _building.pop()
+            _building.layers.pop()
         for part in layer._flatten_layers(include_self=False):
             # Made in `build`, and built when it is called for the first time.
             if not part.built and not hasattr(part.build, "_chosen_for"):
@@ -76,7 +84,11 @@ def _choose_in_build(layer: Any, choose: Choose) -> None:
 
 @contextmanager
 def _asked_for_weights() -> Iterator[None]:
-    """While a layer is built, `add_weight` asks which initializer to use."""
+    """While a layer is built, `add_weight` asks which initializer to use.
+
+    It is replaced for all layers, since a layer makes parts of its own in `build`; what
+    other threads build meanwhile is not asked for.
+    """
     add_weight = keras.Layer.add_weight
     if hasattr(add_weight, "_asks"):
         yield
@@ -88,11 +100,11 @@ def _asked_for_weights() -> Iterator[None]:
         trains = options.get("trainable", True) and len(arguments) < 2
         dtype = options.get("dtype") or self.variable_dtype
         dtype = keras.backend.standardize_dtype(dtype)
-        if _building and shape is not None and trains and "float" in dtype:
-            layers = [layer for _, layer in _building]
+        if _building.layers and shape is not None and trains and "float" in dtype:
+            layers = [layer for _, layer in _building.layers]
             layers += [self] * (self is not layers[-1])
             name = str(options.get("name") or "")
-            chosen = _building[-1][0](tuple(layers), name, tuple(shape), dtype)
+            chosen = _building.layers[-1][0](tuple(layers), name, tuple(shape), dtype)
             if chosen is not None:
                 options["initializer"] = functools.partial(_as_tensor, chosen)
         return add_weight(self, *arguments, **options)
@@ -107,6 +119,6 @@ def _asked_for_weights() -> Iterator[None]:
 
 def _as_tensor(choose: Callable[[], Any], shape: Any, dtype: Any = None) -> Any:
     # Keras may call an initializer twice for the same weights, or in a graph.
-    with programs.at_once():
+    with tensors.eagerly():
         values = choose()
     return keras.ops.convert_to_tensor(values, dtype)

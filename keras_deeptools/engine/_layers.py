@@ -1,5 +1,6 @@
 """Which layer holds a variable, and as what."""
 
+import gc
 from typing import Any
 
 import keras
@@ -47,6 +48,27 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
         role = names.get(id(variable), variable.name)
         held[role if role not in held else f"{role}_{len(held)}"] = variable
     return held
+
+
+def models_alive() -> list[keras.Model]:
+    """All models of the process, to find those that hold some layer or optimizer.
+
+    Neither a layer nor an optimizer knows the models that it is part of, and a list of
+    our own would miss the models that were made before this package was imported.
+    """
+    return [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+
+
+def may_be_kernel(layer: keras.Layer, variable: Any) -> bool:
+    """Whether a layer of the user's own may multiply by weights, whatever their name.
+
+    Args:
+        layer: `keras.Layer`, Keras' own or not.
+        variable: `keras.Variable`, one of its weights.
+    """
+    own = not type(layer).__module__.startswith("keras.")
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return own and floats and variable.trainable and len(variable.shape) > 1
 
 
 def trained_variables(leaf: Leaf) -> list[Any]:

@@ -36,7 +36,7 @@ def non_finite(data: Any, where: str = "the data") -> list[str]:
         array = _as_array(leaf)
         if array is None or array.dtype.kind not in "fcV" or not array.ndim:
             continue
-        nans, infinities, samples = _counted(array)
+        nans, infinities, samples = non_finite_counts(array)
         counts = [f"{nans} NaN"] * bool(nans)
         counts += [f"{infinities} infinite numbers"] * bool(infinities)
         if counts:
@@ -82,8 +82,12 @@ def _as_array(leaf: Any) -> np.ndarray | None:
         return None
 
 
-def _counted(array: np.ndarray) -> tuple[int, int, int]:
-    """NaN, infinities and samples with one of them."""
+def non_finite_counts(array: np.ndarray) -> tuple[int, int, int]:
+    """NaN, infinities, and samples with one of them.
+
+    Args:
+        array: Array `(samples, ...)` of floats, also of types that numpy has not.
+    """
     nans = infinities = samples = 0
     rows = max(CHUNK // max(int(np.prod(array.shape[1:])), 1), 1)
     for start in range(0, len(array), rows):

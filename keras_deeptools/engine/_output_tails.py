@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._calls import _graph_of
+from keras_deeptools.engine._calls import graph_of_model
 
 Shape = tuple[int | None, ...]
 LONGEST = 50
@@ -54,7 +54,7 @@ def output_tails_of(model: keras.Model) -> list[OutputTail]:
     >>> [(type(operation).__name__, shape) for operation, shape in tail.operations]
     [('Softmax', (None, 3)), ('Dense', (None, 3)), ('InputLayer', (None, 4))]
     """
-    graph = _graph_of(model)
+    graph = graph_of_model(model)
     if graph is None and isinstance(model, keras.Sequential):
         # Not built: the layers stand in a row all the same.
         rows = [(layer, None) for layer in reversed(model.layers)]
@@ -132,7 +132,7 @@ def _tail(tensor: Any, frames: list[dict[int, Any]]) -> Iterator[tuple[Any, Any]
 
 def _inside(operation: Any, node: Any) -> tuple[list[Any] | None, dict[int, Any]]:
     """The outputs inside a nested model, and what feeds its inputs from outside."""
-    graph = _graph_of(operation)
+    graph = graph_of_model(operation)
     if graph is not None:
         pairs = zip(graph.inputs, node.input_tensors, strict=False)
         return list(graph.outputs), {id(inner): outer for inner, outer in pairs}
@@ -141,6 +141,7 @@ def _inside(operation: Any, node: Any) -> tuple[list[Any] | None, dict[int, Any]
         arguments = node.arguments
         kwargs = dict(arguments.kwargs)
         kwargs |= _needed(operation, len(arguments.args), kwargs)
+        # A user's `call` may do anything with such a tensor; the layer is then the end.
         with contextlib.suppress(Exception):
             outputs = keras.tree.flatten(operation.call(*arguments.args, **kwargs))
             if all(hasattr(tensor, "_keras_history") for tensor in outputs):

@@ -44,15 +44,6 @@ def _executable(lowered: Any) -> Callable:
     return _executables[key]
 
 
-def at_once() -> Any:
-    """A context in which operations are run, whatever is being traced around it."""
-    return jax.ensure_compile_time_eval()
-
-
-def trace_step(model: Any, batch: Any) -> None:
-    """Does nothing: here `fit` needs all variables before a step."""
-
-
 def trace_state() -> Any:
     """What differs between the body of a loop or a map and the code around it."""
     return jax.extend.core.get_opaque_trace_state()

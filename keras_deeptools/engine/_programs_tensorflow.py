@@ -13,17 +13,6 @@ def compiled(function: Callable) -> Callable:
     return tf.function(functools.partial(function), autograph=False)
 
 
-def at_once() -> Any:
-    """A context in which operations are run, whatever is being traced around it."""
-    return tf.init_scope()
-
-
-def trace_step(model: Any, batch: Any) -> None:
-    """Traces a training step, which makes all variables, and does not take it."""
-    batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
-    tf.function(lambda data: model.train_step(data)).get_concrete_function(batch)
-
-
 def trace_state() -> Any:
     """What differs between the body of a loop or a map and the code around it."""
     return tf.compat.v1.get_default_graph()

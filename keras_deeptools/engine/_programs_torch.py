@@ -1,6 +1,5 @@
 """Running and differentiating a whole pass, on torch."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +9,6 @@ import torch
 def compiled(function: Callable) -> Callable:
     """The function as it is: each operation runs at once, without a graph."""
     return torch.no_grad()(function)
-
-
-def at_once() -> Any:
-    """A context in which operations are run, whatever is being traced around it."""
-    return contextlib.nullcontext()
-
-
-def trace_step(model: Any, batch: Any) -> None:
-    """Does nothing: here `fit` needs all variables before a step."""
 
 
 def trace_state() -> Any:

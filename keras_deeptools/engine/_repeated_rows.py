@@ -31,7 +31,7 @@ def rows_taken_apart(optimizer: Any) -> str | None:
     clipped by its global norm, and else squares each.
 
     Args:
-        optimizer: Keras optimizer, or None.
+        optimizer: Keras optimizer.
 
     Returns:
         Str, the class of the optimizer, or None.

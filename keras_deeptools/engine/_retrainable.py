@@ -1,6 +1,5 @@
 """Changing what a model trains, with its optimizer and compiled steps following."""
 
-import gc
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_deeptools.engine._following import (
     take_out,
 )
 from keras_deeptools.engine._kept_trace import drop_trace
+from keras_deeptools.engine._layers import models_alive
 from keras_deeptools.engine._optimizer_slots import (
     OptimizerMemory,
     check_rebuildable,
@@ -155,15 +155,11 @@ def _change(
 
 
 def models_with(root: keras.Layer) -> list[keras.Model]:
-    """The models in use that hold any layer of `root`, itself among them.
-
-    A layer does not know what it is part of, so all models that are alive are asked.
-    """
+    """The models in use that hold any layer of `root`, itself among them."""
     inside = {id(layer) for layer in root._flatten_layers()}
-    alive = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
     return [
         model
-        for model in alive
+        for model in models_alive()
         if _is_used(model) and inside & {id(x) for x in model._flatten_layers()}
     ]
 

@@ -230,7 +230,7 @@ def _optimizers(model: keras.Model) -> list[Any]:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """All variables that have a value, each once."""
+    """All variables, each once."""
     found = [*model.variables, *model.metrics_variables]
     for metric in running_metrics(model):
         found += metric.variables

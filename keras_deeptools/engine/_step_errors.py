@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._loss import computes_loss
+from keras_deeptools.engine._step_reads import has_own_train_step
+
 
 @contextlib.contextmanager
 def explained_step(
@@ -30,14 +33,15 @@ def explained_step(
         if str(error).startswith(f"{owner}:"):
             raise
         reason = ""
+        # What the look at the data raises must not take the place of the error itself.
         with contextlib.suppress(Exception):
-            reason = reason_of(model, sample())
+            reason = misfit_of(model, sample())
         if not reason:
             raise
         raise ValueError(f"{owner}: {reason}") from error
 
 
-def reason_of(model: keras.Model, batch: Any) -> str:
+def misfit_of(model: keras.Model, batch: Any) -> str:
     """What does not fit in a batch, and the remedy; empty where nothing is found.
 
     Args:
@@ -47,10 +51,10 @@ def reason_of(model: keras.Model, batch: Any) -> str:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine._step_errors import reason_of
+    >>> from keras_deeptools.engine._step_errors import misfit_of
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
     >>> model.compile("sgd", loss="categorical_crossentropy")
-    >>> reason_of(model, (np.ones((2, 4)), np.array([0, 2])))[:44]
+    >>> misfit_of(model, (np.ones((2, 4)), np.array([0, 2])))[:44]
     '`y` must be one-hot for `categorical_crossen'
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
@@ -59,9 +63,7 @@ def reason_of(model: keras.Model, batch: Any) -> str:
         text = _text_in(value)
         if text is not None and (name != "x" or not _takes_text(model)):
             return _of_text(name, text)
-    if type(model).train_step is not keras.Model.train_step:
-        return ""
-    if type(model).compute_loss is not keras.Model.compute_loss:
+    if has_own_train_step(model) or computes_loss(model):
         return ""
     compiled = getattr(model, "_compile_loss", None)
     if y is None and compiled is not None and not model.losses:
@@ -87,7 +89,7 @@ def _text_in(value: Any) -> str | None:
 def classes_outside(
     model: keras.Model, sample: Callable[[], Any], where_silent: bool = False
 ) -> str:
-    """What `reason_of` says about labels that are no classes of the model.
+    """What `misfit_of` says about labels that are no classes of the model.
 
     Args:
         model: `keras.Model`, compiled.
@@ -97,8 +99,9 @@ def classes_outside(
     """
     if where_silent and keras.backend.backend() != "jax":
         return ""
+    # Data that cannot be looked at are told of by the step itself.
     with contextlib.suppress(Exception):
-        reason = reason_of(model, sample())
+        reason = misfit_of(model, sample())
         if "must hold classes in" in reason:
             return reason
     return ""
@@ -161,7 +164,8 @@ def _of_targets(model: keras.Model, compiled: Any, x: Any, y: Any) -> str:
     if len(targets) != len(outputs):
         return (
             f"`y` must hold an array for each of the {len(outputs)} outputs of the "
-            f"model. Received: {len(targets)}."
+            f"model. Received: {len(targets)}. Pass a list, or a dict from names to "
+            "arrays."
         )
     if len(losses) == 1:
         losses *= len(outputs)

@@ -16,8 +16,8 @@ BETWEEN = ("CACHE", "EXTENDED_ARG", "PUSH_NULL", "RESUME", "COPY_FREE_VARS")
 
 def has_own_train_step(model: Any) -> bool:
     """Whether the model trains in another way than by Keras' own train step."""
-    first = next(_train_steps(model), None)
-    return first is not None and not _from_library(first)
+    first = next(train_steps(model), None)
+    return first is not None and not is_from_library(first)
 
 
 def paths_read(model: Any) -> set[Path]:
@@ -33,7 +33,7 @@ def paths_read(model: Any) -> set[Path]:
     Returns:
         Set of tuples of names; empty where Keras' own step runs alone.
     """
-    steps = list(_train_steps(model))
+    steps = list(train_steps(model))
     found: set[Path] = set()
     for function in steps:
         _read(function, model, (), found, set())
@@ -42,18 +42,26 @@ def paths_read(model: Any) -> set[Path]:
     return found
 
 
-def _train_steps(model: Any) -> Iterator[Any]:
-    """The functions named `train_step`, the one that runs first, then the inherited."""
+def train_steps(model: Any) -> Iterator[Any]:
+    """The functions named `train_step`, the one that runs first, then the inherited.
+
+    Args:
+        model: `keras.Model`.
+    """
     own = vars(model).get("train_step")
     if own is not None:
-        yield _plain(own)
+        yield undecorated(own)
     for cls in type(model).__mro__:
         if "train_step" in vars(cls):
-            yield _plain(vars(cls)["train_step"])
+            yield undecorated(vars(cls)["train_step"])
 
 
-def _plain(function: Any) -> Any:
-    """The Python function under decorators such as `tf.function` and `jax.jit`."""
+def undecorated(function: Any) -> Any:
+    """The Python function under decorators such as `tf.function` and `jax.jit`.
+
+    Args:
+        function: Function, decorated or not.
+    """
     plain = None
     while function is not plain:
         plain = function
@@ -63,22 +71,31 @@ def _plain(function: Any) -> Any:
     return plain
 
 
-def _from_library(function: Any) -> bool:
+def is_from_library(function: Any) -> bool:
+    """Whether a function is one of Keras' or of a backend's, and not the user's.
+
+    Args:
+        function: Function or method.
+    """
     module = getattr(function, "__module__", None) or ""
     return module.partition(".")[0] in LIBRARIES
 
 
 def _mentions(function: Any, name: str) -> bool:
     code = getattr(function, "__code__", None)
-    return code is not None and any(name in c.co_names for c in _codes(code))
+    return code is not None and any(name in c.co_names for c in nested_codes(code))
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code of a function, and of the functions that are defined in it."""
+def nested_codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code of a function, and of the functions that are defined in it.
+
+    Args:
+        code: Code of the outer function.
+    """
     yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
+            yield from nested_codes(constant)
 
 
 def _read(
@@ -103,7 +120,7 @@ def _follow(
         method = inspect.getattr_static(type(holder), name, None)
         method = method.fget if isinstance(method, property) else method
         if isinstance(method, types.FunctionType):
-            if not _from_library(method):
+            if not is_from_library(method):
                 _read(method, holder, (*above, *path[:place]), found, seen)
             return
         held = _held(holder, name)
@@ -121,7 +138,7 @@ def _held(owner: Any, name: str) -> Any:
 
 def _chains(code: types.CodeType, self_name: str) -> Iterator[Path]:
     """Paths of attributes that are read from the variable `self_name`."""
-    for each in _codes(code):
+    for each in nested_codes(code):
         path: list[str] | None = None
         for instruction in dis.get_instructions(each):
             name, operand = instruction.opname, instruction.argval

@@ -245,7 +245,6 @@ def set_before(train_step: Any, model: Any, values: Callable) -> Any:
     """The train step, with variables of the model set first."""
 
     @functools.wraps(train_step)
-    @functools.wraps(train_step)
     def set_and_train(*args: Any, **kwargs: Any) -> Any:
         for variable, value in values():
             set_scalar(variable, value)

@@ -82,9 +82,13 @@ class UpdateWatch:
             stacklevel=4,
         )
 
+    def others_that_train(self) -> list[ModelOptimizer]:
+        """Those of the model's other optimizers that have made updates."""
+        return [one for one in self._others if self._moved(one)]
+
     def warn_if_others_train(self) -> None:
         """Warns once where other optimizers of the model have made updates instead."""
-        if any(map(self._moved, self._others)):
+        if self.others_that_train():
             self.warn([], "while this was attached")
 
     def _moved(self, one: ModelOptimizer) -> bool:
@@ -92,7 +96,7 @@ class UpdateWatch:
         return now < 0 or now != self._before[id(one.optimizer)]
 
     def _remedy(self) -> str:
-        moved = [one for one in self._others if self._moved(one)]
+        moved = self.others_that_train()
         others = moved or self._others
         if not others:
             return (

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine import Capture, LayerCall, layers_of
+from keras_deeptools.engine._layers import may_be_kernel
 from keras_deeptools.initializers._output_moments import Moments
 from keras_deeptools.statistics._input_problems import (
     InputProblem,
@@ -95,7 +96,7 @@ class ScaleWalk:
         if role is None:
             if "embeddings" in variables:
                 self.exempt[layer.name] = "embedding"
-            elif any(_may_be_kernel(layer, v) for v in variables.values()):
+            elif any(may_be_kernel(layer, v) for v in variables.values()):
                 self.exempt[layer.name] = "weights of unknown meaning"
             return
         reason = _exemption(layer, variables, variables[role])
@@ -225,10 +226,3 @@ def _exemption(layer: Any, variables: dict[str, Any], kernel: Any) -> str | None
     if not keras.backend.is_float_dtype(kernel.dtype):
         return "quantized"
     return None if kernel.trainable else "frozen"
-
-
-def _may_be_kernel(layer: Any, variable: Any) -> bool:
-    """Whether a layer of the user's own holds weights that it may multiply by."""
-    own = not type(layer).__module__.startswith("keras.")
-    floats = keras.backend.is_float_dtype(variable.dtype)
-    return own and floats and variable.trainable and len(variable.shape) > 1

@@ -53,7 +53,8 @@ def check_kernels(owner: str, model: Any, walks: Sequence[Any]) -> None:
     if not exempt:
         raise ValueError(
             f"{owner}: `model` must have layers with kernels to scale. Received: "
-            f"{model.name!r} without."
+            f"{model.name!r}, which has none. Give a model with Dense or convolutional "
+            "layers."
         )
     named = ", ".join(f"{name} ({why})" for name, why in list(exempt.items())[:5])
     warnings.warn(

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine import Captured, LayerCall
+from keras_deeptools.engine._non_finite_data import non_finite_counts
 
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel")
 """What a layer with numbers as inputs multiplies them by."""
@@ -20,10 +21,10 @@ FEW_VALUES = 10.0
 """Whole numbers within such a range may be flags or counts."""
 
 UNEVEN_SCALES = 1000.0
-"""Ratio of standard deviations of two features that one rate hardly serves."""
+"""Ratio of standard deviations of two features that one learning rate hardly serves."""
 
 LARGE = 100.0
-"""Standard deviation of inputs that initializers and rates are not made for."""
+"""Standard deviation of inputs that initializers are not made for."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def problems_of_targets(y: Any) -> list[InputProblem]:
 
 
 def problems_of_arrays(x: Any) -> list[InputProblem]:
-    """What the numbers alone show: NaN, infinity, rows that are all the same.
+    """What the numbers alone show: NaN, infinity, samples that are all the same.
 
     Args:
         x: Array or nested structure of arrays `(rows, ...)`.
@@ -76,7 +77,7 @@ def is_finite(x: Any) -> bool:
     Args:
         x: Array or nested structure of arrays.
     """
-    return all(_count_non_finite(array) == 0 for _, array in _named(x))
+    return not any(_counts_of(array)[2] for _, array in _named(x))
 
 
 def _named(x: Any, what: str = "inputs") -> list[tuple[str, np.ndarray]]:
@@ -89,15 +90,14 @@ def _named(x: Any, what: str = "inputs") -> list[tuple[str, np.ndarray]]:
 
 
 def _of_array(name: str, array: np.ndarray) -> Iterator[InputProblem]:
-    bad = _count_non_finite(array)
-    if bad:
-        nan = int(np.isnan(array.astype("float64")).sum())
-        rows = int((~np.isfinite(_in_rows(array))).any(axis=1).sum())
+    nans, infinities, samples = _counts_of(array)
+    if samples:
         yield InputProblem(
             "non-finite inputs",
             name,
-            f"{bad} of {array.size} numbers are not finite ({nan} NaN), in {rows} of "
-            f"{len(array)} rows: loss and weights will be NaN after one update.",
+            f"{nans + infinities} of {array.size} numbers are not finite ({nans} NaN), "
+            f"in {samples} of {len(array)} samples: loss and weights will be NaN after "
+            "one update.",
             "Fill in or drop what is missing, for instance with `numpy.nan_to_num` or "
             "the mean of the feature.",
         )
@@ -105,19 +105,15 @@ def _of_array(name: str, array: np.ndarray) -> Iterator[InputProblem]:
         yield InputProblem(
             "constant inputs",
             name,
-            f"All {len(array)} rows are the same: nothing can be learned from them.",
+            f"All {len(array)} samples are the same: nothing can be learned from them.",
             "Look at how the data are read and scaled.",
         )
 
 
-def _count_non_finite(array: np.ndarray) -> int:
-    if "float" not in str(array.dtype):
-        return 0
-    return int((~np.isfinite(array.astype("float64"))).sum())
-
-
-def _in_rows(array: np.ndarray) -> np.ndarray:
-    return array.astype("float64").reshape(len(array), -1)
+def _counts_of(array: np.ndarray) -> tuple[int, int, int]:
+    """NaN, infinities, and samples with one of them."""
+    is_float = "float" in str(array.dtype)
+    return non_finite_counts(array) if is_float else (0, 0, 0)
 
 
 def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:

@@ -95,8 +95,8 @@ class CachedFeatures:
         """
         if not self._is_even:
             raise ValueError(
-                "CachedFeatures.rows: rows must be of one length to make an array. "
-                "Received: rows of several. Take `batches`."
+                "CachedFeatures.rows: all samples must have one length or size to make "
+                "an array. Received: samples of several. Take `batches()`."
             )
         first = view * self.num_rows
         inputs = self._cut.inputs(

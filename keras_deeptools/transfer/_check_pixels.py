@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,6 +57,11 @@ def check_pixels(x: Any, model: keras.Model | None = None) -> tuple[float, float
     0 to 1, which seem to be scaled to [0, 1]. Leave out that scaling: the backbone
     scales by itself.
     """
+    if not can_be_read_again(x):
+        raise TypeError(
+            f"{_OWNER}: `x` must not be a generator, whose first batch would be lost. "
+            f"Received: {type(x).__name__}. Check a batch: check_pixels(batch)."
+        )
     if model is not None:
         return check_pixels_of(model, x)
     return _checked(_first_pixels(x))
@@ -81,15 +85,15 @@ def check_pixels_of(model: keras.Model, x: Any) -> tuple[float, float]:
             f"where {twice[0]!r} scales down what {twice[1]!r} scales down again. "
             f"Leave {twice[0]!r} out: the backbone scales by itself."
         )
-    found = (math.nan, math.nan)
     if x is None or not can_be_read_again(x):
-        return found
+        return math.nan, math.nan
+    ranges = []
     for entry in pixel_entries(model):
-        arriving = entry.arriving(x)
-        if entry.front is None:
-            return _checked(arriving)
-        found = _checked(arriving, entry, _raw(x))
-    return found
+        behind = () if entry.front is None else (entry, _raw(x))
+        ranges.append(_checked(entry.arriving(x), *behind))
+    if not ranges:
+        return math.nan, math.nan
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _raw(x: Any) -> np.ndarray:
@@ -151,11 +155,6 @@ def _problem(low: float, high: float, integers: bool) -> str:
 
 def _first_pixels(x: Any) -> np.ndarray:
     """The first images as an array."""
-    if isinstance(x, Iterator):
-        raise TypeError(
-            f"{_OWNER}: `x` must not be a generator, whose first batch would be lost. "
-            f"Received: {type(x).__name__}. Check a batch: check_pixels(batch)."
-        )
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return _array(x[:_NUM_ROWS] if len(x.shape) else x)
     if isinstance(x, tuple):

@@ -173,9 +173,9 @@ def _check_exclusive(owner: str, values: np.ndarray) -> None:
         sums = values.sum(axis=-1, dtype="float64")
         raise ValueError(
             f"{owner}: `y` must be one-hot for a model that ends in softmax, whose "
-            f"classes exclude one another. Received: rows that sum to between "
-            f"{sums.min():g} and {sums.max():g}. For several labels at a time end the "
-            "model in sigmoid: `classifier(..., activation='sigmoid')`."
+            f"classes exclude one another. Received: samples whose targets sum to "
+            f"between {sums.min():g} and {sums.max():g}. For several labels at a time "
+            "end the model in sigmoid: `classifier(..., activation='sigmoid')`."
         )
 
 

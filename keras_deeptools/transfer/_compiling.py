@@ -10,12 +10,12 @@ from keras_deeptools.engine import (
     check_rate_scales,
     compile_arguments,
     producer,
-    seeded,
 )
 from keras_deeptools.transfer._chosen_loss import chosen_loss, fitting_metrics
 from keras_deeptools.transfer._epoch_feed import as_arrays
 from keras_deeptools.transfer._fine_tuning_data import FineTuningData
 from keras_deeptools.transfer._fine_tuning_plan import OWNER
+from keras_deeptools.transfer._first_rows import can_be_read_again, first_batch
 from keras_deeptools.transfer._labels import (
     check_class_weight,
     check_label_types,
@@ -118,17 +118,13 @@ def _some_targets(data: FineTuningData, needed: bool) -> Any:
     source = data.source
     if data.arrays is not None:
         batch: Any = data.arrays
-    elif isinstance(source, keras.utils.PyDataset):
-        batch = source[0]
-    elif iter(source) is source:
+    elif can_be_read_again(source):
+        batch = first_batch(source)
+    else:
         if not needed:
             return None
         rule = "given where `x` is a generator and the model is not compiled"
         raise ValueError(message(OWNER, "loss", rule, None))
-    else:
-        # Some data draw their order from the global random state.
-        with seeded(0):
-            batch = next(iter(source))
     if isinstance(batch, tuple | list) and len(batch) > 1:
         check_label_types(OWNER, batch[1])
         return as_arrays(batch[1])

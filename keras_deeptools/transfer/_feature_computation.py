@@ -235,8 +235,8 @@ class _Computation:
 def _uneven() -> ValueError:
     return ValueError(
         f"{OWNER}: `directory` must be None for features of several lengths or sizes, "
-        "which files hold none of. Received: batches of different shapes. Leave out "
-        "`directory`, or pool what the frozen layers give, before the cut."
+        "which cannot be kept in files. Received: batches of different shapes. Leave "
+        "out `directory`, or pool the outputs of the frozen layers before the cut."
     )
 
 

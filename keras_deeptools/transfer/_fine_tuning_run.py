@@ -210,7 +210,7 @@ class FineTuningRun:
                 "`cache_features(model, x)` and then give frozen_epochs=0"
             )
             return (
-                f"`x` is a {kind}, which may give other rows in each epoch. Give "
+                f"`x` is a {kind}, which may give other samples in each epoch. Give "
                 f"arrays where memory suffices{first}."
             )
         return caching_obstacle(self.model) if self.cache == "auto" else None

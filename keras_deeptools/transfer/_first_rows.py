@@ -1,6 +1,5 @@
 """The first rows of data, read without losing them to `fit`."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,20 @@ from keras_deeptools.transfer._epoch_feed import are_arrays, as_arrays
 def can_be_read_again(x: Any) -> bool:
     """Whether a look at data takes nothing from `fit`: all but generators."""
     return not isinstance(x, Iterator)
+
+
+def first_batch(x: Any) -> Any:
+    """The first batch of a dataset, or None where there is none.
+
+    Args:
+        x: `keras.utils.PyDataset`, `tf.data.Dataset`, `DataLoader` or another iterable
+            of batches that can be read again.
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        return x[0]
+    # Some data draw their order from the global random state.
+    with seeded(0):
+        return next(iter(x), None)
 
 
 def first_rows(x: Any, num_rows: int) -> Any:
@@ -34,13 +47,8 @@ def first_rows(x: Any, num_rows: int) -> Any:
     {'a': array([0, 1, 2])}
     """
     if not are_arrays(x):
-        if isinstance(x, keras.utils.PyDataset):
-            x = x[0]
-        else:
-            # Some data draw their order from the global random state.
-            with seeded(0):
-                batches = list(itertools.islice(iter(x), 1))
-            x = batches[0] if batches else np.zeros(0)
+        batch = first_batch(x)
+        x = np.zeros(0) if batch is None else batch
         x = x[0] if isinstance(x, tuple | list) else x
     rows = keras.tree.map_structure(lambda each: each[:num_rows], x)
     return as_arrays(rows)

@@ -141,9 +141,9 @@ def check_class_weight(owner: str, loss: Any, class_weight: Any, y: Any) -> None
     places = values.ndim > 2 or kind == SPARSE
     several = "a label in each place" if places else "several labels"
     raise ValueError(
-        f"{owner}: `class_weight` must be None where a row of `y` has {several}, as "
-        f"Keras would take the place of its largest number for its class. Received: "
-        f"class_weight={class_weight!r} and `y` of shape {shape}. Give "
-        "`sample_weight`, an array with a weight for each row"
+        f"{owner}: `class_weight` must be None where a sample of `y` has {several}, "
+        "because Keras takes the position of the largest number for the class of the "
+        f"sample. Received: class_weight={class_weight!r} and `y` of shape {shape}. "
+        "Give `sample_weight`, an array with a weight for each sample"
         + (", or for each place." if places else ".")
     )

@@ -14,6 +14,17 @@ def refresh_constants(model: keras.Model) -> None:
 
     Args:
         model: `keras.Model` whose weights have been assigned.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer._layer_constants import refresh_constants
+    >>> layer = keras.layers.Normalization()
+    >>> model = keras.Sequential([keras.Input((1,)), layer])
+    >>> model.set_weights([np.array([3.0]), np.array([4.0]), np.array(0)])
+    >>> refresh_constants(model)
+    >>> float(model(np.array([[7.0]]))[0, 0])
+    2.0
     """
     for layer, _ in layers_of(model):
         if isinstance(layer, keras.layers.Normalization) and layer.weights:

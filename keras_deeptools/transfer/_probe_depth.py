@@ -165,9 +165,10 @@ def _classes(y: Any, num_rows: int) -> np.ndarray:
         if not are_one_hot(values):
             sums = values.sum(axis=1, dtype="float64")
             raise ValueError(
-                f"{OWNER}: `y` must have one class for each row. Received: rows of "
-                f"shape {shape} that sum to between {sums.min():g} and {sums.max():g}, "
-                "with several labels or none. Probe one label at a time: `y[:, 0]`."
+                f"{OWNER}: `y` must have one class for each sample. Received: targets "
+                f"of shape {shape}, whose rows sum to between {sums.min():g} and "
+                f"{sums.max():g}: several labels or none. Probe one label at a time: "
+                "`y[:, 0]`."
             )
     if values.ndim == 2:
         values = values[:, 0] if shape[1] == 1 else values.argmax(axis=1)

@@ -64,8 +64,8 @@ def uneven_feed(
     """
     if validation_split:
         raise ValueError(
-            "CachedFeatures.fit: `validation_split` must be 0 for rows of several "
-            f"lengths. Received: validation_split={validation_split!r}. Give "
+            "CachedFeatures.fit: `validation_split` must be 0 for samples of several "
+            f"lengths or sizes. Received: validation_split={validation_split!r}. Give "
             "`validation_data`."
         )
     return UnevenBatches(views, int(np.random.randint(2**31)) if shuffle else None)

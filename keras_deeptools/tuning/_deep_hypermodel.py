@@ -14,7 +14,7 @@ from keras_deeptools.tuning._built_on_first_batch import (
     BuiltOnFirstBatch,
     build_optimizer,
 )
-from keras_deeptools.tuning._fit_data import held_out, named_arguments
+from keras_deeptools.tuning._fit_data import named_arguments, validation_rows
 from keras_deeptools.tuning._fit_trial import fit_searched
 from keras_deeptools.tuning._mc_likelihood import MCLikelihood
 from keras_deeptools.tuning._model_family import ModelFamily
@@ -188,7 +188,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
             for name, part in PARTS.items():
                 if name in self.parts:
                     part.fit(run)
-        rows = held_out(given)
+        rows = validation_rows(given)
         if self.mc_samples and rows is not None:
             x, y, weights = rows
             run.callbacks.append(MCLikelihood(x, y, self.mc_samples, weights))

@@ -41,24 +41,7 @@ def training_rows(given: dict[str, Any]) -> dict[str, Any]:
     return _sliced(found, slice(0, _first_held_out(found["x"], split)))
 
 
-def validation_rows(given: dict[str, Any]) -> tuple[Any, Any] | None:
-    """`x` and `y` to validate on, where they are arrays; else None.
-
-    Args:
-        given: Arguments of `fit` by name.
-    """
-    data = given.get("validation_data")
-    if isinstance(data, tuple | list) and len(data) >= 2 and is_in_rows(data[0]):
-        return data[0], data[1]
-    split = given.get("validation_split") or 0.0
-    if data is not None or not split or not is_in_rows(given.get("x")):
-        return None
-    rows = slice(_first_held_out(given["x"], split), None)
-    found = _sliced({"x": given["x"], "y": given.get("y")}, rows)
-    return found["x"], found["y"]
-
-
-def held_out(given: dict[str, Any]) -> tuple[Any, Any, Any] | None:
+def validation_rows(given: dict[str, Any]) -> tuple[Any, Any, Any] | None:
     """Inputs, targets and weights to validate on; None where there are none.
 
     Of data in batches the first holds all, and the others are None.
@@ -67,13 +50,17 @@ def held_out(given: dict[str, Any]) -> tuple[Any, Any, Any] | None:
         given: Arguments of `fit` by name.
     """
     data = given.get("validation_data")
-    if data is None:
-        rows = validation_rows(given)
-        return None if rows is None else (*rows, None)
     if isinstance(data, tuple | list):
         is_whole = len(data) >= 2 and is_in_rows(data[0])
         return (data[0], data[1], (*data, None)[2]) if is_whole else None
-    return None if isinstance(data, Iterator) else (data, None, None)
+    if data is not None:
+        return None if isinstance(data, Iterator) else (data, None, None)
+    split = given.get("validation_split") or 0.0
+    if not split or not is_in_rows(given.get("x")):
+        return None
+    rows = slice(_first_held_out(given["x"], split), None)
+    found = _sliced({"x": given["x"], "y": given.get("y")}, rows)
+    return found["x"], found["y"], None
 
 
 def first_rows(x: Any, num_rows: int) -> Any:

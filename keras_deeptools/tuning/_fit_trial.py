@@ -12,8 +12,7 @@ from keras_deeptools.tuning._objective import check_direction
 from keras_deeptools.tuning._objective_names import ObjectiveCheck, in_every_epoch
 from keras_deeptools.tuning._one_replica import ending_the_search_of_several_replicas
 from keras_deeptools.tuning._resumed_trial import (
-    BackupAtTheEnd,
-    backups_in,
+    backups_at_the_end,
     resumption,
 )
 from keras_deeptools.tuning._trial_curves import curves_of_others
@@ -115,15 +114,15 @@ def fit_searched(
         for stopper in stoppers:
             stopper.compare_with(place.objective, others, targets)
     watch = TrialWatch(place, resumed)
-    last = [BackupAtTheEnd(backup) for backup in backups_in(given)]
-    callbacks = [keras.callbacks.TerminateOnNaN(), *given, watch, *last]
+    checks = []
     if place is not None:
         freq = kwargs.get("validation_freq", 1)
-        callbacks.append(ObjectiveCheck(place.objective, freq, must_log))
+        checks.append(ObjectiveCheck(place.objective, freq, must_log))
     watch.begin(initial_epoch, kwargs.get("epochs", 1))
     try:
-        with ending_the_search_of_several_replicas():
-            history = fit(*args, callbacks=callbacks, **kwargs)
+        with ending_the_search_of_several_replicas(), backups_at_the_end(given) as last:
+            every = [keras.callbacks.TerminateOnNaN(), *given, watch, *last, *checks]
+            history = fit(*args, callbacks=every, **kwargs)
     except Exception as error:
         watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
         raise

@@ -56,7 +56,7 @@ class ObjectiveCheck(keras.callbacks.Callback):
 
 def _told(name: str, names: list[str]) -> str:
     text = (
-        f"The search looks for {name!r}, which its trials do not log. Received: "
+        f"search: `objective` must be in the logs of the trials. Received: "
         f"objective={name!r}, where the logs hold {', '.join(map(repr, names))}."
     )
     similar = difflib.get_close_matches(name, names, 1)

@@ -1,16 +1,18 @@
 """A trial that goes on from a backup of an earlier run."""
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from keras_deeptools.engine._attributes import replaced
 from keras_deeptools.tuning._trial_place import TrialPlace
 from keras_deeptools.tuning._trial_record import TrialRecord, read_records
 
@@ -134,20 +136,33 @@ def backups_in(callbacks: Iterable[Any]) -> list[Any]:
     return [one for one in callbacks if isinstance(one, kind)]
 
 
-class BackupAtTheEnd(keras.callbacks.Callback):
-    """Lets a backup be written after all else of an epoch: weights, values, record.
+@contextlib.contextmanager
+def backups_at_the_end(
+    callbacks: Iterable[Any],
+) -> Iterator[list[keras.callbacks.Callback]]:
+    """Callbacks to put last, which write the backups of others in the block.
 
-    A process that is killed in between then goes on from the backup before, of which
-    all of these are there.
+    A backup is then written after all else of an epoch: weights, values, record. A
+    process that is killed in between goes on from the backup before, of which all of
+    these are there. After the block the others write by themselves again.
 
     Args:
-        backup: `keras.callbacks.BackupAndRestore`, itself among the callbacks.
+        callbacks: Those of the trial.
     """
+    with contextlib.ExitStack() as stack:
+        last: list[keras.callbacks.Callback] = []
+        for backup in backups_in(callbacks):
+            last.append(_WritesLast(backup.on_epoch_end))
+            stack.enter_context(replaced(backup, "on_epoch_end", _wait))
+        yield last
 
-    def __init__(self, backup: Any) -> None:
+
+class _WritesLast(keras.callbacks.Callback):
+    """Calls what another callback would have done at the end of an epoch."""
+
+    def __init__(self, write: Callable[..., None]) -> None:
         super().__init__()
-        self._write = backup.on_epoch_end
-        backup.on_epoch_end = _wait
+        self._write = write
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the backup."""

@@ -69,6 +69,6 @@ def heads_of(owner: str, model: keras.Model) -> list[Head]:
     if not found:
         raise ValueError(
             f"{owner}: the model must have a loss for one of its outputs. Received: "
-            f"loss={loss!r}."
+            f"loss={loss!r}. Compile it with a loss for each output that counts."
         )
     return found

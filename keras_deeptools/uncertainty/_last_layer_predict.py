@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option
-from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._built_by_data import built_by_first
 from keras_deeptools.engine._rows import RowBatches
 from keras_deeptools.uncertainty._last_layer import ACTIVATIONS, LastLayer, last_layer
 from keras_deeptools.uncertainty._logit_moments import (
@@ -123,10 +123,8 @@ def last_layer_predict(
     checked_option(OWNER, "method", method, METHODS)
     checked_option(OWNER, "activation", activation, ("auto", *ACTIVATIONS))
     batches = RowBatches(x, batch_size, OWNER)
-    if isinstance(model, keras.Model) and not is_ready(model):
-        first = batches.peek()
-        if first is not None:
-            built_by(model, first, OWNER)
+    if isinstance(model, keras.Model):
+        built_by_first(model, batches, OWNER)
     last = last_layer(OWNER, model)
     for layer in last.earlier:
         # What drops in every inference call cannot be silent.

@@ -200,7 +200,8 @@ def _held(data: Any, owner: str) -> tuple[Any, Any, Any]:
     if not batches or batches[0][1] is None:
         raise ValueError(
             f"{owner}: `validation_data` must hold inputs and targets. Received: "
-            f"{type(data).__name__} with inputs alone, or without rows."
+            f"{type(data).__name__} with inputs alone, or without rows. Give (x, y), "
+            "or batches of them."
         )
     targets = keras.tree.map_structure(lambda *p: ragged(p), *(b[1] for b in batches))
     weights = None

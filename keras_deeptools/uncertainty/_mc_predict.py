@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine import stochastic_layers
-from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._built_by_data import built_by_first
 from keras_deeptools.engine._rows import RowBatches
 from keras_deeptools.engine._stochastic_pass import stochastic_pass
 from keras_deeptools.uncertainty._decided import decided
@@ -107,10 +107,7 @@ def mc_predict(
     check_model(model)
     rows = rows_of_batches(batch_size)
     batches = RowBatches(x, rows)
-    if not is_ready(model):
-        first_batch = batches.peek()
-        if first_batch is not None:
-            built_by(model, first_batch, "mc_predict")
+    built_by_first(model, batches, "mc_predict")
     if not stochastic_layers(model):
         raise ValueError(
             "mc_predict: the model must have a layer that drops at random. Received: "

@@ -48,11 +48,7 @@ class RiskCoverageCurve:
             losses: Float array `(n,)`, the loss of each row, such as its squared error.
             confidence: Float array `(n,)`, large where the model is sure, such as minus
                 the `.std` of a Monte Carlo prediction.
-            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
-        ignore_class: Int or None, a label that does not count, such as 255 or -1.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
 
         Returns:
             `RiskCoverageCurve`.

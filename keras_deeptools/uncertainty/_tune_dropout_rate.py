@@ -14,7 +14,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.engine import seeded, with_dropout_rate
-from keras_deeptools.engine._built_by_data import built_by, is_ready
+from keras_deeptools.engine._built_by_data import built_by_first
 from keras_deeptools.engine._rows import RowBatches
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._mc_log_likelihood import (
@@ -180,8 +180,8 @@ def _check(
         found = type(validation_data).__name__
         raise ValueError(message(OWNER, "validation_data", rule, found))
     if isinstance(validation_data, Iterator):
-        rule = "data that can be read for every rate"
-        remedy = "A generator is empty after the first: give arrays or a PyDataset."
+        rule = "data that can be read again for every dropout rate"
+        remedy = "A generator can be read once: give arrays or a PyDataset."
         found = type(validation_data).__name__
         raise ValueError(message(OWNER, "validation_data", rule, found, remedy))
     numbers = np.asarray(rates)
@@ -195,10 +195,8 @@ def _check(
 
 def _build(model: keras.Model, validation_data: Any) -> None:
     """Builds a model by the first rows, unless it is built."""
-    if not is_ready(model):
-        first = RowBatches(_parts(validation_data)[0], 1, OWNER).peek()
-        if first is not None:
-            built_by(model, first, OWNER)
+    if not model.built:
+        built_by_first(model, RowBatches(_parts(validation_data)[0], 1, OWNER), OWNER)
 
 
 def _parts(validation_data: Any) -> tuple[Any, ...]:

@@ -29,8 +29,9 @@ def train(model, *callbacks, **options):
 def test_two_updates_a_batch_are_told_with_both_numbers_and_the_remedy():
     model = TwoNetworks(SGD(0.1), SGD(0.1), right_updates=2)
     told = (
-        r"OneCycleScheduler: `right_optimizer` has made 16 updates, 8 with one for "
-        r"each batch, but the cycle has total_steps=8: it ended early.*total_steps=16"
+        r"OneCycleScheduler: `right_optimizer` has made 16 updates \(one for each "
+        r"batch would be 8\), but the cycle has total_steps=8: it ended "
+        r"early.*total_steps=16"
     )
     with pytest.warns(UserWarning, match=told):
         fit(model, cycle(optimizer="right_optimizer"))

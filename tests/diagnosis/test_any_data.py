@@ -161,7 +161,7 @@ def test_nan_is_a_finding_with_a_count_and_not_refused() -> None:
     broken[3, 1] = np.nan
     found = signal_propagation(dense(), broken)
     assert found.findings[0].kind == "non-finite inputs"
-    assert "1 of 48 numbers are not finite (1 NaN), in 1 of 12 rows" in str(found)
+    assert "1 of 48 numbers are not finite (1 NaN), in 1 of 12 samples" in str(found)
     assert audit(dense(), broken).kinds == ("non-finite inputs",)
 
 

@@ -272,7 +272,7 @@ def test_the_report_reads_as_text_and_as_a_table() -> None:
     "model, x, error, words",
     [
         (lambda: "model", X, TypeError, "`model` must be a keras.Model"),
-        (lambda: stack(right()), X[:1], ValueError, "at least two rows"),
+        (lambda: stack(right()), X[:1], ValueError, "at least two samples"),
         (lambda: stack(right()), X[:, :3], ValueError, "`x` must have the shape"),
         (lambda: stack(right()), [X, X], ValueError, "`x` must have an array for"),
         (

@@ -78,3 +78,10 @@ def test_accumulated_gradients_and_frozen_tables_are_not_found() -> None:
     model = table(of.Adam(0.01))
     model.layers[0].trainable = False
     assert KIND not in audit(model).kinds
+
+
+def test_an_optimizer_that_only_the_models_own_step_uses_is_looked_at() -> None:
+    model = table(of.SGD(0.01))
+    model.table_optimizer = of.Adam(0.01)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    assert (KIND in audit(model).kinds) == on_tensorflow

@@ -291,7 +291,7 @@ def test_each_rule_speaks_up_for_what_it_is_there_for() -> None:
     [
         ({"jacobian_rows": -1}, "`jacobian_rows` must be an int"),
         ({"jacobian_rows": 99}, "`jacobian_rows` must be an int"),
-        ({"y": Y[:4]}, "same number of rows"),
+        ({"y": Y[:4]}, "same number of samples"),
         ({"x": X[:, :2]}, "shape of the model's input"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_missing_trailing_axis_of_one_is_as_good_as_one_there() -> None:
 
 
 def test_rows_of_inputs_and_targets_must_agree() -> None:
-    with pytest.raises(ValueError, match="^owner: all of .* same number of rows"):
+    with pytest.raises(ValueError, match="^owner: all of .* same number of samples"):
         checked_batch("owner", two_inputs(), [TOKENS, FLOATS], np.ones((2, 1)))
 
 

@@ -226,10 +226,10 @@ def picture_model() -> keras.Model:
         ({"max_iterations": 0}, X, "`max_iterations` must be an int"),
         ({"verbose": 3}, X, "`verbose` must be"),
         ({}, X[:, :5], "shape of the model's input"),
-        ({}, X[:0], "must have rows"),
+        ({}, X[:0], "at least one sample"),
         ({}, np.where(X > 2, np.nan, X), "must be finite"),
         ({}, [X, X], "an array for each input"),
-        ({}, None, "must be a batch"),
+        ({}, None, "`x` must be data"),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(

@@ -125,7 +125,7 @@ def test_the_compiled_loss_is_taken_and_metrics_stay() -> None:
         ({"level_weight": -1}, "`level_weight` must be a number"),
         ({"target": 0}, "`target` must be a number"),
         ({"y": None}, "`y` must be the targets"),
-        ({"y": Y[:3]}, "same number of rows"),
+        ({"y": Y[:3]}, "same number of samples"),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(arguments: dict, message: str) -> None:

@@ -134,7 +134,7 @@ def test_sequences_of_several_lengths_make_no_array_and_no_file() -> None:
     model = reader()
     freeze(model, "embedding")
     cached = cache_features(model, Batches(TEXT, CLASSES), verbose=0)
-    with pytest.raises(ValueError, match="CachedFeatures.rows: .*Take `batches`"):
+    with pytest.raises(ValueError, match="CachedFeatures.rows: .*Take `batches"):
         cached.rows()
     with pytest.raises(ValueError, match="`directory` must be None for features of"):
         cache_features(model, Batches(TEXT, CLASSES), directory="here", verbose=0)

@@ -119,7 +119,7 @@ def test_several_labels_are_not_taken_for_one_class_by_a_softmax() -> None:
 
 
 def test_probes_do_not_take_rows_of_several_labels_for_one_class() -> None:
-    with pytest.raises(ValueError, match=r"one class for each row.*`y\[:, 0\]`"):
+    with pytest.raises(ValueError, match=r"one class for each sample.*`y\[:, 0\]`"):
         probe_depth(right(), X, LABELS)
     by_label = probe_depth(right(), X, LABELS[:, 0], num_folds=2)
     one_hot = probe_depth(right(), X, np.eye(2)[LABELS[:, 0]], num_folds=2)

@@ -157,3 +157,23 @@ def test_a_trial_refuses_scaled_images(kind: str, depth: int) -> None:
         data = (tf.data.Dataset.from_tensor_slices(data).batch(8),)
     with pytest.raises(ValueError, match=ENDS_IN_ONE):
         hypermodel.fit(hp, model, *data)
+
+
+def test_every_backbone_of_a_model_is_looked_at() -> None:
+    pixels = [keras.Input((8, 8, 3), name=name) for name in ("left", "right")]
+    trunks = [trunk(), trunk()]
+    trunks[1].name = "right_trunk"
+    outputs = [one(each) for one, each in zip(trunks, pixels, strict=True)]
+    both = layers.Concatenate()(outputs)
+    model = keras.Model(pixels, both)
+    small, scaled = IMAGES[:, :8, :8], SCALED[:, :8, :8]
+    assert check_pixels([small, small], model)[1] > 200
+    for images in ([small, scaled], [scaled, small]):
+        with pytest.raises(ValueError, match=ENDS_IN_ONE):
+            check_pixels(images, model)
+
+
+def test_a_generator_is_refused_with_a_model_as_without_one() -> None:
+    for model in (None, trunk()):
+        with pytest.raises(TypeError, match="`x` must not be a generator"):
+            check_pixels(iter([SCALED]), model)

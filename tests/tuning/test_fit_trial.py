@@ -171,7 +171,7 @@ def test_a_search_for_the_worst_model_is_refused_before_it_trains() -> None:
 
 def test_a_direction_that_was_given_here_is_kept() -> None:
     stated = objective("f1_score", "min")
-    with pytest.warns(UserWarning, match="looks for 'f1_score', which its trials do"):
+    with pytest.warns(UserWarning, match="search: `objective` .*='f1_score'"):
         assert Trial(objective=stated).run([1.0]).status == "completed"
 
 

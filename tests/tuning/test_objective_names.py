@@ -100,7 +100,7 @@ def test_validation_in_every_second_epoch_is_waited_for():
 
 def test_a_fit_of_ones_own_is_warned():
     with (
-        pytest.warns(UserWarning, match="looks for 'val_auc'.*'val_loss'"),
+        pytest.warns(UserWarning, match="objective='val_auc'.*'val_loss'"),
         pytest.raises(RuntimeError),
     ):
         tuner = keras_tuner.RandomSearch(

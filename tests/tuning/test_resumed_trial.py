@@ -187,3 +187,14 @@ def test_the_stopper_knows_the_epochs_before():
     stopper.compare_with(keras_tuner.Objective("val_loss", "min"), [])
     stopper.go_on_from([{"loss": 1.0, "val_loss": 2.0}, {"loss": 0.5}])
     assert stopper._losses == [1.0, 0.5] and stopper._values == [2.0]
+
+
+def test_a_backup_writes_by_itself_again_after_the_trial(tmp_path):
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    own = backup.on_epoch_end
+    for _ in range(2):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", loss="mse")
+        data = np.ones((4, 2)), np.ones((4, 1))
+        fit_trial(model.fit, *data, callbacks=[backup], verbose=0)
+        assert backup.on_epoch_end == own
