@@ -131,17 +131,40 @@ class GradientHistory:
     @property
     def steps(self) -> np.ndarray:
         """Int64 array `(n,)`."""
-        return self._rows.steps
+        return self._ordered()[0]
 
     @property
     def tables(self) -> Tables:
         """Dict from a statistic to a float32 array `(n, len(columns))`."""
-        return self._split(self._rows.rows)
+        return self._split(self._ordered()[1])
 
     @property
     def global_norms(self) -> np.ndarray:
         """Float32 array `(n,)`."""
-        return self._rows.rows[:, -1]
+        return self._ordered()[1][:, -1]
+
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and rows; of optimizers that make more updates than others, in order.
+
+        Their rows of one step may have been read in different epochs.
+        """
+        steps, rows = self._rows.steps, self._rows.rows
+        if (np.diff(steps) > 0).all():
+            return steps, rows
+        known = ~np.isnan(self._split(rows)["nonfinite"])
+        together, places = np.unique(steps, return_inverse=True)
+        once = np.zeros((len(together), known.shape[1]), "int64")
+        np.add.at(once, places, known)
+        if (once > 1).any():
+            # One optimizer that was set back, as by loading an earlier file.
+            return steps, rows
+        table = np.full((len(together), rows.shape[1]), np.nan, "float32")
+        row, column = np.nonzero(np.tile(known, len(self.names)))
+        table[places[row], column] = rows[row, column]
+        squares = np.zeros(len(together))
+        np.add.at(squares, places, np.square(rows[:, -1].astype("float64")))
+        table[:, -1] = np.sqrt(squares)
+        return together, table
 
     def _split(self, rows: np.ndarray) -> Tables:
         blocks = np.split(rows[:, :-1], len(self.names), axis=1)

@@ -134,13 +134,19 @@ def _key(model: Any) -> Key | None:
         for part in optimizer_parts(site.optimizer):
             objects += [part, part._learning_rate]
             values.append(_plain_attributes(part))
-            objects += part._trainable_variables
+            # Never `+=`: TensorFlow wraps a tuple of them, and adds it by its own rules.
+            objects.extend(part._trainable_variables)
     compiled = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
     objects += [getattr(model, name, None) for name in compiled]
+<<<<<<< HEAD
     objects += list(train_steps(model))
     objects += model.variables
+=======
+    objects += list(_train_steps(model))
+    objects.extend(model.variables)
+>>>>>>> w/hunta
     if model.optimizer is not None:
-        objects += model.optimizer.variables
+        objects.extend(model.optimizer.variables)
     for layer in model._flatten_layers():
         objects.append(layer)
         values.append(_plain_attributes(layer))

@@ -144,6 +144,11 @@ def test_one_monitor_tells_the_optimizers_apart():
     assert monitor.variables == ["left/left_dense/kernel", "right/right_dense/kernel"]
     counts = (~np.isnan(monitor.history["norm"])).sum(axis=0)
     assert counts.tolist() == [8, 16]
+    assert monitor.steps.tolist() == list(range(16))
+    of_left, of_right = norms_of(LEFT), monitor.history["norm"][:, 1]
+    np.testing.assert_allclose(monitor.history["norm"][:8, 0], of_left, rtol=1e-4)
+    together = np.hypot(of_left, of_right[:8])
+    np.testing.assert_allclose(monitor.global_norms[:8], together, rtol=1e-4)
     left = norms_of(LEFT).reshape(2, 4).mean(axis=1)
     np.testing.assert_allclose(logs["left_optimizer_gradient_norm"], left, rtol=1e-4)
     right = logs["right_optimizer_gradient_norm"]

@@ -175,6 +175,19 @@ def test_a_limit_that_was_set_between_two_fits_is_followed():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_a_model_whose_loss_is_scaled_is_served_in_every_fit():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([layers.Dense(4, activation="relu"), layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01), loss="mse")
+        monitor = GradientMonitor(on_problem="ignore")
+        for _ in range(2):
+            fit(model, monitor)
+            assert len(monitor.steps) + monitor.skipped_updates == 2
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_a_plain_fit_in_between_is_plain():
     def thrice(*callbacks):
         model = compiled()
