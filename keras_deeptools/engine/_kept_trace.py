@@ -138,13 +138,8 @@ def _key(model: Any) -> Key | None:
             objects.extend(part._trainable_variables)
     compiled = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
     objects += [getattr(model, name, None) for name in compiled]
-<<<<<<< HEAD
     objects += list(train_steps(model))
-    objects += model.variables
-=======
-    objects += list(_train_steps(model))
     objects.extend(model.variables)
->>>>>>> w/hunta
     if model.optimizer is not None:
         objects.extend(model.optimizer.variables)
     for layer in model._flatten_layers():
