@@ -55,7 +55,12 @@ from keras_deeptools.engine._model_optimizers import (
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
-from keras_deeptools.engine._producers import final_activation, producer, submodel
+from keras_deeptools.engine._producers import (
+    final_activation,
+    moves_values,
+    producer,
+    submodel,
+)
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
@@ -143,6 +148,7 @@ __all__ = [
     "missing_for_tuner",
     "model_optimizers",
     "model_variable",
+    "moves_values",
     "moving_averages",
     "operations_of",
     "optimized_variables",
