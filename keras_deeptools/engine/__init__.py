@@ -3,6 +3,10 @@
 The only room that knows Keras' internals and the backends.
 """
 
+from keras_deeptools.engine._adapted_state import (
+    copy_adapted_state,
+    json_with_adapted_state,
+)
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
 from keras_deeptools.engine._batch_statistics import BatchStatistics
@@ -133,6 +137,7 @@ __all__ = [
     "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
+    "copy_adapted_state",
     "current_place",
     "exportable_draws",
     "final_activation",
@@ -141,6 +146,7 @@ __all__ = [
     "initialize_later",
     "is_attached",
     "join_search",
+    "json_with_adapted_state",
     "kept_values",
     "layer_names",
     "layers_of",
