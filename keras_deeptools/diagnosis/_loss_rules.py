@@ -57,6 +57,8 @@ UNBOUNDED = {
 """Activations whose values leave [0, 1]."""
 NEGATIVE = UNBOUNDED - {"exponential", "relu", "relu6", "softplus"}
 """Activations that also have negative values."""
+BOUNDS = {"relu": "over 0", "softplus": "over 0", "tanh": "between -1 and 1"}
+"""Where the values lie of activations that are no good for logits."""
 DOCUMENTED = "Keras' documentation of `from_logits`"
 DEFINITION = "the definition of the loss"
 
@@ -66,7 +68,7 @@ def logits_twice(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
     for end in ends:
         if end.loss not in OF_PROBABILITIES or not end.from_logits:
             continue
-        if end.activation in ("softmax", "sigmoid"):
+        if end.activation in ("softmax", "sigmoid", "hardsigmoid"):
             yield AuditFinding(
                 f"{end.activation} with from_logits=True",
                 end.name,
@@ -154,6 +156,20 @@ def values_out_of_reach(ends: list[OutputEnd]) -> Iterator[AuditFinding]:
                 "Leave out the activation; for targets that are never negative use "
                 "softplus.",
                 "the definition of ReLU",
+            )
+        if (
+            end.loss in OF_PROBABILITIES
+            and end.from_logits
+            and end.activation in BOUNDS
+        ):
+            yield AuditFinding(
+                f"{end.activation} with from_logits=True",
+                end.name,
+                f"The output ends with {end.activation}, so that logits lie "
+                f"{BOUNDS[end.activation]}: {end.loss_name} makes probabilities of "
+                "them that cannot come near 0 and 1 both.",
+                "Leave out the activation.",
+                DOCUMENTED,
             )
         if end.loss == "poisson" and end.activation in NEGATIVE:
             yield AuditFinding(

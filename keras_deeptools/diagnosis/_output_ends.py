@@ -6,25 +6,10 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.diagnosis._audit_subject import NORMALIZERS
+from keras_deeptools.engine import moves_values
 from keras_deeptools.engine._output_tails import OutputTail, Shape, output_tails_of
 
-PASSING = (
-    "AveragePooling",
-    "Cast",
-    "Cropping",
-    "Dropout",
-    "ExpandDims",
-    "Flatten",
-    "GetItem",
-    "GlobalAveragePooling",
-    "Identity",
-    "Permute",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "UpSampling",
-)
-"""In class names of what can stand between an activation and the output."""
 LINEAR = (keras.layers.Dense, keras.layers.EinsumDense)
 WRAPPERS = (
     keras.layers.Bidirectional,
@@ -93,7 +78,9 @@ def activation_name(operation: Any) -> str | None:
         operation, "activation"
     ):
         return _plain(operation.activation)
-    if isinstance(operation, LINEAR) or hasattr(operation, "kernel_size"):
+    if isinstance(operation, (*LINEAR, *NORMALIZERS)) or hasattr(
+        operation, "kernel_size"
+    ):
         return LINEAR_END
     if isinstance(operation, keras.layers.ReLU):
         bounded = operation.max_value is not None or operation.threshold
@@ -131,13 +118,14 @@ def _letters(name: str) -> str:
 
 def _end_of(tail: OutputTail) -> tuple[str, str | None, Shape | None, int | None]:
     for operation, shape in tail.operations:
-        kind = type(operation).__name__
-        if any(word in kind for word in PASSING):
+        if moves_values(operation):
             continue
         while isinstance(operation, WRAPPERS):
             operation = getattr(operation, "forward_layer", None) or operation.layer
-        if isinstance(operation, keras.Sequential) and operation.layers:
-            operation = operation.layers[-1]
+        is_model = isinstance(operation, keras.Model)
+        inner = output_tails_of(operation) if is_model else []
+        if len(inner) == 1:
+            return _end_of(inner[0])
         name = activation_name(operation)
         # The linear map of a layer without activation may be followed by nothing else.
         return operation.name, name, shape, activation_units(operation, shape)

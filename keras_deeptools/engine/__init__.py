@@ -3,6 +3,10 @@
 The only room that knows Keras' internals and the backends.
 """
 
+from keras_deeptools.engine._adapted_state import (
+    copy_adapted_state,
+    json_with_adapted_state,
+)
 from keras_deeptools.engine._attachment import Attachment, attach
 from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
 from keras_deeptools.engine._batch_statistics import BatchStatistics
@@ -55,7 +59,12 @@ from keras_deeptools.engine._model_optimizers import (
 from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._place import current_place
 from keras_deeptools.engine._pooled_outputs import PooledOutputs
-from keras_deeptools.engine._producers import final_activation, producer, submodel
+from keras_deeptools.engine._producers import (
+    final_activation,
+    moves_values,
+    producer,
+    submodel,
+)
 from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
 from keras_deeptools.engine._recorder import Recorder
 from keras_deeptools.engine._retrainable import Retraining, retrain
@@ -128,6 +137,7 @@ __all__ = [
     "chosen_optimizers",
     "compile_arguments",
     "constrained_values",
+    "copy_adapted_state",
     "current_place",
     "exportable_draws",
     "final_activation",
@@ -136,6 +146,7 @@ __all__ = [
     "initialize_later",
     "is_attached",
     "join_search",
+    "json_with_adapted_state",
     "kept_values",
     "layer_names",
     "layers_of",
@@ -143,6 +154,7 @@ __all__ = [
     "missing_for_tuner",
     "model_optimizers",
     "model_variable",
+    "moves_values",
     "moving_averages",
     "operations_of",
     "optimized_variables",

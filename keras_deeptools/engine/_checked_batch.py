@@ -230,6 +230,13 @@ def _check_fit(owner: str, model: Any, x: Any) -> None:
 
 
 def _check_shapes(owner: str, model: Any, declared: list[Any], x: Any) -> None:
+    named = getattr(model, "_inputs_struct", None)
+    if isinstance(named, dict) and isinstance(x, dict) and not set(named) <= set(x):
+        raise ValueError(
+            f"{owner}: `x` must have the keys of the model's inputs, "
+            f"{', '.join(map(repr, named))}. Received: the keys "
+            f"{', '.join(map(repr, x))}. Name the data as the inputs are named."
+        )
     arrays = _in_order(model, declared, x)
     if len(arrays) != len(declared):
         raise ValueError(

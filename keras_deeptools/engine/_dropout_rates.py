@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras.src.saving import serialization_lib
 
+from keras_deeptools.engine._adapted_state import copy_adapted_state
 from keras_deeptools.engine._compile_arguments import compile_arguments
 from keras_deeptools.engine._stochastic import stochastic_layers
 
@@ -126,6 +127,7 @@ def _copied(model: keras.Model) -> Any:
             copied.build_from_config(model.get_build_config())
         for theirs, ours in zip(copied.weights, model.weights, strict=True):
             theirs.assign(_value(ours))
+        copy_adapted_state(model, copied)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(

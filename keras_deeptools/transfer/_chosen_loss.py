@@ -7,23 +7,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import producer
+from keras_deeptools.engine import final_activation
 from keras_deeptools.transfer._loss_kind import BINARY, kind_of, takes_logits
-
-PASSING = (
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.Identity,
-    keras.layers.Permute,
-    keras.layers.Reshape,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-)
-"""What can stand between an activation and the output."""
-OPERATIONS = {"softmax": "softmax", "sigmoid": "sigmoid"}
-"""Operations of `keras.ops` by the names of their classes, in lower case."""
 
 
 def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
@@ -57,7 +42,7 @@ def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) != 1:
         raise _untold(owner, "the model has no graph, or several outputs")
-    activation = last_activation(outputs[0])
+    activation = final_activation(outputs[0])
     if activation not in ("softmax", "sigmoid"):
         raise _untold(owner, f"the model ends in {activation}")
     values, places = np.asarray(y), tuple(outputs[0].shape[1:])
@@ -78,7 +63,10 @@ def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
         return "categorical_crossentropy"
     if one_each and (values.dtype.kind in "biu" or _are_whole(values)):
         return "sparse_categorical_crossentropy"
-    raise _untold(owner, found if one_each else ends)
+    if one_each:
+        odd = values[values != np.round(values)]
+        raise _untold(owner, f"`y` holds {odd.flat[0]:g}, which is no class")
+    raise _untold(owner, ends)
 
 
 def fitting_metrics(metrics: Iterable[Any], tensor: Any, loss: Any) -> list[Any]:
@@ -102,36 +90,12 @@ def fitting_metrics(metrics: Iterable[Any], tensor: Any, loss: Any) -> list[Any]
     ('BinaryAccuracy', 'accuracy')
     """
     logits = takes_logits(loss)
-    sigmoid = last_activation(tensor) == "sigmoid"
+    sigmoid = final_activation(tensor) == "sigmoid"
     several = tensor.shape[-1] not in (None, 1)
     independent = kind_of(loss) == BINARY or (sigmoid and kind_of(loss) is None)
     if not independent or not (several or logits):
         return list(metrics)
     return [_binary(each, logits) for each in metrics]
-
-
-def last_activation(tensor: Any) -> str:
-    """Name of the activation that gives an output, or what else does.
-
-    Args:
-        tensor: `keras.KerasTensor`.
-    """
-    operation, inputs = producer(tensor)
-    while _passes(operation) and len(inputs) == 1:
-        operation, inputs = producer(inputs[0])
-    while isinstance(operation, keras.layers.Wrapper):
-        operation = operation.layer
-    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-        return last_activation(operation.outputs[0])
-    kind = type(operation).__name__
-    if kind.lower() in OPERATIONS:
-        return OPERATIONS[kind.lower()]
-    activation = getattr(operation, "activation", None)
-    if isinstance(activation, keras.layers.Softmax):
-        return "softmax"
-    if callable(activation):
-        return getattr(activation, "__name__", type(activation).__name__)
-    return f"a {kind}"
 
 
 def are_one_hot(values: np.ndarray) -> bool:
@@ -146,15 +110,6 @@ def _binary(metric: Any, logits: bool) -> Any:
         return metric
     threshold = 0.0 if logits else 0.5
     return keras.metrics.BinaryAccuracy(name=metric, threshold=threshold)
-
-
-def _passes(operation: Any) -> bool:
-    """Whether the activation comes before."""
-    if isinstance(operation, PASSING):
-        return True
-    # What makes float32 of a half-precision output.
-    last = isinstance(operation, keras.layers.Activation)
-    return last and operation.activation is keras.activations.linear
 
 
 def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:

@@ -1,5 +1,6 @@
 """Compiling a model for fine-tuning, or keeping what it was compiled with."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -76,13 +77,45 @@ def _check_targets(
 ) -> None:
     """Looks at the targets of a model of one output."""
     outputs = getattr(model, "outputs", None) or []
-    output = outputs[0] if len(outputs) == 1 else None
     if isinstance(y, np.ndarray) and len(outputs) < 2:
-        check_labels(OWNER, loss, output, y)
         check_class_weight(OWNER, loss, class_weight, y)
     held = data.validation
-    if isinstance(held, tuple) and len(held) > 1 and isinstance(held[1], np.ndarray):
-        check_labels(OWNER, loss, output, held[1], "validation_data")
+    held = held[1] if isinstance(held, tuple) and len(held) > 1 else None
+    for argument, targets in (("y", y), ("validation_data", held)):
+        for name, output, of_it, values in _by_output(model, loss, targets):
+            where = f"{argument}[{name!r}]" if name else argument
+            check_labels(OWNER, of_it, output, values, where)
+
+
+def _by_output(
+    model: keras.Model, loss: Any, y: Any
+) -> Iterator[tuple[str, Any, Any, np.ndarray]]:
+    """The name, the tensor, the loss and the targets of each output that has arrays.
+
+    The name is empty where there is one output.
+    """
+    outputs = getattr(model, "outputs", None) or []
+    if isinstance(y, np.ndarray):
+        if len(outputs) < 2:
+            yield "", outputs[0] if outputs else None, loss, y
+        return
+    structure = getattr(model, "output", None) if outputs else None
+    names = getattr(model, "output_names", ())
+    names = list(structure) if isinstance(structure, dict) else names
+    tensors = list(structure.values()) if isinstance(structure, dict) else outputs
+    for place, (name, tensor) in enumerate(zip(names, tensors, strict=False)):
+        values = _part(y, name, place, None)
+        if isinstance(values, np.ndarray):
+            yield str(name), tensor, _part(loss, name, place, loss), values
+
+
+def _part(each: Any, name: str, place: int, shared: Any) -> Any:
+    """What of losses or targets belongs to an output."""
+    if isinstance(each, dict):
+        return each.get(name)
+    if isinstance(each, list | tuple):
+        return each[place] if place < len(each) else None
+    return shared
 
 
 def _fitting(metrics: Any, model: keras.Model, loss: Any) -> Any:
@@ -124,10 +157,15 @@ def _some_targets(data: FineTuningData, needed: bool) -> Any:
         if not needed:
             return None
         rule = "given where `x` is a generator and the model is not compiled"
-        raise ValueError(message(OWNER, "loss", rule, None))
+        remedy = (
+            "Give what fits the targets, such as 'sparse_categorical_crossentropy' "
+            "for class indices, or compile the model."
+        )
+        raise ValueError(message(OWNER, "loss", rule, None, remedy))
     if isinstance(batch, tuple | list) and len(batch) > 1:
         check_label_types(OWNER, batch[1])
         return as_arrays(batch[1])
     if needed:
-        raise ValueError(message(OWNER, "y", "given", None))
+        remedy = "Give labels; a dataset or generator must yield (x, y)."
+        raise ValueError(message(OWNER, "y", "given", None, remedy))
     return None

@@ -117,6 +117,11 @@ def ready_data(
     if fraction >= 1:
         rule = "in [0, 1)"
         raise ValueError(message(OWNER, "validation_split", rule, validation_split))
+    if isinstance(validation_data, tuple | list):
+        names = ("validation_data[0]", "validation_data[1]")
+        for name, part in zip(names, validation_data, strict=False):
+            check_is_no_list(OWNER, name, part)
+        check_label_types(OWNER, validation_data[1:2], names[1])
     if validation_data is not None and _holds_arrays(validation_data):
         validation_data = as_arrays(tuple(validation_data))
     check_label_types(OWNER, y)

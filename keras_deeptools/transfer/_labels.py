@@ -7,7 +7,13 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.transfer._chosen_loss import are_one_hot
-from keras_deeptools.transfer._loss_kind import BINARY, SPARSE, ignored_class, kind_of
+from keras_deeptools.transfer._loss_kind import (
+    BINARY,
+    CATEGORICAL,
+    SPARSE,
+    ignored_class,
+    kind_of,
+)
 
 INDICES = "`np.unique(y, return_inverse=True)[1]`"
 
@@ -31,22 +37,23 @@ def check_is_no_list(owner: str, argument: str, value: Any) -> None:
         rule = "an array, or several of them"
         kind = f"a {type(value).__name__} of values such as {first!r}"
         remedy = f"Give `np.array({argument})`."
-        if argument == "y" and isinstance(first, str | bytes):
+        if argument != "x" and isinstance(first, str | bytes):
             remedy = f"Number the classes: {INDICES}."
         raise TypeError(message(owner, argument, rule, kind, remedy))
 
 
-def check_label_types(owner: str, y: Any) -> None:
+def check_label_types(owner: str, y: Any, argument: str = "y") -> None:
     """Raises if targets are names of classes, or numbers in a list.
 
     Args:
         owner: Str. Who is named in errors.
         y: Targets, as a user gives them.
+        argument: Str.
 
     Raises:
         TypeError: With what to give.
     """
-    check_is_no_list(owner, "y", y)
+    check_is_no_list(owner, argument, y)
     for leaf in keras.tree.flatten(y):
         values = leaf.to_numpy() if hasattr(leaf, "to_numpy") else leaf
         dtype = getattr(values, "dtype", None)
@@ -57,7 +64,7 @@ def check_label_types(owner: str, y: Any) -> None:
             rule = "numbers: class indices from 0 on, or one-hot rows"
             found = "names of classes" + (f", such as {first!s}" if first else "")
             remedy = f"Number the classes: {INDICES}."
-            raise TypeError(message(owner, "y", rule, found, remedy))
+            raise TypeError(message(owner, argument, rule, found, remedy))
 
 
 def check_labels(
@@ -78,11 +85,11 @@ def check_labels(
     kind = kind_of(loss)
     count = None if outputs is None else outputs.shape[-1]
     values = np.asarray(y)
-    if (
-        kind not in (SPARSE, BINARY)
-        or not values.size
-        or values.dtype.kind not in "iuf"
-    ):
+    if kind is None or not values.size or values.dtype.kind not in "iuf":
+        return
+    if outputs is not None:
+        _check_shape(owner, kind, outputs, values, argument)
+    if kind == CATEGORICAL:
         return
     if kind == BINARY:
         low, high = values.min(), values.max()
@@ -114,6 +121,39 @@ def check_labels(
     rule = f"classes from 0 to {count - 1}, as the model has {count} outputs"
     found = f"labels from {low:g} to {high:g}"
     raise ValueError(message(owner, argument, rule, found, remedy))
+
+
+def _check_shape(
+    owner: str, kind: str, outputs: Any, values: np.ndarray, argument: str
+) -> None:
+    """Raises for one-hot rows where a loss takes classes, and the other way round."""
+    count, rank = outputs.shape[-1], len(outputs.shape)
+    if count in (None, 1):
+        return
+    shape = values.shape[:-1] if values.shape[-1:] == (1,) else values.shape
+    one_each = len(shape) == rank - 1
+    given = f"shape {values.shape}"
+    if kind == SPARSE and values.ndim == rank and values.shape[-1] == count:
+        rule = "one class for each row or place, for a sparse categorical cross-entropy"
+        remedy = (
+            "Give loss='categorical_crossentropy' for one-hot rows, or "
+            f"`{argument}.argmax(-1)`."
+        )
+    elif kind == CATEGORICAL and one_each:
+        rule = f"one-hot rows of {count} classes for a categorical cross-entropy"
+        remedy = (
+            "Give loss='sparse_categorical_crossentropy' for class indices, or "
+            f"`keras.utils.to_categorical({argument}, {count})`."
+        )
+    elif kind == BINARY and one_each:
+        rule = f"0 or 1 for each of the {count} outputs, for a binary cross-entropy"
+        remedy = (
+            "For classes that exclude one another end the model in softmax; one yes "
+            "or no needs one output."
+        )
+    else:
+        return
+    raise ValueError(message(owner, argument, rule, given, remedy))
 
 
 def check_class_weight(owner: str, loss: Any, class_weight: Any, y: Any) -> None:

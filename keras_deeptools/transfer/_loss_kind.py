@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 SPARSE, CATEGORICAL, BINARY = "sparse", "categorical", "binary"
 _KINDS = {
     "sparsecategoricalcrossentropy": SPARSE,
@@ -34,7 +36,13 @@ def kind_of(loss: Any) -> str | None:
     ('sparse', None)
     """
     loss = the_loss(loss)
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
+    if isinstance(loss, str):
+        try:
+            # Some have short names: "bce".
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return None
+    name = getattr(loss, "__name__", None)
     name = type(loss).__name__ if name is None else name
     return _KINDS.get(name.replace("_", "").lower())
 

@@ -9,12 +9,12 @@ import keras
 
 from keras_deeptools._arguments import checked_bool, checked_count, message
 from keras_deeptools.engine import (
+    copy_adapted_state,
     layer_names,
     submodel,
     tensor_after,
     tensor_before_head,
 )
-from keras_deeptools.transfer._layer_constants import refresh_constants
 
 _OWNER = "reuse"
 _shared: weakref.WeakSet[keras.Model] = weakref.WeakSet()
@@ -136,7 +136,7 @@ def _copy(body: keras.Model) -> keras.Model:
     for old, new in zip(body.weights, copy.weights, strict=True):
         new.assign(keras.ops.convert_to_numpy(old))
         new.trainable = old.trainable
-    refresh_constants(copy)
+    copy_adapted_state(body, copy)
     return copy
 
 

@@ -9,7 +9,7 @@ import keras_tuner
 
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools.callbacks import RangeTest
-from keras_deeptools.engine import compile_arguments
+from keras_deeptools.engine import compile_arguments, copy_adapted_state
 from keras_deeptools.tuning._built_on_first_batch import (
     BuiltOnFirstBatch,
     build_optimizer,
@@ -54,7 +54,8 @@ class DeepHyperModel(keras_tuner.HyperModel):
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
             or not, with an `Input` or without; or such a model, copied with fresh
-            weights for each trial. Loss and metrics are those that it was compiled
+            weights for each trial (layers that were adapted to data, such as
+            `Normalization`, stay so). Loss and metrics are those that it was compiled
             with; its optimizer is replaced where `"optimizer"` is searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
@@ -203,7 +204,7 @@ class DeepHyperModel(keras_tuner.HyperModel):
     def _fresh(self, hp: Any) -> keras.Model:
         """The model to train, with weights that no other trial shares."""
         if isinstance(self._source, keras.Model):
-            return keras.models.clone_model(self._source)
+            return _copied(self._source)
         if isinstance(self._source, ModelFamily) and "optimizer" in self.parts:
             return self._source.without_optimizer()(hp)
         return self._source(hp)
@@ -224,12 +225,14 @@ class DeepHyperModel(keras_tuner.HyperModel):
 def _copied(model: keras.Model) -> keras.Model:
     """A copy with fresh weights; of the user's own classes where they allow it."""
     try:
-        return keras.models.clone_model(model)
+        made = keras.models.clone_model(model)
     except Exception as error:
         rule = "a model that can be copied by its config, or a function that builds one"
         remedy = "Write `lambda hp: YourModel(...)`, or `get_config` and `from_config`."
         text = message(OWNER, "build", rule, model.name, remedy)
         raise ValueError(text) from error
+    copy_adapted_state(model, made)
+    return made
 
 
 def _compiled_with(model: keras.Model) -> dict[str, Any]:

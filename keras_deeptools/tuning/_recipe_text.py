@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine import json_with_adapted_state
+
 MOST_ELEMENTS = 2000
 """Most elements of an array that is written out."""
 LINE = 76
@@ -223,7 +225,7 @@ def json_of(model: keras.Model) -> str | None:
         model: `keras.Model`.
     """
     try:
-        text = model.to_json()
+        text = json_with_adapted_state(model)
         keras.models.model_from_json(text)
     except Exception:
         # Layers without a configuration, lambdas: of whatever kind the error is.

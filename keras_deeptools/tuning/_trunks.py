@@ -4,9 +4,8 @@ from typing import Any, TypeAlias
 
 import keras
 
-from keras_deeptools.engine import seeded
+from keras_deeptools.engine import copy_adapted_state, seeded
 from keras_deeptools.transfer import backbone, freeze
-from keras_deeptools.transfer._layer_constants import refresh_constants
 
 Backbones: TypeAlias = dict[str, str | keras.Model]
 """Name in the search -> name in `keras.applications`, or a model."""
@@ -70,5 +69,5 @@ def copied(model: keras.Model) -> keras.Model:
     """Another model of the same layers, flags and values."""
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
-    refresh_constants(twin)
+    copy_adapted_state(model, twin)
     return twin

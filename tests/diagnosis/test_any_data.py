@@ -241,3 +241,12 @@ def test_other_types_of_numbers_are_measured_within_their_rounding(policy: str) 
         assert audit(model, X).findings == ()
         found.append([(layer.std, layer.gradient_std) for layer in result.layers])
     np.testing.assert_allclose(found[0], found[1], rtol=0.05)
+
+
+def test_keys_that_are_none_of_the_inputs_are_named() -> None:
+    inputs = {name: keras.Input((3,), name=name) for name in ("a", "b")}
+    outputs = keras.layers.Dense(1)(keras.layers.Add()(list(inputs.values())))
+    model = keras.Model(inputs, outputs)
+    x = np.ones((4, 3), "float32")
+    with pytest.raises(ValueError, match="audit: `x` must have the keys.* 'a', 'b'"):
+        audit(model, {"a": x, "c": x})

@@ -161,6 +161,26 @@ CASES: dict[str, tuple[str | None, Callable[[], list[Any]], Any]] = {
     ),
     "tanh hinge": (None, lambda: [layers.Dense(1, "tanh")], "hinge"),
     "divergence": ("no probabilities", lambda: [layers.Dense(3)], "kl_divergence"),
+    "softmax in single precision": (
+        None,
+        lambda: [layers.Dense(3, "softmax"), layers.Activation("linear")],
+        SPARSE,
+    ),
+    "ReLU logits": (
+        "relu with from_logits=True",
+        lambda: [layers.Dense(3, "relu")],
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+    ),
+    "tanh logits": (
+        "tanh with from_logits=True",
+        lambda: [layers.Dense(1), layers.Activation("tanh")],
+        losses.BinaryCrossentropy(from_logits=True),
+    ),
+    "normalized logits": (
+        "logits with from_logits=False",
+        lambda: [layers.Dense(3), layers.LayerNormalization()],
+        SPARSE,
+    ),
     "own loss": (None, lambda: [layers.Dense(3)], lambda y, p: p),
     "own activation": (None, lambda: [layers.Dense(3, lambda x: x)], SPARSE),
 }
@@ -193,6 +213,7 @@ def test_it_is_found_however_the_model_is_written(way: str, case: str) -> None:
     "wrapped",
     [
         lambda: layers.TimeDistributed(layers.Dense(3)),
+        lambda: layers.TimeDistributed(functional(layers.Dense(3))),
         lambda: layers.SpectralNormalization(layers.Dense(3)),
         lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True)),
         lambda: layers.Conv1D(3, 1),
@@ -203,6 +224,18 @@ def test_layers_inside_wrappers_are_looked_at(wrapped: Callable) -> None:
     inputs = keras.Input((4, 6))
     model = keras.Model(inputs, layers.Dropout(0.1)(wrapped()(inputs)))
     assert kinds(model, SPARSE) == ("logits with from_logits=False",)
+
+
+def test_a_decoder_of_transposed_convolutions_ends_in_the_last_one() -> None:
+    decode = functools.partial(layers.Conv2DTranspose, kernel_size=3, strides=2)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), decode(4, activation="relu"), decode(1)]
+    )
+    assert kinds(model, "bce") == ("logits with from_logits=False",)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), decode(4), decode(1, activation="sigmoid")]
+    )
+    assert kinds(model, "bce") == ()
 
 
 def two_outputs(names: Any) -> keras.Model:

@@ -74,6 +74,64 @@ def test_the_remedy_fits_the_labels(y: np.ndarray, remedy: str) -> None:
         given_rows(compiled(), y)
 
 
+ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "remedy"),
+    [
+        (SPARSE, ONE_HOT, r"'categorical_crossentropy'.*\.argmax\(-1\)"),
+        ("categorical_crossentropy", LABELS, "'sparse_cat.*to_categorical"),
+        ("categorical_crossentropy", LABELS[:, None], "'sparse_cat.*to_categorical"),
+        ("bce", LABELS > 1, "end the model in softmax"),
+        ("bce", 2 * ONE_HOT, "1 for yes and 0 for no"),
+    ],
+)
+@pytest.mark.parametrize("give", [given_rows, given_batches])
+def test_rows_of_another_kind_than_the_loss_takes_are_refused(
+    give: Any, loss: str, y: Any, remedy: str
+) -> None:
+    with pytest.raises(ValueError, match=f"fine_tune: `y` must be .*{remedy}"):
+        give(compiled(loss), np.asarray(y, "float32"))
+
+
+def two_outputs() -> keras.Model:
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(4, "relu", name="block1_dense")(inputs)
+    kind = keras.layers.Dense(3, "softmax", name="kind")(x)
+    tags = keras.layers.Dense(2, "sigmoid", name="tags")(x)
+    return keras.Model(inputs, {"tags": tags, "kind": kind})
+
+
+def test_labels_of_each_of_several_outputs_are_looked_at() -> None:
+    model = two_outputs()
+    model.compile("sgd", {"kind": SPARSE, "tags": "binary_crossentropy"})
+    tags = np.zeros((32, 2))
+    with pytest.raises(ValueError, match=r"`y\['kind'\]` must be classes from 0 to 2"):
+        given_rows(model, {"kind": LABELS + 1, "tags": tags})
+    with pytest.raises(ValueError, match=r"`y\['tags'\]` must be in \[0, 1\]"):
+        given_rows(model, {"kind": LABELS, "tags": tags - 1})
+    given_rows(model, {"kind": LABELS, "tags": tags})
+
+
+@pytest.mark.parametrize(
+    "y",
+    [LABELS.tolist(), np.array(["a", "b", "c"])[LABELS], ONE_HOT],
+    ids=["list", "names", "one-hot"],
+)
+def test_validation_labels_of_other_kinds_are_refused(y: Any) -> None:
+    match = r"fine_tune: `validation_data.*` must be"
+    with pytest.raises((TypeError, ValueError), match=match):
+        given_validation_rows(pretrained(), y)
+
+
+@pytest.mark.parametrize("odd", [0.5, np.nan])
+def test_a_number_that_is_no_class_is_named(odd: float) -> None:
+    y = np.where(LABELS == 0, odd, LABELS)
+    with pytest.raises(ValueError, match=f"`y` holds {odd:g}, which is no class"):
+        given_rows(pretrained(), y)
+
+
 def test_an_ignored_class_is_no_label_outside_of_the_classes() -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     y = np.where(LABELS == 2, -1, LABELS)
