@@ -303,7 +303,7 @@ class _GuardedSite(Site):
         if self.model is None:
             return
         for name in GUARDED:
-            self._replace(self.model, self._guarded(getattr(self.model, name)), name)
+            self.replace(self.model, self._guarded(getattr(self.model, name)), name)
 
     def _guarded(self, method: Any) -> Any:
         @functools.wraps(method)

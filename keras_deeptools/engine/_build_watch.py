@@ -57,6 +57,10 @@ class BuildWatch:
 
             @functools.wraps(train_step)
             def tell_and_train(*args: Any, **kwargs: Any) -> Any:
+                if not self._replaced:
+                    # This watch has ended, but that of another optimizer, which still
+                    # waits, calls what it found here.
+                    return train_step(*args, **kwargs)
                 self._tell()
                 if not self._replaced:
                     return self._model.train_step(*args, **kwargs)

@@ -79,7 +79,7 @@ class ScheduledVariable:
 def join_model(site: Any, item: ScheduledVariable) -> None:
     """Wraps the methods that train with the variable, and those that store it."""
     model = site.model
-    joined = [each.name for each in site._replaced if each.holder is model]
+    joined = [each.name for each in site.replaced if each.holder is model]
     if "train_step" not in joined:
 
         def values() -> list[tuple[Any, Any]]:
@@ -89,7 +89,7 @@ def join_model(site: Any, item: ScheduledVariable) -> None:
             ]
 
         step = tensors.set_before(model.train_step, model, values)
-        site._replace(model, step, "train_step")
+        site.replace(model, step, "train_step")
     owner = _owner(model, item.target)
     for holder, name, loading in (
         (owner, "save_own_variables", False),
@@ -97,7 +97,7 @@ def join_model(site: Any, item: ScheduledVariable) -> None:
         (model, "get_weights", False),
         (model, "set_weights", True),
     ):
-        site._replace(holder, _hiding(item, getattr(holder, name), loading), name)
+        site.replace(holder, _hiding(item, getattr(holder, name), loading), name)
 
 
 def _hiding(item: ScheduledVariable, method: Callable, loading: bool) -> Callable:

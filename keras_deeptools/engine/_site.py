@@ -40,7 +40,7 @@ class Site:
         self._build = BuildWatch(optimizer, model, self._open)
         self._hidden = False
         self._note = Note("features")
-        self._replaced: list[Replacement] = []
+        self.replaced: list[Replacement] = []
 
     def add(self, feature: Any) -> list[Session]:
         """Starts a feature on every leaf optimizer, or leaves no trace of it."""
@@ -143,8 +143,8 @@ class Site:
         for leaf in self.leaves:
             leaf.host, leaf.guests = host, guests
         apply = guests.lent(self.optimizer, self.leaves)
-        self._replace(self.optimizer, apply, "stateless_apply")
-        self._replace(self.model, guests.threaded(self.model.train_step), "train_step")
+        self.replace(self.optimizer, apply, "stateless_apply")
+        self.replace(self.model, guests.threaded(self.model.train_step), "train_step")
 
     def _guard(self) -> None:
         """Watches for the end of the `fit` that this serves."""
@@ -202,9 +202,9 @@ class Site:
             for s in self._of(leaf):
                 s.feature.observe_weights(s.state, leaf)
 
-        self._replace(optimizer, _backend_apply_gradients)
-        self._replace(optimizer, _clip_gradients)
-        self._replace(optimizer, _backend_update_step)
+        self.replace(optimizer, _backend_apply_gradients)
+        self.replace(optimizer, _clip_gradients)
+        self.replace(optimizer, _backend_update_step)
 
     # Files and configurations
 
@@ -254,9 +254,9 @@ class Site:
             with self._settled().hidden(loading=True):
                 originals["load_own_variables"](store)
 
-        self._replace(optimizer, get_config)
-        self._replace(optimizer, save_own_variables)
-        self._replace(optimizer, load_own_variables)
+        self.replace(optimizer, get_config)
+        self.replace(optimizer, save_own_variables)
+        self.replace(optimizer, load_own_variables)
 
     def _settled(self) -> "Site":
         """Detaches first what an interrupted `fit` left behind."""
@@ -294,13 +294,13 @@ class Site:
                 leaf.skipped = leaf.add_state("skipped_updates", dtype="int32")
                 methods = tensors.count_skipped(scaler, leaf.skipped)
                 for name, method in methods.items():
-                    self._replace(scaler, method, name)
+                    self.replace(scaler, method, name)
 
     def _uninstall(self) -> None:
         self._build.end()
-        for replacement in reversed(self._replaced):
+        for replacement in reversed(self.replaced):
             replacement.undo()
-        self._replaced.clear()
+        self.replaced.clear()
         for leaf in self.leaves:
             if leaf.skipped is not None:
                 leaf.drop_state([leaf.skipped])
@@ -316,6 +316,13 @@ class Site:
         self.optimizer.__dict__.pop(SITE, None)
         release_note(self.optimizer, self._note)
 
-    def _replace(self, holder: Any, method: Any, name: str | None = None) -> None:
+    def replace(self, holder: Any, method: Any, name: str | None = None) -> None:
+        """Replaces a method for as long as something is attached.
+
+        Args:
+            holder: Object whose method it is.
+            method: Function, called in its place.
+            name: Str; None takes that of `method`.
+        """
         name = name or method.__name__
-        self._replaced.append(Replacement(holder, name, method))
+        self.replaced.append(Replacement(holder, name, method))

@@ -8,6 +8,13 @@ from typing import Any
 import torch
 
 from keras_deeptools.engine._averages_torch import move_averages as move_averages
+from keras_deeptools.engine._built_before_steps import BUILDS_IN_STEP as BUILDS_IN_STEP
+from keras_deeptools.engine._built_before_steps import between_steps as between_steps
+from keras_deeptools.engine._built_before_steps import have_values as have_values
+from keras_deeptools.engine._built_before_steps import (
+    reason_to_trace_again as reason_to_trace_again,
+)
+from keras_deeptools.engine._built_before_steps import tracing as tracing
 from keras_deeptools.engine._limit_norms_torch import limit_norms as limit_norms
 from keras_deeptools.engine._scratch_torch import CHUNK, scratch
 
@@ -15,8 +22,6 @@ TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 COMPILES = False
 """Whether functions of the user's may be traced once and kept."""
-BUILDS_IN_STEP = False
-"""Whether the first step of `fit` creates the variables that do not exist."""
 LONGEST = 2**22
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
@@ -40,25 +45,6 @@ def after(gradients: list[Any]) -> Any:
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return contextlib.nullcontext()
-
-
-def between_steps() -> Any:
-    """A context that runs on the host at once."""
-    return contextlib.nullcontext()
-
-
-def tracing() -> bool:
-    """Whether a step is being traced now: none is before the optimizer is built."""
-    return False
-
-
-def reason_to_trace_again() -> Any:
-    """Nothing: no step is traced before the optimizer is built."""
-
-
-def have_values(variables: list[Any]) -> bool:
-    """Whether variables have values."""
-    return all(variable._value is not None for variable in variables)
 
 
 @torch.no_grad()
