@@ -22,7 +22,6 @@ from keras_deeptools.engine import (
     Batches,
     Feature,
     Leaf,
-    ModelOptimizer,
     attach,
     preserved,
     train_by_batch,
@@ -31,6 +30,7 @@ from keras_deeptools.engine._batch_loss import batch_logs
 from keras_deeptools.engine._model_optimizers import OptimizerChoice
 from keras_deeptools.engine._non_finite_data import advice
 from keras_deeptools.engine._step_errors import classes_outside, explained_step
+from keras_deeptools.engine._step_reads import lacks_what_it_reads
 from keras_deeptools.engine._update_watch import UpdateWatch
 from keras_deeptools.schedules import ExponentialRamp, LinearRamp
 
@@ -145,7 +145,8 @@ def find_learning_rate(
         loss_name=loss_name,
     )
     check_model(OWNER, model)
-    chosen = chosen_optimizer(OWNER, model, optimizer)
+    if model.built or not lacks_what_it_reads(model):
+        chosen_optimizer(OWNER, model, optimizer)
     with explained_step(
         OWNER, model, lambda: keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
     ):
@@ -156,7 +157,7 @@ def find_learning_rate(
         float(min_learning_rate), float(max_learning_rate), int(num_steps)
     )
     log = LossLog(OWNER, loss_name, stop_factor, smoothing)
-    run = _Run(model, batches, schedule, log, chosen)
+    run = _Run(model, batches, schedule, log, optimizer)
     with preserved(model, *batches.generators, build=run.build):
         check_trainable(OWNER, model)
         train_by_batch(model)
@@ -194,13 +195,13 @@ class _Run:
         batches: Batches,
         schedule: Schedule,
         log: LossLog,
-        chosen: list[ModelOptimizer],
+        optimizer: OptimizerChoice,
     ) -> None:
         self._trained = model
         self._batches = batches
         self._schedule = schedule
         self._log = log
-        self._chosen = chosen
+        self._optimizer = optimizer
         self._fault: str | None = None
         self._batches_drawn = 0
 
@@ -222,8 +223,10 @@ class _Run:
             unit_name="step",
         )
         ramp = _Ramp(self._schedule)
-        optimizers = [each.optimizer for each in self._chosen]
-        watch = UpdateWatch(OWNER, self._trained, self._chosen, each=False)
+        # Its `build` may have made one.
+        chosen = chosen_optimizer(OWNER, self._trained, self._optimizer)
+        optimizers = [each.optimizer for each in chosen]
+        watch = UpdateWatch(OWNER, self._trained, chosen, each=False)
         with (
             attach(self._trained, ramp, optimizer=optimizers),
             self._batches.endless() as endless,

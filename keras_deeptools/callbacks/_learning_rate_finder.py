@@ -15,6 +15,7 @@ from keras_deeptools.callbacks._range_test_arguments import (
 )
 from keras_deeptools.callbacks._range_test_optimizer import chosen_optimizer
 from keras_deeptools.engine import ModelOptimizer
+from keras_deeptools.engine._early_build import build_for_optimizers
 from keras_deeptools.engine._snapshot import is_attached
 
 OPTIONS: dict[str, Any] = dict(find_learning_rate.__kwdefaults__ or {})
@@ -96,6 +97,7 @@ class LearningRateFinder(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Runs the test, and sets the rate."""
         choice = self.options.get("optimizer")
+        build_for_optimizers(self.model)
         chosen = chosen_optimizer("LearningRateFinder", self.model, choice)
         self._check(chosen)
         self.result = find_learning_rate(self.model, self.x, self.y, **self.options)

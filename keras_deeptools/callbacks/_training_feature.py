@@ -13,6 +13,7 @@ from keras_deeptools.engine import (
     attach,
     chosen_optimizers,
 )
+from keras_deeptools.engine._early_build import build_for_optimizers
 from keras_deeptools.engine._model_optimizers import (
     OptimizerChoice,
     check_choice,
@@ -114,6 +115,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self._detach()
         self.check_model()
         owner, model = type(self).__name__, self.model
+        build_for_optimizers(model)
         self._optimizers = chosen_optimizers(model, self.optimizer, owner)
         self._update_watch = UpdateWatch(
             owner, model, self._optimizers, self.optimizer is not None

@@ -3,6 +3,7 @@
 import keras
 
 from keras_deeptools.engine._interruption import running_fit
+from keras_deeptools.engine._step_reads import lacks_what_it_reads
 
 
 def build_for_fit(model: keras.Model) -> None:
@@ -38,3 +39,18 @@ def build_for_fit(model: keras.Model) -> None:
     inputs, _, _ = keras.utils.unpack_x_y_sample_weight(spec)
     if inputs is not None:
         model.build(keras.tree.map_structure(lambda each: tuple(each.shape), inputs))
+
+
+def build_for_optimizers(model: keras.Model) -> None:
+    """Builds a model for `fit` whose own `build` may make what its train step reads.
+
+    An optimizer that is made there would otherwise come after the callbacks have
+    looked for it.
+
+    Args:
+        model: `keras.Model`.
+    """
+    if not model.built and lacks_what_it_reads(model):
+        build = type(model).build
+        if getattr(build, "__module__", "").partition(".")[0] != "keras":
+            build_for_fit(model)

@@ -134,7 +134,7 @@ def _key(model: Any) -> Key | None:
         for part in optimizer_parts(site.optimizer):
             objects += [part, part._learning_rate]
             values.append(_plain_attributes(part))
-            # Never `+=`: TensorFlow wraps a tuple of them, and adds by its own rules.
+            # No `+=`: TensorFlow wraps tuples, and adds them by rules of its own.
             objects.extend(part._trainable_variables)
     compiled = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
     objects += [getattr(model, name, None) for name in compiled]

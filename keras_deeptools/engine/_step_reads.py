@@ -42,6 +42,22 @@ def paths_read(model: Any) -> set[Path]:
     return found
 
 
+def lacks_what_it_reads(model: Any) -> bool:
+    """Whether the model's own train step reads an attribute that does not exist yet.
+
+    Args:
+        model: `keras.Model`.
+    """
+    if not has_own_train_step(model):
+        return False
+    missing = object()
+    return any(
+        inspect.getattr_static(model, path[0], missing) is missing
+        and _held(model, path[0]) is None
+        for path in paths_read(model)
+    )
+
+
 def train_steps(model: Any) -> Iterator[Any]:
     """The functions named `train_step`, the one that runs first, then the inherited.
 

@@ -28,14 +28,17 @@ class UpdateWatch:
         self.chosen = chosen
         self._each = each
         self._warned = self._told_unseen = False
-        self._model_name = model.name
-        mine = {id(one.optimizer) for one in chosen}
-        everything = model_optimizers(model)
-        self._others = [one for one in everything if id(one.optimizer) not in mine]
+        self._model = model
         self._before = {
             id(one.optimizer): updates_made(one.optimizer)
-            for one in [*chosen, *self._others]
+            for one in [*chosen, *self._others()]
         }
+
+    def _others(self) -> list[ModelOptimizer]:
+        """The others that the model has now; its first step may have made some."""
+        mine = {id(one.optimizer) for one in self.chosen}
+        everything = model_optimizers(self._model)
+        return [one for one in everything if id(one.optimizer) not in mine]
 
     def idle(self) -> list[ModelOptimizer]:
         """Those of the chosen optimizers that have made no update."""
@@ -57,7 +60,7 @@ class UpdateWatch:
             return
         has = "has" if len(idle) == 1 else "have"
         warnings.warn(
-            f"{self.owner}: {listed_names(idle)} of {self._model_name!r} {has} made no "
+            f"{self.owner}: {listed_names(idle)} of {self._model.name!r} {has} made no "
             f"update {after}, so nothing was recorded or changed there. "
             f"{self._remedy()}",
             stacklevel=4,
@@ -75,7 +78,7 @@ class UpdateWatch:
             return
         self._told_unseen = True
         warnings.warn(
-            f"{self.owner}: {listed_names(missed)} of {self._model_name!r} made "
+            f"{self.owner}: {listed_names(missed)} of {self._model.name!r} made "
             "updates that this callback could not take part in, because they run in a "
             "function that was compiled before training began. Take the decorator "
             "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
@@ -84,7 +87,7 @@ class UpdateWatch:
 
     def others_that_train(self) -> list[ModelOptimizer]:
         """Those of the model's other optimizers that have made updates."""
-        return [one for one in self._others if self._moved(one)]
+        return [one for one in self._others() if self._moved(one)]
 
     def warn_if_others_train(self) -> None:
         """Warns once where other optimizers of the model have made updates instead."""
@@ -93,11 +96,11 @@ class UpdateWatch:
 
     def _moved(self, one: ModelOptimizer) -> bool:
         now = updates_made(one.optimizer)
-        return now < 0 or now != self._before[id(one.optimizer)]
+        return now < 0 or now != self._before.get(id(one.optimizer), 0)
 
     def _remedy(self) -> str:
         moved = self.others_that_train()
-        others = moved or self._others
+        others = moved or self._others()
         if not others:
             return (
                 "The model has no other optimizer. Where its train step uses one that "
