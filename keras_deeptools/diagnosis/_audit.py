@@ -49,9 +49,10 @@ def audit(model: keras.Model, x: Any = None) -> Audit:
     of 1; dropout before BatchNormalization; BatchNormalization that drifts although it
     was called with training=False; biases before it; with SELU plain dropout, other
     initializers and unscaled skips; constraints and regularizers set too late; frozen
-    models; non-finite weights; losses and last activations that do not fit; clipping,
-    momentum, weight decay, schedules and averages that do not do what was set;
-    optimizers that take apart embedding rows which a batch uses several times.
+    models; non-finite weights; labels in `x` that the loss does not take; losses and
+    last activations that do not fit; clipping, momentum, weight decay, schedules and
+    averages that do not do what was set; optimizers that take apart embedding rows
+    which a batch uses several times.
 
     Args:
         model: `keras.Model`, functional, Sequential or subclassed, with others nested;

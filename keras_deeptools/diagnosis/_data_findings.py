@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
 from keras_deeptools.engine import Capture
 from keras_deeptools.engine._checked_batch import checked_batch
 from keras_deeptools.statistics._input_problems import (
@@ -16,6 +18,7 @@ from keras_deeptools.statistics._input_problems import (
 )
 
 SOURCE = "the numbers of these inputs"
+OF_LABELS = "the numbers of these targets"
 
 
 def data_findings(model: keras.Model, x: Any) -> list[AuditFinding]:
@@ -33,7 +36,41 @@ def data_findings(model: keras.Model, x: Any) -> list[AuditFinding]:
             before = "" if network is model else f"{network.name}/"
             problems = problems_of_received(captured, batch.x)
             found += [_finding(problem, before) for problem in problems]
+    targets = [] if batch.y is None else keras.tree.flatten(batch.y)
+    ends = output_ends(model)
+    if len(targets) == len(ends) == 1:
+        found += _of_labels(ends[0], np.asarray(targets[0]))
     return found
+
+
+def _of_labels(end: OutputEnd, labels: np.ndarray) -> list[AuditFinding]:
+    """Labels that the loss cannot mean."""
+    count = end.shape[-1] if end.shape else end.units
+    if labels.dtype.kind not in "iuf" or end.ignored_class is not None:
+        return []
+    low, high = labels.min(), labels.max()
+    if end.loss == "sparsecategoricalcrossentropy" and count:
+        if labels.ndim > 1 and labels.shape[-1] == count > 1:
+            return []
+        rule, fits = f"classes from 0 to {count - 1}", low >= 0 and high < count
+        remedy = "Number the classes from 0, or give the output a unit for each."
+    elif end.loss == "binarycrossentropy":
+        rule, fits = "values from 0 to 1", low >= 0 and high <= 1
+        remedy = "Give 1 for yes and 0 for no."
+    else:
+        return []
+    if fits:
+        return []
+    return [
+        AuditFinding(
+            "labels out of range",
+            end.name,
+            f"{end.loss_name} takes {rule}, and the labels go from {low:g} to "
+            f"{high:g}: some backends train on them without a word.",
+            remedy,
+            OF_LABELS,
+        )
+    ]
 
 
 def _finding(problem: InputProblem, before: str) -> AuditFinding:

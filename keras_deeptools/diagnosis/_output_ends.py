@@ -35,6 +35,7 @@ class OutputEnd:
             it is not one of Keras' own.
         loss_name: Str. The loss as it was given.
         from_logits: Bool. Whether the loss applies sigmoid or softmax itself.
+        ignored_class: Int or None. The label that the loss leaves out.
     """
 
     name: str
@@ -44,6 +45,7 @@ class OutputEnd:
     loss: str | None
     loss_name: str
     from_logits: bool
+    ignored_class: int | None = None
 
 
 def output_ends(model: keras.Model) -> list[OutputEnd]:
@@ -57,8 +59,11 @@ def output_ends(model: keras.Model) -> list[OutputEnd]:
     for tail, loss in zip(tails, _losses(model, tails), strict=True):
         name, from_logits, shown = _facts_of(loss)
         where, activation, shape, units = _end_of(tail)
+        ignored = getattr(loss, "ignore_class", None)
         ends.append(
-            OutputEnd(where, activation, shape, units, name, shown, from_logits)
+            OutputEnd(
+                where, activation, shape, units, name, shown, from_logits, ignored
+            )
         )
     return ends
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 
+from keras_deeptools.engine._first_call import reason_of
+
 
 class RowBatches:
     """Batches of inputs as numpy arrays, cut anew from what the data come in.
@@ -51,8 +53,16 @@ class RowBatches:
             raise ValueError(
                 f"{owner}: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
                 "torch DataLoader or a generator, with rows. Received: x of type "
-                f"{type(x).__name__}."
+                f"{type(x).__name__}, of which Keras says: {reason_of(error)}"
             ) from error
+        for leaf in keras.tree.flatten(x):
+            kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+            if kind in ("U", "S"):
+                raise ValueError(
+                    f"{owner}: `x` must be numbers, as Keras takes no arrays of "
+                    f"strings. Received: dtype {leaf.dtype}. For a model that takes "
+                    "strings give a `tf.data.Dataset`, or number them first."
+                )
         self.num_rows = None
         if type(self._adapter).__name__ == "ArrayDataAdapter":
             self.num_rows = len(keras.tree.flatten(x)[0])

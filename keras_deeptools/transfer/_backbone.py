@@ -1,6 +1,7 @@
 """Pretrained networks that take pixels."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -109,6 +110,10 @@ def backbone(
         remedy = "What its networks take is known; leave it out."
         rule = "None for a network of `keras.applications`"
         raise ValueError(message(_OWNER, "preprocessing", rule, preprocessing, remedy))
+    if isinstance(weights, str) and weights != "imagenet":
+        if not Path(weights).exists():
+            rule = "'imagenet', None, or the path of a file that exists"
+            raise ValueError(message(_OWNER, "weights", rule, weights))
     shape = _checked_shape(model, input_shape)
     return _build(model, shape, weights, pooling=pooling, **arguments)
 

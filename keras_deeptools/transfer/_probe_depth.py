@@ -151,6 +151,14 @@ def _features(
         parts.append(pooled.on_rows(batch[0], batch_size))
         labels.append(batch[1])
     features = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    for place, each in enumerate(features):
+        is_odd = ~np.isfinite(each).all(axis=1)
+        if is_odd.any():
+            raise ValueError(
+                f"{OWNER}: features must be finite. Received: NaN or infinity in "
+                f"{is_odd.sum()} of {len(each)} rows behind group {place}. Look for it "
+                "in `x`, or in the weights with `diagnosis.audit(model)`."
+            )
     if y is None and labels[0] is not None:
         y = np.concatenate(labels)
     return features, _classes(y, len(features[0]))

@@ -85,7 +85,8 @@ def _in_order(groups: Groups, count: int | None) -> Named:
         return [(group.name, list(group.layers)) for group in groups]
     if not isinstance(groups, (list, tuple)) or not groups:
         rule = "a `keras.Model`, its `layer_groups`, or a list of lists of layers"
-        raise TypeError(message(OWNER, "groups", rule, groups))
+        remedy = "Give the model by name: `groups=model`." if groups is None else ""
+        raise TypeError(message(OWNER, "groups", rule, groups, remedy))
     named = []
     for group in groups:
         layers = [group] if isinstance(group, keras.Layer) else list(group)

@@ -81,8 +81,8 @@ def _making(hypermodel: Any, text: RecipeText) -> list[str]:
         return ["hypermodel = keras_tuner.HyperModel()", f"hypermodel.build = {found}"]
     parameters = [
         one
-        for one in inspect.signature(cls.__init__).parameters.values()
-        if one.name != "self" and one.kind not in VARIADIC
+        for one in inspect.signature(cls).parameters.values()
+        if one.kind not in VARIADIC
     ]
     held = {one.name: _attribute(hypermodel, one.name) for one in parameters}
     trial = RecipeText()

@@ -250,3 +250,34 @@ def test_keys_that_are_none_of_the_inputs_are_named() -> None:
     x = np.ones((4, 3), "float32")
     with pytest.raises(ValueError, match="audit: `x` must have the keys.* 'a', 'b'"):
         audit(model, {"a": x, "c": x})
+
+
+@pytest.mark.parametrize(
+    ("activation", "units", "loss", "labels", "found"),
+    [
+        ("softmax", 3, "sparse_categorical_crossentropy", [1, 2, 3], True),
+        ("softmax", 3, "sparse_categorical_crossentropy", [0, 1, 2], False),
+        ("softmax", 3, "sparse_categorical_crossentropy", [-1, 0, 1], True),
+        ("sigmoid", 1, "binary_crossentropy", [-1, 1, 1], True),
+        ("sigmoid", 1, "bce", [0, 1, 1], False),
+        (None, 1, "mse", [-5, 1, 9], False),
+        (
+            "softmax",
+            3,
+            keras.losses.SparseCategoricalCrossentropy(ignore_class=-1),
+            [-1, 0, 1],
+            False,
+        ),
+    ],
+)
+def test_labels_that_a_loss_does_not_take_are_a_finding(
+    activation: str, units: int, loss: object, labels: list[int], found: bool
+) -> None:
+    model = keras.Sequential([layers.Dense(units, activation)])
+    model.compile("sgd", loss)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield X, np.resize(labels, 12)
+
+    finding = [f for f in audit(model, batches()).findings if "labels" in f.kind]
+    assert [f.kind for f in finding] == ["labels out of range"] * found

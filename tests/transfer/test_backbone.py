@@ -220,3 +220,8 @@ def test_every_application_is_built_and_grouped(name: str) -> None:
     assert 4 <= len(groups) <= 7
     assert sum(group.num_parameters for group in groups) == model.count_params()
     assert len(layer_groups(model, num_groups=3)) == 3
+
+
+def test_a_file_of_weights_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="backbone: `weights` must be .* a file that"):
+        backbone("MobileNetV2", (32, 32, 3), weights="missing.h5")

@@ -199,6 +199,14 @@ def test_bad_arguments_are_named(images, options, complaint) -> None:
         probe_depth(convolutional(), x, **{"y": labels, **options})
 
 
+def test_features_that_are_not_finite_are_named(images) -> None:
+    x, labels = images
+    x = x.copy()
+    x[3, 0] = np.nan
+    with pytest.raises(ValueError, match="features must be finite.* 1 of 48 rows"):
+        probe_depth(convolutional(), x, labels)
+
+
 def test_a_model_of_one_group_is_refused() -> None:
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1, name="only")(inputs))

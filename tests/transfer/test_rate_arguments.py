@@ -171,3 +171,9 @@ def test_a_variable_in_no_group_has_no_multiplier(model: keras.Model) -> None:
     optimizer = DiscriminativeLearningRates("adam", slice(0.1), model)
     with pytest.raises(ValueError, match="`variable` must be in a group"):
         optimizer.multiplier(keras.Variable(1.0))
+
+
+def test_a_model_that_is_given_in_the_place_of_rates_is_told_its_name() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(TypeError, match="Give the model by name: `groups=model`"):
+        DiscriminativeLearningRates("sgd", model)

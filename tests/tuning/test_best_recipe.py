@@ -124,6 +124,23 @@ def test_the_recipe_of_ones_own_hypermodel_says_what_to_define() -> None:
     assert run(code, hypermodel=Net())["model"].layers[0].units == 3
 
 
+class Unselfish(keras_tuner.HyperModel):
+    """One that does not call itself `self`."""
+
+    def __init__(this, units: int) -> None:  # noqa: N805
+        super().__init__()
+        this.units = units
+
+    def build(this, hp: Any) -> keras.Model:  # noqa: N805
+        return build(hp)
+
+
+def test_a_hypermodel_may_call_itself_by_another_name() -> None:
+    code = recipe_of(Unselfish(3), units=4, activation="relu")
+    assert "Unselfish(\n    units=3,\n)" in code
+    assert run(code)["model"].layers[0].units == 4
+
+
 def test_a_hypermodel_that_does_not_keep_its_arguments_is_not_made_again() -> None:
     assert "hypermodel = Kept(\n    units=3,\n)" in recipe_of(Kept(3))
     code = recipe_of(Kept(3, keeps=False))

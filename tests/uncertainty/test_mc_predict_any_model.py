@@ -175,3 +175,16 @@ def test_other_global_types_are_sampled_and_judged(dtype):
     finally:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.array(["a", "b"]), "no arrays of strings. Received: dtype <U1.*Dataset"),
+        ((X for _ in range(2)), "Received: x of type generator, of which Keras says"),
+    ],
+    ids=["strings", "no tuples"],
+)
+def test_data_that_keras_refuses_are_refused_with_its_reason(x, words):
+    with pytest.raises(ValueError, match=f"mc_predict: `x` must be .*{words}"):
+        mc_predict(sequential(), x, num_samples=2, verbose=0)
