@@ -27,15 +27,16 @@ def compiled(function: Callable) -> Callable:
         leaves, structure = jax.tree.flatten(arguments)
         signature = (structure, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if signature not in known:
-            known[signature] = _executable(jitted.lower(*arguments))
+            known[signature] = _executable(jitted.lower(*arguments), signature)
         return known[signature](*arguments)
 
     return run
 
 
-def _executable(lowered: Any) -> Callable:
+def _executable(lowered: Any, signature: tuple) -> Callable:
     text = hashlib.sha256(lowered.as_text().encode()).digest()
-    key = (text, lowered.in_tree, lowered.out_tree)
+    # The text leaves out arguments that are not used, and a program still checks them.
+    key = (text, signature, lowered.in_tree, lowered.out_tree)
     if key not in _executables:
         _executables[key] = lowered.compile()
     _executables.move_to_end(key)

@@ -103,7 +103,9 @@ def fine_tune(
         loss: As in `compile`. None: the model's own. If it is not compiled, it must end
             in softmax (then it is a categorical cross-entropy, sparse for integers, of
             rows, pixels or tokens) or sigmoid (binary cross-entropy), and `metrics` are
-            the accuracy. Labels outside of the classes are an error.
+            the accuracy. Labels outside of the classes, and one-hot rows where the loss
+            takes classes or the other way round, are an error, in arrays and in the
+            first batch of other data; a generator is not looked at.
         metrics: As in `compile`. None: the model's own. The "accuracy" of several
             sigmoids is the share of right labels.
         groups: `LayerGroups`, or how many `layer_groups` is to make, or None.

@@ -309,3 +309,11 @@ def test_models_that_differ_in_a_weight_or_a_constant_have_results_of_their_own(
         np.testing.assert_allclose(out, factor * X @ kernel, atol=1e-5)
         found.append(out)
     assert not np.allclose(found[0], found[1])
+
+
+def test_models_that_differ_in_weights_that_are_not_used_are_told_apart() -> None:
+    x = np.ones((4, 3), "float32")
+    for units in (2, 5):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+        capture = Capture(model, received=lambda call, given: keras.ops.mean(given))
+        assert float(capture(x).received[0]) == 1
