@@ -27,7 +27,7 @@ class BuildWatch:
         self._model = model
         self._ready = ready
         self._replaced: list[Replacement] = []
-        self._in_step = False
+        self._in_step = self._again = False
         self._reason: Any = None
 
     def start(self) -> None:
@@ -58,8 +58,14 @@ class BuildWatch:
             @functools.wraps(train_step)
             def tell_and_train(*args: Any, **kwargs: Any) -> Any:
                 self._tell()
-                if not self._replaced:
-                    return self._model.train_step(*args, **kwargs)
+                if not self._replaced and not self._again:
+                    # What has joined meanwhile; it may lead here another time, by way
+                    # of optimizers that are still waited for.
+                    self._again = True
+                    try:
+                        return self._model.train_step(*args, **kwargs)
+                    finally:
+                        self._again = False
                 self._in_step = True
                 try:
                     return train_step(*args, **kwargs)
