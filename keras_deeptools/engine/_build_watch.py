@@ -27,7 +27,7 @@ class BuildWatch:
         self._model = model
         self._ready = ready
         self._replaced: list[Replacement] = []
-        self._in_step = False
+        self._in_step = self._again = False
         self._reason: Any = None
 
     def start(self) -> None:
@@ -62,8 +62,14 @@ class BuildWatch:
                     # waits, calls what it found here.
                     return train_step(*args, **kwargs)
                 self._tell()
-                if not self._replaced:
-                    return self._model.train_step(*args, **kwargs)
+                if not self._replaced and not self._again:
+                    # What has joined meanwhile; it may lead here another time, by way
+                    # of optimizers that are still waited for.
+                    self._again = True
+                    try:
+                        return self._model.train_step(*args, **kwargs)
+                    finally:
+                        self._again = False
                 self._in_step = True
                 try:
                     return train_step(*args, **kwargs)
