@@ -16,6 +16,8 @@ from keras_deeptools.tuning import (
 )
 from keras_deeptools.tuning._trial_watch import TrialWatch
 
+pytestmark = pytest.mark.one_backend
+
 VALUES = [0.868, 0.859, 8.06, 8.06]
 X, Y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
 SEEN: dict[int, list[np.ndarray]] = {}

@@ -13,6 +13,8 @@ import pytest
 from keras_deeptools.tuning import FloatRange, TransferHyperModel
 from keras_deeptools.tuning import _pooled_features as pooled_features
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 256, (48, 8, 8, 3)).astype("float32")
 Y = (X[..., 0].mean(axis=(1, 2)) > X[..., 1].mean(axis=(1, 2))).astype("int64")

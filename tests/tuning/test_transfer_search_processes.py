@@ -9,6 +9,8 @@ import pytest
 
 import keras_deeptools
 
+pytestmark = pytest.mark.one_backend
+
 WORKER = """
 import sys
 from pathlib import Path

@@ -18,6 +18,8 @@ from keras_deeptools.tuning import (
     trial_records,
 )
 
+pytestmark = pytest.mark.one_backend
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype(int)
