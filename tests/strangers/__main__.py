@@ -26,7 +26,7 @@ def main() -> None:
     if options.one:
         _examine(options)
         return
-    found = {}
+    found = _kept(options.keep)
     for backend in options.backend or BACKENDS:
         command = [sys.executable, "-m", "tests.strangers", "--one"]
         for name in ("program", "feature"):
@@ -40,12 +40,24 @@ def main() -> None:
                 if line.startswith("{"):
                     row = json.loads(line)
                     key = (row["topic"], row["program"], row["source"])
-                    found.setdefault(key, {})[backend] = row["outcomes"]
+                    known = found.setdefault(key, {}).setdefault(backend, {})
+                    known |= row["outcomes"]
                     _show(backend, row)
+                    if options.keep:
+                        rows = [[*key, outcomes] for key, outcomes in found.items()]
+                        options.keep.write_text(json.dumps(rows), encoding="utf-8")
     if options.page:
         from .page import page
 
         options.page.write_text(page(found), encoding="utf-8")
+
+
+def _kept(path: Path | None) -> dict:
+    """Outcomes of earlier runs."""
+    if path is None or not path.exists():
+        return {}
+    rows = json.loads(path.read_text("utf-8"))
+    return {tuple(key): outcomes for *key, outcomes in rows}
 
 
 def is_fault(outcome: str) -> bool:

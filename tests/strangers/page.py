@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from .features import FEATURES
+
 BACKENDS = ("tensorflow", "jax", "torch")
 LETTERS = {"tensorflow": "T", "jax": "J", "torch": "P"}
 
@@ -26,15 +28,19 @@ it has nothing to do there, or that it meets a setting of the author's: `mc_pred
 needs a layer that drops at random, `layer_groups` and `GradualUnfreezing` need a
 graph, an optimizer may have no momentum to cycle, or a schedule of its own. A dot
 stands for a backend that the author's code does not run on, a dash for what does not
-apply to a loop of the author's own, and an exclamation mark for a fault.
+apply to a loop of the author's own, a question mark for what was not tried in this
+run, and an exclamation mark for a fault.
 
 """
 
 
-def letter(backend: str, outcome: str | None) -> str:
+def letter(backend: str, outcomes: dict[str, str] | None, feature: str) -> str:
     """How one outcome is shown in a cell."""
-    if outcome is None:
+    if outcomes is None:
         return "."
+    outcome = outcomes.get(feature)
+    if outcome is None:
+        return "?"
     if outcome == "-":
         return "-"
     if outcome == "passed":
@@ -49,7 +55,10 @@ def page(found: dict) -> str:
         found: Dict from (topic, program, source) to a dict from backend to a dict from
             feature to outcome.
     """
-    features = list(next(iter(next(iter(found.values())).values())))
+    tried = {
+        f for each in found.values() for outcomes in each.values() for f in outcomes
+    }
+    features = [feature for feature in FEATURES if feature in tried]
     lines = [HEAD.format(programs=len(found))]
     shown = [f.replace(" ", "&nbsp;") if " " in f else f"`{f}`" for f in features]
     counts: Counter[str] = Counter()
@@ -68,12 +77,12 @@ def page(found: dict) -> str:
             for feature in features:
                 cell = ""
                 for backend in BACKENDS:
-                    outcome = by_backend.get(backend, {}).get(feature)
-                    cell += letter(backend, outcome)
-                    kind = letter(backend, outcome)
+                    outcomes = by_backend.get(backend)
+                    kind = letter(backend, outcomes, feature)
+                    cell += kind
                     counts["passed" if kind.isupper() else kind] += 1
                     if kind.islower():
-                        texts.setdefault(feature, set()).add(_rule(outcome))
+                        texts.setdefault(feature, set()).add(_rule(outcomes[feature]))
                 cells.append(cell)
             lines.append(f"| `{name}` | {' | '.join(cells)} |")
     refused = sum(counts[each.lower()] for each in LETTERS.values())
