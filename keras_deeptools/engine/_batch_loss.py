@@ -68,7 +68,7 @@ def batch_logs(model: keras.Model, batch: Any) -> dict[str, float]:
             f"`fit` needs it. Received: {type(logs).__name__}. Return for instance "
             '`{"loss": loss}`.'
         )
-    return {str(name): _number(value) for name, value in logs.items()}
+    return _numbers(logs)
 
 
 def batch_loss(model: keras.Model, batch: Any) -> float:
@@ -153,6 +153,17 @@ def _on_jax(model: Any, batch: Any) -> Any:
 
 
 STEPS = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
+
+
+def _numbers(logs: Mapping) -> dict[str, float]:
+    """Logs as `fit` shows them: those of nested dicts beside the others."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value)
+        else:
+            found[str(name)] = _number(value)
+    return found
 
 
 def _number(value: Any) -> float:

@@ -285,6 +285,21 @@ def test_the_loss_is_told_by_its_name_or_by_its_fall(names: list, chosen: str) -
     assert f"read from {chosen!r}" in " ".join(found.notes)
 
 
+class NestedLogs(OwnStep):
+    """Its metrics' results are a dict in the logs, as the guides return them."""
+
+    def logs(self, loss: Any) -> dict[str, Any]:
+        return {"loss": loss, "compile_metrics": {"mae": loss + 1.0}}
+
+
+def test_a_dict_among_the_logs_is_taken_apart_as_fit_does() -> None:
+    model = NestedLogs(lambda data: data)
+    model.compile("sgd")
+    found = find_learning_rate(model, X, Y, loss_name="mae", **CLEAR)
+    losses = find_learning_rate(model, X, Y, **CLEAR).losses
+    np.testing.assert_allclose(found.losses, losses + 1.0, rtol=1e-5)
+
+
 def test_a_loss_that_is_named_is_taken() -> None:
     model = SeveralLogs("total_loss", "kl_loss", "accuracy")
     model.compile(keras.optimizers.SGD(0.01))

@@ -38,9 +38,15 @@ EXPECTED = {
     "mc_predict": ("must have a layer that drops at random",),
     "GradualUnfreezing": ("must have a graph",),
     "layer_groups": ("must have a graph",),
+    "MaxNormEnforcer": ("axes are not known",),
     "OneCycleScheduler": ("has no momentum to cycle", "Leave out one", "wins"),
     "HyperparameterScheduler": ("Leave out one", "wins"),
-    "all together": ("has no momentum to cycle", "Leave out one", "wins"),
+    "all together": (
+        "axes are not known",
+        "has no momentum to cycle",
+        "Leave out one",
+        "wins",
+    ),
 }
 """Feature -> what it says where anybody would expect that it can't, or in part only."""
 
