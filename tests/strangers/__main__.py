@@ -21,6 +21,9 @@ def main() -> None:
     parser.add_argument(
         "--page", type=Path, help="Markdown file to write", default=None
     )
+    parser.add_argument(
+        "--keep", type=Path, help="JSON file of outcomes, to which others are added"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

@@ -36,7 +36,10 @@ ONLY_IN_FIT = ("LearningRateFinder", "GradualUnfreezing")
 
 EXPECTED = {
     "mc_predict": ("must have a layer that drops at random",),
-    "GradualUnfreezing": ("must have a graph",),
+    "GradualUnfreezing": (
+        "must have a graph",
+        "must use the optimizer that the model was compiled with",
+    ),
     "layer_groups": ("must have a graph",),
     "MaxNormEnforcer": ("axes are not known",),
     "OneCycleScheduler": ("has no momentum to cycle", "Leave out one", "wins"),
