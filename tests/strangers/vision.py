@@ -101,7 +101,7 @@ def subclassed_convnet():
     return Script(
         model,
         dict(x=x, y=y, epochs=2, batch_size=10),
-        custom_objects={"ConvNet": ConvNet},
+        loads=False,
     )
 
 
