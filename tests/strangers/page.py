@@ -3,6 +3,7 @@
 from collections import Counter
 
 from .features import FEATURES
+from .program import PROGRAMS
 
 BACKENDS = ("tensorflow", "jax", "torch")
 LETTERS = {"tensorflow": "T", "jax": "J", "torch": "P"}
@@ -34,9 +35,9 @@ run, and an exclamation mark for a fault.
 """
 
 
-def letter(backend: str, outcomes: dict[str, str] | None, feature: str) -> str:
+def letter(name: str, backend: str, outcomes: dict[str, str], feature: str) -> str:
     """How one outcome is shown in a cell."""
-    if outcomes is None:
+    if backend not in PROGRAMS[name].backends:
         return "."
     outcome = outcomes.get(feature)
     if outcome is None:
@@ -77,8 +78,8 @@ def page(found: dict) -> str:
             for feature in features:
                 cell = ""
                 for backend in BACKENDS:
-                    outcomes = by_backend.get(backend)
-                    kind = letter(backend, outcomes, feature)
+                    outcomes = by_backend.get(backend, {})
+                    kind = letter(name, backend, outcomes, feature)
                     cell += kind
                     counts["passed" if kind.isupper() else kind] += 1
                     if kind.islower():
