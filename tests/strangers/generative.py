@@ -131,7 +131,7 @@ def variational_autoencoder_in_jax():
             self.encoder, self.decoder = _encoder(), _decoder()
             self.loss_tracker = keras.metrics.Mean(name="loss")
 
-        def call(self, x):
+        def call(self, x, training=None):
             mean, log_var, z = self.encoder(x)
             return self.decoder(z), mean, log_var
 
