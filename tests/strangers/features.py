@@ -42,13 +42,19 @@ EXPECTED = {
     ),
     "layer_groups": ("must have a graph",),
     "MaxNormEnforcer": ("axes are not known",),
-    "OneCycleScheduler": ("has no momentum to cycle", "Leave out one", "wins"),
+    "OneCycleScheduler": (
+        "has no momentum to cycle",
+        "Leave out one",
+        "wins",
+        "the cycle has total_steps",
+    ),
     "HyperparameterScheduler": ("Leave out one", "wins"),
     "all together": (
         "axes are not known",
         "has no momentum to cycle",
         "Leave out one",
         "wins",
+        "the cycle has total_steps",
     ),
 }
 """Feature -> what it says where anybody would expect that it can't, or in part only."""
