@@ -25,7 +25,7 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
     >>> from keras_deeptools.engine._built_by_data import built_by
     >>> model = keras.Sequential([keras.layers.Dense(3)])
     >>> built_by(model, np.ones((2, 4)), "example")
-    >>> model.built, model.weights[0].shape
+    >>> model.built, tuple(model.weights[0].shape)
     (True, (4, 3))
     """
     if model.built:

@@ -50,7 +50,7 @@ def build_on(model: Any, x: Any) -> None:
     >>> from keras_deeptools.engine import build_on
     >>> model = keras.Sequential([keras.layers.Dense(2)])
     >>> build_on(model, np.ones((4, 3)))
-    >>> model.layers[0].kernel.shape
+    >>> tuple(model.layers[0].kernel.shape)
     (3, 2)
     """
     if not is_built(model):
