@@ -27,7 +27,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from keras_deeptools._launcher import join, launch
+    from keras_deeptools._distributed_search import join, launch
 
     if options.backend:
         os.environ["KERAS_BACKEND"] = options.backend

@@ -1,22 +1,24 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
-from keras_deeptools.callbacks._find_learning_rate import find_learning_rate
-from keras_deeptools.callbacks._gradient_alarm import (
+from keras_deeptools.callbacks._gradient_clipper import GradientClipper
+from keras_deeptools.callbacks._gradient_monitor.alarm import (
     GradientProblemError,
     GradientWarning,
 )
-from keras_deeptools.callbacks._gradient_clipper import GradientClipper
-from keras_deeptools.callbacks._gradient_monitor import GradientMonitor
-from keras_deeptools.callbacks._hyperparameter_scheduler import (
+from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
+from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
-from keras_deeptools.callbacks._learning_rate_finder import LearningRateFinder
+from keras_deeptools.callbacks._learning_rate_finder.callback import LearningRateFinder
+from keras_deeptools.callbacks._learning_rate_finder.find import find_learning_rate
+from keras_deeptools.callbacks._learning_rate_finder.result import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
-from keras_deeptools.callbacks._range_test import RangeTest
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.callbacks._update_batch_norm import update_batch_norm
-from keras_deeptools.callbacks._weight_averaging import WeightAveraging
+from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
+from keras_deeptools.callbacks._weight_averaging.update_batch_norm import (
+    update_batch_norm,
+)
 
 __all__ = [
     "GradientClipper",

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_deeptools.callbacks._layer_selection import LayerSelection
 from keras_deeptools.engine import Leaf, tensors
+from keras_deeptools.engine._update.leaf import optimized_variables
 
 
 def joint_norms(norms: Any, groups: list[int], num_groups: int) -> Any:
@@ -160,3 +162,64 @@ class Clipping:
     def _count(self, name: str, acted: Any) -> None:
         counter = self.counters[name]
         counter.assign(ops.convert_to_tensor(counter) + ops.cast(acted, "int32"))
+
+
+OWNER = "GradientClipper"
+
+
+def checked_limit(kind: str, limit: float | None) -> float | None:
+    """The limit as a float > 0, or None."""
+    if limit is None:
+        return None
+    rule = (
+        f"{OWNER}: `{kind}` must be a number > 0 or None. Received: {kind}={limit!r}. "
+        'float("inf") keeps it off but ready to be set.'
+    )
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise TypeError(rule)
+    if not limit > 0:
+        raise ValueError(rule)
+    return float(limit)
+
+
+def require_one(limits: dict[str, float | None]) -> None:
+    """Raises if no limit is on."""
+    if all(limit is None for limit in limits.values()):
+        raise ValueError(
+            f"{OWNER}: `norm`, `global_norm` or `value` must be a number. "
+            "Received: None for all three. A common choice is global_norm=1.0."
+        )
+
+
+def clipping_groups(
+    selection: LayerSelection, leaf: Leaf, per: str, joint: bool
+) -> tuple[dict[int, int], list[str]]:
+    """The group of each chosen variable, and the groups' names.
+
+    Args:
+        selection: `LayerSelection`.
+        leaf: `Leaf`.
+        per: `"layer"` or `"variable"`.
+        joint: Bool, whether a norm over all chosen variables is limited.
+
+    Returns:
+        Dict from the position of a variable to its group, and a list of names.
+
+    Raises:
+        ValueError: If `joint`, and several optimizers train the chosen variables.
+    """
+    held = selection.of(leaf)
+    own = {id(variable) for variable in optimized_variables(leaf.root)}
+    everywhere = [h for h in selection.everywhere(leaf) if id(h.variable) in own]
+    if joint and 0 < len(held) < len(everywhere):
+        raise ValueError(
+            f"{OWNER}: `global_norm` must span variables of one optimizer, since "
+            "each sees its own gradients only. Received: a MultiOptimizer that "
+            f"trains {len(held)} of {len(everywhere)} chosen variables with "
+            f"{leaf.optimizer.name!r}. Use `norm`, or choose `layers` of one "
+            "optimizer."
+        )
+    names = [h.group if per == "layer" else h.variable.path for h in held]
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    groups = {h.position: number[name] for h, name in zip(held, names, strict=True)}
+    return groups, list(number)

@@ -6,21 +6,17 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.callbacks._clipping import Clipping
-from keras_deeptools.callbacks._clipping_groups import clipping_groups
-from keras_deeptools.callbacks._clipping_limits import (
+from keras_deeptools.callbacks._clipping import (
     OWNER,
+    Clipping,
     checked_limit,
+    clipping_groups,
     require_one,
 )
-from keras_deeptools.callbacks._layer_selection import (
-    Layers,
-    LayerSelection,
-    names_of,
-)
+from keras_deeptools.callbacks._layer_selection import Layers, LayerSelection, names_of
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
-from keras_deeptools.engine._model_optimizers import OptimizerChoice
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 KINDS = ("value", "norm", "global_norm")
 

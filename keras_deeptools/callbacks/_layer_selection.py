@@ -14,7 +14,9 @@ from keras_deeptools._layer_choice import (
     parent_fits,
     path_fits,
 )
-from keras_deeptools.engine import Leaf, layers_of, trained_variables
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.engine._update.leaf import trained_variables
 
 Walk = list[tuple[keras.Layer, dict[str, Any]]]
 

@@ -3,14 +3,13 @@
 import contextlib
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.callbacks._axis_choice import FACTORS, Axis, AxisChoice
-from keras_deeptools.callbacks._ball import Ball
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     Layers,
@@ -18,11 +17,50 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf, moving_averages, tensors
-from keras_deeptools.engine._model_optimizers import OptimizerChoice
+from keras_deeptools.callbacks._unit_axes import FACTORS, Axis, AxisChoice
+from keras_deeptools.engine import Leaf, tensors
+from keras_deeptools.engine._update.leaf import moving_averages
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+
+
+@dataclass
+class Ball:
+    """The weights of one optimizer, and variables of the step.
+
+    Attributes:
+        leaf: `Leaf`.
+        held: List of `Held`, the weights.
+        axes: List of the axes of each.
+        shrink: List of floats, where each is scaled to, as a fraction of the limit.
+        averages: List of the moving averages; empty without.
+        limit: Variable.
+        activity: Variable, sum over updates of the fractions of units scaled back.
+        num_updates: Int variable.
+        since: List of ints, updates before each weight was trained.
+    """
+
+    leaf: Leaf
+    held: list[Held]
+    axes: list[tuple[int, ...]]
+    shrink: list[float]
+    averages: list[Any]
+    limit: Any
+    activity: Any
+    num_updates: Any
+    since: list[int]
+
+    @property
+    def trained(self) -> list[int]:
+        """Places in `held` of the weights that train, as far as is known by now."""
+        return [i for i, item in enumerate(self.held) if item.variable.trainable]
+
 
 OWNER = "MaxNormEnforcer"
+
+
 SMALLEST = 1e-12
+
+
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 

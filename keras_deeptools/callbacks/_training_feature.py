@@ -1,26 +1,52 @@
 """What every callback that acts inside the train step has in common."""
 
-from typing import Any
+import inspect
+from typing import Any, Self
 
 import keras
 
-from keras_deeptools.callbacks._configured_callback import ConfiguredCallback
-from keras_deeptools.engine import (
-    Attachment,
-    Feature,
-    Leaf,
+from keras_deeptools.engine import Attachment, Feature, Leaf, attach
+from keras_deeptools.engine._building.before_fit import build_for_optimizers
+from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
-    attach,
-    chosen_optimizers,
-)
-from keras_deeptools.engine._early_build import build_for_optimizers
-from keras_deeptools.engine._model_optimizers import (
     OptimizerChoice,
     check_choice,
     choice_names,
+    chosen_optimizers,
     log_prefix,
 )
-from keras_deeptools.engine._update_watch import UpdateWatch
+from keras_deeptools.engine._update.update_watch import UpdateWatch
+
+
+class ConfiguredCallback(keras.callbacks.Callback):
+    """A callback whose constructor's arguments are stored under their own names."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The reverse of `get_config`.
+
+        Args:
+            config: Dict of constructor arguments, as `get_config` returns it.
+        """
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the model: a copy belongs to none."""
+        return self.__dict__ | {"_model": None, "params": None}
+
+    def check_model(self) -> None:
+        """Raises where nobody has told the callback its model."""
+        if self.model is None:
+            raise ValueError(
+                f"{type(self).__name__}: the model must be known before training "
+                "begins. Received: model=None. Make the list of callbacks with it: "
+                "`keras.callbacks.CallbackList(callbacks, model=model)`."
+            )
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

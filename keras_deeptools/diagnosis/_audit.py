@@ -13,12 +13,12 @@ from keras_deeptools.diagnosis import (
     _normalization_rules,
     _optimizer_rules,
     _selu_rules,
-    _weight_rules,
 )
+from keras_deeptools.diagnosis import _initializer_rules as _weight_rules
 from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
 from keras_deeptools.diagnosis._audit_subject import Subject, listing, subject_of
 from keras_deeptools.diagnosis._data_findings import data_findings
-from keras_deeptools.engine._first_call import has_call
+from keras_deeptools.engine._building.first_call import has_call
 
 Rule = Callable[[Subject], Iterator[AuditFinding]]
 

@@ -7,16 +7,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import (
+from keras_deeptools.engine._graph.calls import (
     Call,
-    ModelOptimizer,
     calls_in_a_row,
     calls_of,
-    layers_of,
-    model_optimizers,
     output_calls_of,
 )
-from keras_deeptools.engine._model_optimizers import updates_made
+from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.engine._update.model_optimizers import (
+    ModelOptimizer,
+    model_optimizers,
+    updates_made,
+)
 
 MEASURED = "measured on Keras 3.15 on all three backends"
 """The source of a finding that rests on what was run and observed."""

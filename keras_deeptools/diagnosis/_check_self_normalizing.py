@@ -20,8 +20,8 @@ from keras_deeptools.diagnosis._self_normalizing_rules import (
     equal_kernels,
     of_undefined_dropout,
 )
-from keras_deeptools.engine import layers_of
-from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._data.checks import checked_batch
+from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.statistics._input_problems import is_finite, problems_of_arrays
 
 OWNER = "check_self_normalizing"

@@ -8,7 +8,7 @@ import numpy as np
 from keras_deeptools.diagnosis._audit_report import AuditFinding
 from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
 from keras_deeptools.engine import Capture
-from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.statistics._input_problems import (
     InputProblem,
     is_finite,

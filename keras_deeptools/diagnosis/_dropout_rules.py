@@ -14,7 +14,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     Subject,
     listing,
 )
-from keras_deeptools.engine import layers_of
+from keras_deeptools.engine._graph.layers import layers_of
 
 UNIT_DROPOUTS = tuple(it for it in DROPOUTS if it is not keras.layers.AlphaDropout)
 """What drops units and keeps their mean; AlphaDropout keeps the variance too."""

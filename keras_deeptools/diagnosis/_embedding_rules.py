@@ -10,7 +10,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     listing,
     training_optimizers,
 )
-from keras_deeptools.engine._repeated_rows import rows_taken_apart
+from keras_deeptools.engine._update.repeated_rows import rows_taken_apart
 
 TABLES = (keras.layers.Embedding, keras.layers.ReversibleEmbedding)
 

@@ -5,13 +5,9 @@ from collections.abc import Iterator
 import keras
 
 from keras_deeptools.diagnosis._audit_report import AuditFinding
-from keras_deeptools.diagnosis._audit_subject import (
-    MEASURED,
-    Subject,
-    listing,
-)
-from keras_deeptools.engine import optimized_variables
-from keras_deeptools.engine._step_reads import has_own_train_step
+from keras_deeptools.diagnosis._audit_subject import MEASURED, Subject, listing
+from keras_deeptools.engine._update.leaf import optimized_variables
+from keras_deeptools.engine._update.step_reads import has_own_train_step
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 

@@ -7,8 +7,12 @@ from typing import Any
 import keras
 
 from keras_deeptools.diagnosis._audit_subject import NORMALIZERS
-from keras_deeptools.engine import moves_values
-from keras_deeptools.engine._output_tails import OutputTail, Shape, output_tails_of
+from keras_deeptools.engine._graph.calls import moves_values
+from keras_deeptools.engine._graph.output_tails import (
+    OutputTail,
+    Shape,
+    output_tails_of,
+)
 
 LINEAR = (keras.layers.Dense, keras.layers.EinsumDense)
 WRAPPERS = (

@@ -8,15 +8,17 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis import _signal_statistics as statistics
-from keras_deeptools.diagnosis._activation_limits import saturation_bands
-from keras_deeptools.diagnosis._jacobians import output_jacobians
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
 from keras_deeptools.diagnosis._signal_findings import SignalFinding
 from keras_deeptools.diagnosis._signal_result import SignalPropagation
-from keras_deeptools.engine import Capture, LayerCall, layers_of
-from keras_deeptools.engine._checked_batch import checked_batch
-from keras_deeptools.engine._layers import may_be_kernel
-from keras_deeptools.engine._loss import has_loss
+from keras_deeptools.diagnosis._signal_statistics import (
+    output_jacobians,
+    saturation_bands,
+)
+from keras_deeptools.engine import Capture, LayerCall
+from keras_deeptools.engine._data.checks import checked_batch
+from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
+from keras_deeptools.engine._passes.compiled_with import has_loss
 from keras_deeptools.statistics._input_problems import (
     InputProblem,
     problems_of_arrays,

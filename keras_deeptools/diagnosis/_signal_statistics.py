@@ -1,10 +1,14 @@
 """Numbers about tensors, computed where the tensors are."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
+
+from keras_deeptools.engine import Capture
 
 SAMPLE = 4096
 
@@ -68,3 +72,120 @@ def sample(values: Any) -> Any:
 def _mean_and_std(values: Any) -> tuple[Any, Any]:
     mean = ops.mean(values)
     return mean, ops.sqrt(ops.mean(ops.square(values - mean)))
+
+
+POINTS = np.linspace(-30.0, 30.0, 121, dtype="float32")
+
+
+NEAR_RANGE = 0.0125
+
+
+"""For tanh and sigmoid: where the slope is a twentieth of what it is at zero."""
+
+
+NEAR_LIMIT = 0.05
+
+
+"""For elu and selu: the same."""
+
+
+ROUNDING = 1e-6
+
+
+"""Values of a constant differ by less, relatively: vectors and their rest by a bit."""
+
+
+def saturation_bands(activation: Callable) -> list[tuple[float, float]]:
+    """Intervals of outputs in which an activation function is saturated.
+
+    Args:
+        activation: Function of a tensor, element by element.
+
+    Returns:
+        List of up to two tuples of lower and upper end, one of them infinite; empty
+        for functions without limits, and for those whose only limit is zero.
+    """
+    # Two equal columns: a softmax over them is constant, and has no limits here.
+    grid = keras.ops.convert_to_tensor(np.stack([POINTS, POINTS], axis=1))
+    found = np.asarray(keras.ops.convert_to_numpy(activation(grid)), "float64")
+    if found.shape != (len(POINTS), 2) or not np.isfinite(found).all():
+        return []
+    values = found[:, 0]
+    spread = values.max() - values.min()
+    if spread <= ROUNDING * abs(values).max():
+        return []
+    flat = {
+        side: abs(values[end] - values[near]) < 1e-4 * spread
+        for side, end, near in (("low", 0, 10), ("high", -1, -11))
+    }
+    bands = []
+    for side, limit in (("low", values[0]), ("high", values[-1])):
+        bounded = all(flat.values())
+        within = NEAR_RANGE * spread if bounded else NEAR_LIMIT * abs(limit)
+        at_zero = abs(limit) < 1e-6 * spread
+        if not flat[side] or within == 0 or (at_zero and _is_zero_there(values, side)):
+            continue
+        below = limit <= values.mean()
+        bands.append((-np.inf, limit + within) if below else (limit - within, np.inf))
+    return bands
+
+
+def _is_zero_there(values: np.ndarray, side: str) -> bool:
+    """Whether the function is off, not saturated: zero already near the origin."""
+    middle = len(values) // 2
+    near = values[middle - 8] if side == "low" else values[middle + 8]
+    return near == 0.0
+
+
+MOST_OUTPUTS = 256
+
+
+def output_jacobians(model: keras.Model, x: Any) -> dict[str, np.ndarray]:
+    """Singular values of d outputs / d pre-activations, for each row by itself.
+
+    Takes one backward pass for each output unit.
+
+    Args:
+        model: Built `keras.Model` with one output.
+        x: Rows to take it for.
+
+    Returns:
+        Dict from the name of a call of a layer that holds variables to a float64 array
+        `(rows, k)`, falling along `k`, the smaller of the numbers of output units and
+        of the layer's.
+
+    Raises:
+        ValueError: If there are several outputs, or too many units.
+    """
+    outputs = model(keras.tree.map_structure(ops.convert_to_tensor, x), training=False)
+    if keras.tree.is_nested(outputs):
+        raise ValueError(
+            "signal_propagation: for Jacobians the model must have one output. "
+            f"Received: a {type(outputs).__name__}. Make a model of one of them."
+        )
+    rows = outputs.shape[0]
+    size = int(np.prod(outputs.shape[1:]))
+    if size > MOST_OUTPUTS:
+        raise ValueError(
+            f"signal_propagation: for Jacobians the output must have at most "
+            f"{MOST_OUTPUTS} units. Received: {size}, which takes as many passes. Make "
+            "a model that ends in fewer."
+        )
+    capture = Capture(
+        model,
+        backward=lambda call, gradient: gradient,
+        loss=lambda chosen, predicted: ops.sum(chosen * predicted),
+    )
+    found: dict[str, list[np.ndarray]] = {}
+    for unit in np.eye(size, dtype="float32"):
+        chosen = np.broadcast_to(unit, (rows, size)).reshape(outputs.shape)
+        captured = capture(x, chosen)
+        for call, gradient in zip(captured.calls, captured.backward, strict=True):
+            if gradient is not None:
+                found.setdefault(call.name, []).append(gradient.reshape(rows, -1))
+    return {
+        name: np.linalg.svd(
+            np.stack(gradients, axis=1).astype("float64"), compute_uv=False
+        )
+        for name, gradients in found.items()
+    }

@@ -3,97 +3,108 @@
 The only room that knows Keras' internals and the backends.
 """
 
-from keras_deeptools.engine._adapted_state import (
-    copy_adapted_state,
-    json_with_adapted_state,
+from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.settings import (
+    SearchSettings,
+    missing_for_tuner,
+    tell_chief,
 )
-from keras_deeptools.engine._attachment import Attachment, attach
-from keras_deeptools.engine._batch_loss import batch_loss, train_by_batch
-from keras_deeptools.engine._batch_statistics import BatchStatistics
-from keras_deeptools.engine._batches import Batches
-from keras_deeptools.engine._calls import (
-    Call,
-    calls_in_a_row,
-    calls_of,
-    output_calls_of,
-)
-from keras_deeptools.engine._capture import Capture
-from keras_deeptools.engine._captured import Captured
-from keras_deeptools.engine._chain import Link, chain_of
-from keras_deeptools.engine._compile_arguments import compile_arguments
-from keras_deeptools.engine._cuts import layer_names, tensor_after, tensor_before_head
-from keras_deeptools.engine._device_memory import (
+from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.common import SeveralReplicasError
+from keras_deeptools.engine._backends.memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
-from keras_deeptools.engine._dropout_rates import (
+from keras_deeptools.engine._building.before_fit import build_for_fit
+from keras_deeptools.engine._building.first_call import build_on
+from keras_deeptools.engine._building.later_weights import initialize_later
+from keras_deeptools.engine._data.batch_loss import batch_loss, train_by_batch
+from keras_deeptools.engine._data.fit_batches import Batches
+from keras_deeptools.engine._data.fit_data import FitData
+from keras_deeptools.engine._data.predict_rows import RowBatches, padded
+from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
+from keras_deeptools.engine._dropout.rates import (
     has_dropout_rate,
     set_dropout_rate,
     with_dropout_rate,
 )
-from keras_deeptools.engine._early_build import build_for_fit
-from keras_deeptools.engine._exportable import exportable_draws
-from keras_deeptools.engine._feature import Feature
-from keras_deeptools.engine._feature_cut import FeatureCut
-from keras_deeptools.engine._feature_pass import FeaturePass
-from keras_deeptools.engine._first_call import build_on
-from keras_deeptools.engine._fit_data import FitData
-from keras_deeptools.engine._interruption import running_fit
-from keras_deeptools.engine._kept_values import kept_values
-from keras_deeptools.engine._later_weights import initialize_later
-from keras_deeptools.engine._layer_calls import LayerCall
-from keras_deeptools.engine._layers import (
-    layers_of,
+from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
+from keras_deeptools.engine._frozen_features.computation import FeaturePass
+from keras_deeptools.engine._frozen_features.cut import FeatureCut
+from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
+from keras_deeptools.engine._frozen_features.two_part_fit import (
+    FitWatch,
+    fit_in_two_parts,
+)
+from keras_deeptools.engine._graph.calls import (
+    Call,
+    calls_in_a_row,
+    calls_of,
+    final_activation,
+    moves_values,
+    output_calls_of,
+    producer,
+    submodel,
+)
+from keras_deeptools.engine._graph.chain import Link, chain_of
+from keras_deeptools.engine._graph.fingerprint import step_config
+from keras_deeptools.engine._graph.layers import current_place, layers_of
+from keras_deeptools.engine._graph.tensors import (
+    layer_names,
+    tensor_after,
+    tensor_before_head,
+)
+from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
+from keras_deeptools.engine._passes.capture import Capture, Captured
+from keras_deeptools.engine._passes.compiled_with import compile_arguments, row_losses
+from keras_deeptools.engine._passes.functional_call import ModelFunction
+from keras_deeptools.engine._passes.layer_taps import LayerCall
+from keras_deeptools.engine._retraining.retrain import Retraining, retrain
+from keras_deeptools.engine._retraining.trainability import (
+    Trainability,
+    leaves_of,
+    own_weights,
+)
+from keras_deeptools.engine._state.adapted_state import (
+    copy_adapted_state,
+    json_with_adapted_state,
+)
+from keras_deeptools.engine._state.random_state import reseed, seeded
+from keras_deeptools.engine._state.snapshot import Snapshot, preserved
+from keras_deeptools.engine._state.temporary_weights import StandIns, constrained_values
+from keras_deeptools.engine._update.attachment import (
+    Attachment,
+    attach,
+    attached_features,
+    is_attached,
+)
+from keras_deeptools.engine._update.feature import Feature
+from keras_deeptools.engine._update.kept_values import kept_values
+from keras_deeptools.engine._update.leaf import (
+    Leaf,
     moving_averages,
     optimized_variables,
     trained_variables,
 )
-from keras_deeptools.engine._leaf import Leaf
-from keras_deeptools.engine._model_function import ModelFunction
-from keras_deeptools.engine._model_optimizers import (
+from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
     model_optimizers,
     used_optimizers,
 )
-from keras_deeptools.engine._optimizer_wrapper import OptimizerWrapper
-from keras_deeptools.engine._place import current_place
-from keras_deeptools.engine._pooled_outputs import PooledOutputs
-from keras_deeptools.engine._producers import (
-    final_activation,
-    moves_values,
-    producer,
-    submodel,
+from keras_deeptools.engine._update.optimizer_wrapper import OptimizerWrapper
+from keras_deeptools.engine._update.rate_multipliers import (
+    RateMultipliers,
+    check_rate_scales,
 )
-from keras_deeptools.engine._rate_multipliers import RateMultipliers, check_rate_scales
-from keras_deeptools.engine._recorder import Recorder
-from keras_deeptools.engine._retrainable import Retraining, retrain
-from keras_deeptools.engine._row_losses import row_losses
-from keras_deeptools.engine._rows import RowBatches, padded
-from keras_deeptools.engine._scheduled_variable import model_variable
-from keras_deeptools.engine._search_news import tell_chief
-from keras_deeptools.engine._search_seams import join_search
-from keras_deeptools.engine._search_settings import SearchSettings
-from keras_deeptools.engine._seeded import reseed, seeded
-from keras_deeptools.engine._several_replicas import SeveralReplicasError
-from keras_deeptools.engine._snapshot import (
-    Snapshot,
-    attached_features,
-    is_attached,
-    preserved,
-)
-from keras_deeptools.engine._stand_ins import StandIns, constrained_values
-from keras_deeptools.engine._step_config import step_config
-from keras_deeptools.engine._step_functions import (
+from keras_deeptools.engine._update.recorder import Recorder
+from keras_deeptools.engine._update.scheduled_variables import model_variable
+from keras_deeptools.engine._update.step_functions import (
     call_with_reads,
     check_traceable,
     operations_of,
 )
-from keras_deeptools.engine._stochastic import stochastic_layers
-from keras_deeptools.engine._tensors import tensors
-from keras_deeptools.engine._trainability import Trainability, leaves_of, own_weights
-from keras_deeptools.engine._tuner_needs import missing_for_tuner
-from keras_deeptools.engine._two_part_fit import FitWatch, fit_in_two_parts
+from keras_deeptools.engine._update.train_step import running_fit
 
 __all__ = [
     "Attachment",

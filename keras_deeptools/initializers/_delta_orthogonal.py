@@ -6,8 +6,14 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._arguments import checked_gain, checked_seed
-from keras_deeptools.initializers._seed import Seed, as_tensor, orthogonal, started
+from keras_deeptools.initializers._arguments import (
+    Seed,
+    as_tensor,
+    checked_gain,
+    checked_seed,
+    orthogonal,
+    started,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -7,13 +7,15 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.initializers._arguments import (
+    Seed,
+    as_tensor,
     checked_axes,
     checked_gain,
     checked_seed,
     checked_strides,
+    started,
 )
 from keras_deeptools.initializers._kernel import KINDS, Kernel, kernel_of
-from keras_deeptools.initializers._seed import Seed, as_tensor, started
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")

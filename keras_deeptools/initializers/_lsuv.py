@@ -7,24 +7,42 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._data.checks import checked_batch
+from keras_deeptools.initializers._arguments import check_kernels, check_scaling
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import (
-    check_kernels,
-    check_scaling,
-)
 from keras_deeptools.initializers._scaling_report import (
     ScaledLayer,
     ScalingReport,
     merged,
 )
-from keras_deeptools.initializers._shared_scale import SharedSteps
 from keras_deeptools.initializers._weight_changes import (
     apply_scales,
     draw_orthonormal,
     restored_on_error,
 )
 from keras_deeptools.statistics._input_problems import problems_of_arrays
+
+
+class SharedSteps:
+    """Steps towards the scale of a kernel with several uses.
+
+    Its pooled standard deviation grows like the scale to a power between one (uses side
+    by side) and their number (uses one after another), which two steps show.
+    """
+
+    def __init__(self, target: float) -> None:
+        self._target = target
+        self._last: dict[int, tuple[float, float]] = {}
+
+    def __call__(self, kernel: int, std: float, uses: int) -> float:
+        error = math.log(std / self._target)
+        power = float(uses)
+        if kernel in self._last:
+            step, previous = self._last[kernel]
+            if abs(step) > 1e-6:
+                power = min(max((error - previous) / step, 1.0), power)
+        self._last[kernel] = (-error / power, error)
+        return math.exp(-error / power)
 
 
 def lsuv(

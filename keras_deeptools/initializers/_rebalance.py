@@ -1,23 +1,197 @@
 """Scales that even out signals forward and gradients backward together."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_deeptools.engine._checked_batch import checked_batch
-from keras_deeptools.engine._loss import computes_loss
-from keras_deeptools.initializers._least_squares import Minimum, minimize
-from keras_deeptools.initializers._propagation_objective import Objective
+from keras_deeptools.engine._data.checks import checked_batch
+from keras_deeptools.engine._passes.compiled_with import computes_loss
+from keras_deeptools.initializers._arguments import check_kernels, check_scaling
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
-from keras_deeptools.initializers._scaling_arguments import (
-    check_kernels,
-    check_scaling,
-)
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
 from keras_deeptools.statistics._input_problems import problems_of_arrays
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What `rebalance` minimizes.
+
+    Args:
+        forward_weight: Float in [0, 1], weight of the variance over layers of the
+            logarithm of signals; that of gradients has the rest.
+        level_weight: Float >= 0, weight of the distance of signals from the target.
+        target: Float > 0, standard deviation of signals.
+
+    Raises:
+        ValueError: If a weight is out of range.
+    """
+
+    forward_weight: float
+    level_weight: float
+    target: float
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.forward_weight) or not 0 <= self.forward_weight <= 1:
+            raise ValueError(
+                "rebalance: `forward_weight` must be in [0, 1]. Received: "
+                f"forward_weight={self.forward_weight!r}. Give 0.5 for both alike."
+            )
+        if not _is_number(self.level_weight) or not 0 <= self.level_weight < math.inf:
+            raise ValueError(
+                "rebalance: `level_weight` must be a number >= 0. Received: "
+                f"level_weight={self.level_weight!r}. Give 0 to leave the level free."
+            )
+
+    def __call__(self, rows: list[WalkRow]) -> float:
+        """The objective; infinite where nothing has a gradient."""
+        residuals = self.residuals(rows)
+        total = float(residuals @ residuals)
+        return total if math.isfinite(total) else math.inf
+
+    def residuals(self, rows: list[WalkRow]) -> np.ndarray:
+        """What the objective is the sum of squares of.
+
+        Args:
+            rows: List of `WalkRow` with gradients. Those that are the same everywhere
+                or have no gradient have no part in it.
+
+        Returns:
+            Float64 array; twice as many numbers as rows, and one.
+        """
+        used = np.array([row.varies and row.gradient > 0 for row in rows])
+        with np.errstate(divide="ignore"):
+            signals = np.log([row.std / self.target for row in rows])
+            gradients = np.log([row.gradient for row in rows])
+        if not used.any():
+            return np.full(2 * len(rows) + 1, np.inf)
+        count = used.sum()
+        level = signals[used].mean()
+        even = np.where(used, signals - level, 0.0)
+        back = np.where(used, gradients - gradients[used].mean(), 0.0)
+        return np.concatenate(
+            [
+                math.sqrt(self.forward_weight / count) * even,
+                math.sqrt((1 - self.forward_weight) / count) * back,
+                [math.sqrt(self.level_weight) * level],
+            ]
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+STEP = 0.1
+
+
+"""Width of the differences that the Jacobian is taken from.
+
+Wide, because residuals of networks with kinked activations are rough on small scales.
+"""
+
+
+LARGEST_STEP = 1.0
+
+
+LEAST_GAIN = 1e-2
+
+
+FIRST_DAMPING = 0.05
+
+
+MOST_DAMPING = 1e3
+
+
+@dataclass
+class Minimum:
+    """Where the search ended.
+
+    Attributes:
+        point: Array `(n,)`.
+        objective: Float, sum of squared residuals there.
+        iterations: Int, steps taken.
+    """
+
+    point: np.ndarray
+    objective: float
+    iterations: int
+
+
+def minimize(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    point: np.ndarray,
+    max_iterations: int,
+    on_evaluation: Callable[[], None] = lambda: None,
+) -> Minimum:
+    """Minimizes a sum of squares.
+
+    The Jacobian is taken by differences once, kept up to date by Broyden's rule, and
+    taken anew when steps stop helping. The objective never grows.
+
+    Args:
+        residuals: Function of an array `(n,)` that returns an array `(m,)`.
+        point: Array `(n,)`, where to start.
+        max_iterations: Int >= 1, most steps.
+        on_evaluation: Called after each evaluation.
+
+    Returns:
+        `Minimum`.
+
+    Reference:
+        Nocedal and Wright, 2006, Numerical Optimization, sections 10.3 and 11.1.
+    """
+
+    def evaluate(where: np.ndarray) -> np.ndarray:
+        found = residuals(where)
+        on_evaluation()
+        return np.where(np.isfinite(found), found, 1e6)
+
+    current = evaluate(point)
+    jacobian, fresh = _differences(evaluate, point, current), True
+    damping = FIRST_DAMPING
+    iteration = 0
+    while iteration < max_iterations and current @ current > 1e-12:
+        step = _step(jacobian, current, damping)
+        trial = evaluate(point + step)
+        gain = 1 - (trial @ trial) / (current @ current)
+        if gain > 0:
+            iteration += 1
+            surprise = trial - current - jacobian @ step
+            jacobian = jacobian + np.outer(surprise, step) / (step @ step)
+            point, current = point + step, trial
+            damping = max(damping / 5, 1e-6)
+        else:
+            damping *= 5
+        if gain > 0 and gain > LEAST_GAIN:
+            fresh = False
+        elif not fresh:
+            jacobian, fresh = _differences(evaluate, point, current), True
+            damping = FIRST_DAMPING
+        elif gain > 0 or damping > MOST_DAMPING:
+            break
+    return Minimum(point, float(current @ current), iteration)
+
+
+def _step(jacobian: np.ndarray, residual: np.ndarray, damping: float) -> np.ndarray:
+    normal = jacobian.T @ jacobian
+    damped = normal + damping * normal.trace() / len(normal) * np.eye(len(normal))
+    step = -np.linalg.solve(damped + 1e-12 * np.eye(len(normal)), jacobian.T @ residual)
+    return step * min(1.0, LARGEST_STEP / max(np.abs(step).max(), 1e-300))
+
+
+def _differences(
+    evaluate: Callable[[np.ndarray], np.ndarray], point: np.ndarray, here: np.ndarray
+) -> np.ndarray:
+    columns = [
+        (evaluate(point + STEP * direction) - here) / STEP
+        for direction in np.eye(len(point))
+    ]
+    return np.stack(columns, axis=1)
 
 
 def rebalance(

@@ -1,27 +1,27 @@
 """Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
 
 from keras_deeptools.layers._fixup_initializer import fixup_initializer
-from keras_deeptools.layers._layer_scale import LayerScale
-from keras_deeptools.layers._mc_alpha_dropout import MCAlphaDropout
-from keras_deeptools.layers._mc_dropout import MCDropout
-from keras_deeptools.layers._mc_gaussian_dropout import MCGaussianDropout
-from keras_deeptools.layers._mc_spatial_dropout import (
+from keras_deeptools.layers._layer_scale import LayerScale, ScalarBias, SkipInit
+from keras_deeptools.layers._mc_dropout import (
+    MCAlphaDropout,
+    MCDropout,
+    MCGaussianDropout,
     MCSpatialDropout1D,
     MCSpatialDropout2D,
     MCSpatialDropout3D,
 )
 from keras_deeptools.layers._norm_free_block import norm_free_block
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual
-from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
-from keras_deeptools.layers._self_normalizing_conv1d import SelfNormalizingConv1D
-from keras_deeptools.layers._self_normalizing_conv2d import SelfNormalizingConv2D
-from keras_deeptools.layers._self_normalizing_conv3d import SelfNormalizingConv3D
+from keras_deeptools.layers._self_normalizing_conv import (
+    SelfNormalizingConv1D,
+    SelfNormalizingConv2D,
+    SelfNormalizingConv3D,
+)
 from keras_deeptools.layers._self_normalizing_dense import SelfNormalizingDense
 from keras_deeptools.layers._self_normalizing_mlp import self_normalizing_mlp
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
-from keras_deeptools.layers._skip_init import SkipInit
 
 __all__ = [
     "LayerScale",

@@ -1,11 +1,41 @@
-"""Monte Carlo dropout."""
+"""Dropout that can stay on at inference."""
 
+import zlib
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_deeptools._arguments import checked_bool
+from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
 from keras_deeptools.layers._argument_checks import checked_rate
-from keras_deeptools.layers._monte_carlo import MonteCarlo
+
+
+class MonteCarlo(keras.Layer):
+    """Base that stands before Keras' own layer and overrides when it drops."""
+
+    def _start(self, stochastic_inference: bool) -> None:
+        """Completes a layer whose Keras part has been initialized."""
+        self.stochastic_inference = checked_bool(
+            type(self).__name__, "stochastic_inference", stochastic_inference
+        )
+        if self.seed is not None and self.rate > 0:
+            # Layers with one and the same seed would otherwise share their masks.
+            own = zlib.crc32(f"{self.seed}:{self.name}".encode()) >> 1
+            state = self.seed_generator.state
+            state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Drops in training, and with `stochastic_inference` always."""
+        with exportable_draws():
+            return super().call(inputs, training=training or self.stochastic_inference)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer."""
+        config = super().get_config()
+        # Keras' spatial dropout forgets mixed precision here.
+        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**config, "stochastic_inference": self.stochastic_inference}
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -64,4 +94,268 @@ class MCDropout(MonteCarlo, keras.layers.Dropout):
     ) -> None:
         rate = checked_rate(type(self).__name__, rate)
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
+        self._start(stochastic_inference)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MCAlphaDropout(MonteCarlo, keras.layers.AlphaDropout):
+    """Alpha dropout that Monte Carlo prediction turns on.
+
+    Drop-in for `keras.layers.AlphaDropout`, for networks of SELU units: dropping keeps
+    mean and variance of the inputs. When it drops: see `MCDropout`.
+
+    Args:
+        rate: Float in [0, 1). Fraction of the inputs to set to the lower limit of SELU.
+        noise_shape: Tuple or None. Shape of the mask: inputs share it along axes of
+            size 1; None for an axis stands for its size.
+        seed: Int or None. Layers with the same seed and different names draw
+            different masks; None takes a new seed for every layer.
+        stochastic_inference: Bool, whether to drop in every inference call.
+        **kwargs: `name`, `dtype` and so on, as for every layer.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+        training: Bool.
+
+    Returns:
+        Tensor, same shape and dtype as `inputs`.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1).
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import MCAlphaDropout
+    >>> x = np.random.default_rng(0).normal(size=(100, 100)).astype("float32")
+    >>> layer = MCAlphaDropout(0.2, stochastic_inference=True)
+    >>> y = keras.ops.convert_to_numpy(layer(x))
+    >>> bool(abs(y.mean()) < 0.1), bool(abs(y.std() - 1) < 0.1)
+    (True, True)
+
+    Reference:
+        Klambauer et al., 2017, section 3. https://arxiv.org/abs/1706.02515
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_rate(type(self).__name__, rate)
+        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
+        self._start(stochastic_inference)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
+    """Gaussian dropout that Monte Carlo prediction turns on.
+
+    Drop-in for `keras.layers.GaussianDropout`: inputs are multiplied with noise of mean
+    1 and standard deviation `sqrt(rate / (1 - rate))`. When it does so: see
+    `MCDropout`.
+
+    Args:
+        rate: Float in [0, 1). Gives the noise the variance of dropout at this rate.
+        seed: Int or None. Layers with the same seed and different names draw
+            different masks; None takes a new seed for every layer.
+        stochastic_inference: Bool, whether to drop in every inference call.
+        **kwargs: `name`, `dtype` and so on, as for every layer.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+        training: Bool.
+
+    Returns:
+        Tensor, same shape and dtype as `inputs`.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1).
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import MCGaussianDropout
+    >>> layer = MCGaussianDropout(0.5, stochastic_inference=True)
+    >>> y = keras.ops.convert_to_numpy(layer(np.ones((100, 100), "float32")))
+    >>> bool(abs(y.mean() - 1) < 0.1), bool(abs(y.std() - 1) < 0.1)
+    (True, True)
+
+    Reference:
+        Srivastava et al., 2014, section 10. https://jmlr.org/papers/v15/srivastava14a.html
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_rate(type(self).__name__, rate)
+        super().__init__(rate, seed=seed, **kwargs)
+        self._start(stochastic_inference)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
+    """Dropout of whole 1D feature maps that Monte Carlo prediction turns on.
+
+    Drop-in for `keras.layers.SpatialDropout1D`. When it drops: see `MCDropout`.
+
+    Args:
+        rate: Float in [0, 1). Fraction of the feature maps to drop.
+        seed: Int or None. Layers with the same seed and different names draw
+            different masks; None takes a new seed for every layer.
+        stochastic_inference: Bool, whether to drop in every inference call.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor `(batch, steps, channels)`.
+        training: Bool.
+
+    Returns:
+        Tensor, same shape and dtype as `inputs`.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1).
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import MCSpatialDropout1D
+    >>> layer = MCSpatialDropout1D(0.5, stochastic_inference=True)
+    >>> y = keras.ops.convert_to_numpy(layer(np.ones((4, 10, 8), "float32")))
+    >>> bool((np.ptp(y, axis=1) == 0).all())
+    True
+
+    Reference:
+        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_rate(type(self).__name__, rate)
+        super().__init__(rate, seed=seed, **kwargs)
+        self._start(stochastic_inference)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MCSpatialDropout2D(MonteCarlo, keras.layers.SpatialDropout2D):
+    """Dropout of whole 2D feature maps that Monte Carlo prediction turns on.
+
+    Drop-in for `keras.layers.SpatialDropout2D`. When it drops: see `MCDropout`.
+
+    Args:
+        rate: Float in [0, 1). Fraction of the feature maps to drop.
+        data_format: `"channels_last"`, `"channels_first"` or None for what Keras is
+            configured to.
+        seed: Int or None. Layers with the same seed and different names draw
+            different masks; None takes a new seed for every layer.
+        stochastic_inference: Bool, whether to drop in every inference call.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor `(batch, height, width, channels)`, or with channels at axis 1.
+        training: Bool.
+
+    Returns:
+        Tensor, same shape and dtype as `inputs`.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1).
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import MCSpatialDropout2D
+    >>> layer = MCSpatialDropout2D(0.5, stochastic_inference=True)
+    >>> y = keras.ops.convert_to_numpy(layer(np.ones((4, 5, 5, 8), "float32")))
+    >>> bool((np.ptp(y, axis=(1, 2)) == 0).all())
+    True
+
+    Reference:
+        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_rate(type(self).__name__, rate)
+        super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
+        self._start(stochastic_inference)
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class MCSpatialDropout3D(MonteCarlo, keras.layers.SpatialDropout3D):
+    """Dropout of whole 3D feature maps that Monte Carlo prediction turns on.
+
+    Drop-in for `keras.layers.SpatialDropout3D`. When it drops: see `MCDropout`.
+
+    Args:
+        rate: Float in [0, 1). Fraction of the feature maps to drop.
+        data_format: `"channels_last"`, `"channels_first"` or None for what Keras is
+            configured to.
+        seed: Int or None. Layers with the same seed and different names draw
+            different masks; None takes a new seed for every layer.
+        stochastic_inference: Bool, whether to drop in every inference call.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor `(batch, depth, height, width, channels)`, or with channels at
+            axis 1.
+        training: Bool.
+
+    Returns:
+        Tensor, same shape and dtype as `inputs`.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1).
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import MCSpatialDropout3D
+    >>> layer = MCSpatialDropout3D(0.5, stochastic_inference=True)
+    >>> y = keras.ops.convert_to_numpy(layer(np.ones((4, 3, 3, 3, 8), "float32")))
+    >>> bool((np.ptp(y, axis=(1, 2, 3)) == 0).all())
+    True
+
+    Reference:
+        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_rate(type(self).__name__, rate)
+        super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
         self._start(stochastic_inference)

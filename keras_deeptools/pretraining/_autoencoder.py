@@ -1,14 +1,104 @@
 """The autoencoder that pretrains one layer."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.engine import Link
-from keras_deeptools.pretraining._corruption import Corruption
-from keras_deeptools.pretraining._decoder import decoded
+from keras_deeptools._arguments import checked_float, checked_option
+from keras_deeptools.engine._graph.chain import Link
+
+
+def decoded(
+    layer: keras.Layer, codes: Any, kernel: Any, bias: Any, shape: tuple[int, ...]
+) -> Any:
+    """Maps what a layer gives back to the space of what it takes.
+
+    The transpose of the layer's linear map, for convolutions with the same strides and
+    padding, plus a bias.
+
+    Args:
+        layer: `Dense`, `Conv1D` or `Conv2D`, of one group and without dilation.
+        codes: Tensor, of the shape of the layer's outputs.
+        kernel: Tensor, of the shape of the layer's kernel.
+        bias: Tensor `(channels,)`, of the layer's inputs.
+        shape: Tuple of ints, the shape of a row of the layer's inputs.
+
+    Returns:
+        Tensor `(batch, *shape)`.
+    """
+    if isinstance(layer, keras.layers.Dense):
+        return ops.matmul(codes, ops.transpose(kernel)) + bias
+    full = ops.conv_transpose(
+        codes, kernel, layer.strides, padding="valid", data_format=layer.data_format
+    )
+    first = 1 if layer.data_format == "channels_last" else 2
+    rank = len(layer.kernel_size)
+    padded, cut = [(0, 0)] * (rank + 2), [slice(None)] * (rank + 2)
+    for position in range(rank):
+        axis = first + position
+        size = shape[axis - 1]
+        window, stride = layer.kernel_size[position], layer.strides[position]
+        before = _padding_before(size, window, stride, layer.padding)
+        padded[axis] = (0, max(0, before + size - full.shape[axis]))
+        cut[axis] = slice(before, before + size)
+    full = ops.pad(full, padded)[tuple(cut)]
+    if first == 2:
+        bias = ops.reshape(bias, (-1, *[1] * rank))
+    return full + bias
+
+
+def _padding_before(size: int, window: int, stride: int, padding: str) -> int:
+    """How many zeros a convolution puts before its inputs."""
+    if padding == "valid":
+        return 0
+    if padding == "causal":
+        return window - 1
+    steps = -(-size // stride)
+    return max((steps - 1) * stride + window - size, 0) // 2
+
+
+KINDS = ("masking", "gaussian", "none")
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Noise on the inputs of an autoencoder.
+
+    Args:
+        kind: Str. `"masking"` sets elements to zero, `"gaussian"` adds normal noise,
+            `"none"` leaves inputs as they are.
+        level: Float. For masking the fraction of elements in [0, 1), for Gaussian
+            noise its standard deviation >= 0, in the units of the inputs.
+    """
+
+    kind: str
+    level: float
+
+    def __call__(self, inputs: Any, seed: keras.random.SeedGenerator) -> Any:
+        """The inputs with noise; each call draws anew from `seed`."""
+        if self.kind == "none" or self.level == 0:
+            return inputs
+        shape = ops.shape(inputs)
+        if self.kind == "masking":
+            kept = keras.random.uniform(shape, seed=seed) >= self.level
+            return inputs * ops.cast(kept, inputs.dtype)
+        noise = keras.random.normal(shape, stddev=self.level, seed=seed)
+        return inputs + ops.cast(noise, inputs.dtype)
+
+
+def checked_corruption(owner: str, kind: Any, level: Any) -> Corruption:
+    """The noise for the arguments `noise` and `noise_level`, or an error."""
+    kind = checked_option(owner, "noise", kind, KINDS)
+    number = checked_float(owner, "noise_level", level, at_least=0)
+    if kind == "masking" and number >= 1:
+        raise ValueError(
+            f"{owner}: `noise_level` must be in [0, 1) for masking noise. Received: "
+            f"noise_level={level!r}. Give the fraction of inputs to set to zero."
+        )
+    return Corruption(kind, number)
 
 
 class Autoencoder(keras.Model):

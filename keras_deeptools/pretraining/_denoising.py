@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.pretraining._corruption import checked_corruption
+from keras_deeptools.pretraining._autoencoder import checked_corruption
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
 from keras_deeptools.pretraining._run import checked_run

@@ -6,14 +6,10 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine import (
-    ModelFunction,
-    calls_of,
-    leaves_of,
-    submodel,
-    tensor_after,
-    tensor_before_head,
-)
+from keras_deeptools.engine._graph.calls import calls_of, submodel
+from keras_deeptools.engine._graph.tensors import tensor_after, tensor_before_head
+from keras_deeptools.engine._passes.functional_call import ModelFunction
+from keras_deeptools.engine._retraining.trainability import leaves_of
 
 
 class Encoder:

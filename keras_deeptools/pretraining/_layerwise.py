@@ -14,25 +14,63 @@ from keras_deeptools._arguments import (
     checked_seed,
     message,
 )
-from keras_deeptools.engine import chain_of, seeded
+from keras_deeptools.engine._graph.chain import chain_of
+from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._arguments import (
     checked_optimizer,
     checked_rows,
     for_each_layer,
 )
-from keras_deeptools.pretraining._autoencoder import Autoencoder
-from keras_deeptools.pretraining._corruption import checked_corruption
-from keras_deeptools.pretraining._hidden_layers import activation_after, hidden_layers
+from keras_deeptools.pretraining._autoencoder import Autoencoder, checked_corruption
+from keras_deeptools.pretraining._hidden_layers import (
+    activation_after,
+    hidden_layers,
+    passed_on,
+)
 from keras_deeptools.pretraining._layerwise_pretraining import (
     LayerwisePretraining,
     PretrainedLayer,
 )
-from keras_deeptools.pretraining._passing import passed_on
-from keras_deeptools.pretraining._progress import Progress
+
+
+class Progress(keras.callbacks.Callback):
+    """Counts epochs over several calls of `fit`.
+
+    Args:
+        total: Int, epochs in all.
+        verbose: 0 (silent) or 1.
+
+    Attributes:
+        stage: Int, number of the layer at work, shown beside the loss.
+    """
+
+    def __init__(self, total: int, verbose: int) -> None:
+        super().__init__()
+        self.stage = 0
+        self.total, self.done = total, 0
+        self.bar = keras.utils.Progbar(
+            total,
+            verbose=verbose,
+            unit_name="epoch",
+            stateful_metrics=["layer", "loss"],
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Moves the bar on."""
+        self.done += 1
+        values = [("layer", self.stage), ("loss", (logs or {})["loss"])]
+        self.bar.update(self.done, values, finalize=self.done == self.total)
+
 
 OWNER = "pretrain_layerwise"
+
+
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
+
+
 RATE = 0.003
+
+
 """Of Adam. At .001 upper layers are far from done after the same number of epochs."""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from keras_deeptools.pretraining._history_plot import plot_history
+from keras_deeptools.pretraining._pretraining import plot_history
 
 
 @dataclass(frozen=True)

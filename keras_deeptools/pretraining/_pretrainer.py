@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.engine import ModelFunction
+from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.pretraining._encoder import Encoder
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_seed, message
-from keras_deeptools.engine import seeded
+from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._arguments import checked_optimizer, checked_rows
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretrainer import Pretrainer

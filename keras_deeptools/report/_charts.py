@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from keras_deeptools._axes import new_panels
-from keras_deeptools.report._chart_style import SIZE, style
 from keras_deeptools.report._markup import Markup
-from keras_deeptools.report._svg import svg
+from keras_deeptools.report._svg import SIZE, style, svg
 
 MOST_INSIDE = 4
 """Entries of a legend from which on it stands below its chart."""

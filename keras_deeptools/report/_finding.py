@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keras_deeptools.report._markup import Markup, escaped, joined
+from keras_deeptools.report._run import Run
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,77 @@ def _element(finding: Finding) -> Markup:
         f'<div class="finding"><h3>{escaped(heading)}</h3>'
         f"<p>{escaped(finding.evidence)}</p>{remedy}</div>"
     )
+
+
+LATER = 3
+
+
+"""Epochs after the best one from which on overfitting is told."""
+
+
+LOST = 0.1
+
+
+"""Part of what the validation loss had gained that must be lost again."""
+
+
+def run_findings(run: Run) -> list[Finding]:
+    """A loss that is not finite, or does not fall; overfitting.
+
+    Args:
+        run: `Run`.
+    """
+    if "loss" not in run.series:
+        return []
+    epochs, losses = run.series["loss"]
+    broken = ~np.isfinite(losses)
+    if broken.any():
+        first = int(epochs[broken.argmax()])
+        return [
+            Finding(
+                "non-finite loss",
+                f"epoch {first}",
+                f"The loss is {losses[broken.argmax()]} from epoch {first} on.",
+                "Lower the learning rate (`find_learning_rate`), clip gradients "
+                "(`GradientClipper`), or look for values in the data that are not "
+                "finite.",
+            )
+        ]
+    if len(losses) >= LATER and losses.min() >= losses[0]:
+        return [
+            Finding(
+                "no learning",
+                f"epochs 1 to {len(losses)}",
+                f"The training loss was {losses[0]:.4g} after the first epoch and "
+                "never lower.",
+                "Watch the gradients (`GradientMonitor`), run `diagnosis.audit`, and "
+                "find a rate with `find_learning_rate`.",
+            )
+        ]
+    return _overfitting(run)
+
+
+def _overfitting(run: Run) -> list[Finding]:
+    if "val_loss" not in run.series:
+        return []
+    epochs, values = run.series["val_loss"]
+    if not np.isfinite(values).all():
+        return []
+    best = int(values.argmin())
+    lost, gained = values[-1] - values[best], values[0] - values[best]
+    fell = (run.value("loss", int(epochs[-1])) or np.inf) < (
+        run.value("loss", int(epochs[best])) or -np.inf
+    )
+    if len(values) - 1 - best < LATER or lost <= LOST * max(gained, 1e-12) or not fell:
+        return []
+    return [
+        Finding(
+            "overfitting",
+            f"after epoch {epochs[best]}",
+            f"The validation loss rose from {values[best]:.4g} in epoch {epochs[best]} "
+            f"to {values[-1]:.4g}, while the training loss went on falling.",
+            "Keep the weights of the best epoch (`EarlyStopping` with "
+            "`restore_best_weights`); regularize: dropout, `MaxNormEnforcer`, label "
+            "smoothing; get or make more data.",
+        )
+    ]

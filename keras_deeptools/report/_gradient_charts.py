@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.report._chart_style import SIZE
 from keras_deeptools.report._charts import new_chart
+from keras_deeptools.report._svg import SIZE
 
 MOST_NAMES = 40
 LONGEST_NAME = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools.report._file import checked_path, write_whole
+from keras_deeptools._files import checked_path, write_whole
 from keras_deeptools.report._markup import allowed, escaped, joined, paragraph
 from keras_deeptools.report._rendering import rendered
 

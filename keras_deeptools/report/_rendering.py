@@ -21,7 +21,7 @@ from keras_deeptools.report._markup import (
     listing,
     paragraph,
 )
-from keras_deeptools.report._model_table import model_table
+from keras_deeptools.report._setup import model_table
 
 RULE = (
     "text, a figure, a model, or an object with `plot()`, `table()`, `summary()`, "

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._files import checked_path
 from keras_deeptools.report._charts import figure_elements, page_style
 from keras_deeptools.report._curves import (
     epochs_table,
@@ -16,12 +17,12 @@ from keras_deeptools.report._curves import (
     hyperparameter_curves,
     learning_curves,
 )
-from keras_deeptools.report._file import checked_path
 from keras_deeptools.report._finding import (
     Finding,
     findings_element,
     findings_of,
     looks_for_findings,
+    run_findings,
 )
 from keras_deeptools.report._markup import (
     Markup,
@@ -37,7 +38,6 @@ from keras_deeptools.report._monitors import is_scheduler, named
 from keras_deeptools.report._page import Page
 from keras_deeptools.report._rendering import rendered
 from keras_deeptools.report._run import Run, run_of
-from keras_deeptools.report._run_findings import run_findings
 from keras_deeptools.report._setup import compiled_with, duration, environment
 
 OWNER = "training_report"

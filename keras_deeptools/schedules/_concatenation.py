@@ -8,14 +8,17 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.schedules._arguments import checked_boundaries
+from keras_deeptools.schedules._arguments import (
+    MAX_STEP,
+    checked_boundaries,
+    count_updates,
+)
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._parts import (
     checked_schedule,
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._steps import MAX_STEP, count_updates
 
 
 def concatenation(

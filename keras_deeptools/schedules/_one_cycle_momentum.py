@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._cycle import Cycle, run_cycle
+from keras_deeptools.schedules._anneal import Cycle, run_cycle
 
 
 def one_cycle_momentum(

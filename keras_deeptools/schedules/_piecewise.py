@@ -8,9 +8,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._arguments import checked_boundaries
+from keras_deeptools.schedules._arguments import (
+    as_float,
+    checked_boundaries,
+    count_updates,
+    num_reached,
+)
 from keras_deeptools.schedules._base import Schedule
-from keras_deeptools.schedules._steps import as_float, count_updates, num_reached
 
 
 def piecewise_constant(

@@ -8,15 +8,15 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import rise
-from keras_deeptools.schedules._arguments import checked_count
-from keras_deeptools.schedules._base import Schedule
-from keras_deeptools.schedules._steps import (
+from keras_deeptools.schedules._arguments import (
     MAX_STEP,
     as_float,
     as_integer,
+    checked_count,
     count_updates,
     num_reached,
 )
+from keras_deeptools.schedules._base import Schedule
 
 
 def cosine_restarts(

@@ -9,14 +9,13 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.schedules._anneal import SHAPES, ramp_positions, rise
-from keras_deeptools.schedules._arguments import checked_count
+from keras_deeptools.schedules._arguments import MAX_STEP, checked_count, count_updates
 from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._parts import (
     checked_schedule,
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._steps import MAX_STEP, count_updates
 
 
 def warmup(

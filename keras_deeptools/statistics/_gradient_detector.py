@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_deeptools.statistics import _gradient_rules as rules
-from keras_deeptools.statistics import _update_rules as update_rules
+from keras_deeptools.statistics import _gradient_rules as update_rules
 from keras_deeptools.statistics._gradient_problems import (
     GradientProblem,
     GradientThresholds,

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine import Captured, LayerCall
-from keras_deeptools.engine._non_finite_data import non_finite_counts
+from keras_deeptools.engine._data.non_finite import non_finite_counts
 
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel")
 """What a layer with numbers as inputs multiplies them by."""

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine import seeded
-from keras_deeptools.transfer._epoch_feed import are_arrays, as_arrays
+from keras_deeptools.engine._state.random_state import seeded
+from keras_deeptools.transfer._epoch_batches import are_arrays, as_arrays
 
 
 def can_be_read_again(x: Any) -> bool:

@@ -4,25 +4,26 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
-from keras_deeptools._launcher import SearchRun, launch
-from keras_deeptools.tuning._cnn_space import cnn_space
-from keras_deeptools.tuning._hopeless_trial_stopper import HopelessTrialStopper
-from keras_deeptools.tuning._importance import HyperparameterImportance
-from keras_deeptools.tuning._mlp_space import mlp_space
-from keras_deeptools.tuning._ranges import FloatRange, IntRange, OneOf
-from keras_deeptools.tuning._residual_space import residual_space
-from keras_deeptools.tuning._search_report import search_report
-from keras_deeptools.tuning._search_result import SearchReport
-from keras_deeptools.tuning._search_space import SearchSpace
-from keras_deeptools.tuning._searched_activation import searched_activation
-from keras_deeptools.tuning._searched_block import searched_block
-from keras_deeptools.tuning._searched_optimizer import searched_optimizer
-from keras_deeptools.tuning._searched_trial import SearchedTrial
-from keras_deeptools.tuning._space import space
-from keras_deeptools.tuning._spaces import search_space, space_names
-from keras_deeptools.tuning._trial_record import TrialRecord
-from keras_deeptools.tuning._trial_records import TrialRecords, trial_records
-from keras_deeptools.tuning._watch_workers import watch_workers
+from keras_deeptools._distributed_search import SearchRun, launch
+from keras_deeptools._distributed_search.keras_tuner_hooks import watch_workers
+from keras_deeptools.tuning._families.cnn import cnn_space
+from keras_deeptools.tuning._families.mlp import mlp_space
+from keras_deeptools.tuning._families.residual import residual_space
+from keras_deeptools.tuning._families.searched_block import (
+    searched_activation,
+    searched_block,
+)
+from keras_deeptools.tuning._report.importance import HyperparameterImportance
+from keras_deeptools.tuning._report.result import SearchReport
+from keras_deeptools.tuning._report.search_report import search_report
+from keras_deeptools.tuning._report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._spaces.search_space import SearchSpace
+from keras_deeptools.tuning._spaces.searched_optimizer import searched_optimizer
+from keras_deeptools.tuning._spaces.space import search_space, space, space_names
+from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._trials.record import TrialRecord
+from keras_deeptools.tuning._trials.records import TrialRecords, trial_records
 
 __all__ = [
     "DeepHyperModel",
@@ -58,10 +59,10 @@ __all__ = [
 
 # What stands on KerasTuner, by the file it is in.
 _ON_KERAS_TUNER = {
-    "DeepHyperModel": "_deep_hypermodel",
-    "TransferHyperModel": "_transfer_hypermodel",
-    "fit_trial": "_fit_trial",
-    "objective": "_objective",
+    "DeepHyperModel": "_hypermodel.deep_hypermodel",
+    "TransferHyperModel": "_transfer.transfer_hypermodel",
+    "fit_trial": "_trials.fit_trial",
+    "objective": "_trials.objective",
 }
 
 
@@ -71,7 +72,7 @@ def __getattr__(name: str) -> object:
 
     if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from keras_deeptools.engine import missing_for_tuner
+    from keras_deeptools._distributed_search.settings import missing_for_tuner
 
     missing = missing_for_tuner()
     if missing is None:

@@ -6,9 +6,94 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.uncertainty._independence import SUM_TOLERANCE, are_independent
 from keras_deeptools.uncertainty._ragged import pixel_by_pixel
-from keras_deeptools.uncertainty._sample_weights import cell_weights
+
+SUM_TOLERANCE = 1e-2
+
+
+"""Rows of half-precision probabilities sum to 1 within less than this."""
+
+
+def are_independent(
+    owner: str,
+    values: np.ndarray,
+    labels: np.ndarray,
+    multi_label: bool | None,
+    ignore_class: Any,
+    are_logits: bool,
+) -> bool:
+    """Whether predictions of several outputs are those of independent labels.
+
+    Labels tell it where they are 0 or 1 for each output and some sample has none or
+    several of them, unless the probabilities of each sample sum to 1.
+
+    Args:
+        owner: Str. Who is named in errors.
+        values: Array `(..., outputs)`, more than one.
+        labels: Array of labels.
+        multi_label: Bool, what the user says; None: nothing.
+        ignore_class: Label of what does not count, or None.
+        are_logits: Bool, whether `values` are logits.
+    """
+    if labels.shape != values.shape:
+        if multi_label:
+            raise ValueError(
+                f"{owner}: `labels` must have shape {values.shape}, as the "
+                "predictions do, with 0 or 1 for each output, where multi_label=True. "
+                f"Received: shape {labels.shape}. Class indices are for outputs that "
+                "exclude one another: leave `multi_label` out."
+            )
+        return False
+    if multi_label is not None:
+        return multi_label
+    kept = (
+        labels if ignore_class is None else np.where(labels == ignore_class, 0, labels)
+    )
+    if not np.isin(kept, (0, 1)).all() or (kept.sum(axis=-1) == 1).all():
+        return False
+    if are_logits:
+        return True
+    sums = values.astype("float64").sum(axis=-1)
+    return bool((np.abs(sums - 1) > SUM_TOLERANCE).any())
+
+
+def read_weights(owner: str, sample_weight: Any, num_rows: int) -> np.ndarray:
+    """Float64 array `(n,)` that sums to 1."""
+    weights = cell_weights(owner, sample_weight, (num_rows,))
+    if sample_weight is None:
+        return weights
+    return weights / weights.sum()
+
+
+def cell_weights(owner: str, sample_weight: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Float64 array of as many weights as a shape has elements.
+
+    Args:
+        owner: Str. Who is named in errors.
+        sample_weight: Array of some first axes of the shape, or of all; or None.
+        shape: Tuple of ints.
+    """
+    size = int(np.prod(shape))
+    if sample_weight is None:
+        return np.full(size, 1 / size)
+    weights = np.asarray(sample_weight, "float64")
+    leading = [shape[: i + 1] for i in range(len(shape))]
+    if weights.shape not in leading and weights.shape[-1:] == (1,):
+        weights = weights[..., 0]
+    if weights.shape not in leading:
+        raise ValueError(
+            f"{owner}: `sample_weight` must have shape "
+            f"{' or '.join(map(str, leading))}. Received: shape "
+            f"{np.shape(sample_weight)}. Give a weight for each row."
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all() or weights.sum() == 0:
+        raise ValueError(
+            f"{owner}: `sample_weight` must be finite, >= 0 and not all 0. Received: "
+            f"values from {weights.min():.3g} to {weights.max():.3g}. Give 0 to rows "
+            "that should not count."
+        )
+    rest = [1] * (len(shape) - weights.ndim)
+    return np.broadcast_to(weights.reshape(*weights.shape, *rest), shape).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)

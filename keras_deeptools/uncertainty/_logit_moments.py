@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_deeptools.uncertainty._log_softmax import log_softmax, log_sum
+
+def log_sum(logits: np.ndarray) -> np.ndarray:
+    """Log of the sum of exponentials over the last axis, which stays as one."""
+    peak = logits.max(axis=-1, keepdims=True)
+    return peak + np.log(np.exp(logits - peak).sum(axis=-1, keepdims=True))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities `(..., k)`."""
+    return logits - log_sum(logits)
+
 
 NUM_NODES = 32
 

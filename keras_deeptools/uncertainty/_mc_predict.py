@@ -1,19 +1,19 @@
 """Monte Carlo dropout prediction."""
 
 import secrets
+from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_deeptools.engine import stochastic_layers
-from keras_deeptools.engine._built_by_data import built_by_first
-from keras_deeptools.engine._rows import RowBatches
-from keras_deeptools.engine._stochastic_pass import stochastic_pass
-from keras_deeptools.uncertainty._decided import decided
-from keras_deeptools.uncertainty._mc_arguments import check_arguments, check_model
+from keras_deeptools.engine._building.by_data import built_by_first
+from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._dropout.monte_carlo_pass import stochastic_pass
+from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction
 from keras_deeptools.uncertainty._output_statistics import (
+    decided,
     in_one,
     joined,
     rows_of,
@@ -21,7 +21,71 @@ from keras_deeptools.uncertainty._output_statistics import (
 )
 from keras_deeptools.uncertainty._sampler import Sampler, rows_of_batches
 
+MASKS = ("independent", "coherent")
+
+
+def check_model(model: Any) -> None:
+    """Raises unless `model` is a Keras model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "mc_predict: `model` must be a keras.Model. Received: "
+            f"model={model!r} of type {type(model).__name__}."
+        )
+
+
+def check_arguments(
+    num_samples: Any,
+    batch_size: Any,
+    seed: Any,
+    masks: Any,
+    return_samples: Any,
+    verbose: Any,
+    adaptive: Any,
+) -> None:
+    """Raises for an argument that is out of range."""
+    for name, value in {"num_samples": num_samples, "batch_size": batch_size}.items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(
+                f"mc_predict: `{name}` must be an integer >= 1. "
+                f"Received: {name}={value!r}."
+            )
+        if value < 1:
+            raise ValueError(
+                f"mc_predict: `{name}` must be an integer >= 1. "
+                f"Received: {name}={value!r}."
+            )
+    is_int = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if seed is not None and not is_int:
+        raise TypeError(
+            f"mc_predict: `seed` must be an integer or None. Received: seed={seed!r}."
+        )
+    if masks not in MASKS:
+        raise ValueError(
+            'mc_predict: `masks` must be "independent" or "coherent". '
+            f"Received: masks={masks!r}."
+        )
+    for name, value in {"return_samples": return_samples, "adaptive": adaptive}.items():
+        if not isinstance(value, bool):
+            raise TypeError(
+                f"mc_predict: `{name}` must be True or False. "
+                f"Received: {name}={value!r}."
+            )
+    if adaptive and return_samples:
+        raise ValueError(
+            "mc_predict: `return_samples` must be False where `adaptive` is True, "
+            "because rows then differ in their number of samples. Received: "
+            "return_samples=True. Leave one of them out."
+        )
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(
+            'mc_predict: `verbose` must be "auto", 0, 1 or 2. '
+            f"Received: verbose={verbose!r}."
+        )
+
+
 FIRST_LOOK = 25
+
+
 """Samples of every row before `adaptive` looks at them."""
 
 

@@ -7,8 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.uncertainty._entropy import BERNOULLI, VALUES, entropy
-from keras_deeptools.uncertainty._output_statistics import OutputStatistics
+from keras_deeptools.uncertainty._output_statistics import (
+    BERNOULLI,
+    VALUES,
+    OutputStatistics,
+    entropy,
+)
 from keras_deeptools.uncertainty._ragged import ragged
 from keras_deeptools.uncertainty._variance_parts import VarianceParts, variance_parts
 

@@ -10,7 +10,7 @@ from keras_deeptools.uncertainty._labelled_rows import (
     labelled_rows,
     labelled_scores,
 )
-from keras_deeptools.uncertainty._log_softmax import log_softmax
+from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 
 

@@ -5,8 +5,90 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.uncertainty._entropy import VALUES, entropy, kind_of, votes
-from keras_deeptools.uncertainty._moments import Moments, merged, moments_of
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and sum of squared deviations of samples, for every row.
+
+    Attributes:
+        mean: Float64 array `(rows, ...)`.
+        squares: Float64 array `(rows, ...)`, sum of squared deviations from the mean.
+    """
+
+    mean: np.ndarray
+    squares: np.ndarray
+
+
+def moments_of(samples: np.ndarray) -> Moments:
+    """Moments over axis 1 of `(rows, samples, ...)`, in double precision."""
+    samples = samples.astype(np.float64)
+    mean = samples.mean(axis=1)
+    samples -= mean[:, None]
+    return Moments(mean, np.square(samples, out=samples).sum(axis=1))
+
+
+def merged(first: Moments, n: int, second: Moments, m: int) -> Moments:
+    """Moments of `n` and `m` samples together.
+
+    Reference:
+        Chan, Golub & LeVeque, 1983, equations 2.1. The American Statistician 37(3).
+    """
+    step = second.mean - first.mean
+    mean = first.mean + step * (m / (n + m))
+    squares = first.squares + second.squares + np.square(step) * (n * m / (n + m))
+    return Moments(mean, squares)
+
+
+CATEGORICAL = "categorical"
+
+
+BERNOULLI = "Bernoulli"
+
+
+VALUES = "values"
+
+
+TOLERANCE = 1e-3
+
+
+LOW_PRECISION_TOLERANCE = 2e-2
+
+
+def kind_of(samples: np.ndarray) -> str:
+    """What outputs `(rows, samples, ...)` are, judging by their values.
+
+    `"categorical"` where the last of two or more axes adds up to one, `"Bernoulli"`
+    where all are in [0, 1], else `"values"`.
+    """
+    tolerance = TOLERANCE if samples.dtype.itemsize > 2 else LOW_PRECISION_TOLERANCE
+    if not ((samples >= 0) & (samples <= 1 + tolerance)).all():
+        return VALUES
+    if samples.ndim > 2 and samples.shape[-1] > 1:
+        totals = samples.sum(axis=-1, dtype=np.float64)
+        if (np.abs(totals - 1) <= tolerance).all():
+            return CATEGORICAL
+    return BERNOULLI if (samples <= 1).all() else VALUES
+
+
+def entropy(probabilities: np.ndarray, kind: str) -> np.ndarray:
+    """Entropy over the last axis if categorical, else of every element."""
+    p = np.clip(probabilities.astype(np.float64), 0, 1)
+    if kind == CATEGORICAL:
+        return -_p_log_p(p).sum(axis=-1)
+    return -_p_log_p(p) - _p_log_p(1 - p)
+
+
+def votes(probabilities: np.ndarray, kind: str) -> np.ndarray:
+    """How many samples (axis 1) choose each class, or choose "yes"."""
+    if kind == BERNOULLI:
+        return (probabilities >= 0.5).sum(axis=1)
+    chosen = probabilities.argmax(axis=-1)
+    classes = range(probabilities.shape[-1])
+    return np.stack([(chosen == c).sum(axis=1) for c in classes], axis=-1)
+
+
+def _p_log_p(p: np.ndarray) -> np.ndarray:
+    return p * np.log(np.where(p > 0, p, 1.0))
 
 
 @dataclass(frozen=True)
@@ -126,3 +208,60 @@ def _mapped(function: Any, *parts: OutputStatistics) -> OutputStatistics:
         arrays = [getattr(part, name) for part in parts]
         values[name] = None if arrays[0] is None else function(*arrays)
     return OutputStatistics(parts[0].kind, **values)
+
+
+NUM_ERRORS = 3.3
+
+
+"""Standard errors that a difference must exceed: 0.1% at each of a few looks."""
+
+
+def decided(statistics: OutputStatistics, counts: np.ndarray) -> np.ndarray:
+    """Whether more samples would hardly change what is concluded about each row.
+
+    Args:
+        statistics: Of all rows.
+        counts: Int array `(rows,)`, samples so far.
+
+    Returns:
+        Bool array `(rows,)`. For probabilities: the class is certain, at every
+        position. For values: the place of the row in the ranking of all rows by their
+        mean is certain, in every element.
+    """
+    rows = len(counts)
+    mean = statistics.mean.reshape(rows, -1)
+    n = counts[:, None]
+    variance = statistics.squares.reshape(rows, -1) / np.maximum(n - 1, 1)
+    margin = NUM_ERRORS * np.sqrt(variance / n)
+    if statistics.kind == BERNOULLI:
+        certain = np.abs(mean - 0.5) > margin
+    elif statistics.kind == CATEGORICAL:
+        num_classes = statistics.mean.shape[-1]
+        certain = _leads(
+            mean.reshape(rows, -1, num_classes), margin.reshape(rows, -1, num_classes)
+        )
+    else:
+        certain = np.stack(
+            [_stands_alone(m, e) for m, e in zip(mean.T, margin.T, strict=True)], axis=1
+        )
+    return certain.all(axis=1)
+
+
+def _leads(mean: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Whether the largest mean is out of reach of every other one."""
+    best = mean.argmax(axis=-1)[..., None]
+    lowest = np.take_along_axis(mean - margin, best, axis=-1)[..., 0]
+    others = mean + margin
+    np.put_along_axis(others, best, -np.inf, axis=-1)
+    return lowest > others.max(axis=-1)
+
+
+def _stands_alone(mean: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Whether the interval of each mean meets no other one."""
+    order = np.argsort(mean)
+    low, high = (mean - margin)[order], (mean + margin)[order]
+    reached = np.maximum.accumulate(np.concatenate([[-np.inf], high[:-1]]))
+    coming = np.minimum.accumulate(np.concatenate([[np.inf], low[:0:-1]]))[::-1]
+    alone = np.empty(len(mean), dtype=bool)
+    alone[order] = (low > reached) & (high < coming)
+    return alone

@@ -2,13 +2,23 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_deeptools.uncertainty._log_softmax import log_softmax
+from keras_deeptools.engine._building.by_data import built_by
+from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.uncertainty._heads import Head, heads_of
+from keras_deeptools.uncertainty._logit_moments import log_softmax
+from keras_deeptools.uncertainty._mc_predict import mc_predict
 from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
+from keras_deeptools.uncertainty._ragged import ragged
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
+
+
 GOLDEN = (np.sqrt(5) - 1) / 2
+
+
 NUM_HALVINGS = 60
 
 
@@ -120,3 +130,212 @@ def regression_log_likelihood(
 def _name_of(loss: Any) -> str:
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
     return str(name or type(loss).__name__).lower().replace("_", "")
+
+
+BATCH = 32
+
+
+"""Rows that are read at once from data that come in batches."""
+
+
+def mc_log_likelihood(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    likelihood: str,
+    num_samples: int,
+    seed: int,
+    owner: str = "tune_dropout_rate",
+    sample_weight: Any = None,
+) -> tuple[np.ndarray, float]:
+    """Log-likelihood of every row, and the noise that was fitted.
+
+    Of several outputs the likelihoods are added up, as losses are.
+
+    Args:
+        model: `keras.Model`, compiled.
+        x: Inputs, or data in batches that hold the targets too.
+        y: Targets, None where `x` holds them.
+        likelihood: `"classification"`, `"regression"` or `"auto"`, by the loss.
+        num_samples: Int >= 0, Monte Carlo samples; 0: the plain prediction.
+        seed: Int >= 0.
+        owner: Str. Who is named in errors.
+        sample_weight: Weights of the targets, or None.
+    """
+    if y is None:
+        x, y, sample_weight = _held(x, owner)
+    heads = heads_of(owner, model)
+    kinds = [_kind_of(owner, head, likelihood) for head in heads]
+    needs_samples = any(logits or kind == "regression" for kind, logits in kinds)
+    if not num_samples:
+        outputs = _plainly_predicted(model, x, owner)
+        samples = keras.tree.map_structure(lambda each: each[None], outputs)
+    else:
+        found = mc_predict(
+            model,
+            x,
+            num_samples,
+            seed=seed,
+            return_samples=needs_samples,
+            verbose=0,
+        )
+        samples = (
+            found.samples
+            if needs_samples
+            else keras.tree.map_structure(lambda each: each[None], found.mean)
+        )
+    total: Any = 0.0
+    noise = np.nan
+    for head, (kind, from_logits) in zip(heads, kinds, strict=True):
+        outputs = head.part_of(samples)
+        labels, weights = head.part_of(y), head.part_of(sample_weight)
+        if kind == "classification":
+            logs = _of_classes(owner, outputs, labels, weights, head.loss, from_logits)
+        else:
+            _check_values(owner, outputs, weights)
+            targets = np.asarray(labels, "float64").reshape(outputs.shape[1], -1)
+            logs, noise = regression_log_likelihood(
+                np.asarray(outputs).reshape(*outputs.shape[:2], -1), targets
+            )
+        total = total + logs
+    return total, noise if len(heads) == 1 else np.nan
+
+
+def check_likelihood(
+    owner: str, model: keras.Model, likelihood: str, y: Any = None, data: Any = None
+) -> None:
+    """Raises where the likelihood of a model's targets cannot be told.
+
+    Args:
+        owner: Str. Who is named in errors.
+        model: `keras.Model`, compiled.
+        likelihood: As in `mc_log_likelihood`.
+        y: Targets where they are known, else None.
+        data: Data in batches that hold them, or None.
+    """
+    if y is None and data is not None:
+        first = RowBatches(data, BATCH, owner, labelled=True).peek()
+        y = None if first is None else first[1]
+    for head in heads_of(owner, model):
+        kind, _ = _kind_of(owner, head, likelihood)
+        labels = None if y is None else head.part_of(y)
+        if kind != "classification" or labels is None or not head.shape:
+            continue
+        values = np.asarray(labels)
+        size = head.shape[-1] or 1
+        if (
+            values.dtype == object
+            or values.ndim < 2
+            or not 1 < size == values.shape[-1]
+        ):
+            continue
+        is_multi_hot = bool((values.sum(axis=-1) > 1.5).any())
+        if is_multi_hot and independence_of_loss(head.loss) is False:
+            raise ValueError(
+                f"{owner}: targets must be one class for each row under the loss "
+                f"{head.loss!r}. Received: rows of several ones. End the model with "
+                "sigmoids and compile it with 'binary_crossentropy'."
+            )
+
+
+def _kind_of(owner: str, head: Head, likelihood: str) -> tuple[str, bool]:
+    if likelihood == "auto":
+        return likelihood_of_loss(owner, head.loss)
+    from_logits = likelihood == "classification" and getattr(
+        head.loss, "from_logits", False
+    )
+    return likelihood, bool(from_logits)
+
+
+def _of_classes(
+    owner: str,
+    outputs: np.ndarray,
+    labels: Any,
+    weights: Any,
+    loss: Any,
+    from_logits: bool,
+) -> np.ndarray:
+    independent = independence_of_loss(loss)
+    ignored = getattr(loss, "ignore_class", None)
+    options = {"ignore_class": ignored}
+    if outputs.dtype != object:
+        if independent and np.shape(labels) != outputs.shape[1:]:
+            independent = None
+        return classification_log_likelihood(
+            owner, outputs, labels, from_logits, weights, independent, **options
+        )
+    # Rows of differing length: each by itself, and weighed by what counts in it.
+    logs, sizes = [], []
+    for row in range(outputs.shape[1]):
+        each = np.stack([sample[row] for sample in outputs])[:, None]
+        label = np.asarray(labels[row])[None]
+        weight = None if weights is None else np.asarray(weights[row])[None]
+        counts = np.ones(label.shape) if weight is None else weight
+        counts = counts if ignored is None else counts * (label != ignored)
+        sizes.append(float(counts.sum()))
+        if not sizes[-1]:
+            logs.append(0.0)
+            continue
+        told = classification_log_likelihood(
+            owner, each, label, from_logits, weight, None, **options
+        )
+        logs.append(float(told[0]))
+    shares = np.asarray(sizes)
+    return np.asarray(logs) * shares / shares.mean()
+
+
+def _check_values(owner: str, outputs: np.ndarray, weights: Any) -> None:
+    if outputs.dtype == object or weights is not None:
+        found = "sample weights" if weights is not None else "rows of differing length"
+        raise ValueError(
+            f"{owner}: `validation_data` must be arrays without weights where the "
+            f"likelihood is that of a regression. Received: {found}. Leave them out."
+        )
+
+
+class HeldBatches(keras.utils.PyDataset):
+    """Batches of inputs that have been read.
+
+    Args:
+        batches: List of structures of arrays.
+    """
+
+    def __init__(self, batches: list[Any]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Any]:
+        return (self._batches[index],)
+
+
+def _held(data: Any, owner: str) -> tuple[Any, Any, Any]:
+    """Inputs, targets and weights of data that come in batches."""
+    batches = list(RowBatches(data, BATCH, owner, labelled=True))
+    if not batches or batches[0][1] is None:
+        raise ValueError(
+            f"{owner}: `validation_data` must hold inputs and targets. Received: "
+            f"{type(data).__name__} with inputs alone, or without rows. Give (x, y), "
+            "or batches of them."
+        )
+    targets = keras.tree.map_structure(lambda *p: ragged(p), *(b[1] for b in batches))
+    weights = None
+    if batches[0][2] is not None:
+        weights = keras.tree.map_structure(
+            lambda *p: ragged(p), *(b[2] for b in batches)
+        )
+    return HeldBatches([batch[0] for batch in batches]), targets, weights
+
+
+def _plainly_predicted(model: keras.Model, x: Any, owner: str) -> Any:
+    if not isinstance(x, HeldBatches):
+        return keras.tree.map_structure(np.asarray, model.predict(x, verbose=0))
+    found = []
+    for i in range(len(x)):
+        built_by(model, x[i][0], owner)
+        found.append(
+            keras.tree.map_structure(np.asarray, model.predict_on_batch(x[i][0]))
+        )
+    return keras.tree.map_structure(lambda *parts: ragged(parts), *found)

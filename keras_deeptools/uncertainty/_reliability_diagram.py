@@ -11,9 +11,7 @@ from keras_deeptools.uncertainty._calibration_bins import (
     check_binning,
     judged_event,
 )
-from keras_deeptools.uncertainty._expected_calibration_error import (
-    calibration_error,
-)
+from keras_deeptools.uncertainty._expected_calibration_error import calibration_error
 from keras_deeptools.uncertainty._labelled_rows import labelled_rows
 
 NORMAL_QUANTILE = 1.959964

@@ -7,8 +7,11 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._axes import new_axes
-from keras_deeptools.uncertainty._labelled_rows import LabelledRows, labelled_rows
-from keras_deeptools.uncertainty._sample_weights import read_weights
+from keras_deeptools.uncertainty._labelled_rows import (
+    LabelledRows,
+    labelled_rows,
+    read_weights,
+)
 
 
 @dataclass(frozen=True, eq=False)

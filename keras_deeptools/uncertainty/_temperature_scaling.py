@@ -7,25 +7,116 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_float
-from keras_deeptools.engine import final_activation
+from keras_deeptools.engine._graph.calls import final_activation
 from keras_deeptools.uncertainty._labelled_rows import (
+    LabelledRows,
     checked_probabilities,
     checked_scores,
     read_predictions,
 )
-from keras_deeptools.uncertainty._log_softmax import log_softmax
+from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._negative_log_likelihood import (
     labelled_logits,
     logits_of,
     smallest_step,
 )
 from keras_deeptools.uncertainty._ragged import pixel_by_pixel
-from keras_deeptools.uncertainty._rounded_probabilities import warn_of_rounding
-from keras_deeptools.uncertainty._temperature import (
-    HIGHEST,
-    LOWEST,
-    optimal_temperature,
-)
+
+LOWEST, HIGHEST = 1e-3, 1e3
+
+
+TOLERANCE = 1e-10
+
+
+MAX_STEPS = 200
+
+
+def optimal_temperature(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> float:
+    """Float in [1e-3, 1e3], by Newton's method inside a bracket.
+
+    In the inverse temperature b the loss is convex: the derivative of
+    `mean(logsumexp(b * z) - b * z_label)` is the mean of what the model expects of the
+    logits less what came true, and its own derivative their variance.
+
+    Args:
+        logits: Float64 array `(n, k)`.
+        labels: Int array `(n,)` in [0, k).
+        weights: Float64 array `(n,)` that sums to 1.
+    """
+    logits = logits - logits[np.arange(len(labels)), labels][:, None]
+
+    def derivatives(inverse: float) -> tuple[float, float]:
+        probabilities = np.exp(log_softmax(inverse * logits))
+        expected = (probabilities * logits).sum(axis=1)
+        spread = (probabilities * (logits - expected[:, None]) ** 2).sum(axis=1)
+        return float(weights @ expected), float(weights @ spread)
+
+    low, high = 1 / HIGHEST, 1 / LOWEST
+    if derivatives(low)[0] >= 0:
+        return HIGHEST
+    if derivatives(high)[0] <= 0:
+        return LOWEST
+    inverse = 1.0
+    for _ in range(MAX_STEPS):
+        slope, curvature = derivatives(inverse)
+        low, high = (low, inverse) if slope > 0 else (inverse, high)
+        step = inverse - slope / curvature if curvature > 0 else 0.0
+        following = step if low < step < high else np.sqrt(low * high)
+        if abs(following - inverse) <= TOLERANCE * inverse:
+            break
+        inverse = following
+    return 1 / following
+
+
+MOST_DIFFERENCE = 0.05
+
+
+"""Relative difference of temperatures from which rounding is told."""
+
+
+def warn_of_rounding(
+    owner: str, predictions: Any, rows: LabelledRows, temperature: float
+) -> bool:
+    """Warns where probabilities of exactly 0 or 1 decide the temperature.
+
+    The temperature is found once more, with half of the smallest step between the
+    probabilities in place of what is nearer to 0 or to 1.
+
+    Args:
+        owner: Str. Who is named in the warning.
+        predictions: Probabilities, as the user gave them.
+        rows: `LabelledRows`, their logits.
+        temperature: Float, what was found with them as they are.
+
+    Returns:
+        Bool, whether it warned.
+    """
+    scores = np.asarray(predictions)
+    size = 1 if rows.is_binary else scores.shape[-1]
+    given = scores.reshape(-1, size)[rows.kept].astype("float64")
+    pairs = np.concatenate([given, 1 - given], axis=1) if rows.is_binary else given
+    is_zero = pairs <= 0
+    if not is_zero.any():
+        return False
+    # What is too small for the floats themselves has not been rounded.
+    step = max(float(pairs[~is_zero].min()) / 2, smallest_step(scores)[0])
+    columns = pairs[:, ::-1] if rows.is_binary else given
+    logits = logits_of(np.maximum(columns, step), rows.is_binary, (step, step))
+    otherwise = optimal_temperature(logits, rows.labels, rows.weights)
+    if abs(np.log(temperature / otherwise)) < MOST_DIFFERENCE:
+        return False
+    num_rows = int(is_zero.any(axis=1).sum())
+    warnings.warn(
+        f"{owner}: {num_rows} of {len(given)} rows hold probabilities of exactly 0 or "
+        f"1, as rounding leaves behind, and these decide the temperature: it is "
+        f"{temperature:.3g}, but {otherwise:.3g} where they are taken as {step:.2g} "
+        f"and {1 - step:.6g}. Give the probabilities as the model predicted them, or "
+        "logits with from_logits=True.",
+        stacklevel=3,
+    )
+    return True
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from keras_deeptools.callbacks import LearningRateFinder, find_learning_rate
-from keras_deeptools.engine import Batches, preserved
-from keras_deeptools.engine._batch_loss import batch_logs
+from keras_deeptools.engine import preserved
+from keras_deeptools.engine._data.batch_loss import batch_logs
+from keras_deeptools.engine._data.fit_batches import Batches
 
 BACKEND = keras.backend.backend()
 ON_TENSORFLOW = BACKEND == "tensorflow"

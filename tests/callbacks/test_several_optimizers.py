@@ -14,7 +14,7 @@ from keras_deeptools.callbacks import (
     TrainingFeature,
     WeightAveraging,
 )
-from keras_deeptools.engine import model_optimizers
+from keras_deeptools.engine._update.model_optimizers import model_optimizers
 from keras_deeptools.schedules import LinearRamp, OneCycle
 from keras_deeptools.transfer import DiscriminativeLearningRates, GradualUnfreezing
 from two_networks import (

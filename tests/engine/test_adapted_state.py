@@ -7,10 +7,11 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_deeptools.engine import json_with_adapted_state, with_dropout_rate
+from keras_deeptools.engine._dropout.rates import with_dropout_rate
+from keras_deeptools.engine._state.adapted_state import json_with_adapted_state
 from keras_deeptools.transfer import reuse
 from keras_deeptools.tuning import DeepHyperModel
-from keras_deeptools.tuning._trunks import copied
+from keras_deeptools.tuning._transfer.pooled_features import copied
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(50, 7, (32, 3)).astype("float32")

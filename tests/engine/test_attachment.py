@@ -398,7 +398,7 @@ def test_a_feature_that_fails_to_prepare_leaves_no_trace():
 
 
 def test_every_seam_of_keras_is_where_the_engine_expects_it():
-    from keras_deeptools.engine._site import SEAMS
+    from keras_deeptools.engine._update.optimizer_hooks import SEAMS
 
     called = []
     optimizer = keras.optimizers.Adam(0.01)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_deeptools.engine._checked_batch import checked_batch
+from keras_deeptools.engine._data.checks import checked_batch
 
 TOKENS = np.arange(12).reshape(3, 4)
 FLOATS = np.ones((3, 4), "float32")

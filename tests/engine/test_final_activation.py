@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import pytest
 
-from keras_deeptools.engine import final_activation
+from keras_deeptools.engine._graph.calls import final_activation
 
 layers = keras.layers
 

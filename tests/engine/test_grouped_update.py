@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_deeptools.engine import (
-    Feature,
-    RateMultipliers,
-    attach,
-    check_rate_scales,
-)
+from keras_deeptools.engine import Feature, RateMultipliers, attach
+from keras_deeptools.engine._update.rate_multipliers import check_rate_scales
 from transfer.two_branches import INPUTS, TARGETS, two_branches, values
 
 of = keras.optimizers

@@ -5,12 +5,12 @@ import types
 import keras
 import pytest
 
-from keras_deeptools.engine import (
+from keras_deeptools.engine._update.model_optimizers import (
     chosen_optimizers,
+    log_prefix,
     model_optimizers,
     used_optimizers,
 )
-from keras_deeptools.engine._model_optimizers import log_prefix
 
 Adam, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 

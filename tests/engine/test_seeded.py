@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.engine import seeded
+from keras_deeptools.engine._state.random_state import seeded
 
 
 def draws():

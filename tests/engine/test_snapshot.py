@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 import torch
 
-from keras_deeptools.engine import Batches, batch_loss
-from keras_deeptools.engine._snapshot import Snapshot, preserved
+from keras_deeptools.engine._data.batch_loss import batch_loss
+from keras_deeptools.engine._data.fit_batches import Batches
+from keras_deeptools.engine._state.snapshot import Snapshot, preserved
 
 BACKEND = keras.backend.backend()
 X = np.random.default_rng(0).normal(size=(22, 4)).astype("float32")

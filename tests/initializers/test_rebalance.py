@@ -7,7 +7,7 @@ from keras import layers
 from scipy import optimize
 
 from keras_deeptools.initializers import rebalance
-from keras_deeptools.initializers._least_squares import minimize
+from keras_deeptools.initializers._rebalance import minimize
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")

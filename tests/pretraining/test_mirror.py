@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.pretraining._encoder import Encoder
-from keras_deeptools.pretraining._mirror import mirror
+from keras_deeptools.pretraining._mirrored_layers import mirror
 
 layers = keras.layers
 

@@ -5,7 +5,7 @@ import torch
 
 from keras_deeptools.pretraining import NTXent
 from keras_deeptools.pretraining._nt_xent import on_sphere, similarities
-from keras_deeptools.pretraining._view_measures import (
+from keras_deeptools.pretraining._two_views import (
     alignment,
     contrastive_accuracy,
     uniformity,

@@ -4,10 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.engine import chain_of
-from keras_deeptools.pretraining._corruption import Corruption
-from keras_deeptools.pretraining._decoder import decoded
-from keras_deeptools.pretraining._passing import CHUNK, passed_on
+from keras_deeptools.engine._graph.chain import chain_of
+from keras_deeptools.pretraining._autoencoder import Corruption, decoded
+from keras_deeptools.pretraining._hidden_layers import CHUNK, passed_on
 
 layers = keras.layers
 

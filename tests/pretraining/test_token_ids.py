@@ -9,7 +9,7 @@ from keras_deeptools.pretraining import (
     pretrain_layerwise,
     pretrain_masked,
 )
-from keras_deeptools.pretraining._decoder import decoded
+from keras_deeptools.pretraining._autoencoder import decoded
 
 layers = keras.layers
 IDS = np.random.default_rng(0).integers(0, 9, (32, 6))

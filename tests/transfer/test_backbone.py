@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import backbone, layer_groups
-from keras_deeptools.transfer._applications import application_names
+from keras_deeptools.transfer._backbones.applications import application_names
 
 CONV = keras.layers.Conv2D
 GRAY = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), "uint8")

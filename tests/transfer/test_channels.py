@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import backbone, reuse
-from keras_deeptools.transfer._applications import application_names
-from keras_deeptools.transfer._preprocessing import MEAN, STD
-from keras_deeptools.tuning._trunks import copied
+from keras_deeptools.transfer._backbones.applications import application_names
+from keras_deeptools.transfer._backbones.preprocessing import MEAN, STD
+from keras_deeptools.tuning._transfer.pooled_features import copied
 
 legacy = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import FineTuning, fine_tune
-from keras_deeptools.transfer._chosen_loss import chosen_loss
+from keras_deeptools.transfer._fine_tune.chosen_loss import chosen_loss
 
 layers = keras.layers
 RANDOM = np.random.default_rng(0)

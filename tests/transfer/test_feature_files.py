@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import CachedFeatures, cache_features, freeze
-from keras_deeptools.transfer._feature_files import LIST, FeatureFiles
-from keras_deeptools.transfer._feature_key import RowDigest
-from keras_deeptools.transfer._feature_store import MemoryStore
+from keras_deeptools.transfer._features.computation import RowDigest
+from keras_deeptools.transfer._features.store import LIST, FeatureFiles, MemoryStore
 
 pytestmark = pytest.mark.one_backend
 
@@ -77,7 +76,7 @@ def test_what_a_killed_process_leaves_is_not_taken_for_an_entry(tmp_path: Path) 
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "import numpy as np\n"
-        "from keras_deeptools.transfer._feature_files import FeatureFiles\n"
+        "from keras_deeptools.transfer._features.store import FeatureFiles\n"
         "with FeatureFiles(Path(sys.argv[2])).writing({'a': ((2,), 'float32')}) as w:\n"
         "    w.append({'a': np.ones((3, 2), 'float32')})\n"
         "    os._exit(9)\n"

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 import torch
 
+from keras_deeptools.statistics._metric_direction import checked_direction as direction
 from keras_deeptools.transfer import LayerGroups, fine_tune, layer_groups
-from keras_deeptools.transfer._chosen_loss import chosen_loss
-from keras_deeptools.transfer._epoch_feed import ShuffledRows
-from keras_deeptools.transfer._monitor_direction import direction
+from keras_deeptools.transfer._epoch_batches import ShuffledRows
+from keras_deeptools.transfer._fine_tune.chosen_loss import chosen_loss
 from transfer.pretrained import INPUTS, LABELS, Watch, pretrained, values
 
 pytestmark = pytest.mark.one_backend

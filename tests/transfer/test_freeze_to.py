@@ -4,13 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.transfer import (
-    freeze,
-    freeze_to,
-    frozen,
-    layer_groups,
-    unfreeze,
-)
+from keras_deeptools.transfer import freeze, freeze_to, frozen, layer_groups, unfreeze
 
 EVERY = {"first", "norm", "second", "head", "head_norm"}
 

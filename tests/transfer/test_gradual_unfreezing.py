@@ -16,14 +16,14 @@ from keras_deeptools.callbacks import (
     MaxNormEnforcer,
     OneCycleScheduler,
 )
-from keras_deeptools.engine._leaf import leaf_optimizers
+from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.transfer import (
     DiscriminativeLearningRates,
     GradualUnfreezing,
     freeze_to,
     layer_groups,
 )
-from keras_deeptools.transfer._unfreezing_progress import UnfreezingProgress
+from keras_deeptools.transfer._freezing.progress import UnfreezingProgress
 from transfer.grouped_model import INPUTS, TARGETS, fit, grouped_model
 
 RATE = 0.01

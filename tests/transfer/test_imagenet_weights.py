@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import backbone
-from keras_deeptools.transfer._preprocessing import MEAN, STD
+from keras_deeptools.transfer._backbones.preprocessing import MEAN, STD
 
 legacy = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
 

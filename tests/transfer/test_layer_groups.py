@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import layer_groups
-from keras_deeptools.transfer._block_names import block_name
-from keras_deeptools.transfer._graph_cuts import cut_points, pieces_between
+from keras_deeptools.transfer._groups.graph_cuts import (
+    block_name,
+    cut_points,
+    pieces_between,
+)
 
 CONV = keras.layers.Conv2D
 DENSE = keras.layers.Dense

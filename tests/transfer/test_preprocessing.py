@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import backbone
-from keras_deeptools.transfer._applications import application_names, preprocessing_of
-from keras_deeptools.transfer._channels import channel_reads
-from keras_deeptools.transfer._preprocessing import Preprocessing
+from keras_deeptools.transfer._backbones.applications import (
+    application_names,
+    preprocessing_of,
+)
+from keras_deeptools.transfer._backbones.preprocessing import (
+    Preprocessing,
+    channel_reads,
+)
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 3, 3, 3)).astype("float32")
 # Their own `preprocess_input` changes nothing: the networks do it inside.

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 
-from keras_deeptools.engine import PooledOutputs
+from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
 from keras_deeptools.transfer import DepthProbe, probe_depth
-from keras_deeptools.transfer._linear_probe import (
+from keras_deeptools.transfer._groups.linear_probe import (
     PENALTIES,
     probe_accuracy,
     ridge_classifier,

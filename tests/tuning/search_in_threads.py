@@ -9,9 +9,10 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
-from keras_deeptools.engine import SearchSettings, join_search
-from keras_deeptools.engine._search_server import serve
-from keras_deeptools.engine._search_worker import WorkerClient
+from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.server import serve
+from keras_deeptools._distributed_search.settings import SearchSettings
+from keras_deeptools._distributed_search.worker import WorkerClient
 
 TIMEOUT = 1.0
 ORACLES = ("random", "bayesian", "grid", "hyperband")
@@ -115,11 +116,11 @@ def work(worker: WorkerClient) -> list[str]:
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     """Makes a search of one kind, with its chief started."""
-    from keras_deeptools.engine import _search_worker
+    from keras_deeptools._distributed_search import worker
 
     # Nothing may end the process of the tests.
-    monkeypatch.setattr(_search_worker, "_end_process", ENDS.append)
-    monkeypatch.setattr(_search_worker, "IDLE_PAUSE", 0.02)
+    monkeypatch.setattr(worker, "_end_process", ENDS.append)
+    monkeypatch.setattr(worker, "IDLE_PAUSE", 0.02)
     ENDS.clear()
     join_search(SearchSettings())
 

@@ -15,7 +15,7 @@ from keras_deeptools.tuning import (
     mlp_space,
     search_report,
 )
-from keras_deeptools.tuning._best_recipe import recipe
+from keras_deeptools.tuning._report.best_recipe import recipe
 from tuning.searches import Kept, measured, peak, random_search
 
 pytestmark = pytest.mark.one_backend

@@ -7,8 +7,11 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
 from keras_deeptools.tuning import HopelessTrialStopper, objective, trial_records
-from keras_deeptools.tuning._constant_loss import constant_loss, constant_loss_of
-from keras_deeptools.tuning._hopeless_rules import median_of_others
+from keras_deeptools.tuning._trials.hopeless_rules import (
+    constant_loss,
+    constant_loss_of,
+    median_of_others,
+)
 from tuning.trial_of_a_search import Trial, scripted
 
 pytestmark = pytest.mark.one_backend

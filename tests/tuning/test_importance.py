@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_deeptools.tuning._importance import importances
+from keras_deeptools.tuning._report.importance import importances
 
 pytestmark = pytest.mark.backend_free
 

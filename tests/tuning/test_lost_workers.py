@@ -7,7 +7,8 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.engine.trial import TrialStatus
 
-from keras_deeptools.engine import _search_chief, tell_chief
+from keras_deeptools._distributed_search import chief
+from keras_deeptools._distributed_search.settings import tell_chief
 from tuning import search_in_threads as threads
 from tuning.search_in_threads import fail, finish, vanish, wait_until, work
 
@@ -184,7 +185,7 @@ def test_a_worker_goes_on_with_a_chief_that_was_started_again(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_search_chief.Chief, "is_over", killed)
+        patched.setattr(chief.Chief, "is_over", killed)
         running.end()
     running.oracle = threads.make_oracle("random", tmp_path)
     running.oracle.reload()

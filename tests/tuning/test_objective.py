@@ -4,8 +4,8 @@ import keras
 import keras_tuner
 import pytest
 
+from keras_deeptools.statistics._metric_direction import LARGE, SMALL, direction_of
 from keras_deeptools.tuning import objective
-from keras_deeptools.tuning._metric_directions import LARGE, SMALL, direction_of
 
 pytestmark = pytest.mark.backend_free
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_deeptools.tuning._peak_memory import peak_memory, reset_peak_memory
+from keras_deeptools.tuning._trials.watch import peak_memory, reset_peak_memory
 
 pytestmark = pytest.mark.backend_free
 

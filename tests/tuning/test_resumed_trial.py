@@ -14,7 +14,7 @@ from keras_deeptools.tuning import (
     objective,
     trial_records,
 )
-from keras_deeptools.tuning._trial_watch import TrialWatch
+from keras_deeptools.tuning._trials.watch import TrialWatch
 
 pytestmark = pytest.mark.one_backend
 

@@ -12,7 +12,7 @@ from keras_deeptools.tuning import (
     TrialRecord,
     search_report,
 )
-from keras_deeptools.tuning._trial_record import write_record
+from keras_deeptools.tuning._trials.record import write_record
 from report_pages import PageReader, charts_of
 from tuning.searches import hyperband, random_search
 

@@ -7,8 +7,10 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine.trial import TrialStatus
 
-from keras_deeptools.engine import SearchSettings, _search_seams, join_search
-from keras_deeptools.engine._search_trials import reconcile
+from keras_deeptools._distributed_search import keras_tuner_hooks as _search_seams
+from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.lost_trials import reconcile
+from keras_deeptools._distributed_search.settings import SearchSettings
 from tuning.search_in_threads import ORACLES, make_oracle, score
 
 pytestmark = pytest.mark.backend_free
@@ -80,7 +82,7 @@ def test_no_trial_is_lost_or_doubled_wherever_the_search_was_killed(
 
 
 def test_a_file_that_is_being_written_is_whole(tmp_path, monkeypatch) -> None:
-    from keras_deeptools.engine._search_files import write_whole
+    from keras_deeptools._files import write_json as write_whole
 
     path = tmp_path / "oracle.json"
     write_whole(path, {"old": 1})

@@ -10,7 +10,7 @@ import public_api
 from keras_deeptools import layers, schedules
 from keras_deeptools.tuning import FloatRange, IntRange, OneOf, search_space, space
 from keras_deeptools.tuning import space_names as names
-from keras_deeptools.tuning._spaces import SPACES
+from keras_deeptools.tuning._spaces.space import SPACES
 
 pytestmark = pytest.mark.one_backend
 

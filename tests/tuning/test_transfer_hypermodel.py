@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.tuning import FloatRange, TransferHyperModel
-from keras_deeptools.tuning import _pooled_features as pooled_features
+from keras_deeptools.tuning._transfer import pooled_features
 
 pytestmark = pytest.mark.one_backend
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.uncertainty import last_layer_predict, mc_predict
-from keras_deeptools.uncertainty._mc_log_likelihood import mc_log_likelihood
+from keras_deeptools.uncertainty._predictive_likelihood import mc_log_likelihood
 
 RANDOM = np.random.default_rng(0)
 LENGTHS = [5, 7, 7, 3]

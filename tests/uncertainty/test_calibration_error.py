@@ -9,10 +9,7 @@ from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
 from calibration_data import binary, classified
-from keras_deeptools.uncertainty import (
-    expected_calibration_error,
-    reliability_diagram,
-)
+from keras_deeptools.uncertainty import expected_calibration_error, reliability_diagram
 
 pytestmark = pytest.mark.backend_free
 

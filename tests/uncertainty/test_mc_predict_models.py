@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools import layers
-from keras_deeptools.engine._stochastic_pass import stochastic_pass
+from keras_deeptools.engine._dropout.monte_carlo_pass import stochastic_pass
 from keras_deeptools.uncertainty import MCPrediction, mc_predict
 
 SEQUENCES = np.random.default_rng(0).normal(size=(10, 6, 4)).astype("float32")

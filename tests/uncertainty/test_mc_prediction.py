@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from keras_deeptools.uncertainty import MCPrediction, mc_predict
-from keras_deeptools.uncertainty._decided import decided
-from keras_deeptools.uncertainty._entropy import entropy, kind_of
 from keras_deeptools.uncertainty._output_statistics import (
     OutputStatistics,
+    decided,
+    entropy,
     joined,
+    kind_of,
     stacked,
     statistics_of,
 )

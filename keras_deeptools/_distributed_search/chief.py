@@ -1,0 +1,247 @@
+"""The chief of a search over several processes: what it answers its workers."""
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from keras_tuner.errors import FatalRuntimeError
+from keras_tuner.src import protos
+from keras_tuner.src.distribute.oracle_chief import OracleServicer, grpc
+from keras_tuner.src.engine import oracle as oracle_module
+from keras_tuner.src.engine.trial import Trial, TrialStatus
+
+from keras_deeptools._distributed_search import wire as calls
+from keras_deeptools._distributed_search.lost_trials import Roll, WorkerId, give_back
+from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
+from keras_deeptools._distributed_search.status_file import StatusFile
+
+
+class Chief(OracleServicer):
+    """Answers the workers' calls, and looks after the trials of those that are gone.
+
+    Args:
+        oracle: KerasTuner's `Oracle`.
+        settings: How long to wait.
+    """
+
+    def __init__(self, oracle: Any, settings: SearchSettings) -> None:
+        super().__init__(oracle)
+        self.error: Exception | None = None
+        self._settings = settings
+        self._roll = Roll(settings.worker_timeout)
+        self._runs: dict[str, WorkerId] = {}
+        self._losses: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    # --- KerasTuner's calls ----------------------------------------------------------
+
+    def CreateTrial(self, request: Any, context: Any) -> Any:
+        worker = _caller(context)
+        with self._turn():
+            self._hear_news()
+            self._roll.welcome(worker)
+            is_new = self._runs.get(worker.name) != worker
+            if is_new and worker.name in self.oracle.ongoing_trials:
+                self._lose(worker.name, "it was started again")
+            trial = self._next_trial(worker)
+            if trial.status == TrialStatus.RUNNING:
+                self._runs[worker.name] = worker
+            if trial.status == TrialStatus.STOPPED:
+                self.stop_triggered = True
+                self._roll.dismiss(worker)
+        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+
+    def UpdateTrial(self, request: Any, context: Any) -> Any:
+        with self._turn():
+            if self._holds(_caller(context), request.trial_id):
+                return super().UpdateTrial(request, context)
+            trial = self.oracle.get_trial(request.trial_id)
+            return protos.get_service().UpdateTrialResponse(trial=trial.to_proto())
+
+    def EndTrial(self, request: Any, context: Any) -> Any:
+        trial = Trial.from_proto(request.trial)
+        trial.message = (
+            _headers(context).get(calls.NOTE, b"").decode(errors="replace") or None
+        )
+        with self._turn():
+            if self._holds(_caller(context), trial.trial_id):
+                with self._ending_the_search():
+                    self.oracle.end_trial(trial)
+                    # KerasTuner saves while the trial still counts as running.
+                    self.oracle.save()
+        return protos.get_service().EndTrialResponse()
+
+    def GetSpace(self, request: Any, context: Any) -> Any:
+        with self._turn():
+            return super().GetSpace(request, context)
+
+    def UpdateSpace(self, request: Any, context: Any) -> Any:
+        with self._turn():
+            return super().UpdateSpace(request, context)
+
+    def GetTrial(self, request: Any, context: Any) -> Any:
+        with self._turn():
+            return super().GetTrial(request, context)
+
+    def GetBestTrials(self, request: Any, context: Any) -> Any:
+        with self._turn():
+            return super().GetBestTrials(request, context)
+
+    # --- Our own ---------------------------------------------------------------------
+
+    def beat(self, message: dict[str, str], context: Any) -> dict[str, str | None]:
+        """A sign of life; the answer says why the search was ended, if it was."""
+        worker = _caller(context)
+        if self.error is None:
+            self._roll.hear(worker)
+            return {"ended": None}
+        self._roll.dismiss(worker)
+        return {"ended": str(self.error)}
+
+    def leave(self, message: dict[str, Any], context: Any) -> None:
+        """A worker goes before the search is over."""
+        worker = _caller(context)
+        with self._turn():
+            self._roll.dismiss(worker)
+            if self._runs.get(worker.name, worker) == worker:
+                self._lose(worker.name, message["reason"])
+            if message["fatal"]:
+                self.error = FatalRuntimeError(
+                    f"Worker {worker.name} ended the search: {message['reason']}"
+                )
+
+    def report(self, status: StatusFile, phase: str) -> None:
+        """Writes how the search is going."""
+        with self._turn():
+            names = {worker.name for worker in self._roll.present()}
+            status.write(phase, self.oracle, sorted(names), self.error)
+
+    def is_over(self) -> bool:
+        """Looks after lost workers; True when nobody waits for the chief any more."""
+        with self._turn():
+            for worker in self._roll.silent():
+                self._roll.dismiss(worker)
+                if self._runs.get(worker.name) == worker:
+                    seconds = self._settings.worker_timeout
+                    self._lose(worker.name, f"nothing heard of it for {seconds:g} s")
+            self._hear_news()
+            if self._roll.present():
+                return False
+            if self._roll.lonely_for() > self._settings.patience:
+                self._abandon()
+            return self._is_done() or self.error is not None
+
+    def _hear_news(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                news = NEWS.get_nowait()
+                lost = news.get("lost")
+                for worker in self._roll.present():
+                    if lost in (None, worker.name):
+                        self._roll.dismiss(worker)
+                if lost is None:
+                    self._abandon()
+                # One that said goodbye gave a better reason.
+                elif lost in self.oracle.ongoing_trials or lost not in self._reasons:
+                    self._lose(lost, news["reason"])
+
+    def _is_done(self) -> bool:
+        """True once there is nothing left to run, nor to run again."""
+        left = self.oracle.ongoing_trials or self.oracle._retry_queue
+        return self.stop_triggered and not left
+
+    def _next_trial(self, worker: WorkerId) -> Any:
+        stopped = Trial(self.oracle.get_space(), status=TrialStatus.STOPPED)
+        if self.error is not None:
+            return stopped
+        with self._ending_the_search():
+            trial = self.oracle.create_trial(worker.name)
+            if trial.status == TrialStatus.STOPPED and self.oracle.ongoing_trials:
+                # Who else would run these, should their workers be lost?
+                trial.status = TrialStatus.IDLE
+            return trial
+        return stopped
+
+    def _holds(self, worker: WorkerId, trial_id: str) -> bool:
+        """True for the worker whose result counts: also one taken for lost too soon."""
+        ongoing = self.oracle.ongoing_trials
+        waiting = self.oracle._retry_queue
+        if trial_id in waiting and worker.name not in ongoing:
+            waiting.remove(trial_id)
+            ongoing[worker.name] = self.oracle.trials[trial_id]
+            self._runs[worker.name] = worker
+            self._roll.welcome(worker)
+        trial = ongoing.get(worker.name)
+        is_its_own = trial is not None and trial.trial_id == trial_id
+        return is_its_own and self._runs.get(worker.name) == worker
+
+    def _lose(self, name: str, reason: str) -> None:
+        self._reasons[name] = reason
+        with self._ending_the_search():
+            trial_id = give_back(
+                self.oracle, name, reason, self._losses, self._settings.max_losses
+            )
+            what = "it had no trial"
+            if trial_id is not None:
+                has_failed = trial_id in self.oracle.end_order
+                what = f"trial {trial_id} {'has failed' if has_failed else 'goes back'}"
+            print(f"Worker {name} was lost: {reason}; {what}.", flush=True)
+
+    def _abandon(self) -> None:
+        if self._is_done():
+            return
+        trials = self.oracle.trials.values()
+        ended = sum(trial.trial_id in self.oracle.end_order for trial in trials)
+        reasons = [f"{name} ({reason})" for name, reason in self._reasons.items()]
+        lost = ", ".join(reasons) or "none ever came"
+        self.error = self.error or RuntimeError(
+            f"The search has no worker left. Lost: {lost}. {ended} trials ended, "
+            f"{len(trials) - ended} wait to be run again. Start the search again with "
+            "the same directory and overwrite=False to go on."
+        )
+
+    @contextlib.contextmanager
+    def _ending_the_search(self) -> Iterator[None]:
+        """What an oracle raises ends the search, as it does in one process."""
+        try:
+            yield
+        except Exception as error:
+            self._free_the_oracle()
+            self.error = self.error or error
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One call at a time."""
+        with self._lock:
+            try:
+                yield
+            except Exception:
+                self._free_the_oracle()
+                raise
+
+    def _free_the_oracle(self) -> None:
+        """KerasTuner keeps an oracle locked for ever once one of its methods raised."""
+        if oracle_module.LOCKS[self.oracle].locked():
+            oracle_module.THREADS[self.oracle] = None
+            oracle_module.LOCKS[self.oracle].release()
+
+
+def _headers(context: Any) -> dict[str, Any]:
+    return {item.key: item.value for item in context.invocation_metadata()}
+
+
+def _caller(context: Any) -> WorkerId:
+    """The worker that makes a call."""
+    headers = _headers(context)
+    if calls.NAME not in headers:
+        context.abort(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "This chief looks after workers that give signs of life. Start every "
+            "process of the search in the same way: with `python -m keras_deeptools "
+            "tune`, or call `keras_deeptools.tuning.watch_workers` in the script.",
+        )
+    return WorkerId(headers[calls.NAME], headers[calls.RUN])

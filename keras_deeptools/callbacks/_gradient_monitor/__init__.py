@@ -1,0 +1,1 @@
+"""`GradientMonitor`: the callback, its record in the compiled step, and its history."""

@@ -1,0 +1,300 @@
+"""Watching the gradients of every variable at every update."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.callbacks._gradient_monitor import arguments
+from keras_deeptools.callbacks._gradient_monitor.alarm import sound
+from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
+from keras_deeptools.callbacks._gradient_monitor.readings import GradientReadings
+from keras_deeptools.callbacks._gradient_monitor.record import (
+    STATISTICS,
+    GradientRecord,
+)
+from keras_deeptools.callbacks._gradient_monitor.tensorboard import EventFile
+from keras_deeptools.callbacks._layer_selection import (
+    Held,
+    Layers,
+    LayerSelection,
+    names_of,
+    united,
+)
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._data.fit_data import FitData
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+from keras_deeptools.statistics import GradientThresholds
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class GradientMonitor(GradientReadings):
+    """Records the gradients of every layer at every update, and says what is wrong.
+
+    The statistics are computed inside the compiled step, from the gradients that
+    training has anyway, and stay on the device until they are read, once an epoch. The
+    gradients are those that backpropagation delivers: unscaled under mixed precision,
+    the mean under gradient accumulation, before clipping. Each row is one update.
+
+    Vanishing, exploding, dead (exactly zero) and non-finite gradients, and updates
+    that are too large or too small for the weights, are looked for whenever the record
+    is read, and told with the layer's name, the numbers and a remedy, one warning for
+    each kind. Where gradients are not finite, the data that `fit` was given are looked
+    at first: NaN or infinity in them is named with its array and number. Updates that
+    loss scaling skips are normal and only counted.
+
+    The L2 norm over all watched variables goes to the logs of each epoch as
+    `gradient_norm`, the mean over its updates: callbacks that come later in the list,
+    the progress bar and `History` show it. Everything here covers the latest `fit`, and
+    stays after it, also after an exception or Ctrl-C.
+
+    Args:
+        statistics: Names of what to record. `"norm"`: L2 norm; `"max_abs"`: largest
+            magnitude; `"zero_fraction"`: fraction of elements that are exactly 0;
+            `"update_ratio"`: L2 norm of the optimizer's step over that of the weights
+            before it (decoupled weight decay comes earlier and is no part of the
+            step). Norms and counts of non-finite elements are always recorded.
+        every: Int >= 1. Record the updates that are multiples of it.
+        on_problem: `"warn"` (with `GradientWarning`), `"stop"` (warn and end training),
+            `"raise"` (`GradientProblemError`) or `"ignore"` (only list it).
+        log_dir: Str or None. Folder for TensorBoard: for each variable, once an epoch,
+            the median of each statistic and a histogram of the norms of its updates.
+        layers: None for all layers, or one or more names, patterns (`"block1_*"`),
+            layers or functions of a layer that return whether to watch it.
+        group: `"variable"` or `"layer"`: what a column of `history` is. A layer's
+            variables are then taken as one long vector.
+        thresholds: `GradientThresholds`, a dict of some of its fields, or None.
+        max_history: Int >= 2 or None. Updates kept on the host at most: the latest
+            half in full, older ones ever more thinly. None: 10,000, fewer where they
+            would fill more than 64 MiB.
+        check_every: Int >= 1 or None. Batches between two readings; None: once an
+            epoch. What is wrong is known at the next reading at the latest.
+        optimizer: Which optimizers of the model to watch, as for `TrainingFeature`:
+            None for those that the train step uses, or `"g_optimizer"`, a list, or
+            `"all"`. Each is judged by itself, `steps` counts the updates of each, and
+            the logs have `g_optimizer_gradient_norm` for one that is named and where
+            there are several.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range, or `layers` matches nothing.
+        ImportError: If `log_dir` is given and tensorboard is not installed.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import GradientMonitor
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="d")])
+    >>> model.compile("sgd", loss="mse")
+    >>> monitor = GradientMonitor()
+    >>> x, y = np.ones((8, 2)), np.ones((8, 1))
+    >>> history = model.fit(x, y, batch_size=2, callbacks=[monitor], verbose=0)
+    >>> monitor.history["norm"].shape
+    (4, 2)
+    >>> [path.split("/")[-1] for path in monitor.variables]
+    ['kernel', 'bias']
+    >>> monitor.problems
+    []
+
+    Reference:
+        Glorot and Bengio, 2010, on vanishing gradients.
+        https://proceedings.mlr.press/v9/glorot10a. Pascanu et al., 2013, on exploding
+        ones. https://arxiv.org/abs/1211.5063
+    """
+
+    def __init__(
+        self,
+        statistics: str | Iterable[str] = STATISTICS,
+        every: int = 1,
+        on_problem: str = "warn",
+        log_dir: str | None = None,
+        layers: Layers = None,
+        group: str = "variable",
+        thresholds: GradientThresholds | dict[str, float] | None = None,
+        max_history: int | None = None,
+        check_every: int | None = None,
+        optimizer: OptimizerChoice = None,
+    ) -> None:
+        super().__init__(optimizer)
+        self.statistics = arguments.checked_statistics(statistics)
+        self.every = arguments.checked_count("every", every, 1)
+        self.on_problem = arguments.checked_choice(
+            "on_problem", on_problem, arguments.ACTIONS
+        )
+        self.log_dir = arguments.checked_log_dir(log_dir)
+        LayerSelection(layers, arguments.OWNER)
+        self.layers = layers
+        self.group = arguments.checked_choice("group", group, arguments.GROUPS)
+        self.thresholds = arguments.checked_thresholds(thresholds)
+        self.max_history = arguments.checked_count("max_history", max_history, 2, True)
+        self.check_every = arguments.checked_count("check_every", check_every, 1, True)
+        self._begin_run([])
+
+    def begin(self, leaf: Leaf) -> GradientRecord | None:
+        """Chooses the variables and creates the record of one optimizer."""
+        selection = LayerSelection(self.layers, arguments.OWNER)
+        held = selection.of(leaf)
+        if not self._records:
+            board = self._history.board
+            self._begin_run(selection.everywhere(leaf))
+            self._history.board = board
+        else:
+            self._widen(selection.everywhere(leaf), leaf)
+        if not held:
+            return None
+        record = GradientRecord(leaf, held, self.statistics, self.every)
+        self._records.append(record)
+        return record
+
+    def adapt(self, state: GradientRecord | None, leaf: Leaf) -> GradientRecord | None:
+        """Goes on with the variables that are trained now, in the same history."""
+        selection = LayerSelection(self.layers, arguments.OWNER)
+        held = selection.of(leaf)
+        everywhere = selection.everywhere(leaf)
+        self._read()
+        self._widen(everywhere, leaf)
+        self._detectors = {
+            key: detector.restarted() for key, detector in self._detectors.items()
+        }
+        others = [record for record in self._records if record is not state]
+        if state is not None:
+            self._history.lost_before += state.recorder.lost
+            state.recorder.end()
+        new = None
+        if held:
+            new = GradientRecord(leaf, held, self.statistics, self.every)
+            others.append(new)
+        self._records = others
+        self._settle_room()
+        self._next_read = 0
+        return new
+
+    def _widen(self, everywhere: list[Held], leaf: Leaf) -> None:
+        """Makes room in the history for variables that are new there."""
+        every = united(self._history.held, everywhere, leaf.model)
+        if len(every) > len(self._history.held):
+            self._history = self._history.widened(every)
+
+    def observe_gradients(
+        self, state: GradientRecord | None, leaf: Leaf, gradients: list
+    ) -> None:
+        """Computes the statistics of the gradients."""
+        if state is not None:
+            state.observe_gradients(gradients)
+
+    def wants_updates(self, state: GradientRecord | None, leaf: Leaf) -> bool:
+        """Whether update-to-weight ratios are asked for in this step."""
+        return state is not None and state.with_updates and state.recorder.may_be_due
+
+    def observe_updates(
+        self,
+        state: GradientRecord | None,
+        leaf: Leaf,
+        change_norms: Any,
+        weight_norms: Any,
+    ) -> None:
+        """Records `change_norms` and `weight_norms`, see `Feature`."""
+        if state is not None:
+            state.observe_updates(change_norms, weight_norms)
+
+    def traced(self, state: GradientRecord | None, leaf: Leaf) -> Any:
+        """Which variables are watched, and what is recorded of them; see `Feature`."""
+        if state is None:
+            return ()
+        positions = [held.position for held in state.held]
+        return (positions, state.blocks, state.recorder.every, state.recorder.capacity)
+
+    def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
+        """Reads what is left before the record is taken away."""
+        self._read()
+        self._records = [record for record in self._records if record is not state]
+
+    def _begin_run(self, held: list) -> None:
+        self._history = GradientHistory(
+            held, self.statistics, self.group == "layer", self.max_history
+        )
+        self._detectors = {}
+        self._told: set[str] = set()
+        self._epoch_norms = {}
+        self._next_read = 0
+        self._room = 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Opens the TensorBoard file, and attaches."""
+        board = None if self.log_dir is None else EventFile(self.log_dir)
+        self._fit_data = FitData(self.model)
+        super().on_train_begin(logs)
+        if not self._records:
+            self._begin_run([])
+        self._history.board = board
+
+    def begin_late(self) -> None:
+        """Settles the room where the first step of all has built the optimizer."""
+        self._settle_room()
+        self._next_read = self._room
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Settles how many batches the record has room for."""
+        self._settle_room()
+        self._next_read = self._room
+        self._epoch_norms = {}
+
+    def _settle_room(self) -> None:
+        room = [record.recorder.capacity * self.every for record in self._records]
+        if self.check_every is not None:
+            room.append(self.check_every)
+        at_once = 1 if self.model is None else self.model.steps_per_execution
+        self._room = max(min(room, default=1) - at_once, 1)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Reads the record before it overflows, or as often as was asked for."""
+        if batch >= self._next_read:
+            self._next_read = batch + self._room
+            self._examine(None)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Reads the record, adds to the logs and says what is wrong."""
+        self._read((logs or {}).get("loss"))
+        if logs is not None:
+            self._add_norms(logs)
+        super().on_epoch_end(epoch, logs)
+        self._history.write_board()
+        self._examine((logs or {}).get("loss"))
+
+    def _add_norms(self, logs: dict) -> None:
+        """Adds the mean norm for each optimizer that has made updates."""
+        idle = [] if self._update_watch is None else self._update_watch.idle()
+        without = {id(each.optimizer) for each in idle}
+        for key, records in self._by_optimizer().items():
+            norms = np.concatenate([np.zeros(0), *self._epoch_norms.get(key, [])])
+            name = f"{self.log_prefix(records[0].leaf)}gradient_norm"
+            if len(norms) or key not in without:
+                logs[name] = float(norms.mean()) if len(norms) else np.nan
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Detaches, and closes the TensorBoard file."""
+        super().on_train_end(logs)
+        self._history.close_board()
+        self._fit_data = None
+
+    def _examine(self, loss: float | None) -> None:
+        self._read(loss)
+        sound(self._problems(), self.on_problem, self._told, self)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "statistics": list(self.statistics),
+            "layers": names_of(self.layers),
+            "thresholds": asdict(self.thresholds),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running training."""
+        return super().__getstate__() | {
+            "_records": [],
+            "_fit_data": None,
+            "layers": names_of(self.layers),
+        }

@@ -1,0 +1,123 @@
+"""Pictures of gradients over layers and steps."""
+
+import csv
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools._axes import new_panels
+
+MOST_COLUMNS = 400
+
+
+MOST_NAMES = 40
+
+
+def plot(monitor: Any, path: str | None, ax: Any) -> Any:
+    """Draws the heat map and the gradient flow; returns the figure."""
+    norms = monitor.history.get("norm")
+    if norms is None or not len(norms):
+        raise ValueError(
+            "GradientMonitor.plot: there must be recorded norms. Received: "
+            f"statistics={monitor.statistics!r}, {len(monitor.steps)} updates. Train "
+            'with `statistics` that have "norm" first.'
+        )
+    if ax is None:
+        height = 2.5 + 0.2 * min(len(monitor.variables), MOST_NAMES)
+        ax = new_panels("GradientMonitor.plot", 1, 2, (14, height))[0]
+    heat, flow = ax
+    _heat_map(heat, norms, monitor.steps, monitor.variables)
+    _flow(flow, norms, monitor.variables)
+    figure = heat.figure
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _heat_map(ax: Any, norms: np.ndarray, steps: np.ndarray, names: list[str]) -> None:
+    thin = -(-len(steps) // MOST_COLUMNS)
+    shown, kept = norms[::thin], steps[::thin]
+    usable = np.where(np.isfinite(shown) & (shown > 0), shown, np.nan)
+    image = np.ma.masked_invalid(np.log10(usable))
+    edges = np.append(kept, 2 * kept[-1] - kept[-2] if len(kept) > 1 else kept[-1] + 1)
+    mesh = ax.pcolormesh(edges, np.arange(len(names) + 1), image.T, cmap="viridis")
+    ax.set_facecolor("lightgray")
+    ax.figure.colorbar(mesh, ax=ax, label="log10 of the gradient's L2 norm")
+    _name(ax, names, 0.5)
+    ax.set_xlabel("step (optimizer update); gray: zero, none or not finite")
+    ax.invert_yaxis()
+
+
+def _flow(ax: Any, norms: np.ndarray, names: list[str]) -> None:
+    positions = np.arange(len(names))
+    usable = np.where(np.isfinite(norms), norms, 0.0)
+    counts = np.maximum(np.isfinite(norms).sum(axis=0), 1)
+    ax.barh(positions, usable.max(axis=0), color="C0", alpha=0.3, label="largest")
+    ax.barh(positions, usable.sum(axis=0) / counts, color="C0", label="mean")
+    if (usable > 0).any():
+        ax.set_xscale("log")
+    _name(ax, names, 0.0)
+    ax.invert_yaxis()
+    ax.set_xlabel("L2 norm of the gradient over the recorded updates")
+    ax.legend()
+
+
+def _name(ax: Any, names: list[str], offset: float) -> None:
+    thin = -(-len(names) // MOST_NAMES)
+    ax.set_yticks(np.arange(len(names))[::thin] + offset, names[::thin], fontsize=7)
+
+
+LATEST = 100
+
+
+def summary(monitor: Any) -> str:
+    """A table with a line for each column of the monitor's history."""
+    history, steps = monitor.history, monitor.steps
+    names = [*monitor.statistics, "nonfinite"]
+    problems: dict[str, list[str]] = {}
+    for problem in monitor.problems:
+        problems.setdefault(problem.variable, []).append(problem.kind)
+    width = max([8, *map(len, monitor.variables)])
+    header = f"{'variable':<{width}}" + "".join(f"{name:>15}" for name in names)
+    lines = [
+        f"Gradients of {len(steps)} recorded updates, medians of the latest "
+        f"{min(LATEST, len(steps))}; skipped by loss scaling: "
+        f"{monitor.skipped_updates}.",
+        f"{header}  problems".rstrip(),
+    ]
+    for i, variable in enumerate(monitor.variables):
+        cells = [_cell(name, history[name][-LATEST:, i]) for name in names]
+        kinds = [
+            kind
+            for name, found in problems.items()
+            if name == variable or variable.startswith(f"{name}/")
+            for kind in found
+        ]
+        line = f"{variable:<{width}}" + "".join(f"{cell:>15}" for cell in cells)
+        lines.append(f"{line}  {', '.join(dict.fromkeys(kinds))}".rstrip())
+    lines += [str(problem) for problem in monitor.problems]
+    return "\n".join(lines)
+
+
+def _cell(name: str, values: np.ndarray) -> str:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "-"
+    if name == "nonfinite":
+        return f"{values.sum():.0f}"
+    if name == "zero_fraction":
+        return f"{100 * np.median(values):.1f}%"
+    return f"{np.median(values):.2e}"
+
+
+def to_csv(monitor: Any, path: str) -> None:
+    """Writes a line for each update and column."""
+    history, steps, variables = monitor.history, monitor.steps, monitor.variables
+    names = list(history)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "variable", *names])
+        for row, step in enumerate(steps.tolist()):
+            for column, variable in enumerate(variables):
+                numbers = [f"{history[name][row, column]:.9g}" for name in names]
+                writer.writerow([step, variable, *numbers])

@@ -1,0 +1,138 @@
+"""What a gradient monitor has seen, for its user to read."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools.callbacks._gradient_monitor import plots
+from keras_deeptools.callbacks._gradient_monitor import plots as report
+from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
+from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.engine._data.fit_data import FitData
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+from keras_deeptools.statistics import GradientProblem, GradientThresholds
+from keras_deeptools.statistics._gradient_detector import GradientDetector
+
+
+class GradientReadings(TrainingFeature):
+    """Reads records from the device when they are asked for, and shows them.
+
+    `GradientMonitor` fills the records.
+    """
+
+    _history: GradientHistory
+    thresholds: GradientThresholds
+
+    def __init__(self, optimizer: OptimizerChoice = None) -> None:
+        super().__init__(optimizer)
+        self._records: list[GradientRecord] = []
+        self._fit_data: FitData | None = None
+        # For each of the optimizers, by its identity.
+        self._detectors: dict[int, GradientDetector] = {}
+        self._epoch_norms: dict[int, list[np.ndarray]] = {}
+
+    def _read(self, loss: float | None = None) -> None:
+        if not self._records:
+            return
+        rows = self._history.take(self._records)
+        several = self._by_optimizer()
+        for key, records in several.items():
+            own = rows
+            if len(several) > 1:
+                own = rows.among(self._history.columns_of(records))
+            if key not in self._detectors:
+                self._detectors[key] = GradientDetector(self.thresholds)
+            self._detectors[key].update(own, loss, self._data_fault)
+            self._epoch_norms.setdefault(key, []).append(own.global_norms)
+
+    def _data_fault(self) -> str:
+        """What is not finite in the data of the `fit` that runs, if it is known."""
+        return "" if self._fit_data is None else self._fit_data.fault()
+
+    def _by_optimizer(self) -> dict[int, list[GradientRecord]]:
+        """The records of each optimizer of the model, which trains on its own."""
+        found: dict[int, list[GradientRecord]] = {}
+        for record in self._records:
+            found.setdefault(id(record.leaf.root), []).append(record)
+        return found
+
+    def _problems(self) -> list[GradientProblem]:
+        return [p for detector in self._detectors.values() for p in detector.problems]
+
+    @property
+    def variables(self) -> list[str]:
+        """Paths of the watched variables (or layers), the columns of `history`."""
+        return self._history.columns
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Int64 array `(n,)`: the optimizer's count of updates before each update."""
+        self._read()
+        return self._history.steps
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Dict from a statistic to a float32 array `(n, len(variables))`.
+
+        Beside the chosen statistics it has `"nonfinite"`, numbers of elements that are
+        not finite. NaN stands where a variable has no gradient, and for
+        update-to-weight ratios of weights that are all 0.
+        """
+        self._read()
+        return self._history.tables
+
+    @property
+    def global_norms(self) -> np.ndarray:
+        """Float array `(n,)`: L2 norm over all watched variables."""
+        self._read()
+        return self._history.global_norms
+
+    @property
+    def skipped_updates(self) -> int:
+        """Updates that loss scaling has skipped."""
+        return self._history.skipped(self._records)
+
+    @property
+    def lost_updates(self) -> int:
+        """Updates that were overwritten on the device before they were read."""
+        return self._history.lost
+
+    @property
+    def problems(self) -> list[GradientProblem]:
+        """What was found, each kind once for each variable or layer."""
+        self._read()
+        return self._problems()
+
+    def summary(self) -> str:
+        """A table of the latest updates, one line for each variable, and the problems.
+
+        Returns:
+            Str. Medians over the latest 100 recorded updates.
+        """
+        return report.summary(self)
+
+    def to_csv(self, path: str) -> None:
+        """Writes the history as a table, one line for each update and variable.
+
+        Args:
+            path: Str. The file to write.
+        """
+        report.to_csv(self, path)
+
+    def plot(self, path: str | None = None, ax: Any = None) -> Any:
+        """Draws the norms over layers and steps, and the gradient flow.
+
+        Args:
+            path: Str or None. Picture file to write.
+            ax: Pair of matplotlib axes: for the heat map of log10 norms, and for the
+                gradient flow (mean and largest norm of each variable). Default: those
+                of a new figure.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plots.plot(self, path, ax)

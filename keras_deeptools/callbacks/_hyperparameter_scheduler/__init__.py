@@ -1,0 +1,1 @@
+"""Setting hyperparameters of the optimizer, or variables of the model, by step."""

@@ -1,0 +1,1 @@
+"""`WeightAveraging`, and batch statistics for averaged weights."""

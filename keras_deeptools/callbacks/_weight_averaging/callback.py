@@ -1,0 +1,285 @@
+"""Averages of the weights along training, exponential or uniform."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._arguments import checked_bool, checked_count
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.callbacks._weight_averaging.arguments import (
+    check_alone,
+    checked_decay,
+    checked_start,
+    checked_warmup,
+    first_epoch,
+    warn_of_statistics,
+)
+from keras_deeptools.callbacks._weight_averaging.running_average import (
+    RunningAverage,
+    State,
+    put_back,
+    written,
+)
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
+from keras_deeptools.engine._retraining.callback_state import ResumableArrays
+from keras_deeptools.engine._state.temporary_weights import StandIns
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+
+OWNER = "WeightAveraging"
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class WeightAveraging(TrainingFeature):
+    """Averages the weights along training, for a model that generalizes better.
+
+    Weights at the end of training jump around a good place; their average lies nearer
+    to it, without a smaller learning rate. The average is taken after every update,
+    inside the compiled step, after all projections and constraints, in float32, once
+    per update also under gradient accumulation. Training itself is not changed.
+
+    With a `decay` it is an exponential moving average, with None the mean of all
+    weights from `start` on: stochastic weight averaging (SWA), for a rate that stays
+    high until the end.
+
+    From the beginning of validation to the end of an epoch the model shows the
+    averages: `val_loss` is theirs, and so are the weights that `ModelCheckpoint` saves
+    and `EarlyStopping` restores. Without validation, only callbacks after this one in
+    the list see them. The next epoch goes on with the model's own weights. After `fit`
+    the model holds the averages, after an error or Ctrl-C its own weights.
+    `BackupAndRestore` resumes both, bit for bit; any other `fit` averages anew.
+
+    Statistics of BatchNormalization belong to the weights that trained, not to their
+    average. `batch_norm_data` has them computed for it whenever it is shown (see
+    `update_batch_norm`), which SWA may need.
+
+    Args:
+        decay: Float in [0, 1) or None. What an average keeps at each update; 0.999
+            looks back about 1000 updates. None: the mean of all.
+        start: Int >= 0, or float in [0, 1). The epoch, or the part of all epochs, at
+            which averaging begins; about 0.75 for SWA.
+        every: Int >= 1. Takes in the weights after every so many updates; as many as
+            an epoch has give SWA as in the paper.
+        warmup: Float >= 0 or None. The n-th average keeps `(n - 1) / (n + warmup)`
+            while that is less than `decay`: it looks back over a part of the training
+            so far, and forgets its beginning. None: `decay` from the start.
+        validated: Bool. Whether validation and the end of an epoch see the averages.
+        kept: Bool. Whether the model holds the averages after `fit`.
+        batch_norm_data: Data as `predict` takes them, or None: inputs (a few thousand
+            rows do) for which BatchNormalization gets its statistics.
+        optimizer: Which optimizers of the model to act after, as for
+            `TrainingFeature`: None for those that the train step uses, or
+            `"g_optimizer"`, a list, or `"all"`. Averaged is what they train.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import WeightAveraging
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    >>> averaging = WeightAveraging(0.99)
+    >>> x, y = np.ones((8, 3)), np.ones((8, 1))
+    >>> history = model.fit(
+    ...     x, y, batch_size=2, epochs=3, callbacks=[averaging], verbose=0
+    ... )
+    >>> averaging.num_averaged
+    12
+
+    Reference:
+        Izmailov et al., 2018. https://arxiv.org/abs/1803.05407. `warmup` is the
+        polynomial decay of Shamir and Zhang, 2013, section 4.
+        https://arxiv.org/abs/1212.1824
+    """
+
+    def __init__(
+        self,
+        decay: float | None = 0.999,
+        *,
+        start: int | float = 0,
+        every: int = 1,
+        warmup: float | None = 9.0,
+        validated: bool = True,
+        kept: bool = True,
+        batch_norm_data: Any = None,
+        optimizer: OptimizerChoice = None,
+    ) -> None:
+        super().__init__(optimizer)
+        self.decay = checked_decay(OWNER, decay)
+        self.start = checked_start(OWNER, start)
+        self.every = checked_count(OWNER, "every", every)
+        self.warmup = checked_warmup(OWNER, warmup)
+        self.validated = checked_bool(OWNER, "validated", validated)
+        self.kept = checked_bool(OWNER, "kept", kept)
+        self.batch_norm_data = batch_norm_data
+        self._num_averaged = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        """What belongs to a running `fit`, before it runs."""
+        self._note = ResumableArrays(OWNER, self._written, self._restore)
+        self._resumed: State | None = None
+        self._stand_ins = StandIns(None)
+        self._statistics: BatchStatistics | None = None
+        self._first = self._epoch = 0
+        self._guard = contextlib.ExitStack()
+
+    @property
+    def num_averaged(self) -> int:
+        """Int, how many weights are in the average, of this `fit` or the last.
+
+        Where there are several optimizers, of the one that made most updates.
+        """
+        counts = [state.num_averaged(self.every) for _, state in self._live]
+        self._num_averaged = max(counts, default=self._num_averaged)
+        return self._num_averaged
+
+    # In the step
+
+    def begin(self, leaf: Leaf) -> RunningAverage:
+        """Starts the averages at the weights."""
+        if not self._live:
+            if self._stand_ins.model is not leaf.model:
+                self._stand_ins = StandIns(leaf.model)
+            self._num_averaged = 0
+        return RunningAverage.of(leaf, is_on=self._epoch >= self._first)
+
+    def adapt(self, state: RunningAverage, leaf: Leaf) -> RunningAverage:
+        """Goes on; the average of what is newly trained is its value so far."""
+        state.follow()
+        self._statistics = None
+        return state
+
+    def observe_weights(self, state: RunningAverage, leaf: Leaf) -> None:
+        """Takes in the weights of the update."""
+        state.update(self.decay, self.warmup, self.every)
+
+    def traced(self, state: RunningAverage, leaf: Leaf) -> Any:
+        """How the averages move; see `Feature`."""
+        return (self.decay, self.warmup, self.every)
+
+    def finish(self, state: RunningAverage, leaf: Leaf) -> None:
+        """Gives the model its own weights back, unless the averages are to stay."""
+        with contextlib.suppress(RuntimeError):
+            self._num_averaged = max(self._num_averaged, state.num_averaged(self.every))
+        self._stand_ins.hide()
+        self._guard.close()
+
+    # Around the steps
+
+    def set_model(self, model: keras.Model) -> None:
+        """Lets what resumes a `fit` find the averages before any callback begins."""
+        super().set_model(model)
+        self._resumed = None
+        self._note.hold(model)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Attaches."""
+        self._detach()
+        self.check_model()
+        check_alone(OWNER, self, self.model)
+        self._first = first_epoch(OWNER, self.start, self.params)
+        self._epoch = 0
+        # Its `evaluate` is guarded from the beginning, also where nothing is built yet.
+        self._stand_ins = StandIns(self.model)
+        # A list of callbacks that was made before `fit` set the model outside of it.
+        self._note.hold(self.model)
+        super().on_train_begin(logs)
+        self._statistics = None
+        self._guard.enter_context(self._stand_ins.guarded())
+        if self.decay is None and self.batch_norm_data is None:
+            warn_of_statistics(OWNER, self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Goes on with the model's own weights."""
+        self._stand_ins.hide()
+        self._epoch = epoch
+        if self._live:
+            self._resume()
+        if epoch >= self._first:
+            for _, state in self._live:
+                state.begin()
+
+    def begin_late(self) -> None:
+        """Takes in what a file held, where the first step has built the optimizer."""
+        self._resume()
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Lets validation see the averages."""
+        if self.validated:
+            self._show()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Lets the callbacks after this one see the averages."""
+        super().on_epoch_end(epoch, logs)
+        if self.validated:
+            self._show()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Leaves the averages in the model, and detaches."""
+        if self.kept:
+            self._show()
+            self._stand_ins.keep()
+        self._note.release()
+        super().on_train_end(logs)
+        self._first = self._epoch = 0
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Lets the model have the averages inside a `with` block.
+
+        For loops of your own, with `attach`, and for callbacks in mid-epoch. The model
+        has its own weights where nothing has been averaged yet.
+        """
+        was_shown = bool(self._stand_ins.own)
+        self._show()
+        try:
+            yield
+        finally:
+            if not was_shown:
+                self._stand_ins.hide()
+
+    def _show(self) -> None:
+        if self._stand_ins.own or not self.num_averaged:
+            return
+        for _, state in self._live:
+            # An optimizer that has made no update has nothing to show.
+            if state.num_averaged(self.every):
+                self._stand_ins.show(state.values())
+        if self.batch_norm_data is not None:
+            model = self._live[0][0].model
+            self._statistics = self._statistics or BatchStatistics(model)
+            self._stand_ins.show(self._statistics(self.batch_norm_data, owner=OWNER))
+
+    def _written(self) -> State | None:
+        states = [state for _, state in self._live]
+        return written(self.model, states, self._stand_ins.own) if states else None
+
+    def _restore(self, found: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        # What was loaded takes the place of what would come back.
+        self._stand_ins.keep()
+        self._resumed = (found, arrays)
+
+    def _resume(self) -> None:
+        """Takes in what a file held, once all of it has been loaded."""
+        states = [state for _, state in self._live]
+        # Of several optimizers one may be built, and begin, after another.
+        if self._resumed is None or len(states) < len(self._resumed[0]["seen"]):
+            return
+        put_back(self.model, states, *self._resumed)
+        self._resumed = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to a running `fit`."""
+        running = ("_note", "_resumed", "_stand_ins", "_statistics", "_guard")
+        return super().__getstate__() | dict.fromkeys(running)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()

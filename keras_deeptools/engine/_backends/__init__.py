@@ -1,0 +1,1 @@
+"""What differs between backends; only the folders in it name one."""

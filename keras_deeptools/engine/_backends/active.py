@@ -1,0 +1,28 @@
+"""What differs between backends, for the active one."""
+
+import importlib
+from types import ModuleType
+
+import keras
+
+
+def _of_the_backend(name: str) -> ModuleType:
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax", "torch"):
+        raise ImportError(
+            "keras_deeptools: the Keras backend must be tensorflow, jax or torch. "
+            f"Received: backend={backend!r}. Set KERAS_BACKEND before importing keras."
+        )
+    return importlib.import_module(f"keras_deeptools.engine._backends.{backend}.{name}")
+
+
+tensors = _of_the_backend("tensors")
+training = _of_the_backend("training")
+programs = _of_the_backend("programs")
+sampling = _of_the_backend("random")
+
+
+def random_functions() -> ModuleType:
+    """The module whose `dropout`, `uniform`, ... every Keras layer draws from."""
+    backend = keras.backend.backend()
+    return importlib.import_module(f"keras.src.backend.{backend}.random")

@@ -1,0 +1,77 @@
+"""Train steps on TensorFlow: what takes part in them, and tracing them again."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_deeptools.engine._backends.common import SeveralReplicasError
+from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
+
+
+def forget(model: Any) -> None:
+    """Makes the model trace its train step again."""
+    if model.train_function is not None:
+        model.make_train_function(force=True)
+
+
+def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
+    """Raises under a strategy with several replicas, whose gradients are partial."""
+    strategy = optimizer._distribution_strategy
+    replicas = strategy.num_replicas_in_sync
+    if replicas > 1 or "ParameterServer" in type(strategy).__name__:
+        raise SeveralReplicasError(
+            f"{owner}: the tf.distribute strategy must have one replica, because Keras "
+            "reduces gradients only inside of the update, after the point where they "
+            f"are seen and grouped. Received: strategy={type(strategy).__name__} with "
+            f"num_replicas_in_sync={replicas}. Use the JAX backend with "
+            "`keras.distribution.DataParallel`, whose gradients are global, or train "
+            "on one replica."
+        )
+
+
+def after(gradients: list[Any]) -> Any:
+    """A context whose writes wait for data.
+
+    Where a generator has ended, the graph fails in reading it; writes that do not
+    depend on the data could happen all the same.
+    """
+    last = gradients[-1]
+    return tf.control_dependencies([last.values if is_sparse(last) else last])
+
+
+def variable_scope(optimizer: Any) -> Any:
+    """A context in which the optimizer's variables may be created."""
+    return optimizer._distribution_strategy.scope()
+
+
+def fresh_step_function(model: Any) -> None:
+    """Makes the model trace its train step again at the next call."""
+    model.make_train_function(force=True)
+
+
+def track(optimizer: Any, variable: Any) -> None:
+    """Nothing to do: the step reads and writes variables wherever they are."""
+
+
+def untrack(optimizer: Any, variable: Any) -> None:
+    """Nothing to undo."""
+
+
+def synchronize(model: Any) -> None:
+    """Nothing to do: variables are always up to date on this backend."""
+
+
+def can_decay(optimizer: Any, variables: list[Any]) -> bool:
+    """Whether weight decay accepts these variables."""
+    return True
+
+
+def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
+    """Methods for a LossScaleOptimizer that count its skipped updates."""
+    handle = optimizer._stateful_handle_non_finite_grads
+
+    def handle_and_count() -> None:
+        handle()
+        counter.assign_add(1)
+
+    return {"_stateful_handle_non_finite_grads": handle_and_count}

@@ -1,0 +1,1 @@
+"""Building a model and its optimizer as the first step of training would."""

@@ -1,0 +1,173 @@
+"""Training on one batch at a time, as `fit` does, with the logs of each alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._backends.common import on_host
+
+
+def train_by_batch(model: keras.Model) -> None:
+    """Readies a model for `batch_logs`, with a step function of its own.
+
+    Args:
+        model: `keras.Model`, compiled. Wrap the call and what follows in `preserved`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import preserved
+    >>> from keras_deeptools.engine._data.batch_loss import train_by_batch
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse", steps_per_execution=8)
+    >>> with preserved(model):
+    ...     train_by_batch(model)
+    ...     print(model.steps_per_execution)
+    1
+    >>> model.steps_per_execution
+    8
+    """
+    model.steps_per_execution = 1
+    if keras.backend.backend() == "torch":
+        model.jit_compile = False
+    model.make_train_function(force=True)
+
+
+def batch_logs(model: keras.Model, batch: Any) -> dict[str, float]:
+    """Trains on one batch as `fit` does, and returns the logs of this batch alone.
+
+    The batch goes to the train function as it is, where `train_on_batch` would hand
+    `(x, y, None)` to a `train_step` that unpacks two.
+
+    Args:
+        model: `keras.Model`, compiled.
+        batch: What `fit` would hand to `train_step`, such as `x` or `(x, y)`.
+
+    Returns:
+        Dict from the names that `train_step` returns to floats; the mean where it
+        returns one number for each sample.
+
+    Raises:
+        TypeError: If `train_step` returns no dict.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._data.batch_loss import batch_logs
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse", metrics=["mae"])
+    >>> sorted(batch_logs(model, (np.ones((4, 1)), np.ones((4, 1)))))
+    ['loss', 'mae']
+    """
+    logs = STEPS[keras.backend.backend()](model, batch)
+    if not isinstance(logs, Mapping):
+        raise TypeError(
+            "batch_logs: `train_step` must return a dict from names to numbers, as "
+            f"`fit` needs it. Received: {type(logs).__name__}. Return for instance "
+            '`{"loss": loss}`.'
+        )
+    return _numbers(logs)
+
+
+def batch_loss(model: keras.Model, batch: Any) -> float:
+    """Trains on one batch and returns the loss of this batch alone.
+
+    Args:
+        model: `keras.Model`, compiled.
+        batch: What `fit` would hand to `train_step`: `x`, `(x,)`, `(x, y)` or
+            `(x, y, sample_weight)`.
+
+    Returns:
+        Float, the weighted sum over the outputs, with regularization.
+
+    Raises:
+        ValueError: If the model's own `train_step` reports no `"loss"`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._data.batch_loss import batch_loss
+    >>> model = keras.Sequential(
+    ...     [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")]
+    ... )
+    >>> model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    >>> [batch_loss(model, (np.ones((4, 1)), np.full((4, 1), y))) for y in (2.0, 3.0)]
+    [4.0, 9.0]
+    """
+    logs = batch_logs(model, batch)
+    if "loss" not in logs:
+        raise ValueError(
+            "batch_loss: `train_step` must report the loss. Received: "
+            f"logs with the keys {sorted(logs)}. Return it under the key 'loss'."
+        )
+    return logs["loss"]
+
+
+def running_metrics(model: keras.Model) -> list[Any]:
+    """All metrics in a model, each once.
+
+    Also those that `metrics` leaves out, and that `reset_metrics` of a model hence
+    leaves as they are.
+    """
+    found = [*model.metrics, *model._get_own_metrics()]
+    for layer in model._flatten_layers():
+        found += getattr(layer, "_metrics", [])
+    return list({id(metric): metric for metric in found}.values())
+
+
+def reset_running_metrics(model: keras.Model) -> None:
+    """Lets all metrics, and what the model itself calls so, start anew."""
+    model.reset_metrics()
+    for metric in running_metrics(model):
+        metric.reset_state()
+
+
+def _on_tensorflow(model: Any, batch: Any) -> Any:
+    model.make_train_function()
+    reset_running_metrics(model)
+    return model.train_function(iter([batch]))
+
+
+def _on_torch(model: Any, batch: Any) -> Any:
+    model.train()
+    model._symbolic_build(data_batch=batch)
+    model.make_train_function()
+    reset_running_metrics(model)
+    return model.train_function([batch])
+
+
+def _on_jax(model: Any, batch: Any) -> Any:
+    model._symbolic_build(data_batch=batch)
+    model.make_train_function()
+    reset_running_metrics(model)
+    kinds = ("trainable", "non_trainable", "optimizer", "metrics")
+    names = [f"{kind}_variables" for kind in kinds]
+    state = model._get_jax_state(**dict.fromkeys(names, True))
+    model._jax_state_synced = False
+    logs, state = model.train_function(state, iter([batch]))
+    model._jax_state = dict(zip(names, state, strict=True))
+    model.jax_state_sync()
+    return logs
+
+
+STEPS = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
+
+
+def _numbers(logs: Mapping) -> dict[str, float]:
+    """Logs as `fit` shows them: those of nested dicts beside the others."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value)
+        else:
+            found[str(name)] = _number(value)
+    return found
+
+
+def _number(value: Any) -> float:
+    if keras.ops.is_tensor(value):
+        value = on_host(value)
+    array = np.asarray(value, dtype="float64")
+    return float(array.mean()) if array.size else float("nan")

@@ -1,0 +1,297 @@
+"""Batches of any data that `fit` takes, as `fit` would draw them."""
+
+import contextlib
+import importlib
+import itertools
+import types
+import warnings
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import keras
+from keras.src.trainers.data_adapters import data_adapter_utils
+
+from keras_deeptools.engine._building.first_step import (
+    build_in_first_step,
+    unbuilt_again_on_failure,
+)
+from keras_deeptools.engine._data.errors import (
+    check_data,
+    check_generated,
+    empty,
+    explained,
+)
+from keras_deeptools.engine._data.non_finite import non_finite
+from keras_deeptools.engine._state.random_state import RandomState
+
+EPOCH_ITERATORS = {
+    "tensorflow": "TFEpochIterator",
+    "jax": "JAXEpochIterator",
+    "torch": "TorchEpochIterator",
+}
+ADAPTERS_AS_THEY_ARE = {
+    "tensorflow": ("ArrayDataAdapter", "TFDatasetAdapter"),
+    "torch": ("ArrayDataAdapter", "TorchDataLoaderAdapter"),
+}
+
+
+class Batches:
+    """Batches of what one would pass to `fit`, over and over.
+
+    Args:
+        model: `keras.Model`, compiled.
+        x: Arrays, `tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader` or a
+            Python generator, as in `fit`.
+        y: Targets, when `x` is arrays.
+        sample_weight: Sample weights, when `x` is arrays.
+        batch_size: Int or None, when `x` is arrays.
+        shuffle: Bool. Whether arrays and PyDatasets are drawn in random order.
+        class_weight: Dict from class to weight or None, as in `fit`.
+        owner: Str. Who is named in errors.
+
+    Attributes:
+        num_batches: Int, batches in one pass, or None where that is unknown.
+        one_pass: Bool, whether `x` can be read only once.
+        generators: Random generators that the data hold themselves.
+
+    Raises:
+        ValueError: If the data are of no known kind, or empty.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._data.fit_batches import Batches
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> batches = Batches(model, np.ones((10, 2)), np.ones((10, 1)), batch_size=4)
+    >>> with batches.endless() as endless:
+    ...     [tuple(next(endless)[0].shape) for _ in range(4)]
+    [(4, 2), (4, 2), (2, 2), (4, 2)]
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        owner: str = "Batches",
+    ) -> None:
+        self._model = model
+        self._source = x
+        self._owner = owner
+        self._backend = keras.backend.backend()
+        self.one_pass = isinstance(x, types.GeneratorType)
+        self.generators = random_generators(x)
+        self._kept: list[Any] = []
+        self._iterator: Any = None
+        self.num_batches = None
+        check_data(owner, x, y, sample_weight, class_weight)
+        if self.one_pass:
+            first = next(self._drawn(), None)
+            if first is None:
+                raise empty(owner, x)
+            check_generated(owner, first)
+            return
+        with self._undrawn(), warnings.catch_warnings():
+            # Data that shuffle themselves ignore `shuffle`, and say so.
+            warnings.filterwarnings("ignore", message=".*will be ignored.*")
+            self._iterator = self._epoch_iterator(
+                x=x,
+                y=y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                class_weight=class_weight,
+            )
+        self.num_batches = self._iterator.num_batches
+        if self.num_batches == 0:
+            raise empty(owner, x)
+        if self.num_batches is None:
+            self.first()
+
+    def first(self) -> Any:
+        """A batch as `fit` would hand it to the first step; it counts as not drawn."""
+        with self._undrawn(), contextlib.closing(self._endless()) as batches:
+            return next(batches)
+
+    def sample(self) -> Any:
+        """What errors are explained with: all of the arrays, or the first batch."""
+        return self.first() if self._arrays is None else self._arrays
+
+    @property
+    def _arrays(self) -> Any:
+        """`x`, `(x, y)` or `(x, y, sample_weight)` where these are arrays, or None."""
+        adapter: Any = getattr(self._iterator, "data_adapter", None)
+        is_arrays = type(adapter).__name__ == "ArrayDataAdapter"
+        return adapter._inputs if is_arrays else None
+
+    def build(self) -> None:
+        """Creates the variables that `fit` would create, and draws what it would draw.
+
+        On JAX and torch the first `fit` of a compiled model draws a batch to build it,
+        hence one more permutation; on TensorFlow the first step builds.
+        """
+        model = self._model
+        iterator = self._iterator
+        if self.one_pass:
+            iterator = self._epoch_iterator(x=self._drawn(), shuffle=False)
+        if self._backend != "tensorflow":
+            with unbuilt_again_on_failure(model):
+                model._symbolic_build(iterator=iterator)
+            iterator.reset()
+        elif model._distribute_strategy is not None:
+            model._maybe_symbolic_build(iterator=iterator)
+            iterator.reset()
+        elif not all(layer.built for layer in model._flatten_layers()):
+            build_in_first_step(model, self.first())
+
+    def non_finite(self, batch: Any) -> list[str]:
+        """What is NaN or infinite in the data, a sentence for each array; or nothing.
+
+        Args:
+            batch: The batch in which something is wrong. Of arrays all samples are
+                looked at instead.
+        """
+        if self._arrays is not None:
+            return non_finite(self._arrays)
+        return non_finite(batch, where="the batch")
+
+    @contextlib.contextmanager
+    def endless(self) -> Iterator[Iterator[Any]]:
+        """Batches without end; from their start again where the data end.
+
+        Leaving the context ends the threads that load data.
+        """
+        with contextlib.closing(self._endless()) as batches:
+            yield batches
+
+    def _endless(self) -> Generator[Any, None, None]:
+        if self.one_pass:
+            while True:
+                for batch in self._drawn():
+                    yield self._converted(batch)
+        while True:
+            nothing = True
+            with contextlib.closing(self._pass()) as batches:
+                for batch in batches:
+                    nothing = False
+                    yield batch
+            if nothing:
+                raise empty(self._owner, self._source)
+
+    def replay(self) -> Iterator[Any] | None:
+        """All batches of one-pass data: those drawn so far again, and the rest.
+
+        None for data that can be read again.
+        """
+        return _chained(self._kept, self._source) if self.one_pass else None
+
+    def _drawn(self) -> Iterator[Any]:
+        """All batches of one-pass data, which are kept as they are drawn."""
+        for position in itertools.count():
+            if position == len(self._kept):
+                try:
+                    self._kept.append(next(self._source))
+                except StopIteration:
+                    return
+            yield self._kept[position]
+
+    def _converted(self, batch: Any) -> Any:
+        """A batch of numpy arrays in the form in which `fit` hands it to the step."""
+        if self._backend == "jax":
+            from keras.src.backend.jax import trainer
+
+            batch = next(data_adapter_utils.get_jax_iterator([batch]))
+            return trainer._distribute_data(batch) if self._on_device else batch
+        if self._backend == "torch":
+            return next(iter(data_adapter_utils.get_torch_dataloader([batch])))
+        return tensorflow_tensors(next(data_adapter_utils.get_numpy_iterator([batch])))
+
+    @property
+    def _on_device(self) -> bool:
+        """Whether JAX gets its batches on a device, and not as numpy arrays."""
+        from keras.src.backend.jax import trainer
+
+        distributed = trainer.distribution_lib.distribution() is not None
+        return distributed or trainer.jax.default_backend() != "cpu"
+
+    def _pass(self) -> Generator[Any, None, None]:
+        adapter = self._iterator.data_adapter
+        kept_as_is = ADAPTERS_AS_THEY_ARE.get(self._backend, ())
+        adapter.on_epoch_begin()
+        try:
+            if self._backend == "jax":
+                yield from self._iterator._get_iterator()
+            elif type(adapter).__name__ not in kept_as_is:
+                # Threads that load data for a Dataset would go on after the last batch.
+                yield from map(self._converted, adapter.get_numpy_iterator())
+            elif self._backend == "tensorflow":
+                yield from map(_without_optionals, self._iterator._get_iterator())
+            else:
+                yield from self._iterator._get_iterator()
+        finally:
+            adapter.on_epoch_end()
+
+    def _epoch_iterator(self, **arguments: Any) -> Any:
+        module = importlib.import_module(f"keras.src.backend.{self._backend}.trainer")
+        if self._backend == "tensorflow":
+            arguments["distribute_strategy"] = self._model.distribute_strategy
+        iterator_class = getattr(module, EPOCH_ITERATORS[self._backend])
+        with explained(self._owner, arguments):
+            return iterator_class(**arguments)
+
+    @contextlib.contextmanager
+    def _undrawn(self) -> Iterator[None]:
+        """Takes back what is drawn from random generators in the block."""
+        state = RandomState(*self.generators)
+        try:
+            yield
+        finally:
+            state.restore()
+
+
+def _chained(kept: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    while kept:
+        yield kept.pop(0)
+    yield from rest
+
+
+def random_generators(x: Any) -> list[Any]:
+    """Generators that a torch DataLoader and its samplers draw from."""
+    samplers = [x, getattr(x, "sampler", None), getattr(x, "batch_sampler", None)]
+    samplers.append(getattr(samplers[-1], "sampler", None))
+    found = [getattr(each, "generator", None) for each in samplers]
+    return list({id(g): g for g in found if hasattr(g, "get_state")}.values())
+
+
+def tensorflow_tensors(batch: Any) -> Any:
+    """A batch of arrays as `fit` hands it to the step on TensorFlow.
+
+    Args:
+        batch: Structure of arrays, sparse matrices or tensors.
+    """
+    return keras.tree.map_structure(_tensorflow_tensor, batch, none_is_leaf=False)
+
+
+def _tensorflow_tensor(value: Any) -> Any:
+    import tensorflow as tf
+
+    if data_adapter_utils.is_scipy_sparse(value):
+        return data_adapter_utils.scipy_sparse_to_tf_sparse(value)
+    if data_adapter_utils.is_jax_sparse(value):
+        return data_adapter_utils.jax_sparse_to_tf_sparse(value)
+    kept = (tf.Tensor, tf.RaggedTensor, tf.SparseTensor)
+    return value if isinstance(value, kept) else tf.convert_to_tensor(value)
+
+
+def _without_optionals(batch: Any) -> Any:
+    """None in the place of what says that a Dataset has no value, as Keras does it."""
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda i: None if isinstance(i, tf.experimental.Optional) else i, batch
+    )

@@ -1,0 +1,84 @@
+"""The data that a running `fit` was given, to be looked at when training goes wrong."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._data.fit_batches import random_generators
+from keras_deeptools.engine._data.non_finite import advice, non_finite
+from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.engine._update.train_step import running_fit
+
+PATIENCE = 5.0
+"""Seconds that data other than arrays are read for at most."""
+
+
+class FitData:
+    """What `fit` trains a model on; costs nothing until `fault` is called.
+
+    Keras shows callbacks no data. `fit` holds them in a variable of its own, and a
+    callback runs inside of `fit`, so they are found there. A training loop of the
+    user's own, or a generator, which can be read only once, has none to show.
+
+    Args:
+        model: `keras.Model`. Make the object while its `fit` runs, in a callback.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import FitData
+    >>> class Look(keras.callbacks.Callback):
+    ...     def on_train_begin(self, logs=None):
+    ...         print(FitData(self.model).fault()[:61])
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> x = np.array([[1.0, 2.0], [np.nan, 3.0]])
+    >>> history = model.fit(x, np.ones(2), callbacks=[Look()], verbose=0)
+    The data are not finite: `x` holds 1 NaN, in 1 of the 2 sampl
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        run = running_fit(model)
+        self._adapter: Any = None if run is None else run.epoch_iterator.data_adapter
+
+    def fault(self) -> str:
+        """What is NaN or infinite in the data, and what to do; empty for nothing.
+
+        Arrays are looked at as a whole, others are read until the first batch that is
+        not finite, for a few seconds at most. Draws from random states are undone.
+        """
+        kind = type(self._adapter).__name__
+        if self._adapter is None or kind == "GeneratorDataAdapter":
+            return ""
+        if kind == "ArrayDataAdapter":
+            return advice(non_finite(self._adapter._inputs))
+        loader = getattr(self._adapter, "_dataloader", None)
+        state = RandomState(*random_generators(loader))
+        try:
+            start = time.monotonic()
+            for number, batch in enumerate(self._batches()):
+                found = non_finite(batch, where=f"batch number {number}")
+                if found:
+                    return advice(found)
+                if time.monotonic() - start > PATIENCE:
+                    break
+        except Exception:
+            # The user's code may fail when it is read beside `fit`, which must go on.
+            return ""
+        finally:
+            state.restore()
+        return ""
+
+    def _batches(self) -> Iterator[Any]:
+        dataset = getattr(self._adapter, "py_dataset", None)
+        if dataset is None:
+            yield from self._adapter.get_numpy_iterator()
+            return
+        # Past the threads that load it for `fit` at the same time.
+        count = dataset.num_batches
+        numbers = itertools.count() if count is None else range(count)
+        for number in numbers:
+            yield self._adapter._standardize_batch(dataset[number])

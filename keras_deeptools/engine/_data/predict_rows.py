@@ -1,0 +1,212 @@
+"""Rows of any data that `predict` takes, in batches of a fixed size."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter
+
+from keras_deeptools.engine._building.first_call import reason_of
+
+
+class RowBatches:
+    """Batches of inputs as numpy arrays, cut anew from what the data come in.
+
+    Args:
+        x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
+            `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
+        batch_size: Int >= 1, rows in a batch; the last one may have fewer, and the
+            last one before rows of another length or size.
+        owner: Str. Who is named in errors.
+        labelled: Bool. Whether to give `(x, y, sample_weight)`, None for what the data
+            do not hold, instead of `x`.
+
+    Attributes:
+        num_rows: Int, or None where only reading the data tells.
+
+    Raises:
+        ValueError: If `x` is nothing of the kind.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine._data.predict_rows import RowBatches
+    >>> [batch.shape for batch in RowBatches(np.ones((5, 2)), batch_size=2)]
+    [(2, 2), (2, 2), (1, 2)]
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        batch_size: int,
+        owner: str = "mc_predict",
+        labelled: bool = False,
+    ) -> None:
+        self._batch_size = batch_size
+        self._first: list[Any] = []
+        self._running: Iterator[Any] | None = None
+        self._labelled = labelled
+        try:
+            self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"{owner}: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
+                "torch DataLoader or a generator, with rows. Received: x of type "
+                f"{type(x).__name__}, of which Keras says: {reason_of(error)}"
+            ) from error
+        for leaf in keras.tree.flatten(x):
+            kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+            if kind in ("U", "S"):
+                raise ValueError(
+                    f"{owner}: `x` must be numbers, as Keras takes no arrays of "
+                    f"strings. Received: dtype {leaf.dtype}. For a model that takes "
+                    "strings give a `tf.data.Dataset`, or number them first."
+                )
+        self.num_rows = None
+        if type(self._adapter).__name__ == "ArrayDataAdapter":
+            self.num_rows = len(keras.tree.flatten(x)[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        running, self._running = self._running or self._read(), None
+        while self._first:
+            yield self._first.pop()
+        yield from running
+
+    def peek(self) -> Any:
+        """The first batch, which an iteration gives again; None without rows."""
+        if not self._first:
+            self._running = self._read()
+            self._first = [batch for _, batch in zip((0,), self._running, strict=False)]
+        return self._first[0] if self._first else None
+
+    def _read(self) -> Iterator[Any]:
+        held: list[Any] = []
+        count = 0
+        self._adapter.on_epoch_begin()
+        try:
+            for batch in self._adapter.get_numpy_iterator():
+                parts = keras.utils.unpack_x_y_sample_weight(batch)
+                rows = parts if self._labelled else parts[0]
+                if held and inner_shapes(rows) != inner_shapes(held[0]):
+                    # Rows of another size cannot share a batch with those before.
+                    yield _joined(held)
+                    held.clear()
+                    count = 0
+                held.append(rows)
+                count += _length(parts[0])
+                if count >= self._batch_size:
+                    yield from self._cut(held, count // self._batch_size)
+                    count %= self._batch_size
+        finally:
+            self._adapter.on_epoch_end()
+        if count:
+            yield _joined(held)
+
+    def _cut(self, held: list[Any], num_batches: int) -> Iterator[Any]:
+        """Takes whole batches from what is held, and leaves the rest there."""
+        size = self._batch_size
+        rows = _joined(held)
+        held.clear()
+        for i in range(num_batches):
+            yield _slice(rows, i * size, (i + 1) * size)
+        if _length(rows) > num_batches * size:
+            held.append(_slice(rows, num_batches * size, _length(rows)))
+
+
+def inner_shapes(rows: Any) -> list[tuple[int, ...] | None]:
+    """The shapes of one row of each array.
+
+    Args:
+        rows: Structure of arrays `(rows, ...)`, None for what is not there.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine._data.predict_rows import inner_shapes
+    >>> inner_shapes({"tokens": np.ones((8, 5))})
+    [(5,)]
+    """
+    return [
+        None if each is None else tuple(each.shape[1:])
+        for each in keras.tree.flatten(rows)
+    ]
+
+
+def padded(x: Any, num_rows: int) -> Any:
+    """Arrays with their last row repeated, up to a number of rows.
+
+    Args:
+        x: Structure of arrays `(rows, ...)`.
+        num_rows: Int, rows to have.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine import padded
+    >>> padded(np.array([1, 2]), 3).shape
+    (3,)
+    """
+    missing = num_rows - _length(x)
+    if missing <= 0:
+        return x
+    return keras.tree.map_structure(
+        lambda a: (
+            None
+            if a is None
+            else np.concatenate([a, np.repeat(a[-1:], missing, axis=0)])
+        ),
+        x,
+    )
+
+
+def _length(x: Any) -> int:
+    return len(keras.tree.flatten(x)[0])
+
+
+def _slice(x: Any, start: int, stop: int) -> Any:
+    return keras.tree.map_structure(lambda a: None if a is None else a[start:stop], x)
+
+
+def _joined(held: list[Any]) -> Any:
+    if len(held) == 1:
+        return held[0]
+    return keras.tree.map_structure(
+        lambda *parts: None if parts[0] is None else np.concatenate(parts), *held
+    )
+
+
+class BatchPadding:
+    """Full batches for the size of rows that comes first, others as they come.
+
+    Where rows are of several lengths or sizes, batches of one of them have the rows of
+    its largest batch so far.
+
+    Args:
+        batch_size: Int >= 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.engine._data.predict_rows import BatchPadding
+    >>> padding = BatchPadding(8)
+    >>> shapes = [(5, 2), (3, 4), (2, 4), (1, 2)]
+    >>> [padding.size(np.zeros(shape)) for shape in shapes]
+    [8, 3, 3, 8]
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._sizes: dict[tuple, int] = {}
+
+    def size(self, x: Any) -> int:
+        """Int, rows to pad a batch to.
+
+        Args:
+            x: Structure of arrays `(rows, ...)`.
+        """
+        num_rows = len(next(a for a in keras.tree.flatten(x) if a is not None))
+        shape = tuple(inner_shapes(x))
+        least = num_rows if self._sizes else self._batch_size
+        self._sizes[shape] = max(num_rows, self._sizes.get(shape, least))
+        return self._sizes[shape]

@@ -1,0 +1,1 @@
+"""Passes with dropout on, and where dropout is in a model."""

@@ -1,0 +1,259 @@
+"""Random draws of a pass in which every row stands there once for each sample."""
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.random.seed_generator import SeedGenerator
+
+from keras_deeptools.engine._backends.active import random_functions, sampling
+from keras_deeptools.engine._patching import replaced
+
+FEWEST_BITS = 0.01
+
+
+"""Rates from here to one minus it are drawn with 16 bits (off by under 1e-5)."""
+
+
+def seed_words(seed: int, position: tuple[int, ...], num_draws: int) -> np.ndarray:
+    """Seeds of all draws of a pass, from the user's seed and where the pass stands.
+
+    Args:
+        seed: Int, the user's seed.
+        position: Ints that tell this pass from every other.
+        num_draws: Int, number of draws in the pass.
+
+    Returns:
+        Uint32 array `(num_draws, 2)`.
+    """
+    text = ",".join(str(number) for number in (seed, *position))
+    digest = hashlib.shake_128(text.encode()).digest(8 * max(num_draws, 1))
+    return np.frombuffer(digest, dtype=np.uint32).reshape(-1, 2)
+
+
+class Draws:
+    """Stands in for the backend's random functions during one pass.
+
+    The pass holds row 0 of the data once for each sample, then row 1, and so on. The
+    samples come in groups with seeds of their own. Numbers for a group are drawn as
+    `(rows, samples, ...)`, always for a block of `block` rows of which the pass may
+    cover a part, so that a row meets the same numbers however the data are cut.
+
+    Args:
+        seeds: For each group of samples the seeds of all draws, made by
+            `sampling.seed_tensor`.
+        rows: Int, rows of data in the pass.
+        samples: Int, samples in a group.
+        coherent: Bool, whether all rows share the numbers.
+        block: Int, rows for which numbers are drawn, or None where the pass starts
+            at the first row of its block.
+        offset: Where in the block the pass starts.
+        rowless: Indices of the draws for what has no axis of rows (such as weights);
+            None to find them out, by their size.
+
+    Attributes:
+        count: Int, draws made so far.
+        rowless: Those found out.
+    """
+
+    def __init__(
+        self,
+        seeds: Any,
+        rows: int,
+        samples: int,
+        coherent: bool,
+        block: int,
+        offset: Any = None,
+        rowless: tuple[int, ...] | None = None,
+    ) -> None:
+        self._seeds = seeds
+        self._rows = rows
+        self._samples = samples
+        self._coherent = coherent
+        self._block = block
+        self._offset = offset
+        self.count = 0
+        self.rowless = rowless or ()
+        self._is_first_look = rowless is None
+
+    def dropout(
+        self, inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+    ) -> Any:
+        """In place of the backend's `dropout`."""
+        if rate == 0:
+            return inputs
+        if rate == 1:
+            return ops.zeros_like(inputs)
+        shape = tuple(inputs.shape)
+        if noise_shape is not None:
+            given = tuple(noise_shape)
+            shape = tuple(
+                own if size is None else size
+                for own, size in zip(shape, given, strict=True)
+            )
+        if FEWEST_BITS <= rate <= 1 - FEWEST_BITS:
+            drawn = self._drawn(sampling.bits, shape)
+            keep = drawn >= round(rate * 2**16) - 2**15
+        else:
+            keep = self._drawn(sampling.uniform, shape) >= rate
+        return sampling.masked(inputs, keep, 1 / (1 - rate))
+
+    def uniform(
+        self,
+        shape: Any,
+        minval: float = 0.0,
+        maxval: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `uniform`."""
+        drawn = self._drawn(sampling.uniform, tuple(shape))
+        return ops.cast(drawn * (maxval - minval) + minval, _float_type(dtype))
+
+    def normal(
+        self,
+        shape: Any,
+        mean: float = 0.0,
+        stddev: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `normal`."""
+        drawn = self._drawn(sampling.normal, tuple(shape), sampling.NORMAL_BY_PREFIX)
+        return ops.cast(drawn * stddev + mean, _float_type(dtype))
+
+    def seeded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Another random function of the backend, with a seed of this pass."""
+
+        def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
+            return function(*args, seed=_FixedSeed(self._next_seeds()[0]), **kwargs)
+
+        return call
+
+    def _next_seeds(self) -> list[Any]:
+        """For each group of samples the seed of the next draw."""
+        self.count += 1
+        return [group[self.count - 1] for group in self._seeds]
+
+    def _drawn(
+        self,
+        draw: Callable[..., Any],
+        shape: tuple[int, ...],
+        by_prefix: bool = True,
+    ) -> Any:
+        """Numbers of this shape, or of one that broadcasts to the pass."""
+        seeds = self._next_seeds()
+        shape = tuple(int(size) for size in shape)
+        copies = self._rows * self._samples * len(seeds)
+        lead = shape[0] if shape else 1
+        if self._is_first_look and lead % copies and lead > 1:
+            self.rowless += (self.count - 1,)
+        if self.count - 1 in self.rowless:
+            return ops.reshape(draw(seeds[0], 1, math.prod(shape)), shape)
+        # A mask that the whole batch shares is one for each sample here.
+        shared = self._coherent or (lead == 1 and copies > 1)
+        lead = max(lead, copies)
+        inner = (lead // copies, *shape[1:])
+        columns = self._samples * math.prod(inner)
+        groups = [self._group(draw, s, columns, shared, by_prefix) for s in seeds]
+        drawn = groups[0] if len(groups) == 1 else ops.concatenate(groups, axis=1)
+        return ops.reshape(drawn, (lead, *shape[1:]))
+
+    def _group(
+        self,
+        draw: Callable[..., Any],
+        seed: Any,
+        columns: int,
+        shared: bool,
+        by_prefix: bool,
+    ) -> Any:
+        """Numbers `(rows, columns)` for one group of samples."""
+        rows = self._rows
+        if shared:
+            return ops.broadcast_to(draw(seed, 1, columns), (rows, columns))
+        if self._offset is not None:
+            return sampling.rows_from(
+                draw(seed, self._block, columns), self._offset, rows
+            )
+        return draw(seed, rows if by_prefix else self._block, columns)[:rows]
+
+
+class _FixedSeed(SeedGenerator):
+    """A seed generator that gives one seed and has no state."""
+
+    def __init__(self, words: Any) -> None:
+        self._words = words
+        self._initial_seed = 0
+
+    def next(self, ordered: bool = True) -> Any:
+        return ops.convert_to_tensor(self._words)
+
+
+def _float_type(dtype: Any) -> Any:
+    return keras.config.floatx() if dtype is None else dtype
+
+
+@contextlib.contextmanager
+def exportable_draws() -> Iterator[None]:
+    """Lets layers in the block draw in a way that survives being exported.
+
+    On torch, Keras draws from a generator that `torch.export` cannot trace; while
+    exporting, and only then, draws come from torch's own stream instead. Elsewhere
+    this does nothing.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import exportable_draws
+    >>> with exportable_draws():
+    ...     keras.random.uniform((2, 3), seed=0).shape[1]
+    3
+    """
+    if not sampling.is_exporting():
+        yield
+        return
+    module = random_functions()
+    with (
+        replaced(module, "dropout", _dropout),
+        replaced(module, "uniform", _uniform),
+        replaced(module, "normal", _normal),
+    ):
+        yield
+
+
+def _dropout(
+    inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+) -> Any:
+    shape = tuple(inputs.shape)
+    if noise_shape is not None:
+        given = zip(shape, noise_shape, strict=True)
+        shape = tuple(own if size is None else size for own, size in given)
+    keep = sampling.unseeded_uniform(shape) >= rate
+    return sampling.masked(inputs, keep, 1 / (1 - rate))
+
+
+def _uniform(
+    shape: Any,
+    minval: float = 0.0,
+    maxval: float = 1.0,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    drawn = sampling.unseeded_uniform(tuple(shape)) * (maxval - minval) + minval
+    return ops.cast(drawn, dtype or keras.config.floatx())
+
+
+def _normal(
+    shape: Any,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    drawn = sampling.unseeded_normal(tuple(shape)) * stddev + mean
+    return ops.cast(drawn, dtype or keras.config.floatx())

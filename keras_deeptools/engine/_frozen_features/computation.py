@@ -1,0 +1,207 @@
+"""The compiled pass over what is before a cut; it leaves the model as it was."""
+
+import contextlib
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._data.predict_rows import BatchPadding, padded
+from keras_deeptools.engine._frozen_features.cut import FeatureCut
+from keras_deeptools.engine._state.random_state import RandomState
+
+TOLERANCE = 5e-3
+"""Largest difference between equal rows, as a share of the largest value."""
+
+
+class FeaturePass:
+    """Computes features of batches, in training or at inference.
+
+    Args:
+        cut: `FeatureCut`.
+        batch_size: Int >= 1, to which batches are padded, as each size is
+            compiled; rows of other lengths or sizes than the first are not.
+        training: Bool.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import FeatureCut, FeaturePass
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.ReLU(), keras.layers.Dense(1)]
+    ... )
+    >>> run = FeaturePass(FeatureCut(model), batch_size=4)
+    >>> with run.undone():
+    ...     [value.tolist() for value in run(np.array([[-1.0, 2.0]])).values()]
+    [[[0.0, 2.0]]]
+    """
+
+    def __init__(self, cut: FeatureCut, batch_size: int, training: bool = True) -> None:
+        self._cut = cut
+        self._batch_size = batch_size
+        self._padding = BatchPadding(batch_size)
+        # One compilation serves both where it makes no difference.
+        mode = training and (cut.is_random or _has_custom_layers(cut))
+        if mode not in cut.trunks:
+            cut.trunks[mode] = _Trunk(cut, mode)
+        self._trunk = cut.trunks[mode]
+
+    @contextlib.contextmanager
+    def undone(self, seed: int | None = None) -> Iterator[None]:
+        """Puts back random states and whatever layers update, at the end of the block.
+
+        Args:
+            seed: Int, from which the random layers draw in the block, or None: from
+                where they are.
+        """
+        before = RandomState()
+        kept = [(v, _values(v)) for v in [*self._cut.states, *_updatable(self._cut)]]
+        try:
+            if seed is not None:
+                _reseed(self._cut.states, seed)
+            yield
+        finally:
+            for variable, values in kept:
+                variable.assign(values)
+            before.restore()
+
+    def __call__(self, x: Any) -> dict[str, np.ndarray]:
+        """The features of a batch, and their masks.
+
+        Raises:
+            ValueError: If they do not have a row for each row of `x`.
+        """
+        num_rows = _num_rows(x)
+        size = self._padding.size(x)
+        found = self._trunk.predict_on_batch(padded(x, size))
+        for value in found.values():
+            if not value.shape or value.shape[0] != size:
+                raise ValueError(
+                    "cache_features: what crosses the cut must have a row for each row "
+                    f"of `x`. Received: shape {value.shape} for a batch of {size} "
+                    "rows. Keep what combines rows out of the model."
+                )
+        return {name: _storable(value[:num_rows]) for name, value in found.items()}
+
+    def specs(self, x: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and dtype of one row of each feature of `x`.
+
+        Found without computing them, except for strings.
+        """
+        if any(a is not None and a.dtype.kind not in "biuf" for a in _leaves(x)):
+            return {n: (v.shape[1:], str(v.dtype)) for n, v in self(x).items()}
+        symbols = keras.tree.map_structure(
+            lambda a: None if a is None else keras.KerasTensor(a.shape, str(a.dtype)), x
+        )
+        found = self._trunk.compute_output_spec(symbols)
+        return {
+            name: (tuple(value.shape[1:]), keras.backend.standardize_dtype(value.dtype))
+            for name, value in found.items()
+        }
+
+    def oddity(self, x: Any) -> str | None:
+        """What of the features of `x` depends on more than their row, or None.
+
+        Runs the batch twice, the second time with the first rows in place of others,
+        which must give equal features.
+        """
+        half = min(_num_rows(x), self._batch_size) // 2
+        if not half:
+            return None
+        start = _updates(self._cut)
+        first = self(x)
+        second = self(keras.tree.map_structure(lambda a: _doubled(a, half), x))
+        if _updates(self._cut) != start:
+            return "a layer updates variables of its own in training"
+        for name, value in first.items():
+            expected = value[:half].astype("float64")
+            limit = TOLERANCE * np.max(np.abs(expected), initial=1e-30)
+            for rows in (second[name][:half], second[name][half : 2 * half]):
+                if not np.all(np.abs(rows - expected) <= limit):
+                    return (
+                        "a layer gives equal rows unequal features, so it draws at "
+                        "random or combines rows"
+                    )
+        return None
+
+
+class _Trunk(keras.Model):
+    """What is before the cut as a model of its own, for the sake of `predict`."""
+
+    def __init__(self, cut: FeatureCut, training: bool) -> None:
+        super().__init__(name=f"{cut.model.name}_trunk")
+        self._cut = weakref.ref(cut)
+        self._before = list(cut.layers)
+        self._training = training
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+        self.built = True
+
+    def call(self, x: Any) -> dict[str, Any]:
+        cut = self._cut()
+        assert cut is not None
+        return cut.features(as_tensors(x), self._training)
+
+
+def as_tensors(x: Any) -> Any:
+    """Arrays as tensors; models of one input in a list take nothing else."""
+    return keras.tree.map_structure(
+        lambda a: None if a is None else keras.ops.convert_to_tensor(a), x
+    )
+
+
+def _has_custom_layers(cut: FeatureCut) -> bool:
+    """Whether a layer may do something of its own in training."""
+    inside = [inner for layer in cut.layers for inner in layer._flatten_layers()]
+    return any(
+        isinstance(layer, keras.layers.Lambda)
+        or type(layer).__module__.partition(".")[0] not in ("keras", "keras_deeptools")
+        for layer in inside
+    )
+
+
+def _updatable(cut: FeatureCut) -> list[Any]:
+    """Variables that layers made to update themselves."""
+    found = {
+        id(variable): variable
+        for layer in cut.layers
+        for inner in layer._flatten_layers()
+        for variable in inner._non_trainable_variables
+    }
+    for state in cut.states:
+        found.pop(id(state), None)
+    return list(found.values())
+
+
+def _updates(cut: FeatureCut) -> list[bytes]:
+    return [_values(variable).tobytes() for variable in _updatable(cut)]
+
+
+def _values(variable: Any) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable.value))
+
+
+def _reseed(states: list[Any], seed: int) -> None:
+    """A seed of its own for every generator, by its place."""
+    for place, state in enumerate(states):
+        word = np.random.SeedSequence([seed, place]).generate_state(1)[0] >> 1
+        state.assign(np.array([word, 0], dtype=str(state.dtype)))
+
+
+def _num_rows(x: Any) -> int:
+    return len(next(a for a in _leaves(x) if a is not None))
+
+
+def _leaves(x: Any) -> list[Any]:
+    return list(keras.tree.flatten(x))
+
+
+def _doubled(a: Any, half: int) -> Any:
+    return None if a is None else np.concatenate([a[:half], a[:half], a[2 * half :]])
+
+
+def _storable(value: np.ndarray) -> np.ndarray:
+    """As a kind of number that numpy's files know."""
+    return value if value.dtype.kind in "biuf" else value.astype("float32")

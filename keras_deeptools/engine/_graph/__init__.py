@@ -1,0 +1,1 @@
+"""Layers, calls and tensors of a model, as its graph has them."""

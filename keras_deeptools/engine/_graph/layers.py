@@ -1,0 +1,95 @@
+"""Which layer holds a variable, and as what."""
+
+import gc
+import re
+from typing import Any
+
+import keras
+from keras.src.backend.common.name_scope import current_path
+
+
+def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
+    """The layers inside a model or layer, itself first, with the variables they hold.
+
+    Walks into nested models, wrappers, recurrent cells and lists of layers; a layer
+    that is used several times is listed once.
+
+    Args:
+        layer: `keras.Layer`, for instance a model.
+
+    Returns:
+        List of tuples of a layer and a dict from role to variable, for variables
+        that the layer holds itself. The role is the name of the attribute, such as
+        `"kernel"`, else the name of the variable.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import layers_of
+    >>> model = keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(4)])
+    >>> for layer, variables in layers_of(model):
+    ...     print(type(layer).__name__, sorted(variables))
+    Sequential []
+    InputLayer []
+    LSTM []
+    LSTMCell ['bias', 'kernel', 'recurrent_kernel']
+    """
+    return [(inner, _held_by(inner)) for inner in layer._flatten_layers()]
+
+
+def _held_by(layer: keras.Layer) -> dict[str, Any]:
+    names = {
+        id(value): name.lstrip("_")
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.Variable)
+    }
+    held: dict[str, Any] = {}
+    for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+        role = names.get(id(variable), variable.name)
+        held[role if role not in held else f"{role}_{len(held)}"] = variable
+    return held
+
+
+def models_alive() -> list[keras.Model]:
+    """All models of the process, to find those that hold some layer or optimizer.
+
+    Neither a layer nor an optimizer knows the models that it is part of, and a list of
+    our own would miss the models that were made before this package was imported.
+    """
+    return [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+
+
+def may_be_kernel(layer: keras.Layer, variable: Any) -> bool:
+    """Whether a layer of the user's own may multiply by weights, whatever their name.
+
+    Args:
+        layer: `keras.Layer`, Keras' own or not.
+        variable: `keras.Variable`, one of its weights.
+    """
+    own = not type(layer).__module__.startswith("keras.")
+    floats = keras.backend.is_float_dtype(variable.dtype)
+    return own and floats and variable.trainable and len(variable.shape) > 1
+
+
+def current_place() -> str:
+    """The name of the layer that is making a variable, less a number at its end.
+
+    What a session counts (`dense_7`) goes, so that the same code gives the same answer
+    however many layers were made before; what layers call their parts (`query`, `key`)
+    stays. An empty string outside of any layer.
+
+    Returns:
+        Str, such as `"dense"` or `"query"`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import current_place
+    >>> with keras.name_scope("attention_3"), keras.name_scope("query"):
+    ...     current_place()
+    'query'
+    >>> with keras.name_scope("dense_12"):
+    ...     current_place()
+    'dense'
+    """
+    return re.sub(r"_\d+$", "", current_path().rpartition("/")[2])

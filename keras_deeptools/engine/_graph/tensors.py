@@ -1,0 +1,126 @@
+"""Tensors of a model's graph at which it can be cut."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._graph.calls import graph_of_model
+
+
+def tensor_before_head(model: keras.Model, owner: str) -> Any:
+    """What the last layer with weights is fed.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential. Nested models count as
+            one layer.
+        owner: Str, who is named in errors.
+
+    Returns:
+        `keras.KerasTensor` of the model's graph.
+
+    Raises:
+        ValueError: If the model has no graph or no weights, or the last layer with
+            weights is fed several tensors.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import tensor_before_head
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
+    ... )
+    >>> tensor_before_head(model, "test").shape
+    (None, 3)
+    """
+    nodes = [n for n in _nodes(model, owner) if getattr(n.operation, "weights", ())]
+    if not nodes:
+        raise ValueError(
+            f"{owner}: `model` must have layers with weights. Received: "
+            f"{model.name!r}, which has none."
+        )
+    sources = nodes[-1].arguments.keras_tensors
+    if len(sources) != 1:
+        raise ValueError(
+            f"{owner}: the last layer with weights must have one input where `until` "
+            f"is not given. Received: {nodes[-1].operation.name!r}, which has "
+            f"{len(sources)}. Name the last layer to take in `until`."
+        )
+    return sources[0]
+
+
+def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> Any:
+    """What a layer of the model gives.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential.
+        name: Str, name of a layer of the model itself.
+        owner: Str, who is named in errors.
+        argument: Str, the argument that is named in errors.
+
+    Returns:
+        `keras.KerasTensor` of the model's graph.
+
+    Raises:
+        ValueError: If there is no such layer, or it is called several times or gives
+            several tensors.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import tensor_after
+    >>> hidden = keras.layers.Dense(3, name="hidden")
+    >>> model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    >>> tensor_after(model, "hidden", "test", "until").shape
+    (None, 3)
+    """
+    nodes = _nodes(model, owner)
+    found = [n.outputs for n in nodes if n.operation.name == name]
+    if len(found) == 1 and len(found[0]) == 1:
+        return found[0][0]
+    rule = "a layer of the model itself that is called once and gives one tensor"
+    names = list(dict.fromkeys(node.operation.name for node in nodes))
+    raise ValueError(
+        f"{owner}: `{argument}` must be the name of {rule}. Received: "
+        f"{argument}={name!r}. Available: {', '.join(names)}. For a layer of a nested "
+        "model give that model: its layers are shared."
+    )
+
+
+def layer_names(model: keras.Model, owner: str) -> list[str]:
+    """The names of a model's layers and operations, in the order of computation.
+
+    Each once; inputs are left out, nested models count as one.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential.
+        owner: Str, who is named in errors.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import layer_names
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
+    >>> layer_names(model, "test")
+    ['a']
+    """
+    return list(
+        dict.fromkeys(
+            node.operation.name
+            for node in _nodes(model, owner)
+            if not isinstance(node.operation, keras.layers.InputLayer)
+        )
+    )
+
+
+def _nodes(model: Any, owner: str) -> list[Any]:
+    """The calls in a model's own graph, in the order of computation."""
+    graph = graph_of_model(model)
+    if graph is None:
+        raise ValueError(
+            f"{owner}: `model` must be functional, or a built Sequential. Received: "
+            f"{model.name!r}, without a graph. Build it with `keras.Input`."
+        )
+    by_depth = graph._nodes_by_depth
+    return [
+        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
+    ]

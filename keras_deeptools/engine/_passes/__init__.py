@@ -1,0 +1,1 @@
+"""Running a model once and seeing what its layers compute."""

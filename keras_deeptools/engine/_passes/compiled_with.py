@@ -1,0 +1,152 @@
+"""What a model was compiled with."""
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src import backend
+from keras.src.trainers.compile_utils import CompileLoss
+
+from keras_deeptools.engine._patching import replaced
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """What to pass to `compile` for a model like this one, but for the optimizer.
+
+    Metrics are fresh: those of the model keep their state to themselves.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        Dict of arguments; empty for a model that is not compiled.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import compile_arguments
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse", metrics=["mae"])
+    >>> arguments = compile_arguments(model)
+    >>> arguments["loss"], arguments["metrics"]
+    ('mse', ['mae'])
+    """
+    if not model.compiled:
+        return {}
+    arguments = dict(model._compile_config.config)
+    arguments.pop("optimizer")
+    for name in ("metrics", "weighted_metrics"):
+        arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
+    return arguments
+
+
+def _fresh(metric: Any) -> Any:
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric
+
+
+def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callable:
+    """A function of a batch and predictions; the model's own counts what it has seen.
+
+    Args:
+        model: `keras.Model`, built.
+        loss: As in `compile`, or None for the loss that the model was compiled with;
+            where it was with none, its own `compute_loss`.
+        inputs: Tensors of a batch.
+        targets: Its targets.
+
+    Returns:
+        Function of inputs, targets and predictions that returns the weighted sum of the
+        mean losses of all outputs.
+
+    Raises:
+        ValueError: If there is no loss.
+    """
+    weights = None
+    if loss is None:
+        compiled = getattr(model, "_compile_loss", None)
+        if compiled is None or compiled._user_loss is None:
+            if computes_loss(model):
+                return lambda x, y, predicted: model._compute_loss(
+                    x=x, y=y, y_pred=predicted, sample_weight=None, training=False
+                )
+            raise ValueError(
+                "Capture: `loss` must be given, or the model compiled with one. "
+                "Received: loss=None. Pass the loss that the model will train on."
+            )
+        loss, weights = compiled._user_loss, compiled._user_loss_weights
+    names = getattr(model, "output_names", None)
+    own = CompileLoss(loss, weights, output_names=names)
+    inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
+    # Called like a layer, which accepts what `fit` accepts, a missing last axis of one.
+    own.build(targets, backend.compute_output_spec(model, inputs, training=False))
+    return lambda x, y, predicted: own(y, predicted)
+
+
+def has_loss(model: keras.Model) -> bool:
+    """Whether a model was compiled with a loss, or computes one itself.
+
+    Args:
+        model: `keras.Model`.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    is_compiled = compiled is not None and compiled._user_loss is not None
+    return is_compiled or computes_loss(model)
+
+
+def computes_loss(model: keras.Model) -> bool:
+    """Whether a model has a `compute_loss` of its own, which may need no targets.
+
+    Args:
+        model: `keras.Model`.
+    """
+    return type(model).compute_loss is not keras.Model.compute_loss
+
+
+def _spec(tensor: Any) -> keras.KerasTensor:
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.KerasTensor(tensor.shape, dtype)
+
+
+@contextlib.contextmanager
+def row_losses() -> Iterator[None]:
+    """A block in which the sparse cross-entropy takes pixels as rows, on torch.
+
+    Keras 3.15 gives torch a view with the classes moved to the second axis, through
+    which torch does not go back on a CPU ("grad_input must be contiguous"). As rows the
+    values are the same.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import row_losses
+    >>> masks, odds = np.zeros((1, 2, 2)), np.full((1, 2, 2, 3), 1 / 3)
+    >>> with row_losses():
+    ...     losses = keras.losses.sparse_categorical_crossentropy(masks, odds)
+    >>> losses.shape == (1, 2, 2)
+    True
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    module = importlib.import_module("keras.src.backend.torch.nn")
+    own = module.sparse_categorical_crossentropy
+
+    def by_rows(
+        target: Any, output: Any, from_logits: bool = False, axis: int = -1
+    ) -> Any:
+        rank = len(output.shape)
+        if rank < 3 or axis not in (-1, rank - 1):
+            return own(target, output, from_logits, axis)
+        places = tuple(output.shape[:-1])
+        if tuple(target.shape) not in (places, (*places, 1)):
+            return own(target, output, from_logits, axis)
+        rows = keras.ops.reshape(output, (-1, output.shape[-1]))
+        losses = own(keras.ops.reshape(target, (-1,)), rows, from_logits, -1)
+        return keras.ops.reshape(losses, places)
+
+    with replaced(module, "sparse_categorical_crossentropy", by_rows):
+        yield

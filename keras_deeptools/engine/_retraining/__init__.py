@@ -1,0 +1,1 @@
+"""Going on with an optimizer when other variables are to be trained."""

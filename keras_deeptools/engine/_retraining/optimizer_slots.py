@@ -1,0 +1,239 @@
+"""What an optimizer remembers of each variable, kept while it is rebuilt."""
+
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._retraining.features_follow import site_of
+from keras_deeptools.engine._retraining.variable_ages import Births, settle
+from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
+from keras_deeptools.engine._update.step_counts import births_of, set_births
+
+Slots = dict[int, tuple[Any, Any]]
+
+
+"""Identity of a trained variable -> that variable and its slot."""
+
+
+class OptimizerMemory:
+    """The slots (momenta, averages, accumulated gradients) of a model's optimizer.
+
+    Slots are found by their form: attributes of the optimizer that list one tracked
+    variable, or None, for each trained variable. What else building the optimizer
+    creates (loss scale, Nadam's product) is remembered by name.
+
+    Args:
+        optimizer: Keras optimizer, or None.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.births = Births(optimizer)
+        self._slots: list[tuple[Any, str, Slots]] = []
+        self._scalars: list[tuple[Any, str, Any]] = []
+        for part in optimizer_parts(optimizer):
+            if part.built:
+                self._remember(part)
+
+    def _remember(self, part: Any) -> None:
+        tracked = {id(variable) for variable in part._variables}
+        tracked -= {id(variable) for variable in _permanent(part)}
+        trained = part._trainable_variables
+        for name, value in vars(part).items():
+            if isinstance(value, keras.Variable) and id(value) in tracked:
+                self._scalars.append((part, name, value))
+            elif _is_slot_list(value, len(trained), tracked):
+                pairs = zip(trained, value, strict=True)
+                slots = {id(v): (v, s) for v, s in pairs if s is not None}
+                self._slots.append((part, name, slots))
+
+    def forget(self, variables: list[Any]) -> None:
+        """Drops what is remembered of variables whose slots live on elsewhere."""
+        gone = {id(variable) for variable in variables}
+        self._scalars = []
+        self._slots = [
+            (part, name, {key: pair for key, pair in slots.items() if key not in gone})
+            for part, name, slots in self._slots
+        ]
+
+    def put_back(self) -> None:
+        """Copies what is remembered into the slots that the optimizer has now.
+
+        Copies also where values are immutable: JAX refuses a step in which two
+        variables share one buffer, as averages and weights do after a `fit`.
+        """
+        for part, name, old in self._scalars:
+            vars(part)[name].assign(keras.ops.copy(old))
+        for part, name, slots in self._slots:
+            if not part.built:
+                continue
+            now = zip(part._trainable_variables, vars(part)[name], strict=True)
+            for variable, slot in now:
+                if id(variable) in slots and slot is not None:
+                    slot.assign(keras.ops.copy(slots[id(variable)][1]))
+
+
+def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
+    """Builds the optimizer anew for `variables`, with the slots of those it knew.
+
+    New slots are as in a fresh optimizer, and so is the count of updates that it sees
+    for their variables; new moving averages start at the weights.
+
+    Args:
+        optimizer: Built Keras optimizer.
+        variables: List of `keras.Variable`.
+        earlier: `OptimizerMemory` of variables that left it, if they come back.
+    """
+    memory = OptimizerMemory(optimizer)
+    parts = optimizer_parts(optimizer)
+    before = [(part, dict(vars(part)), list(part._variables)) for part in parts]
+    for part in parts:
+        _reset(part)
+    with training.variable_scope(leaf_optimizers(optimizer)[0]):
+        optimizer.build(variables)
+    for part, attributes, tracked in before:
+        _check_rebuilt(part, attributes, tracked)
+        if part.built and part.use_ema:
+            averages = part._model_variables_moving_average
+            for variable, average in zip(
+                part._trainable_variables, averages, strict=True
+            ):
+                if average is not None:
+                    average.assign(keras.ops.copy(variable))
+    known = earlier if earlier and earlier.optimizer is optimizer else None
+    if known is not None:
+        known.put_back()
+    memory.put_back()
+    memory.births.put_back(known and known.births)
+
+
+def check_rebuildable(optimizer: Any, owner: str) -> None:
+    """Raises if building the optimizer again would not lead to the same parts."""
+    for part in optimizer_parts(optimizer):
+        if isinstance(part, keras.optimizers.MultiOptimizer):
+            _check_map(part, owner)
+
+
+def _check_map(optimizer: Any, owner: str) -> None:
+    for variable in optimizer._trainable_variables:
+        index = optimizer._var_to_optimizer_idx[optimizer._var_key(variable)]
+        if optimizer._optimizer_map(variable) is not optimizer.optimizers[index]:
+            raise ValueError(
+                f"{owner}: the map of a MultiOptimizer must give a variable the same "
+                f"optimizer each time. Received: {variable.path!r} got another one. "
+                "Create the optimizers first and let the function choose among them, "
+                "or use `keras.optimizers.OptimizerMap`."
+            )
+
+
+def _permanent(part: Any) -> list[Any]:
+    """The variables that an optimizer has before it is built."""
+    return [part._iterations, part._learning_rate]
+
+
+def _is_slot_list(value: Any, length: int, tracked: set[int]) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == length > 0
+        and all(slot is None or id(slot) in tracked for slot in value)
+    )
+
+
+def _reset(part: Any) -> None:
+    """Takes an optimizer back to where it was before it was built."""
+    permanent = {id(variable) for variable in _permanent(part)}
+    for variable in list(part._variables):
+        if id(variable) not in permanent:
+            part._untrack_variable(variable)
+    part.built = False
+    vars(part)["_trainable_variables"] = []
+    vars(part)["_trainable_variables_indices"] = {}
+
+
+def _check_rebuilt(part: Any, attributes: dict[str, Any], tracked: list[Any]) -> None:
+    """Raises if a variable was lost that `build` does not create."""
+    known = {id(variable) for variable in tracked}
+    now = {id(variable) for variable in part._variables}
+    for name, value in attributes.items():
+        lost = id(value) in known and id(value) not in now
+        if lost and vars(part).get(name) is value and part.built:
+            raise ValueError(
+                "retrain: an optimizer must create its variables in `build`, so that "
+                f"it can be built again. Received: {type(part).__name__}, whose "
+                f"{name!r} is created elsewhere. Compile the model again instead; the "
+                "optimizer then starts afresh."
+            )
+
+
+def optimizer_state(optimizer: Any) -> tuple[list[np.ndarray], list[list[int]]]:
+    """Copies of an optimizer's variables, and when it began to train each weight.
+
+    Without what is attached to it, also while it is attached, and with the learning
+    rate that it has without it.
+
+    Args:
+        optimizer: Built Keras optimizer.
+
+    Returns:
+        List of arrays, and a list of ints for each optimizer inside that updates
+        variables itself.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._retraining.optimizer_slots import optimizer_state
+    >>> optimizer = keras.optimizers.SGD(0.5)
+    >>> optimizer.build([keras.Variable(1.0)])
+    >>> values, births = optimizer_state(optimizer)
+    >>> [value.tolist() for value in values], births
+    ([0, 0.5], [[0]])
+    """
+    site = site_of(optimizer)
+    with contextlib.nullcontext() if site is None else site.hidden():
+        values = [on_host(variable) for variable in _variables(optimizer)]
+    births = [
+        [births_of(leaf).get(id(v), 0) for v in leaf._trainable_variables]
+        for leaf in leaf_optimizers(optimizer)
+    ]
+    return values, births
+
+
+def set_optimizer_state(
+    optimizer: Any, values: list[np.ndarray], births: list[list[int]]
+) -> None:
+    """Gives an optimizer what `optimizer_state` returned; nothing may be attached.
+
+    Args:
+        optimizer: Keras optimizer, built for as many variables of the same shapes.
+        values: List of arrays.
+        births: List of lists of ints.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    variables, leaves = _variables(optimizer), leaf_optimizers(optimizer)
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values] or len(leaves) != len(births):
+        raise ValueError(
+            "set_optimizer_state: `values` must be those of an optimizer that was "
+            f"built for the same weights. Received: {len(values)} arrays for "
+            f"{len(variables)} variables of {type(optimizer).__name__}."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    for leaf, counts in zip(leaves, births, strict=True):
+        trained = leaf._trainable_variables
+        pairs = zip(trained, counts, strict=True)
+        set_births(leaf, {id(variable): count for variable, count in pairs})
+    settle(optimizer)
+
+
+def _variables(optimizer: Any) -> list[Any]:
+    """All variables of an optimizer and those inside it, each once."""
+    parts = optimizer_parts(optimizer)
+    found = {id(v): v for part in parts for v in part.variables}
+    return list(found.values())

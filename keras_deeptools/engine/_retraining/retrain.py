@@ -1,0 +1,206 @@
+"""Changing what a model trains, with its optimizer and compiled steps following."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._retraining.features_follow import (
+    bring_back,
+    site_of,
+    site_structures,
+    take_out,
+)
+from keras_deeptools.engine._retraining.optimizer_slots import (
+    OptimizerMemory,
+    check_rebuildable,
+    rebuild,
+)
+from keras_deeptools.engine._retraining.trainability import (
+    Flags,
+    Trainability,
+    set_flags,
+)
+from keras_deeptools.engine._state.snapshot import optimizer_structures
+from keras_deeptools.engine._update.kept_trace import drop_trace
+from keras_deeptools.engine._update.train_step import trace_again
+
+
+class Retraining:
+    """What `retrain` changed, so that it can be taken back.
+
+    Made by `retrain`.
+
+    Args:
+        root: `keras.Layer`, the model or layer whose leaves were set.
+        layers: List of `keras.Layer`, those leaves.
+        flags: `Flags` before.
+        memories: List of `OptimizerMemory`, what the optimizers knew of the variables
+            that they no longer train.
+        owner: Str. Who is named in errors.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Trainability, retrain
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> change = retrain(model, [Trainability(model.layers[0], False, False)])
+    >>> change.undo()
+    >>> len(model.trainable_variables)
+    2
+    """
+
+    def __init__(
+        self,
+        root: keras.Layer,
+        layers: list[keras.Layer],
+        flags: Flags,
+        memories: list[OptimizerMemory],
+        owner: str,
+    ) -> None:
+        self._root = root
+        self._layers = layers
+        self._flags = flags
+        self._memories = memories
+        self._owner = owner
+
+    def undo(self) -> None:
+        """Puts back the flags of the layers, and their slots in the optimizers."""
+        _change(
+            self._root,
+            lambda: self._flags.restore(self._layers),
+            self._owner,
+            self._memories,
+        )
+
+
+def retrain(
+    root: keras.Layer, states: Iterable[Trainability], owner: str = "retrain"
+) -> Retraining:
+    """Sets which leaves of a model train; every model that holds them follows.
+
+    Of each compiled model with these layers, also one that only encloses `root`, the
+    optimizer is built anew for what it now trains, keeping the slots of the variables
+    that it goes on training bit for bit, attached features follow, and compiled steps
+    are traced again. Works before and after `compile`, after `fit`, and in a callback
+    during `fit`.
+
+    Args:
+        root: `keras.Layer`, built, for instance a model.
+        states: `Trainability` objects of leaves of `root`.
+        owner: Str. Who is named in errors.
+
+    Returns:
+        `Retraining`, which can undo it.
+
+    Raises:
+        ValueError: If an attached feature cannot follow, or an optimizer cannot be
+            built again. Nothing has been changed then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Trainability, retrain
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", loss="mse")
+    >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> change = retrain(model, [Trainability(model.layers[0], False, False)])
+    >>> len(model.optimizer.variables)  # iterations and learning rate
+    2
+    """
+    wanted = list(states)
+    flags = Flags(root)
+    memories = _change(root, lambda: set_flags(root, wanted), owner, [])
+    return Retraining(root, [s.layer for s in wanted], flags, memories, owner)
+
+
+def _change(
+    root: keras.Layer, change: Any, owner: str, earlier: list[OptimizerMemory]
+) -> list[OptimizerMemory]:
+    """Applies a change of flags to all that depends on them, or to nothing."""
+    models = models_with(root)
+    for model in models:
+        training.synchronize(model)
+    models = [each for each in models if each is root or not _lost_values(each)]
+    for model in models:
+        _check_values(model, owner)
+        if _optimizer_of(model) is not None:
+            check_rebuildable(model.optimizer, owner)
+    flags = Flags(root)
+    sites = [site_of(_optimizer_of(model)) for model in models]
+    structures = [s for model in models for s in optimizer_structures(model)]
+    structures += [s for site in sites if site for s in site_structures(site)]
+    try:
+        for site in sites:
+            if site is not None:
+                take_out(site)
+        memories = [OptimizerMemory(_optimizer_of(model)) for model in models]
+        change()
+        for model, memory in zip(models, memories, strict=True):
+            _follow(model, memory, earlier)
+        for site in sites:
+            if site is not None:
+                bring_back(site)
+    except BaseException:
+        flags.restore()
+        for structure in structures:
+            structure.restore()
+        raise
+    finally:
+        for model, site in zip(models, sites, strict=True):
+            training.forget(model)
+            drop_trace(model)
+            if site is not None:
+                trace_again(model)
+    return memories
+
+
+def models_with(root: keras.Layer) -> list[keras.Model]:
+    """The models in use that hold any layer of `root`, itself among them."""
+    inside = {id(layer) for layer in root._flatten_layers()}
+    return [
+        model
+        for model in models_alive()
+        if _is_used(model) and inside & {id(x) for x in model._flatten_layers()}
+    ]
+
+
+def _is_used(model: Any) -> bool:
+    """Whether a model was compiled, or its `predict` called."""
+    compiled = getattr(model, "compiled", False)
+    return compiled or getattr(model, "predict_function", None) is not None
+
+
+def _optimizer_of(model: Any) -> Any:
+    return getattr(model, "optimizer", None)
+
+
+def _follow(
+    model: Any, memory: OptimizerMemory, earlier: list[OptimizerMemory]
+) -> None:
+    """Rebuilds the model's optimizer if what it was built for is not what trains."""
+    optimizer = memory.optimizer
+    variables = model.trainable_variables
+    if optimizer is None or not optimizer.built:
+        return
+    if [id(v) for v in optimizer._trainable_variables] != [id(v) for v in variables]:
+        known = [past for past in earlier if past.optimizer is optimizer]
+        rebuild(optimizer, variables, known[0] if known else None)
+    memory.forget(variables)
+
+
+def _check_values(model: Any, owner: str) -> None:
+    if _lost_values(model):
+        raise ValueError(
+            f"{owner}: the model's variables must have values. Received: "
+            f"model={model.name!r}, whose values were handed to a step that failed. "
+            "Load its weights again, or make it anew, first."
+        )
+
+
+def _lost_values(model: Any) -> bool:
+    """Whether a failed step took the values, as it does on JAX."""
+    variables = [*model.variables, *getattr(_optimizer_of(model), "variables", [])]
+    return any(variable._value is None for variable in variables)

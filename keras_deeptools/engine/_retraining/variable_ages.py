@@ -1,0 +1,230 @@
+"""When each variable began to train, kept while the optimizer is rebuilt and saved."""
+
+import itertools
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._update.checkpoint_notes import (
+    Note,
+    hold_note,
+    release_note,
+)
+from keras_deeptools.engine._update.leaf import leaf_optimizers
+from keras_deeptools.engine._update.optimizer_hooks import SITE
+from keras_deeptools.engine._update.rate_multipliers import hold_seam, release_seam
+from keras_deeptools.engine._update.step_counts import (
+    births_of,
+    num_updates,
+    set_births,
+)
+from keras_deeptools.engine._update.train_step import trace_again
+
+FIRST = {"_momentums": "beta_1", "_m": "beta_1", "momentums": "adam_beta_1"}
+
+
+SECOND = {
+    "_velocities": "beta_2",
+    "_velocity_hats": "beta_2",
+    "adam_velocities": "adam_beta_2",
+}
+
+
+"""Lists of averages that the optimizer corrects, and their decay."""
+
+
+of = keras.optimizers
+
+
+AVERAGING = (of.Adam, of.Nadam, of.Adamax, of.Lamb, of.Muon)
+
+
+def scale_saved(store: Any, optimizer: Any) -> bool:
+    """Scales what was written; False, and all as it was, if nothing or not finite.
+
+    Args:
+        store: What `save_own_variables` has written to.
+        optimizer: Keras optimizer, or one around others.
+    """
+    scaled = {}
+    for position, power in _powers(optimizer).items():
+        if str(position) in store.keys():
+            value = np.asarray(store[str(position)])
+            scaled[str(position)] = value * np.asarray(2.0**power, value.dtype)
+    finite = [np.isfinite(value.astype("float32")).all() for value in scaled.values()]
+    if not scaled or not all(finite):
+        return False
+    for key, value in scaled.items():
+        del store[key]
+        store[key] = value
+    return True
+
+
+def unscale_loaded(optimizer: Any) -> None:
+    """Gives the slots back the sizes that they had, births being known again."""
+    variables = optimizer.variables
+    for position, power in _powers(optimizer).items():
+        variable = variables[position]
+        variable.assign(keras.ops.multiply(variable, 2.0**-power))
+
+
+def _powers(optimizer: Any) -> dict[int, int]:
+    """Positions among the optimizer's variables -> exponents of two, if not 0."""
+    found: dict[int, int] = {}
+    for leaf in leaf_optimizers(optimizer):
+        found |= exponents(leaf)
+    listed = enumerate(optimizer.variables)
+    return {i: found[id(v)] for i, v in listed if found.get(id(v))}
+
+
+def exponents(leaf: Any) -> dict[int, int]:
+    """Identity of each slot to be scaled -> the power of two to write it with."""
+    births, count = births_of(leaf), num_updates(leaf)
+    found: dict[int, int] = {}
+    if not isinstance(leaf, AVERAGING):
+        return found
+    for position, variable in enumerate(leaf._trainable_variables):
+        own = count - births.get(id(variable), 0)
+        if not 0 < own < count or _is_without_second(leaf, position):
+            continue
+        # Rounded so that steps are rather shorter than longer.
+        for slots, round_ in ((FIRST, math.floor), (SECOND, math.ceil)):
+            for name, decay in slots.items():
+                listed = vars(leaf).get(name)
+                if listed and hasattr(leaf, decay):
+                    power = _log2_correction(float(getattr(leaf, decay)), own, count)
+                    found[id(listed[position])] = round_(power)
+    return found
+
+
+def _log2_correction(decay: float, own: int, count: int) -> float:
+    return math.log2((1 - decay**count) / (1 - decay**own))
+
+
+def _is_without_second(leaf: Any, position: int) -> bool:
+    """Whether Muon updates this variable without averages that it corrects."""
+    listed = vars(leaf).get("adam_velocities")
+    return listed is not None and listed[position] is None
+
+
+NOTE = "_keras_deeptools_birth_note"
+
+
+OWN_STEPS = "own steps"
+
+
+"""Who holds the wrapped update of an optimizer that counts some variables apart."""
+
+
+class Births:
+    """Counts of updates before which the variables of an optimizer did not train.
+
+    Args:
+        optimizer: Keras optimizer, or None.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self._known: dict[int, tuple[int, dict[int, int]]] = {}
+        if optimizer is None or not optimizer.built:
+            return
+        for leaf in leaf_optimizers(optimizer):
+            births = births_of(leaf)
+            known = {id(v): births.get(id(v), 0) for v in leaf._trainable_variables}
+            self._known[id(leaf)] = (num_updates(leaf), known)
+
+    def put_back(self, earlier: "Births | None" = None) -> None:
+        """Sets the births in the optimizer, built for other variables meanwhile.
+
+        Args:
+            earlier: `Births` of variables that left it, if they come back with what the
+                optimizer remembers of them: the updates in between do not count.
+        """
+        for leaf in leaf_optimizers(self.optimizer):
+            now, known = num_updates(leaf), self._of(leaf)[1]
+            then, past = (now, {}) if earlier is None else earlier._of(leaf)
+            births = {}
+            for variable in leaf._trainable_variables:
+                key = id(variable)
+                again = past[key] + now - then if key in past else now
+                births[key] = known.get(key, again)
+            set_births(leaf, births)
+        settle(self.optimizer)
+
+    def _of(self, leaf: Any) -> tuple[int, dict[int, int]]:
+        return self._known.get(id(leaf), (0, {}))
+
+
+def settle(optimizer: Any) -> None:
+    """Wraps what is needed where some variables are counted apart, and only there."""
+    for leaf in leaf_optimizers(optimizer):
+        (hold_seam if births_of(leaf) else release_seam)(leaf, OWN_STEPS)
+    for holder, note in birth_notes(optimizer):
+        known = vars(holder).setdefault(NOTE, note)
+        if any(births_of(leaf) for leaf in leaf_optimizers(holder)):
+            hold_note(holder, known)
+        else:
+            release_note(holder, known)
+            del vars(holder)[NOTE]
+
+
+def birth_notes(optimizer: Any) -> list[tuple[Any, Note]]:
+    """What is to be noted of births with each optimizer that is saved by itself.
+
+    Args:
+        optimizer: Keras optimizer, the outermost.
+
+    Returns:
+        List of tuples of an optimizer, that one or one inside, and its note.
+    """
+    holders = {id(each): each for each in [optimizer, *leaf_optimizers(optimizer)]}
+    return [(holder, _note(holder)) for holder in holders.values()]
+
+
+def _note(optimizer: Any) -> Note:
+    def write(store: Any) -> dict[str, Any] | None:
+        births: dict[int, int] = {}
+        for leaf in leaf_optimizers(optimizer):
+            births |= births_of(leaf)
+        if not births:
+            return None
+        trained = optimizer._trainable_variables
+        counts = [births.get(id(variable), 0) for variable in trained]
+        runs = [(birth, len(list(run))) for birth, run in itertools.groupby(counts)]
+        return {"runs": runs, "scaled": scale_saved(store, optimizer)}
+
+    def after(found: dict[str, Any] | None) -> None:
+        if not optimizer.built:
+            return
+        runs = [] if found is None else found["runs"]
+        counts = [birth for birth, length in runs for _ in range(length)]
+        trained = optimizer._trainable_variables
+        births = {id(v): birth for v, birth in zip(trained, counts, strict=False)}
+        changed = False
+        for leaf in leaf_optimizers(optimizer):
+            before = births_of(leaf)
+            own = {id(v): births.get(id(v), 0) for v in leaf._trainable_variables}
+            set_births(leaf, own)
+            changed = changed or births_of(leaf) != before
+        if changed:
+            _trace_anew(optimizer)
+        if found is not None and found["scaled"]:
+            unscale_loaded(optimizer)
+        settle(optimizer)
+
+    return Note("births", write, after=after)
+
+
+def _trace_anew(optimizer: Any) -> None:
+    """Forgets the steps that were compiled with other births, of any model."""
+    leaves = {id(leaf) for leaf in leaf_optimizers(optimizer)}
+    for model in models_alive():
+        root = getattr(model, "optimizer", None)
+        if root is not None and leaves & {id(leaf) for leaf in leaf_optimizers(root)}:
+            training.forget(model)
+            if SITE in vars(root):
+                trace_again(model)

@@ -1,0 +1,230 @@
+"""Training for a while, and then as if it had never been."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._data.batch_loss import (
+    reset_running_metrics,
+    running_metrics,
+)
+from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.engine._state.untracked_state import UntrackedState
+from keras_deeptools.engine._update.leaf import optimizer_parts
+from keras_deeptools.engine._update.model_optimizers import model_optimizers
+
+
+class ModuleState:
+    """Buffers, gradients and modes of the torch modules in a model.
+
+    A Keras model on the torch backend is a `torch.nn.Module`; modules of the user's own
+    inside it keep buffers (running averages) that are no Keras variables. Elsewhere
+    there is nothing to keep.
+
+    Args:
+        model: `keras.Model`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        on_torch = keras.backend.backend() == "torch"
+        modules = list(model.modules()) if on_torch else []
+        parameters = list(model.parameters()) if on_torch else []
+        buffers = list(model.buffers()) if on_torch else []
+        self._modes: list[tuple[Any, bool]] = [(m, m.training) for m in modules]
+        self._gradients: list[tuple[Any, Any]] = [(p, p.grad) for p in parameters]
+        self._buffers = [(b, b.detach().clone()) for b in buffers]
+
+    def restore(self) -> None:
+        """Puts everything back."""
+        for module, is_training in self._modes:
+            module.training = is_training
+        for parameter, gradient in self._gradients:
+            parameter.grad = gradient
+        for buffer, value in self._buffers:
+            buffer.detach().copy_(value)
+
+
+MISSING = object()
+
+
+ATTRIBUTES = (
+    "train_function",
+    "test_function",
+    "predict_function",
+    "steps_per_execution",
+    "stop_training",
+    "stop_evaluating",
+    "history",
+    "_initial_epoch",
+    "_jit_compile",
+    "_eval_epoch_iterator",
+)
+
+
+class Snapshot:
+    """A copy of all state of a compiled model and of the random states.
+
+    Covers the variables of the model, its metrics and its optimizer, what an optimizer
+    that is not built lacks, the compiled functions, and the states of Python, numpy,
+    Keras, TensorFlow and torch. Values are copied to the host, because compiled steps
+    reuse the memory of variables.
+
+    Args:
+        model: `keras.Model`, compiled. Its variables should exist: of those created
+            later, metrics start at zero and others keep what they hold.
+        *generators: Objects with `get_state` and `set_state` that belong to the data.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import Snapshot
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> before = model.get_weights()
+    >>> snapshot = Snapshot(model)
+    >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> snapshot.restore()
+    >>> bool((model.get_weights()[0] == before[0]).all())
+    True
+    """
+
+    def __init__(self, model: keras.Model, *generators: Any) -> None:
+        training.synchronize(model)
+        self._model = model
+        self._structures = optimizer_structures(model)
+        self._values = [(v, _copied(v)) for v in _variables(model)]
+        self._attributes = {name: getattr(model, name, MISSING) for name in ATTRIBUTES}
+        self._untracked = UntrackedState(model, {id(v) for v, _ in self._values})
+        self._modules = ModuleState(model)
+        self._random = RandomState(*generators)
+
+    def restore(self) -> None:
+        """Puts everything back; may be called more than once."""
+        if hasattr(self._model, "_jax_state_synced"):
+            # What a step handed over last is as old as the step.
+            self._model._jax_state = None
+            self._model._jax_state_synced = True
+        for structure in self._structures:
+            structure.restore()
+        reset_running_metrics(self._model)
+        for variable, value in self._values:
+            variable.assign(value)
+        for name, attribute in self._attributes.items():
+            if attribute is not MISSING:
+                setattr(self._model, name, attribute)
+            elif hasattr(self._model, name):
+                delattr(self._model, name)
+        self._untracked.restore()
+        self._modules.restore()
+        self._random.restore()
+
+
+@contextlib.contextmanager
+def preserved(
+    model: keras.Model, *generators: Any, build: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Undoes, at the end of the block, all that training in it does to a model.
+
+    Also after an exception or Ctrl-C.
+
+    Args:
+        model: `keras.Model`, compiled.
+        *generators: Objects with `get_state` and `set_state` that belong to the data.
+        build: Function that creates what `fit` would create before its first step. It
+            is called first; of what it does, only building the optimizer is undone.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine import preserved
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", loss="mse")
+    >>> with preserved(model):
+    ...     loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    >>> int(model.optimizer.iterations), model.optimizer.built
+    (0, False)
+    """
+    structures = optimizer_structures(model)
+    try:
+        if build is not None:
+            build()
+        snapshot = Snapshot(model, *generators)
+        try:
+            yield
+        finally:
+            snapshot.restore()
+    finally:
+        for structure in structures:
+            structure.restore()
+
+
+class Structure:
+    """The attributes of an object, and what its containers among them contain.
+
+    TensorFlow wraps containers that are assigned to an attribute; such a wrapper is
+    put back from inside, because its own methods take note of every change.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._attributes = dict(vars(owner))
+        self._parts: list[Structure] = []
+        self._contents: list[tuple[Any, Any, Any]] = []
+        tracker = self._attributes.get("_tracker")
+        ids = [] if tracker is None else tracker.stored_ids.values()
+        for value in [*self._attributes.values(), *ids]:
+            if isinstance(value, list) and hasattr(value, "_storage"):
+                self._parts.append(Structure(value))
+                continue
+            container = getattr(value, "__wrapped__", value)
+            for plain in (list, dict, set):
+                if isinstance(container, plain):
+                    self._contents.append((container, plain, plain(container)))
+
+    def restore(self) -> None:
+        """Puts attributes and contents back, past any tracking of assignments."""
+        vars(self._owner).clear()
+        vars(self._owner).update(self._attributes)
+        for container, plain, content in self._contents:
+            plain.clear(container)
+            (list.extend if plain is list else plain.update)(container, content)
+        for part in self._parts:
+            part.restore()
+
+
+def optimizer_structures(model: keras.Model) -> list[Structure]:
+    """The structure of the model's optimizers and of those inside them.
+
+    Empty where the optimizers inside are only known once it is built.
+    """
+    parts = [p for optimizer in _optimizers(model) for p in optimizer_parts(optimizer)]
+    for part in parts:
+        if isinstance(part, keras.optimizers.MultiOptimizer) and not part.built:
+            if not hasattr(part._optimizer_map, "values"):
+                return []
+    return [Structure(part) for part in parts]
+
+
+def _optimizers(model: keras.Model) -> list[Any]:
+    """The optimizer of `compile`, and those that a model keeps for its `train_step`."""
+    return [found.optimizer for found in model_optimizers(model)]
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """All variables, each once."""
+    found = [*model.variables, *model.metrics_variables]
+    for metric in running_metrics(model):
+        found += metric.variables
+    for optimizer in _optimizers(model):
+        for part in optimizer_parts(optimizer):
+            found += part.variables
+    return list({id(variable): variable for variable in found}.values())
+
+
+def _copied(variable: Any) -> np.ndarray:
+    return on_host(variable)

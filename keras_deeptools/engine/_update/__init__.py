@@ -1,0 +1,1 @@
+"""Features that take part in an optimizer's compiled update."""

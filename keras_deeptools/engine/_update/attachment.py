@@ -1,0 +1,367 @@
+"""Attaching features to an optimizer, and taking them off again."""
+
+import functools
+from types import TracebackType
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._update.feature import Feature
+from keras_deeptools.engine._update.kept_trace import keep_trace
+from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._update.model_optimizers import (
+    ModelOptimizer,
+    chosen_optimizers,
+    model_optimizers,
+)
+from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
+from keras_deeptools.engine._update.target import (
+    check_seams,
+    is_built,
+    own_choice,
+    resolved,
+)
+from keras_deeptools.engine._update.train_step import (
+    forget_trace,
+    is_fitting,
+    trace_again,
+)
+from keras_deeptools.engine._update.update_watch import UpdateWatch
+
+GUARDED = (
+    "fit",
+    "compile",
+    "evaluate",
+    "predict",
+    "train_on_batch",
+    "test_on_batch",
+    "predict_on_batch",
+    "get_weights",
+    "set_weights",
+    "save",
+    "save_weights",
+    "load_weights",
+    "export",
+)
+
+
+"""Methods before which is taken off what a broken-off `fit` has left."""
+
+
+class Attachment:
+    """Features at work on an optimizer, until `detach` is called.
+
+    Made by `attach`. As a context manager it detaches at the end of the block, also
+    after an exception.
+
+    Attributes:
+        features: The attached features, in order.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools import attach
+    >>> from keras_deeptools.callbacks import GradientClipper
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> attachment = attach(model, GradientClipper(global_norm=1.0))
+    >>> attachment.active
+    True
+    >>> attachment.detach()
+    >>> attachment.active
+    False
+    """
+
+    def __init__(
+        self,
+        sites: list[Site],
+        features: tuple[Feature, ...],
+        in_fit: bool,
+        choices: list[list[ModelOptimizer]] | None = None,
+    ) -> None:
+        self.features = features
+        self._sites = sites
+        self._in_fit = in_fit
+        self._choices = choices
+        self._watch = None if in_fit else self._watched()
+        self._sessions: list[Any] = []
+        self._traced: list[Any] = []
+        try:
+            for site in sites:
+                site.hold(self)
+        except BaseException:
+            self.detach()
+            raise
+        self._traced = self._models()
+        for model in self._traced:
+            trace_again(model)
+
+    def begin(self, site: Site, late: bool = False) -> None:
+        """Starts the features on an optimizer that is built.
+
+        Args:
+            site: `Site` of that optimizer.
+            late: Bool. Whether training has begun already.
+        """
+        mine = [
+            (feature, roots)
+            for feature, roots in zip(self.features, self._roots(), strict=True)
+            if any(root is site.optimizer for root in roots)
+        ]
+        for feature, roots in mine:
+            for leaf in site.leaves:
+                leaf.roots = roots
+            self._sessions += site.add(feature)
+        if late:
+            for feature, _ in mine:
+                feature.begin_late()
+
+    def _roots(self) -> list[list[Any]]:
+        """The optimizers that each of the features acts on."""
+        if self._choices is None:
+            return [[site.optimizer for site in self._sites]] * len(self.features)
+        return [[each.optimizer for each in choice] for choice in self._choices]
+
+    def _watched(self) -> UpdateWatch | None:
+        models = self._models()
+        if not models or self._choices is None:
+            return None
+        chosen = [each for choice in self._choices for each in choice]
+        return UpdateWatch("attach", models[0], chosen, each=False)
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """One `Leaf` for every optimizer that updates variables itself."""
+        return [leaf for site in self._sites for leaf in site.leaves]
+
+    @property
+    def active(self) -> bool:
+        """Whether the features still take part in updates."""
+        return any(self in site.attachments for site in self._sites)
+
+    @property
+    def stale(self) -> bool:
+        """Whether this belongs to a `fit` that ended without saying so."""
+        return self._in_fit and not any(map(is_fitting, self._models()))
+
+    def _models(self) -> list[Any]:
+        models = {id(site.model): site.model for site in self._sites}
+        return [model for model in models.values() if model is not None]
+
+    def extend(self, leaf: Leaf) -> None:
+        """Lets the features take part in the updates of one more optimizer.
+
+        Args:
+            leaf: `Leaf` of that optimizer.
+        """
+        site = next(site for site in self._sites if leaf in site.leaves)
+        for feature, roots in zip(self.features, self._roots(), strict=True):
+            if not any(root is site.optimizer for root in roots):
+                continue
+            leaf.roots = roots
+            session = Session(feature, leaf)
+            self._sessions.append(session)
+            site.start(session)
+
+    def state(self, feature: Feature) -> list[Any]:
+        """What `feature.prepare` returned, for each leaf optimizer."""
+        return [s.state for s in self._sessions if s.feature is feature]
+
+    def detach(self) -> None:
+        """Takes the features off; does nothing when they are off already."""
+        if not self.active:
+            return
+        if not self.stale:
+            for model in self._traced:
+                keep_trace(model)
+        for site in self._sites:
+            if self in site.attachments:
+                site.attachments.remove(self)
+        try:
+            for session in self._sessions:
+                session.feature.release(session.state, session.leaf)
+        finally:
+            for site in self._sites:
+                site.remove(self._sessions)
+            for model in self._traced:
+                forget_trace(model)
+
+    def __enter__(self) -> "Attachment":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.detach()
+        if error is None and self._watch is not None:
+            self._watch.warn_if_others_train()
+
+
+def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
+    """Lets features take part in the compiled updates of an optimizer.
+
+    The callbacks of this package do it for the length of a `fit`. Call it yourself
+    for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
+    that acts on updates is a feature and can be passed. A loop that compiles its own
+    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
+    model's own `train_step` calls are traced anew.
+
+    Neither the model nor the optimizer needs to be built. Where they are not, the
+    features begin when the first update builds the optimizer, and what does not fit is
+    refused there, before that update.
+
+    Args:
+        target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
+            model stands for that model.
+        *features: One or more `Feature` objects. Their stages run in a fixed order
+            (see `Feature`), features of one stage in the order given here.
+        optimizer: Which optimizers of the model to join. None: those that its train
+            step uses, which is the one that it was compiled with unless the model has a
+            `train_step` of its own, or those that a callback was told (`optimizer=`).
+            A name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an
+            optimizer, a list of these, or `"all"`.
+
+    Returns:
+        `Attachment`; use it as a context manager or call its `detach`.
+
+    Raises:
+        TypeError: If `target` or a feature is of the wrong type.
+        ValueError: If the model is not compiled or has no trainable variables, several
+            models use the optimizer, or a feature does not fit the optimizer. Nothing
+            has been changed then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools import attach
+    >>> from keras_deeptools.callbacks import GradientClipper, MaxNormEnforcer
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", loss="mse")
+    >>> with attach(model, GradientClipper(value=0.5), MaxNormEnforcer(1.0)):
+    ...     for _ in range(3):
+    ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    """
+    targets = resolved(target, optimizer)
+    if not features:
+        raise ValueError(
+            "attach: at least one feature must be given. Received: features=(). "
+            "Pass for instance `GradientClipper(global_norm=1.0)`."
+        )
+    for feature in features:
+        if not isinstance(feature, Feature):
+            raise TypeError(
+                "attach: every feature must be a `keras_deeptools.engine.Feature`. "
+                f"Received: feature={feature!r}. The callbacks of this package that "
+                "act on updates are features; other callbacks go to `fit`."
+            )
+    choices = None
+    if isinstance(target, keras.Model):
+        choices = [
+            chosen_optimizers(target, own_choice(feature, optimizer))
+            for feature in features
+        ]
+        chosen = {id(each.optimizer): each for choice in choices for each in choice}
+        targets = [(each.optimizer, target) for each in chosen.values()]
+    sites = [_site(*each) for each in targets]
+    for site in sites:
+        site.is_built = is_built(site.optimizer, site.model)
+    in_fit = any(is_fitting(site.model) for site in sites)
+    return Attachment(sites, features, in_fit, choices)
+
+
+def _site(optimizer: Any, model: Any) -> Site:
+    """The site of an optimizer, with what a broken-off `fit` left taken off."""
+    site = optimizer.__dict__.get(SITE)
+    if site is not None:
+        site.detach_stale()
+        site = optimizer.__dict__.get(SITE)
+    if site is not None and site.optimizer is not optimizer:
+        raise ValueError(
+            "attach: an optimizer inside another one must be attached through the "
+            f"outer one. Received: target={optimizer.name!r}, which is part of "
+            f"{site.optimizer.name!r}. Pass the outer optimizer or the model."
+        )
+    return _new_site(optimizer, model) if site is None else site
+
+
+def _new_site(optimizer: Any, model: Any) -> Site:
+    check_seams(optimizer)
+    for leaf in leaf_optimizers(optimizer):
+        training.check_supported(leaf, model)
+    return _GuardedSite(optimizer, model)
+
+
+class _GuardedSite(Site):
+    """A site that notices when the `fit` it served has been broken off."""
+
+    def detach_stale(self) -> None:
+        for attachment in list(self.attachments):
+            if attachment.stale:
+                attachment.detach()
+
+    def _guard(self) -> None:
+        super()._guard()
+        if self.model is None:
+            return
+        for name in GUARDED:
+            self.replace(self.model, self._guarded(getattr(self.model, name)), name)
+
+    def _guarded(self, method: Any) -> Any:
+        @functools.wraps(method)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self.detach_stale()
+            return method(*args, **kwargs)
+
+        return guarded
+
+
+def is_attached(model: keras.Model) -> bool:
+    """Whether features are attached to an optimizer of the model.
+
+    Args:
+        model: `keras.Model`, compiled.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> from keras_deeptools.engine._state.snapshot import is_attached
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with attach(model, Feature()):
+    ...     print(is_attached(model))
+    True
+    >>> is_attached(model)
+    False
+    """
+    return bool(_sites(model))
+
+
+def attached_features(model: keras.Model) -> list[Any]:
+    """The features that are attached to the model's optimizers, in order.
+
+    Args:
+        model: `keras.Model`, compiled.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import Feature, attach, attached_features
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with attach(model, Feature()):
+    ...     print(len(attached_features(model)))
+    1
+    """
+    attachments = [each for site in _sites(model) for each in site.attachments]
+    features = [feature for each in attachments for feature in each.features]
+    return list({id(feature): feature for feature in features}.values())
+
+
+def _sites(model: keras.Model) -> list[Any]:
+    found = [vars(each.optimizer).get(SITE) for each in model_optimizers(model)]
+    return [site for site in found if site is not None]

@@ -1,0 +1,134 @@
+"""A ring buffer on the device that the compiled step writes and the host reads."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._update.leaf import Leaf
+
+MAX_BYTES = 4 * 2**20
+STEP_BASE = 65536
+"""Steps are stored as two exact float32 columns, step // base and step % base."""
+
+
+class Recorder:
+    """Keeps the latest rows of numbers that training steps have produced.
+
+    The buffer is a variable of the optimizer, so writing costs no copy to the host;
+    `read` brings over what is new. Memory is bounded: `capacity` rows of `width`
+    float32 numbers.
+
+    Args:
+        leaf: `Leaf` whose steps are recorded.
+        width: Int > 0. Numbers per row.
+        every: Int > 0. Record the steps that are multiples of it.
+        capacity: Int > 0 or None. Rows kept; None chooses 16 to 1024 of them, up to
+            4 MiB.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras import ops
+    >>> from keras_deeptools.engine import Feature, Recorder, attach
+    >>> class Steps(Feature):
+    ...     def prepare(self, leaf):
+    ...         self.recorder = Recorder(leaf, width=1)
+    ...     def observe_gradients(self, state, leaf, gradients):
+    ...         self.recorder.write(lambda: ops.ones((1,)))
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> feature = Steps()
+    >>> with attach(model, feature):
+    ...     for _ in range(3):
+    ...         logs = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    ...     steps, rows = feature.recorder.read()
+    >>> steps.tolist(), rows.ravel().tolist()
+    ([0, 1, 2], [1.0, 1.0, 1.0])
+    """
+
+    def __init__(
+        self, leaf: Leaf, width: int, every: int = 1, capacity: int | None = None
+    ) -> None:
+        if capacity is None:
+            capacity = min(max(MAX_BYTES // (4 * (width + 2)), 16), 1024)
+        self.capacity = capacity
+        self.every = every
+        self.lost = 0
+        self._leaf = leaf
+        self._seen = 0
+        self._rows = leaf.add_state("recorded_rows", (capacity, width + 2))
+        self._count = leaf.add_state("recorded_count", dtype="int32")
+
+    @property
+    def due(self) -> Any:
+        """Whether this step is recorded: a bool, or a tensor while tracing."""
+        if self.every == 1:
+            return True
+        rest = self._leaf.step % self.every
+        return rest == 0 if isinstance(rest, int) else ops.equal(rest, 0)
+
+    @property
+    def may_be_due(self) -> bool:
+        """False only where it is known on the host that nothing will be recorded."""
+        return tensors.possibly(self.due)
+
+    def write(self, compute: Callable[[], Any]) -> None:
+        """Records the row that `compute` returns, when this step is due.
+
+        Args:
+            compute: Function without side effects that returns `width` numbers: a
+                float32 vector, a list of them, or a list of floats that the host
+                knows. It runs only in steps that are recorded.
+        """
+        if not self.may_be_due:
+            return
+        step = self._leaf.step
+        numbers = [step // STEP_BASE, step % STEP_BASE]
+        count = tensors.scalar(self._count)
+        index, due = count % self.capacity, self.due
+        if isinstance(due, bool):
+            row = compute()
+            tensors.write_row(
+                self._rows, index, numbers, row if isinstance(row, list) else [row]
+            )
+            tensors.set_scalar(self._count, count + 1)
+            return
+
+        def row_if_due() -> Any:
+            row = compute()
+            whole = ops.concatenate(row) if isinstance(row, list) else row
+            return ops.cast(whole, "float32")
+
+        old = tensors.current(self._rows)[index]
+        numbers = [ops.cast(number, "float32") for number in numbers]
+        head = tensors.choose(due, lambda: numbers, lambda: [old[0], old[1]])
+        row = tensors.choose(due, row_if_due, lambda: old[2:])
+        tensors.write_row(self._rows, index, head, [row])
+        tensors.set_scalar(self._count, count + ops.cast(due, "int32"))
+
+    def end(self) -> None:
+        """Gives the memory back, when another recorder takes its place."""
+        self._leaf.drop_state([self._rows, self._count])
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Brings the rows to the host that have been written since the last call.
+
+        Returns:
+            Tuple of `steps`, int64 array `(n,)` of update numbers counted from the
+            optimizer's creation, and `rows`, float32 array `(n, width)`. Rows that
+            were overwritten before they were read are missing and add to `lost`.
+        """
+        count = int(self._leaf.read(self._count))
+        new = count - self._seen
+        kept = min(new, self.capacity)
+        self.lost += new - kept
+        self._seen = count
+        if kept <= 0:
+            return np.zeros(0, "int64"), np.zeros((0, self._rows.shape[1] - 2), "f4")
+        order = np.arange(count - kept, count) % self.capacity
+        table = self._leaf.read(self._rows)[order]
+        steps = table[:, 0].astype("int64") * STEP_BASE + table[:, 1].astype("int64")
+        return steps, table[:, 2:]

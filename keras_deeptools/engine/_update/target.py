@@ -1,0 +1,106 @@
+"""What `attach` is given: a compiled model or a built optimizer."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
+from keras_deeptools.engine._update.model_optimizers import (
+    chosen_optimizers,
+    model_optimizers,
+)
+from keras_deeptools.engine._update.optimizer_hooks import SEAMS
+from keras_deeptools.engine._update.step_reads import has_own_train_step
+
+
+def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
+    """Each optimizer of what was passed to `attach`, with its model, or raise."""
+    if isinstance(target, keras.Model):
+        chosen = chosen_optimizers(target, optimizer)
+        return [(each.optimizer, target) for each in chosen]
+    if isinstance(target, keras.optimizers.Optimizer):
+        if optimizer is not None:
+            raise ValueError(
+                "attach: `optimizer` chooses among the optimizers of a model. "
+                f"Received: optimizer={optimizer!r} with an optimizer as the target. "
+                "Pass the model, or leave `optimizer` out."
+            )
+        models = _models_using(target)
+        if len(models) > 1:
+            names = ", ".join(repr(model.name) for model in models)
+            raise ValueError(
+                "attach: an optimizer of several models must be attached through one "
+                f"of them. Received: target={target.name!r}, which {names} use. Call "
+                "`attach(model, ..., optimizer=optimizer)`."
+            )
+        if models:
+            chosen = chosen_optimizers(models[0], target)
+            return [(each.optimizer, models[0]) for each in chosen]
+        return [(target, None)]
+    raise TypeError(
+        "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
+        f"Received: target={target!r} of type {type(target).__name__}."
+    )
+
+
+def own_choice(feature: Any, optimizer: Any) -> Any:
+    """Which optimizers a feature acts on: as it was told itself, or by `attach`."""
+    return getattr(feature, "optimizer", None) if optimizer is None else optimizer
+
+
+def _models_using(optimizer: Any) -> list[Any]:
+    """The compiled models that hold an optimizer, whose compiled steps contain it."""
+    return [model for model in models_alive() if _uses(model, optimizer)]
+
+
+def _uses(model: Any, optimizer: Any) -> bool:
+    if not getattr(model, "compiled", False):
+        return False
+    held = [getattr(model, "optimizer", None)]
+    if has_own_train_step(model):
+        held += [each.optimizer for each in model_optimizers(model)]
+    return any(part is optimizer for each in held for part in optimizer_parts(each))
+
+
+def is_built(optimizer: Any, model: Any) -> bool:
+    """Whether an optimizer is built, after building it where its variables are known.
+
+    They are known where Keras' own train step will give it those of a model that is
+    built throughout. Elsewhere the first update tells, on TensorFlow inside the trace.
+    """
+    if optimizer.built:
+        return True
+    if model is None or not _variables_are_known(optimizer, model):
+        return False
+    if not model.trainable_variables:
+        raise ValueError(
+            "attach: the model must have trainable variables. Received: "
+            f"model={model.name!r}, where all layers are frozen or have no weights. "
+            "Set `layer.trainable = True` where it should train, and compile again."
+        )
+    with training.variable_scope(leaf_optimizers(optimizer)[0]):
+        optimizer.build(model.trainable_variables)
+    return True
+
+
+def _variables_are_known(optimizer: Any, model: Any) -> bool:
+    if optimizer is not model.optimizer:
+        return False
+    if not all(layer.built for layer in model._flatten_layers()):
+        return False
+    # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
+    return not (tensors.BUILDS_IN_STEP and has_own_train_step(model))
+
+
+def check_seams(optimizer: Any) -> None:
+    """Raises on a Keras without the methods that the engine joins."""
+    for leaf in leaf_optimizers(optimizer):
+        missing = [name for name in SEAMS if not hasattr(leaf, name)]
+        if missing:
+            raise RuntimeError(
+                "attach: this version of Keras is not supported. Received: "
+                f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
+                f"{', '.join(missing)}. Install keras>=3.15,<3.16."
+            )

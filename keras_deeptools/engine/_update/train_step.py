@@ -1,0 +1,162 @@
+"""Telling whether a model's `fit` is running.
+
+Keras calls no hook when an exception or Ctrl-C leaves `fit`, so the engine looks for
+the running call itself where it matters: before files are written, before the next
+`fit`, `compile` or `train_on_batch`.
+"""
+
+import sys
+import types
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, NamedTuple
+
+from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._update.kept_trace import find_trace
+from keras_deeptools.engine._update.step_reads import (
+    LIBRARIES,
+    is_from_library,
+    nested_codes,
+    train_steps,
+    undecorated,
+)
+
+
+def is_fitting(model: Any) -> bool:
+    """Whether a call of `model.fit` is under way on any thread.
+
+    Args:
+        model: `keras.Model` or None.
+
+    Returns:
+        Bool.
+    """
+    if model is None:
+        return False
+    return any(True for _ in _variables_of_fits(model))
+
+
+class RunningFit(NamedTuple):
+    """What a running `fit` knows, whether or not it tells its callbacks.
+
+    Attributes:
+        params: Dict with `epochs` and `steps`, the batches per epoch or None.
+        callbacks: List of all callbacks that it runs.
+        epoch_iterator: What feeds it.
+    """
+
+    params: dict[str, Any]
+    callbacks: list[Any]
+    epoch_iterator: Any
+
+
+def running_fit(model: Any) -> RunningFit | None:
+    """What the running `fit` of a model knows, or None where none runs.
+
+    Keras tells callbacks nothing of the run when a user has made the `CallbackList`,
+    and never shows them each other.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine import running_fit
+    >>> running_fit(keras.Sequential()) is None
+    True
+    """
+    for known in _variables_of_fits(model):
+        if "epoch_iterator" in known:
+            iterator = known["epoch_iterator"]
+            steps = getattr(iterator, "num_batches", None)
+            listed = getattr(known.get("callbacks"), "callbacks", None)
+            params = {"epochs": known["epochs"], "steps": steps}
+            return RunningFit(params, list(listed or []), iterator)
+    return None
+
+
+def _variables_of_fits(model: Any) -> Iterator[dict[str, Any]]:
+    """The local variables of each call of the model's `fit` that is running.
+
+    All threads are looked at: Keras may run the hooks of callbacks in others.
+    """
+    for newest in sys._current_frames().values():
+        frame: FrameType | None = newest
+        while frame is not None:
+            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+                yield frame.f_locals
+            frame = frame.f_back
+
+
+def forget_compiled(model: Any) -> None:
+    """Lets `tf.function` and `jax.jit` trace the user's functions anew.
+
+    Otherwise they would go on with an update as it was traced before something was
+    attached, or, after it, with what is not there any more. Known are those among the
+    methods and attributes of the model and those that its train step names.
+
+    Args:
+        model: `keras.Model`.
+    """
+    if not tensors.COMPILES:
+        return
+    for function in _compiled(model):
+        tensors.forget_function(function)
+
+
+def _compiled(model: Any) -> Iterator[Any]:
+    for cls in type(model).__mro__:
+        if cls.__module__.partition(".")[0] in LIBRARIES:
+            continue
+        for name, value in vars(cls).items():
+            if tensors.is_compiled(value):
+                # TensorFlow keeps another one for each object.
+                yield getattr(model, name)
+                yield value
+    for value in list(vars(model).values()):
+        if tensors.is_compiled(value):
+            yield value
+    seen: set[int] = set()
+    for step in train_steps(model):
+        yield from _named_in(step, model, seen)
+
+
+def _named_in(function: Any, model: Any, seen: set[int]) -> Iterator[Any]:
+    """Compiled functions among what the code of a function names."""
+    code = getattr(function, "__code__", None)
+    if code is None or id(code) in seen or is_from_library(function):
+        return
+    seen.add(id(code))
+    names = {name for each in nested_codes(code) for name in each.co_names}
+    values = [function.__globals__.get(name) for name in names]
+    values += [getattr(type(model), name, None) for name in names]
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            continue
+    for value in values:
+        if tensors.is_compiled(value):
+            yield value
+            yield from _named_in(undecorated(value), model, seen)
+        elif isinstance(value, types.FunctionType):
+            yield from _named_in(value, model, seen)
+
+
+def trace_again(model: Any) -> None:
+    """Lets the model trace its train step anew, if it has one, as features need it."""
+    if model is None:
+        return
+    forget_compiled(model)
+    if not find_trace(model) and getattr(model, "train_function", None) is not None:
+        training.fresh_step_function(model)
+
+
+def forget_trace(model: Any) -> None:
+    """Lets the model make its train step anew when it next trains."""
+    if model is None:
+        return
+    forget_compiled(model)
+    if getattr(model, "train_function", None) is not None:
+        model.train_function = None

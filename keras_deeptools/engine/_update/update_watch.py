@@ -1,0 +1,116 @@
+"""Telling whether the optimizers that are acted on are those that train."""
+
+import warnings
+from typing import Any
+
+from keras_deeptools.engine._update.model_optimizers import (
+    ModelOptimizer,
+    listed_names,
+    model_optimizers,
+    updates_made,
+)
+
+
+class UpdateWatch:
+    """Counts the updates of all optimizers of a model from now on.
+
+    Args:
+        owner: Str. Who is named in the warning.
+        model: `keras.Model`.
+        chosen: List of `ModelOptimizer`, those that are acted on.
+        each: Bool. Whether each of them was asked for; else one that trains will do.
+    """
+
+    def __init__(
+        self, owner: str, model: Any, chosen: list[ModelOptimizer], each: bool
+    ) -> None:
+        self.owner = owner
+        self.chosen = chosen
+        self._each = each
+        self._warned = self._told_unseen = False
+        self._model = model
+        self._before = {
+            id(one.optimizer): updates_made(one.optimizer)
+            for one in [*chosen, *self._others()]
+        }
+
+    def _others(self) -> list[ModelOptimizer]:
+        """The others that the model has now; its first step may have made some."""
+        mine = {id(one.optimizer) for one in self.chosen}
+        everything = model_optimizers(self._model)
+        return [one for one in everything if id(one.optimizer) not in mine]
+
+    def idle(self) -> list[ModelOptimizer]:
+        """Those of the chosen optimizers that have made no update."""
+        return [one for one in self.chosen if not self._moved(one)]
+
+    def warn(self, skipped: list[Any], after: str = "in the first epoch") -> None:
+        """Warns once of optimizers that have made no update.
+
+        Args:
+            skipped: List of optimizers that would have, but for loss scaling.
+            after: Str. When.
+        """
+        if self._warned:
+            return
+        self._warned = True
+        busy = {id(optimizer) for optimizer in skipped}
+        idle = [one for one in self.idle() if id(one.optimizer) not in busy]
+        if not idle or (not self._each and len(idle) < len(self.chosen)):
+            return
+        has = "has" if len(idle) == 1 else "have"
+        warnings.warn(
+            f"{self.owner}: {listed_names(idle)} of {self._model.name!r} {has} made no "
+            f"update {after}, so nothing was recorded or changed there. "
+            f"{self._remedy()}",
+            stacklevel=4,
+        )
+
+    def warn_unseen(self, seen: set[int]) -> None:
+        """Warns once of optimizers that made updates which nothing attached has seen.
+
+        Args:
+            seen: Identities of the optimizers whose updates were seen.
+        """
+        missed = [one for one in self.chosen if id(one.optimizer) not in seen]
+        missed = [one for one in missed if self._moved(one)]
+        if not missed or self._told_unseen:
+            return
+        self._told_unseen = True
+        warnings.warn(
+            f"{self.owner}: {listed_names(missed)} of {self._model.name!r} made "
+            "updates that this callback could not take part in, because they run in a "
+            "function that was compiled before training began. Take the decorator "
+            "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
+            stacklevel=4,
+        )
+
+    def others_that_train(self) -> list[ModelOptimizer]:
+        """Those of the model's other optimizers that have made updates."""
+        return [one for one in self._others() if self._moved(one)]
+
+    def warn_if_others_train(self) -> None:
+        """Warns once where other optimizers of the model have made updates instead."""
+        if self.others_that_train():
+            self.warn([], "while this was attached")
+
+    def _moved(self, one: ModelOptimizer) -> bool:
+        now = updates_made(one.optimizer)
+        return now < 0 or now != self._before.get(id(one.optimizer), 0)
+
+    def _remedy(self) -> str:
+        moved = self.others_that_train()
+        others = moved or self._others()
+        if not others:
+            return (
+                "The model has no other optimizer. Where its train step uses one that "
+                "is no attribute of the model, pass it as `optimizer=`."
+            )
+        if moved:
+            does = "made updates"
+        else:
+            does = "is there too" if len(others) == 1 else "are there too"
+        choice = f'pass `optimizer="{others[0].name}"`'
+        if len(others) > 1:
+            choice += ', or `optimizer="all"`'
+        return f"{listed_names(others)} {does}: {choice}."

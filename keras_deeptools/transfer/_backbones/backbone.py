@@ -1,0 +1,165 @@
+"""Pretrained networks that take pixels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_option, message
+from keras_deeptools.transfer._backbones.applications import (
+    application,
+    application_names,
+    preprocessing_of,
+    smallest_side,
+)
+from keras_deeptools.transfer._backbones.model_on_pixels import (
+    checked_image_shape,
+    model_on_pixels,
+)
+from keras_deeptools.transfer._backbones.own_normalization import own_constants
+from keras_deeptools.transfer._backbones.preprocessing import (
+    channel_axis,
+    channel_reads,
+    repeated_channels,
+    transplant,
+)
+
+_OWNER = "backbone"
+_POOLINGS = ("avg", "max")
+
+
+def backbone(
+    model: str | keras.Model,
+    input_shape: tuple[int | None, ...] | None = None,
+    weights: str | None = "imagenet",
+    pooling: str | None = None,
+    *,
+    preprocessing: str | Callable[[Any], Any] | None = None,
+    **arguments: Any,
+) -> keras.Model:
+    """Network without its top, from pixels in 0-255 to features.
+
+    What each network of `keras.applications` was trained on, [-1, 1] or standardized or
+    with red and blue exchanged, is part of the graph: the images go in as they are
+    stored, in training, prediction and export alike. It is made of Keras' own layers,
+    so that a saved model loads without this package. No graph can raise an error on
+    every backend: `check_pixels` tells once whether data are in 0-255.
+
+    Images with another number of channels than three take the pretrained weights too.
+    The first kernel is repeated over the channels, red, green, blue, red, and so on,
+    each slice divided by the number of channels that share it. The sum over the
+    channels stays the same, so a gray image gives the features that it gave in three
+    channels. One or two channels are first repeated three times, so that they too meet
+    the preprocessing of red, green and blue; where that is the same for all three, the
+    kernel is the mean over its channels, times 3 / channels, instead.
+
+    Args:
+        model: Str, the name of a constructor of `keras.applications`, such as
+            `"MobileNetV2"`; or a `keras.Model` of one input and one output, such as a
+            network of your own or a `keras_hub` backbone of images. Its layers are
+            shared, not copied, unless its channels change.
+        input_shape: Tuple `(height, width, channels)`, or with the channels first as
+            Keras is configured. Heights and widths from 32 on (Inception 75, Xception
+            71). None for a `keras.Model`: its own.
+        weights: `"imagenet"`, None for fresh ones, or the path of a weights file for
+            three channels, whose own normalization is kept where it holds one
+            (EfficientNet). Of no meaning for a `keras.Model`, which has its own.
+        pooling: None for a map of features, `"avg"` or `"max"` over the places,
+            or over the tokens of a transformer, for a vector.
+        preprocessing: What a `keras.Model` takes: `"symmetric"` for pixels in [-1, 1],
+            `"standardize"` for ImageNet's mean and standard deviation taken out,
+            `"bgr"` for blue, green, red with ImageNet's mean taken out, `"included"`
+            for pixels in 0-255, or a layer or function that makes it from those.
+            Must be None for a name.
+        **arguments: What else the constructor takes, such as `alpha=0.35`.
+
+    Returns:
+        `keras.Model`, functional, with one input of float32 pixels (arrays of integers
+        are cast). Named applications are not nested in it: `get_layer` finds theirs.
+
+    Raises:
+        ValueError: If a name is unknown, images are too small, preprocessing is missing
+            or too much, or the model cannot take as many channels.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import backbone
+    >>> conv = keras.layers.Conv2D(1, 1, kernel_initializer="ones")
+    >>> mine = keras.Sequential([keras.Input((8, 8, 3)), conv])
+    >>> features = backbone(mine, pooling="avg", preprocessing="symmetric")
+    >>> white = np.full((1, 8, 8, 3), 255, "uint8")
+    >>> features.predict(white, verbose=0).round().tolist()
+    [[3.0]]
+    >>> gray = backbone(mine, (8, 8, 1), pooling="avg", preprocessing="symmetric")
+    >>> gray.predict(white[..., :1], verbose=0).round().tolist()
+    [[3.0]]
+    """
+    if pooling is not None:
+        checked_option(_OWNER, "pooling", pooling, _POOLINGS)
+    if isinstance(model, keras.Model):
+        if arguments:
+            unknown = sorted(arguments)
+            raise TypeError(
+                f"{_OWNER}: a `keras.Model` takes no arguments of a constructor. "
+                f"Received: {unknown}. Leave them out."
+            )
+        return model_on_pixels(model, input_shape, pooling, preprocessing)
+    checked_option(_OWNER, "model", model, application_names())
+    if preprocessing is not None:
+        remedy = "What its networks take is known; leave it out."
+        rule = "None for a network of `keras.applications`"
+        raise ValueError(message(_OWNER, "preprocessing", rule, preprocessing, remedy))
+    if isinstance(weights, str) and weights != "imagenet":
+        if not Path(weights).exists():
+            rule = "'imagenet', None, or the path of a file that exists"
+            raise ValueError(message(_OWNER, "weights", rule, weights))
+    shape = _checked_shape(model, input_shape)
+    return _build(model, shape, weights, pooling=pooling, **arguments)
+
+
+def _build(
+    name: str,
+    shape: tuple[int | None, ...],
+    weights: str | None,
+    **arguments: Any,
+) -> keras.Model:
+    """A network of `keras.applications` on pixels."""
+    prepare = preprocessing_of(name)
+    axis = channel_axis(4) - 1
+    num_channels = shape[axis]
+    assert num_channels is not None
+    pixels = keras.Input(shape, name="pixels")
+    if num_channels == 3 or weights is None:
+        reads = channel_reads(num_channels, prepare.kernel_order)
+        inputs = prepare.apply(pixels, reads)
+        built = application(name, inputs, reads, weights=weights, **arguments)
+        return keras.Model(pixels, built.output, name=built.name)
+    three = (*shape[:axis], 3, *shape[axis + 1 :])
+    source = _build(name, three, weights, **arguments)
+    channels = pixels if prepare.alike else repeated_channels(pixels)
+    reads = channel_reads(channels.shape[axis + 1], prepare.kernel_order)
+    constants = own_constants(source)
+    if constants is not None:
+        constants = constants.of_channels(reads)
+    inputs = prepare.apply(channels, reads)
+    built = application(name, inputs, reads, constants, weights=None, **arguments)
+    transplant(source, built, reads, own_normalization=True)
+    return keras.Model(pixels, built.output, name=built.name)
+
+
+def _checked_shape(
+    name: str, input_shape: tuple[int | None, ...] | None
+) -> tuple[int | None, ...]:
+    """The shape of the images, checked against what the network takes."""
+    shape = checked_image_shape(input_shape)
+    axis = channel_axis(4) - 1
+    sides = [side for i, side in enumerate(shape) if i != axis and side is not None]
+    least = smallest_side(name)
+    if any(side < least for side in sides):
+        rule = f"of images of at least {least} x {least} for {name}"
+        remedy = "Resize the images, for instance with `keras.layers.Resizing`."
+        raise ValueError(message(_OWNER, "input_shape", rule, shape, remedy))
+    return shape

@@ -1,0 +1,164 @@
+"""What a frozen backbone makes of the data, computed once."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_count, checked_seed, message
+from keras_deeptools.engine._frozen_features.cut import FeatureCut
+from keras_deeptools.transfer._features.cached_features import CachedFeatures
+from keras_deeptools.transfer._features.computation import (
+    OWNER,
+    CacheOptions,
+    compute_features,
+)
+
+MAX_BYTES = 2**31
+
+
+def cache_features(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int = 32,
+    views: int = 1,
+    directory: str | Path | None = None,
+    max_bytes: int = MAX_BYTES,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> CachedFeatures:
+    """Computes once what the frozen part of a model makes of the data.
+
+    `CachedFeatures.fit` then trains the rest of the model as `model.fit` would, at a
+    fraction of the time: same optimizer, losses, metrics, callbacks, and the same
+    weights at the end. The model is cut by itself, at the last place where all that
+    comes before is frozen and draws nothing at random, also inside of nested models;
+    several tensors may cross the cut. What draws after the cut, such as dropout in the
+    head, goes on drawing.
+
+    Memory: `num_bytes` of the result, at most `max_bytes`, and one batch; where the
+    number of rows is not known beforehand up to twice that for a moment. With a
+    directory no more than a batch at a time. Data that carry their targets (a
+    `tf.data.Dataset`) have these kept in memory.
+
+    Batches of several lengths or image sizes go through each by itself. Where features
+    of several sizes cross the cut, they stay in memory in the batches they came in.
+
+    Files in a directory are known by the layers before the cut and their weights, the
+    data, the versions and the settings, are checked against digests and against one
+    batch computed anew, and are computed again if anything differs. They are never
+    removed: delete the directory to do so. What a killed process left half written
+    goes a day later.
+
+    Args:
+        model: `keras.Model` with a graph, compiled or not, partly frozen
+            (`transfer.freeze`).
+        x: Inputs, as in `fit`: arrays, a `tf.data.Dataset`, a `PyDataset`, a generator.
+            Rows keep the order in which they come.
+        y: Targets, where `x` is arrays.
+        sample_weight: Weights of the rows, where `x` is arrays.
+        batch_size: Int >= 1, rows in a batch of the pass.
+        views: Int >= 1, passes over the data. With random layers before the cut (data
+            augmentation), which one view refuses, each pass draws anew, and each epoch
+            trains on the next one.
+        directory: Folder in which features are kept and found again, or None for
+            memory.
+        max_bytes: Int >= 1, the most that features may take in memory.
+        seed: Int >= 0 from which random layers before the cut draw, or None: from where
+            they are. They and the global random state are as before afterwards.
+        verbose: `"auto"` or 1 for a progress bar, 0 for none.
+
+    Returns:
+        `CachedFeatures`.
+
+    Raises:
+        ValueError: If nothing can be cached (`caching_obstacle` tells), what is before
+            the cut gives equal rows unequal features, or these take more than
+            `max_bytes` of memory, which is found before the pass.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import cache_features, freeze
+    >>> body = keras.layers.Dense(3, name="body")
+    >>> model = keras.Sequential([keras.Input((2,)), body, keras.layers.Dense(1)])
+    >>> freeze(model, "body")
+    >>> model.compile("sgd", "mse")
+    >>> cached = cache_features(model, np.ones((8, 2)), np.ones((8, 1)), verbose=0)
+    >>> history = cached.fit(epochs=2, verbose=0)
+    >>> len(history.history["loss"]), int(model.optimizer.iterations)
+    (2, 2)
+    """
+    options = CacheOptions(
+        batch_size=checked_count(OWNER, "batch_size", batch_size),
+        views=checked_count(OWNER, "views", views),
+        directory=None if directory is None else Path(directory),
+        max_bytes=checked_count(OWNER, "max_bytes", max_bytes),
+        seed=checked_seed(OWNER, seed),
+        verbose=1 if verbose == "auto" else int(verbose),
+    )
+    obstacle = caching_obstacle(model, views)
+    if obstacle is not None:
+        error = ValueError if isinstance(model, keras.Model) else TypeError
+        raise error(obstacle)
+    cut = FeatureCut(model, random=views > 1)
+    data = (x, y, sample_weight)
+    computed = compute_features(cut, data, options, training=True)
+    return CachedFeatures(cut, computed, data, options)
+
+
+def caching_obstacle(model: keras.Model, views: int = 1) -> str | None:
+    """Why features of a model cannot be cached, or None if they can.
+
+    Args:
+        model: `keras.Model`.
+        views: Int >= 1, as in `cache_features`.
+
+    Returns:
+        Str, the error that `cache_features` would raise, with its remedy; or None.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.transfer import caching_obstacle
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> print(caching_obstacle(model))
+    cache_features: frozen weights must stand before the first layer that trains.
+    Received: 'dense...', which trains. Freeze the backbone: `transfer.freeze`.
+    """
+    if not isinstance(model, keras.Model):
+        return message(OWNER, "model", "a `keras.Model`", model)
+    name = f"{type(model).__name__} {model.name!r}"
+    for method in ("train_step", "compute_loss"):
+        if getattr(type(model), method) is not getattr(keras.Model, method):
+            return (
+                f"{OWNER}: `model` must train as Keras does. Received: {name} with a "
+                f"`{method}` of its own, which would get features in place of data. "
+                "Use `model.fit`."
+            )
+    try:
+        cut = FeatureCut(model, random=views > 1)
+    except ValueError:
+        return (
+            f"{OWNER}: `model` must have a graph: be functional, or a Sequential that "
+            f"is built. Received: {name}. Call the subclassed part as a layer of a "
+            "functional model, or use `model.fit`."
+        )
+    if not cut.is_random and cut.blocking:
+        return (
+            f"{OWNER}: nothing random may stand before frozen weights. Received: "
+            f"{cut.blocking[0].name!r}, which draws in training. Give `views`, the "
+            "number of passes to draw for; or wrap a frozen backbone that has dropout "
+            "in `transfer.InferenceMode`; or move augmentation out of the model."
+        )
+    if not any(layer.weights for layer in cut.layers):
+        first = repr(cut.changing[0].name) if cut.changing else repr(model.name)
+        return (
+            f"{OWNER}: frozen weights must stand before the first layer that trains. "
+            f"Received: {first}, which trains. Freeze the backbone: `transfer.freeze`."
+        )
+    return None

@@ -1,0 +1,248 @@
+"""Fine-tuning a pretrained model in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools.engine._state.random_state import seeded
+from keras_deeptools.transfer._backbones.check_pixels import check_pixels_of
+from keras_deeptools.transfer._fine_tune.arguments import (
+    check_cacheable,
+    check_model,
+    check_options,
+    checked_callbacks,
+    checked_groups,
+    checked_rate,
+    monitored,
+    run_entries,
+)
+from keras_deeptools.transfer._fine_tune.data import ready_data
+from keras_deeptools.transfer._fine_tune.loss import compiled_for
+from keras_deeptools.transfer._fine_tune.plan import (
+    OWNER,
+    first_of_head,
+    planned_phases,
+)
+from keras_deeptools.transfer._fine_tune.progress import KeptProgress
+from keras_deeptools.transfer._fine_tune.result import FineTuning
+from keras_deeptools.transfer._fine_tune.run import FineTuningRun
+from keras_deeptools.transfer._fine_tune.run_store import described, facts_of
+from keras_deeptools.transfer._groups.groups import LayerGroups
+
+
+def fine_tune(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    frozen_epochs: int = 1,
+    learning_rate: float = 2e-3,
+    rate_ratio: float = 100.0,
+    optimizer: Any = None,
+    loss: Any = None,
+    metrics: Any = None,
+    groups: LayerGroups | int | None = None,
+    head: int | str = -1,
+    batch_norm: str = "frozen",
+    cache: str | bool = "auto",
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    validation_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    class_weight: dict | None = None,
+    sample_weight: Any = None,
+    shuffle: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    monitor: str | None = None,
+    mode: str = "auto",
+    restore_best: bool = True,
+    directory: str | Path | None = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> FineTuning:
+    """Fine-tunes a pretrained model: first its head, then all layers.
+
+    While the body is frozen, the new head learns with one 1cycle up to `learning_rate`.
+    Then all layers train with another one up to half of it: the head at this rate, the
+    groups before it at ever smaller ones, down to a hundredth. This is fastai's
+    `fine_tune`; Keras' own way, to compile again with one small rate, loses the
+    optimizer's memory. The same is written by hand with `freeze_to`,
+    `DiscriminativeLearningRates` and `OneCycleScheduler`, and gives the same weights.
+
+    Epochs are numbered through both phases, which are two `fit`s to callbacks. At the
+    end, and also when an error or Ctrl-C ends it, the model has the weights of the best
+    epoch, what has been trained last stays unfrozen, and the optimizer its own rate.
+    With a `directory` the same call goes on after an interruption, from the last
+    complete epoch, and ends with the same weights as if nothing had happened; callbacks
+    of yours start afresh. After its end it gives the same result again.
+
+    Args:
+        model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
+            it keeps its optimizer, losses and metrics, unless others are given. Where
+            it holds what `backbone` made, `check_pixels` looks at what arrives there of
+            `x`.
+        x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`, a `DataLoader` or a generator.
+        y: Targets, where `x` is arrays.
+        epochs: Int >= 1. Epochs in which all layers train.
+        frozen_epochs: Int >= 0. Epochs before, in which the head trains alone.
+        learning_rate: Float > 0, or the result of `find_learning_rate`.
+        rate_ratio: Float >= 1. The rate of the head over that of the first group, in
+            the second phase; the groups between them lie on a geometric scale. Not used
+            with an optimizer that is a `DiscriminativeLearningRates`.
+        optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
+            of 0.01.
+        loss: As in `compile`. None: the model's own. If it is not compiled, it must end
+            in softmax (then it is a categorical cross-entropy, sparse for integers, of
+            rows, pixels or tokens) or sigmoid (binary cross-entropy), and `metrics` are
+            the accuracy. Labels outside of the classes, and one-hot rows where the loss
+            takes classes or the other way round, are an error, in arrays and in the
+            first batch of other data; a generator is not looked at.
+        metrics: As in `compile`. None: the model's own. The "accuracy" of several
+            sigmoids is the share of right labels.
+        groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
+        head: Int or str. Number or name of the first group of the head; what comes
+            after it belongs to the head, too.
+        batch_norm: What BatchNormalization layers before the head do in the second
+            phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
+        cache: Whether the frozen layers compute only once what they make of the rows,
+            in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
+            where nothing before the head draws at random and memory suffices;
+            elsewhere `notices` of the result say why not, with the remedy.
+        batch_size: Int >= 1, rows in a batch of arrays; None: 32.
+        validation_data: As in `fit`.
+        validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
+            validate on.
+        validation_steps: As in `fit`.
+        steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
+            unknown length, as 1cycle needs the number of updates.
+        class_weight: As in `fit`, where each row has one class.
+        sample_weight: As in `fit`, where `x` is arrays.
+        shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
+            new order in each epoch. It depends on `seed` and the epoch alone.
+        callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase;
+            give `CSVLogger` `append=True`.
+        monitor: Str, what tells which epoch is best. None: `"val_loss"`, or `"loss"`
+            without validation.
+        mode: `"min"`, `"max"`, or `"auto"`, where the name of `monitor` tells.
+        restore_best: Bool. Whether the model gets the weights of the best epoch at the
+            end, rather than those of the last.
+        directory: Path of a folder for the state after each epoch and the best weights,
+            or None to keep the latter in memory. Every file in it is written as a whole
+            or not at all. A call with other arguments, model or shapes of data in the
+            same folder is an error. Needs data that can be read again; a
+            `tf.data.Dataset` must not shuffle by itself.
+        seed: Int >= 0 or None. The order of rows and all other random numbers come from
+            it, but those of layers that have seeds of their own, as Keras' have. None
+            takes one from Python's random state. No other random state moves.
+        verbose: `"auto"`, 0 (silent), 1 (progress bars that name the phase) or 2 (a
+            line for each epoch).
+
+    Returns:
+        `FineTuning`, a history of both phases; print it.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, the model has no body and head, the
+            loss cannot be told, or `directory` is that of another call. Nothing has
+            been trained then.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.transfer import fine_tune
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dense(8, "relu", name="body"),
+    ...         keras.layers.Dense(2, "softmax", name="head"),
+    ...     ]
+    ... )
+    >>> x = np.random.default_rng(0).normal(size=(32, 4))
+    >>> y = (x[:, 0] > 0).astype("int64")
+    >>> tuned = fine_tune(model, x, y, epochs=2, validation_split=0.25, verbose=0)
+    >>> tuned.epoch, len(tuned.history["val_accuracy"])
+    ([0, 1, 2], 3)
+    >>> [(phase.name, phase.num_trainable) for phase in tuned.phases]
+    [('head', 18), ('all layers', 58)]
+
+    Reference:
+        Howard & Ruder, 2018, section 3. https://arxiv.org/abs/1801.06146. Howard &
+        Gugger, 2020, section 2.1 (fastai). https://arxiv.org/abs/2002.04688. Other
+        than in fastai, batch normalization stays frozen, and rates end at the first one
+        over 10,000.
+    """
+    epochs = checked_count(OWNER, "epochs", epochs)
+    frozen_epochs = checked_count(OWNER, "frozen_epochs", frozen_epochs, minimum=0)
+    rate = checked_rate(learning_rate)
+    ratio = checked_float(OWNER, "rate_ratio", rate_ratio, at_least=1)
+    check_options(batch_norm, cache, shuffle, restore_best, seed, verbose)
+    check_model(model)
+    found = checked_groups(model, groups)
+    first = first_of_head(found, head)
+    phases = planned_phases(
+        model,
+        found,
+        first,
+        epochs=epochs,
+        frozen_epochs=frozen_epochs,
+        learning_rate=rate,
+        rate_ratio=ratio,
+        batch_norm=batch_norm,
+    )
+    data = ready_data(
+        model,
+        x,
+        y,
+        sample_weight,
+        batch_size,
+        validation_data,
+        validation_split,
+        steps_per_epoch,
+    )
+    check_cacheable(cache, data)
+    listed = checked_callbacks(callbacks)
+    monitor, rising = monitored(monitor, mode, data)
+    entries = run_entries(directory, data)
+    check_pixels_of(model, data.all_inputs)
+    compiled_for(model, data, optimizer, loss, metrics, class_weight)
+    facts = {
+        "epochs": epochs,
+        "frozen_epochs": frozen_epochs,
+        "learning_rate": rate,
+        "rate_ratio": ratio,
+        "groups": [len(group.layers) for group in found],
+        "head": first,
+        "batch_norm": batch_norm,
+        "cache": cache,
+        "batch_size": data.batch_size,
+        "shuffle": shuffle,
+        "class_weight": described(class_weight),
+        "monitor": monitor,
+        "rising": rising,
+        "seed": seed,
+        "data": data.facts(),
+    }
+    progress = KeptProgress(model, entries, monitor, rising)
+    drawn = progress.begin_or_resume(facts | facts_of(model), seed)
+    run = FineTuningRun(
+        model,
+        phases,
+        data,
+        progress,
+        seed=drawn,
+        shuffled=shuffle,
+        restore_best=restore_best,
+        cache=cache,
+        callbacks=listed,
+        class_weight=class_weight,
+        validation_steps=validation_steps,
+        verbose=1 if verbose == "auto" else int(verbose),
+    )
+    with seeded(drawn):
+        return run.train()

@@ -1,0 +1,1 @@
+"""Layer groups of a model, and how deep its features serve."""

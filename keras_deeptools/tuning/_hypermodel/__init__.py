@@ -1,0 +1,1 @@
+"""`DeepHyperModel` and the parts that it searches."""

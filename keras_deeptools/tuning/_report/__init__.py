@@ -1,0 +1,1 @@
+"""What a search has found: results, page, table, recipe."""

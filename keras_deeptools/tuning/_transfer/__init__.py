@@ -1,0 +1,1 @@
+"""`TransferHyperModel`: searches over pretrained networks."""

@@ -1,0 +1,1 @@
+"""One trial of a search: its files, its course, its end."""

@@ -1,0 +1,168 @@
+"""What happens around the training of a trial."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_deeptools.engine import SeveralReplicasError
+from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
+from keras_deeptools.tuning._trials.objective import (
+    ObjectiveCheck,
+    check_direction,
+    in_every_epoch,
+)
+from keras_deeptools.tuning._trials.paths import give_own_paths, place_of
+from keras_deeptools.tuning._trials.record import ERROR, Finding, read_records
+from keras_deeptools.tuning._trials.records import curves_of_others
+from keras_deeptools.tuning._trials.resumed_trial import backups_at_the_end, resumption
+from keras_deeptools.tuning._trials.watch import TrialWatch
+
+
+@contextlib.contextmanager
+def ending_the_search_of_several_replicas() -> Iterator[None]:
+    """Ends a search whose trials cannot have what they chose on several replicas.
+
+    Every trial that chooses it would fail in the same way, the others would not.
+    """
+    try:
+        yield
+    except SeveralReplicasError as error:
+        raise keras_tuner.errors.FatalValueError(
+            f"{error} Or leave what joins the optimizer's update out of the search: of "
+            'DeepHyperModel\'s `parts` "learning_rate", "one_cycle", "max_norm", '
+            '"clipping" and "weight_averaging".'
+        ) from error
+
+
+def fit_trial(
+    fit: Callable[..., keras.callbacks.History],
+    *args: Any,
+    chosen: Iterable[keras.callbacks.Callback] = (),
+    **kwargs: Any,
+) -> keras.callbacks.History:
+    """Trains a trial's model, for the `fit` of one's own `keras_tuner.HyperModel`.
+
+    `DeepHyperModel` and `TransferHyperModel` train with it. In place of
+    `model.fit(*args, **kwargs)`:
+
+    - A search in the direction opposite to what its objective's name tells is refused,
+      see `objective`.
+    - Where the first epoch does not log what the search looks for, a warning, or with
+      our hypermodels an error that ends the search, names what is logged.
+    - Callbacks write to files of the trial's own, where KerasTuner lets all trials
+      write to the same. `{trial_id}` and `{execution}` are filled in wherever a
+      callback has them in a path; without them the files of `ModelCheckpoint` and
+      `CSVLogger` get a folder `trial_<id>/execution<n>` beside each other, those of
+      `BackupAndRestore` and `GradientMonitor` below their folder, and TensorBoard's
+      in `<id>/execution<n>`. A backup of another search is not restored.
+    - A trial that goes on from `BackupAndRestore` after its process was killed counts
+      the epochs before: for its score, for the weights of its best epoch, and for
+      `HopelessTrialStopper`. Where they are not known it begins anew.
+    - Training ends when the loss is not finite, and the trial is recorded as failed,
+      with the epoch, rather than with a meaningless score.
+    - `HopelessTrialStopper` gets to know the other trials.
+    - Curves, time, memory and the finding are written down, see `trial_records`.
+
+    Args:
+        fit: What trains, mostly `model.fit`: any function that takes `*args`,
+            `callbacks` and `**kwargs`, and returns a `keras.callbacks.History`.
+        *args: What `search` was given, for `fit`.
+        chosen: Callbacks that come from the trial's hyperparameters; they stand before
+            those that `search` was given, so that these see what they add to the logs.
+        **kwargs: What `search` was given, for `fit`, with `callbacks` as the tuner
+            passes them on.
+
+    Returns:
+        `keras.callbacks.History`.
+
+    Raises:
+        keras_tuner.errors.FailedTrialError: If the loss is not finite.
+        keras_tuner.errors.FatalValueError: If the objective's direction is wrong; this
+            ends the search.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.tuning import fit_trial
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> history = fit_trial(model.fit, np.ones((8, 2)), np.ones((8, 1)), verbose=0)
+    >>> list(history.history)
+    ['loss']
+    """
+    return fit_searched(fit, args, kwargs, chosen)
+
+
+def fit_searched(
+    fit: Callable[..., keras.callbacks.History],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    chosen: Iterable[keras.callbacks.Callback] = (),
+    must_log: bool = False,
+) -> keras.callbacks.History:
+    """As `fit_trial`.
+
+    Args:
+        fit: As there, as are the others.
+        args: Tuple.
+        kwargs: Dict.
+        chosen: Callbacks.
+        must_log: Bool. Whether a search ends where its objective is not in the logs,
+            because nothing else could tell its value.
+    """
+    given = [*chosen, *(kwargs.pop("callbacks", None) or ())]
+    place = place_of(given)
+    if place is not None:
+        check_direction(place.objective)
+        begun = [one.execution for one in read_records(place.directory)]
+        give_own_paths(given, place, is_new=place.execution not in begun)
+    initial_epoch = kwargs.get("initial_epoch", 0)
+    targets = _targets(fit, args, kwargs)
+    stoppers = [one for one in given if isinstance(one, HopelessTrialStopper)]
+    resumed = None
+    if place is not None:
+        resumed = resumption(given, place, initial_epoch, stoppers)
+        others = curves_of_others(place, initial_epoch) if stoppers else []
+        for stopper in stoppers:
+            stopper.compare_with(place.objective, others, targets)
+    watch = TrialWatch(place, resumed)
+    checks = []
+    if place is not None:
+        freq = kwargs.get("validation_freq", 1)
+        checks.append(ObjectiveCheck(place.objective, freq, must_log))
+    watch.begin(initial_epoch, kwargs.get("epochs", 1))
+    try:
+        with ending_the_search_of_several_replicas(), backups_at_the_end(given) as last:
+            every = [keras.callbacks.TerminateOnNaN(), *given, watch, *last, *checks]
+            history = fit(*args, callbacks=every, **kwargs)
+    except Exception as error:
+        watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
+        raise
+    except BaseException:
+        watch.end("interrupted")
+        raise
+    watch.complete(history)
+    if place is not None and isinstance(history, keras.callbacks.History):
+        in_every_epoch(history, place.objective, watch.history)
+    found = watch.non_finite()
+    if found is not None:
+        watch.end("failed", found)
+        raise keras_tuner.errors.FailedTrialError(found.message)
+    stopped = [one.finding for one in stoppers if one.finding is not None]
+    if stopped:
+        watch.end("stopped", stopped[0])
+    else:
+        watch.end("completed", watch.no_learning(targets))
+    return history
+
+
+def _targets(fit: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The training targets, where all rows count the same; else None."""
+    if any(kwargs.get(name) is not None for name in ("class_weight", "sample_weight")):
+        return None
+    if "y" in kwargs or not isinstance(getattr(fit, "__self__", None), keras.Model):
+        return kwargs.get("y")
+    return args[1] if len(args) > 1 else None
