@@ -3,18 +3,86 @@
 `callbacks` is what users add to `fit`, `layers` and `initializers` what models are made
 of and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a
 model is. `schedules` are hyperparameters over the steps, `statistics` the numbers that
-callbacks judge by, `transfer` and `pretraining` are for few labels, `engine` is what
-joins an optimizer's updates and runs models.
+callbacks judge by, `transfer` and `pretraining` are for few labels, `tuning` searches,
+`report` writes pages, `engine` is what joins an optimizer's updates and runs models.
+
+The names that are used most are here too. All of them, and the rooms, are imported when
+they are first asked for.
 """
 
-import sys
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_deeptools.callbacks import (
+        GradientMonitor,
+        MaxNormEnforcer,
+        OneCycleScheduler,
+        WeightAveraging,
+        find_learning_rate,
+    )
+    from keras_deeptools.diagnosis import audit, signal_propagation
+    from keras_deeptools.engine import attach
+    from keras_deeptools.initializers import initialize
+    from keras_deeptools.transfer import fine_tune
+    from keras_deeptools.uncertainty import mc_predict
 
 __version__ = "0.1.0"
 
-# While `python -m keras_deeptools` looks for its module, Python has "-m" here; nothing
-# may import keras then, because the command line can still choose the backend.
-if sys.argv[:1] != ["-m"]:
-    from keras_deeptools.callbacks import find_learning_rate
-    from keras_deeptools.engine import attach
+__all__ = [
+    "GradientMonitor",
+    "MaxNormEnforcer",
+    "OneCycleScheduler",
+    "WeightAveraging",
+    "attach",
+    "audit",
+    "find_learning_rate",
+    "fine_tune",
+    "initialize",
+    "mc_predict",
+    "signal_propagation",
+]
 
-__all__ = ["attach", "find_learning_rate"]
+_ROOM_OF = {
+    "GradientMonitor": "callbacks",
+    "MaxNormEnforcer": "callbacks",
+    "OneCycleScheduler": "callbacks",
+    "WeightAveraging": "callbacks",
+    "attach": "engine",
+    "audit": "diagnosis",
+    "find_learning_rate": "callbacks",
+    "fine_tune": "transfer",
+    "initialize": "initializers",
+    "mc_predict": "uncertainty",
+    "signal_propagation": "diagnosis",
+}
+_ROOMS = (
+    "callbacks",
+    "diagnosis",
+    "engine",
+    "initializers",
+    "layers",
+    "pretraining",
+    "report",
+    "schedules",
+    "statistics",
+    "transfer",
+    "tuning",
+    "uncertainty",
+)
+
+
+def __getattr__(name: str) -> object:
+    """Imports a room, or one of its names, when it is first asked for."""
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = importlib.import_module(f"{__name__}.{_ROOM_OF[name]}")
+    globals()[name] = found = getattr(room, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """The rooms and the names that are used most, for completion."""
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -26,10 +26,13 @@ def is_public(dotted_name: str) -> bool:
 
 
 def public_objects() -> dict[str, object]:
-    """Public path -> object, for every class and function in an `__all__`."""
+    """Public path -> object, for every class and function in the `__all__` of a room.
+
+    What the package itself offers are names of its rooms.
+    """
     return {
         f"{room.__name__}.{name}": getattr(room, name)
-        for room in rooms()
+        for room in rooms()[1:]
         for name in getattr(room, "__all__", ())
         if not inspect.ismodule(getattr(room, name))
     }

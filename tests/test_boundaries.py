@@ -15,7 +15,7 @@ pytestmark = pytest.mark.backend_free
 
 BACKENDS = ("tensorflow", "jax", "torch")
 # The command line offers the backends by name for the user to choose from.
-OUTSIDE = ("engine", "__main__.py")
+OUTSIDE = ("engine", "_distributed_search", "__main__.py")
 
 FEATURES = {
     path.relative_to(public_api.PACKAGE).as_posix(): tree

@@ -1,11 +1,13 @@
 """Importing the package costs what Keras costs, and brings nothing else along."""
 
+import importlib
 import json
 import subprocess
 import sys
 
 import pytest
 
+import keras_deeptools
 import public_api
 
 REPORT_NEW_MODULES = """
@@ -39,3 +41,34 @@ def modules_beyond_keras(*names: str) -> list[str]:
 )
 def test_importing_adds_only_the_package_itself_to_keras(names: list[str]) -> None:
     assert modules_beyond_keras(*names) == ["keras_deeptools"]
+
+
+def test_importing_the_package_imports_no_room_and_no_keras() -> None:
+    code = "import sys, keras_deeptools; print([m for m in sys.modules if 'ker' in m])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=public_api.PACKAGE.parent,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.strip() == "['keras_deeptools']"
+
+
+def test_rooms_and_the_names_used_most_are_completed() -> None:
+    rooms = {room.__name__.rpartition(".")[2] for room in public_api.rooms()[1:]}
+    assert {*keras_deeptools.__all__, *rooms} - {"demo"} <= set(dir(keras_deeptools))
+
+
+def test_names_at_the_top_are_those_of_their_rooms() -> None:
+    for name in keras_deeptools.__all__:
+        room = importlib.import_module(
+            f"keras_deeptools.{keras_deeptools._ROOM_OF[name]}"
+        )
+        assert getattr(keras_deeptools, name) is getattr(room, name)
+
+
+def test_a_name_that_is_not_there_is_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'GradientMonitr'"):
+        _ = keras_deeptools.GradientMonitr

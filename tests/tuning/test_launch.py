@@ -186,7 +186,8 @@ if name == "chief":
 def test_the_launcher_does_not_import_keras() -> None:
     code = (
         "import sys; sys.argv = ['-m']; import keras_deeptools.__main__, "
-        "keras_deeptools._distributed_search; assert not {'keras', 'numpy'} & set(sys.modules)"
+        "keras_deeptools._distributed_search; "
+        "assert not {'keras', 'numpy'} & set(sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": ROOT}
     subprocess.run(
