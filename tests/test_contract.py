@@ -62,7 +62,7 @@ def test_a_room_lists_its_names_once_and_sorted(room: ModuleType) -> None:
 def test_a_room_has_every_name_that_it_lists_and_lists_every_name_it_has(
     room: ModuleType,
 ) -> None:
-    visible = {name for name in vars(room) if not name.startswith("_")}
+    visible = {name for name in dir(room) if not name.startswith("_")}
     if room is not public_api.keras_deeptools:
         assert visible - set(room.__all__) == set()
     assert set(room.__all__) - {"__version__"} <= visible

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from keras_deeptools import attach
 from keras_deeptools.callbacks import HyperparameterScheduler, OneCycleScheduler
 from keras_deeptools.schedules import Constant, LinearRamp
 
@@ -323,3 +324,18 @@ def test_scheduled_weight_decay_decays_the_weights():
     np.testing.assert_allclose(
         weights_of(model)[:3], np.array([0.1, 0.2, -0.1]) * shrink, rtol=1e-5
     )
+
+
+def test_one_attached_by_hand_needs_the_hooks_of_epochs_alone() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    scheduler = OneCycleScheduler(0.1, total_steps=4)
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    with attach(model, scheduler):
+        scheduler.set_model(model)
+        scheduler.on_epoch_begin(0)
+        for _ in range(4):
+            model.train_on_batch(x, y)
+        logs: dict = {}
+        scheduler.on_epoch_end(0, logs)
+    assert logs["learning_rate"] == scheduler.history["learning_rate"][-1]

@@ -136,6 +136,7 @@ class HyperparameterScheduler(TrainingFeature):
         self._positioned = False
         self._next_read = self._room = self._first_seen = 0
         self._at_once = 1
+        self._factor, self._last_epoch = 1.0, -1
 
     # In the graph
 
