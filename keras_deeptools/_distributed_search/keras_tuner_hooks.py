@@ -16,7 +16,8 @@ def join_search(settings: SearchSettings) -> None:
 
     Example:
 
-    >>> from keras_deeptools.engine import SearchSettings, join_search
+    >>> from keras_deeptools._distributed_search.settings import SearchSettings
+    >>> from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
     >>> join_search(SearchSettings(worker_timeout=30.0))
     """
     from keras_tuner.src import utils

@@ -21,7 +21,7 @@ class SearchSettings:
 
     Example:
 
-    >>> from keras_deeptools.engine import SearchSettings
+    >>> from keras_deeptools._distributed_search.settings import SearchSettings
     >>> SearchSettings(worker_timeout=30.0).beat
     3.0
     """
@@ -49,7 +49,7 @@ def tell_chief(news: dict[str, Any]) -> None:
 
     Example:
 
-    >>> from keras_deeptools.engine import tell_chief
+    >>> from keras_deeptools._distributed_search.settings import tell_chief
     >>> tell_chief({"lost": "tuner0", "reason": "killed by SIGKILL"})
     """
     NEWS.put(news)
@@ -66,7 +66,7 @@ def missing_for_tuner() -> str | None:
 
     Example:
 
-    >>> from keras_deeptools.engine import missing_for_tuner
+    >>> from keras_deeptools._distributed_search.settings import missing_for_tuner
     >>> missing_for_tuner()
     """
     if keras.backend.backend() != "tensorflow":

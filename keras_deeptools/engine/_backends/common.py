@@ -1,5 +1,6 @@
 """What the backends share."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -57,3 +58,29 @@ def on_host(tensor: Any) -> np.ndarray:
             single = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
             return np.array(single)
     return np.array(keras.ops.convert_to_numpy(tensor))
+
+
+# Where `fit` creates all variables before it traces or takes a step: JAX and torch.
+BUILDS_IN_STEP = False
+
+
+"""Whether the first step of `fit` creates the variables that do not exist."""
+
+
+def between_steps() -> Any:
+    """A context that runs on the host at once."""
+    return contextlib.nullcontext()
+
+
+def tracing() -> bool:
+    """Whether a step is being traced now: none is before the optimizer is built."""
+    return False
+
+
+def reason_to_trace_again() -> Any:
+    """Nothing: no step is traced before the optimizer is built."""
+
+
+def have_values(variables: list[Any]) -> bool:
+    """Whether variables have values."""
+    return all(variable._value is not None for variable in variables)

@@ -11,7 +11,7 @@ def reset_peak_device_memory() -> None:
 
     Example:
 
-    >>> from keras_deeptools.engine import reset_peak_device_memory
+    >>> from keras_deeptools.engine._backends.memory import reset_peak_device_memory
     >>> reset_peak_device_memory()
     """
     backend = keras.backend.backend()
@@ -35,7 +35,7 @@ def peak_device_memory() -> int | None:
 
     Example:
 
-    >>> from keras_deeptools.engine import peak_device_memory
+    >>> from keras_deeptools.engine._backends.memory import peak_device_memory
     >>> peak = peak_device_memory()
     >>> peak is None or peak > 0
     True

@@ -1,8 +1,5 @@
 """Building a model before the first step, from the data that `fit` has."""
 
-import contextlib
-from typing import Any
-
 import keras
 
 from keras_deeptools.engine._update.step_reads import lacks_what_it_reads
@@ -22,7 +19,7 @@ def build_for_fit(model: keras.Model) -> None:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import build_for_fit
+    >>> from keras_deeptools.engine._building.before_fit import build_for_fit
     >>> class Build(keras.callbacks.Callback):
     ...     def on_train_begin(self, logs=None):
     ...         build_for_fit(self.model)
@@ -57,28 +54,3 @@ def build_for_optimizers(model: keras.Model) -> None:
         build = type(model).build
         if getattr(build, "__module__", "").partition(".")[0] != "keras":
             build_for_fit(model)
-
-
-BUILDS_IN_STEP = False
-
-
-"""Whether the first step of `fit` creates the variables that do not exist."""
-
-
-def between_steps() -> Any:
-    """A context that runs on the host at once."""
-    return contextlib.nullcontext()
-
-
-def tracing() -> bool:
-    """Whether a step is being traced now: none is before the optimizer is built."""
-    return False
-
-
-def reason_to_trace_again() -> Any:
-    """Nothing: no step is traced before the optimizer is built."""
-
-
-def have_values(variables: list[Any]) -> bool:
-    """Whether variables have values."""
-    return all(variable._value is not None for variable in variables)

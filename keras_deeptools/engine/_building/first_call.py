@@ -47,7 +47,7 @@ def build_on(model: Any, x: Any) -> None:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import build_on
+    >>> from keras_deeptools.engine._building.first_call import build_on
     >>> model = keras.Sequential([keras.layers.Dense(2)])
     >>> build_on(model, np.ones((4, 3)))
     >>> tuple(model.layers[0].kernel.shape)

@@ -44,7 +44,7 @@ def initialize_later(model: keras.Layer, choose: Choose) -> list[keras.Layer]:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import initialize_later
+    >>> from keras_deeptools.engine._building.later_weights import initialize_later
     >>> model = keras.Sequential([keras.layers.Dense(2, name="dense")])
     >>> def ones(layers, name, shape, dtype):
     ...     return lambda: np.ones(shape)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 
-from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._building.first_call import (
     has_call,
     is_built,
@@ -264,7 +264,7 @@ def _networks_for(
     if not is_built(model) and getattr(model, "optimizer", None) is not None:
         # Its own step knows what each network gets; where it fails, the networks that
         # are built are looked at all the same.
-        if tensors.BUILDS_IN_STEP:
+        if training.BUILDS_IN_STEP:
             with contextlib.suppress(Exception):
                 build_in_first_step(model, tensorflow_tensors(batch))
     inner = [

@@ -29,7 +29,7 @@ class FitData:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import FitData
+    >>> from keras_deeptools.engine._data.fit_data import FitData
     >>> class Look(keras.callbacks.Callback):
     ...     def on_train_begin(self, logs=None):
     ...         print(FitData(self.model).fault()[:61])

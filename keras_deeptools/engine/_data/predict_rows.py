@@ -143,7 +143,7 @@ def padded(x: Any, num_rows: int) -> Any:
     Example:
 
     >>> import numpy as np
-    >>> from keras_deeptools.engine import padded
+    >>> from keras_deeptools.engine._data.predict_rows import padded
     >>> padded(np.array([1, 2]), 3).shape
     (3,)
     """

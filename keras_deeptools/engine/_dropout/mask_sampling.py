@@ -209,7 +209,7 @@ def exportable_draws() -> Iterator[None]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import exportable_draws
+    >>> from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
     >>> with exportable_draws():
     ...     keras.random.uniform((2, 3), seed=0).shape[1]
     3

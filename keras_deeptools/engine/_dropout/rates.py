@@ -35,7 +35,7 @@ def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import with_dropout_rate
+    >>> from keras_deeptools.engine._dropout.rates import with_dropout_rate
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
     >>> with_dropout_rate(model, 0.1).layers[0].rate, model.layers[0].rate
     (0.1, 0.5)
@@ -69,7 +69,7 @@ def has_dropout_rate(model: keras.Model) -> bool:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import has_dropout_rate
+    >>> from keras_deeptools.engine._dropout.rates import has_dropout_rate
     >>> has_dropout_rate(keras.Sequential([keras.layers.Dropout(0.5)]))
     True
     """
@@ -88,7 +88,7 @@ def set_dropout_rate(model: keras.Model, rate: float) -> None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import set_dropout_rate
+    >>> from keras_deeptools.engine._dropout.rates import set_dropout_rate
     >>> model = keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)])
     >>> set_dropout_rate(model, 0.1)
     >>> model.layers[1].rate

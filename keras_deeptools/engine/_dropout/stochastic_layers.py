@@ -49,7 +49,7 @@ def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import stochastic_layers
+    >>> from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
     >>> model = keras.Sequential(
     ...     [
     ...         keras.Input((3, 2)),

@@ -28,7 +28,8 @@ class FeaturePass:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import FeatureCut, FeaturePass
+    >>> from keras_deeptools.engine._frozen_features.cut import FeatureCut
+    >>> from keras_deeptools.engine._frozen_features.computation import FeaturePass
     >>> model = keras.Sequential(
     ...     [keras.Input((2,)), keras.layers.ReLU(), keras.layers.Dense(1)]
     ... )

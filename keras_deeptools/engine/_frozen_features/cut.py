@@ -135,7 +135,7 @@ class FeatureCut:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import FeatureCut
+    >>> from keras_deeptools.engine._frozen_features.cut import FeatureCut
     >>> model = keras.Sequential(
     ...     [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
     ... )

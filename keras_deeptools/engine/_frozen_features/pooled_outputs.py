@@ -28,7 +28,7 @@ class PooledOutputs(keras.Model):
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import PooledOutputs
+    >>> from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
     >>> inner = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.ReLU()])
     >>> model = keras.Sequential([keras.Input((4, 4, 1)), inner])
     >>> pooled = PooledOutputs(model, [0, 1])

@@ -37,15 +37,15 @@ def fit_in_two_parts(
     Example:
 
     >>> import contextlib, keras, numpy as np
-    >>> from keras_deeptools.engine import FitWatch, fit_in_two_parts
+    >>> from keras_deeptools.engine._frozen_features import two_part_fit
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
     >>> epochs = []
-    >>> watch = FitWatch(lambda: len(epochs) < 2, lambda: None, epochs.append)
+    >>> watch = two_part_fit.FitWatch(lambda: len(epochs) < 2, lambda: None, epochs.append)
     >>> few, many = {"x": np.ones((2, 1)), "y": np.ones(2)}, {"x": np.ones((9, 1))}
     >>> many = {**many, "y": np.ones(9)}
     >>> nothing = contextlib.nullcontext()
-    >>> history = fit_in_two_parts(
+    >>> history = two_part_fit.fit_in_two_parts(
     ...     model, few, lambda: many, watch, nothing, epochs=5, verbose=0
     ... )
     >>> watch.left, history.epoch
@@ -85,7 +85,7 @@ class FitWatch(keras.callbacks.Callback):
 
     Example:
 
-    >>> from keras_deeptools.engine import FitWatch
+    >>> from keras_deeptools.engine._frozen_features.two_part_fit import FitWatch
     >>> begun = []
     >>> watch = FitWatch(lambda: True, lambda: None, begun.append)
     >>> watch.on_epoch_begin(3)

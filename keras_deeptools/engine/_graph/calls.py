@@ -25,7 +25,7 @@ class Call:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import calls_of
+    >>> from keras_deeptools.engine._graph.calls import calls_of
     >>> inputs = keras.Input((4,))
     >>> model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs, training=True))
     >>> [(call.parents, call.training) for call in calls_of(model)]
@@ -59,7 +59,7 @@ def calls_of(model: keras.Model, wrapped: bool = False) -> list[Call] | None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import calls_of
+    >>> from keras_deeptools.engine._graph.calls import calls_of
     >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     >>> model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU()])
     >>> [type(call.operation).__name__ for call in calls_of(model)]
@@ -86,7 +86,7 @@ def output_calls_of(model: keras.Model, wrapped: bool = False) -> list[int] | No
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import output_calls_of
+    >>> from keras_deeptools.engine._graph.calls import output_calls_of
     >>> inputs = keras.Input((4,))
     >>> hidden = keras.layers.Dense(3)(inputs)
     >>> model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
@@ -118,7 +118,7 @@ def calls_in_a_row(model: keras.Model) -> list[Call] | None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import calls_in_a_row
+    >>> from keras_deeptools.engine._graph.calls import calls_in_a_row
     >>> model = keras.Sequential([keras.layers.Dense(3), keras.layers.ReLU()])
     >>> [call.parents for call in calls_in_a_row(model)]
     [(), (0,)]
@@ -250,7 +250,7 @@ def producer(tensor: Any) -> tuple[keras.Operation, list[Any]]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import producer
+    >>> from keras_deeptools.engine._graph.calls import producer
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
     >>> layer, inputs = producer(model.outputs[0])
     >>> layer.name, inputs[0].shape
@@ -270,7 +270,7 @@ def submodel(model: keras.Model, outputs: Any) -> keras.Model:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import producer, submodel
+    >>> from keras_deeptools.engine._graph.calls import producer, submodel
     >>> model = keras.Sequential(
     ...     [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
     ... )
@@ -291,7 +291,7 @@ def moves_values(operation: Any) -> bool:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import moves_values
+    >>> from keras_deeptools.engine._graph.calls import moves_values
     >>> moves_values(keras.layers.Reshape((2, 3)))
     True
     >>> moves_values(keras.layers.Conv2DTranspose(1, 3))
@@ -320,7 +320,7 @@ def final_activation(tensor: Any) -> str | None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import final_activation
+    >>> from keras_deeptools.engine._graph.calls import final_activation
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "sigmoid")])
     >>> final_activation(model.outputs[0])
     'sigmoid'

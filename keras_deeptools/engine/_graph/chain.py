@@ -26,7 +26,7 @@ class Link:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import chain_of
+    >>> from keras_deeptools.engine._graph.chain import chain_of
     >>> model = keras.Sequential(
     ...     [keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")]
     ... )
@@ -84,7 +84,7 @@ def chain_of(model: keras.Model, owner: str = "chain_of") -> list[Link]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import chain_of
+    >>> from keras_deeptools.engine._graph.chain import chain_of
     >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     >>> model = keras.Sequential([keras.Input((4,)), inner, keras.layers.ReLU()])
     >>> [(type(link.operation).__name__, link.shape) for link in chain_of(model)]

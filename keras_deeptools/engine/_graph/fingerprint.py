@@ -23,7 +23,8 @@ def step_config(steps: list[Step]) -> str:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import FeatureCut, step_config
+    >>> from keras_deeptools.engine._frozen_features.cut import FeatureCut
+    >>> from keras_deeptools.engine._graph.fingerprint import step_config
     >>> def config(rate):
     ...     layers = [keras.layers.Rescaling(rate), keras.layers.Dense(1)]
     ...     model = keras.Sequential([keras.Input((2,)), *layers])

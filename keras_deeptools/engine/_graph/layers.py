@@ -25,7 +25,7 @@ def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import layers_of
+    >>> from keras_deeptools.engine._graph.layers import layers_of
     >>> model = keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(4)])
     >>> for layer, variables in layers_of(model):
     ...     print(type(layer).__name__, sorted(variables))
@@ -84,7 +84,7 @@ def current_place() -> str:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import current_place
+    >>> from keras_deeptools.engine._graph.layers import current_place
     >>> with keras.name_scope("attention_3"), keras.name_scope("query"):
     ...     current_place()
     'query'

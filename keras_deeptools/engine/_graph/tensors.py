@@ -25,7 +25,7 @@ def tensor_before_head(model: keras.Model, owner: str) -> Any:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import tensor_before_head
+    >>> from keras_deeptools.engine._graph.tensors import tensor_before_head
     >>> model = keras.Sequential(
     ...     [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
     ... )
@@ -67,7 +67,7 @@ def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> An
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import tensor_after
+    >>> from keras_deeptools.engine._graph.tensors import tensor_after
     >>> hidden = keras.layers.Dense(3, name="hidden")
     >>> model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
     >>> tensor_after(model, "hidden", "test", "until").shape
@@ -98,7 +98,7 @@ def layer_names(model: keras.Model, owner: str) -> list[str]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import layer_names
+    >>> from keras_deeptools.engine._graph.tensors import layer_names
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
     >>> layer_names(model, "test")
     ['a']

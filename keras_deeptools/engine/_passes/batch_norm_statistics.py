@@ -31,7 +31,7 @@ class BatchStatistics:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import BatchStatistics
+    >>> from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
     >>> layers = [keras.layers.Rescaling(2.0), keras.layers.BatchNormalization()]
     >>> model = keras.Sequential([keras.Input((1,)), *layers])
     >>> (_, mean), (_, variance) = BatchStatistics(model)(np.array([[1.0], [3.0]]))

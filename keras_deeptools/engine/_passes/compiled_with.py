@@ -26,7 +26,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import compile_arguments
+    >>> from keras_deeptools.engine._passes.compiled_with import compile_arguments
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse", metrics=["mae"])
     >>> arguments = compile_arguments(model)
@@ -122,7 +122,7 @@ def row_losses() -> Iterator[None]:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import row_losses
+    >>> from keras_deeptools.engine._passes.compiled_with import row_losses
     >>> masks, odds = np.zeros((1, 2, 2)), np.full((1, 2, 2, 3), 1 / 3)
     >>> with row_losses():
     ...     losses = keras.losses.sparse_categorical_crossentropy(masks, odds)

@@ -21,7 +21,7 @@ class ModelFunction:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import ModelFunction
+    >>> from keras_deeptools.engine._passes.functional_call import ModelFunction
     >>> function = ModelFunction(
     ...     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     ... )

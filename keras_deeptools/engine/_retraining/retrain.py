@@ -44,7 +44,8 @@ class Retraining:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Trainability, retrain
+    >>> from keras_deeptools.engine._retraining.trainability import Trainability
+    >>> from keras_deeptools.engine._retraining.retrain import retrain
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> change = retrain(model, [Trainability(model.layers[0], False, False)])
     >>> change.undo()
@@ -102,7 +103,8 @@ def retrain(
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import Trainability, retrain
+    >>> from keras_deeptools.engine._retraining.trainability import Trainability
+    >>> from keras_deeptools.engine._retraining.retrain import retrain
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("adam", loss="mse")
     >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))

@@ -20,7 +20,8 @@ class Trainability:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Trainability, retrain
+    >>> from keras_deeptools.engine._retraining.trainability import Trainability
+    >>> from keras_deeptools.engine._retraining.retrain import retrain
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> memory = retrain(model, [Trainability(model.layers[0], False, False)])
     >>> len(model.trainable_variables)
@@ -44,7 +45,7 @@ def leaves_of(layer: keras.Layer) -> list[keras.Layer]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import leaves_of
+    >>> from keras_deeptools.engine._retraining.trainability import leaves_of
     >>> inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
     >>> model = keras.Sequential([inner, keras.layers.ReLU(name="b")])
     >>> [leaf.name for leaf in leaves_of(model) if leaf.weights]
@@ -69,7 +70,7 @@ def own_weights(layer: keras.Layer) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import own_weights
+    >>> from keras_deeptools.engine._retraining.trainability import own_weights
     >>> layer = keras.layers.BatchNormalization(trainable=False)
     >>> layer.build((None, 2))
     >>> [variable.name for variable in own_weights(layer)]

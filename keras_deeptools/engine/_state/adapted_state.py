@@ -23,7 +23,7 @@ def copy_adapted_state(source: keras.Model, target: keras.Model) -> None:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import copy_adapted_state
+    >>> from keras_deeptools.engine._state.adapted_state import copy_adapted_state
     >>> normalize = keras.layers.Normalization()
     >>> normalize.adapt(np.array([[1.0], [3.0]]))
     >>> model = keras.Sequential([keras.Input((1,)), normalize])
@@ -57,7 +57,7 @@ def json_with_adapted_state(model: keras.Model) -> str:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import json_with_adapted_state
+    >>> from keras_deeptools.engine._state.adapted_state import json_with_adapted_state
     >>> normalize = keras.layers.Normalization()
     >>> normalize.adapt(np.array([[1.0], [3.0]]))
     >>> model = keras.Sequential([keras.Input((1,)), normalize])

@@ -87,7 +87,7 @@ def seeded(seed: int) -> Iterator[None]:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import seeded
+    >>> from keras_deeptools.engine._state.random_state import seeded
     >>> keras.utils.set_random_seed(1)
     >>> expected = np.random.uniform()
     >>> keras.utils.set_random_seed(1)
@@ -126,7 +126,7 @@ def reseed(seed: int) -> None:
     Example:
 
     >>> import numpy as np
-    >>> from keras_deeptools.engine import reseed, seeded
+    >>> from keras_deeptools.engine._state.random_state import reseed, seeded
     >>> with seeded(7):
     ...     first = np.random.uniform()
     ...     reseed(7)

@@ -26,7 +26,7 @@ class StandIns:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import StandIns
+    >>> from keras_deeptools.engine._state.temporary_weights import StandIns
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> stand_ins = StandIns(model)
     >>> stand_ins.show([(model.weights[1], keras.ops.ones(1))])
@@ -102,7 +102,7 @@ def constrained_values(variables: list[Any]) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import constrained_values
+    >>> from keras_deeptools.engine._state.temporary_weights import constrained_values
     >>> variable = keras.Variable([-1.0, 2.0])
     >>> variable.constraint = keras.constraints.NonNeg()
     >>> keras.ops.convert_to_numpy(constrained_values([variable])[0]).tolist()

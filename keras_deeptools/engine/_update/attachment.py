@@ -350,7 +350,8 @@ def attached_features(model: keras.Model) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Feature, attach, attached_features
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> from keras_deeptools.engine._update.attachment import attached_features
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> with attach(model, Feature()):

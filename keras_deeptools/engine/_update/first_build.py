@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import optimizer_parts
 
@@ -39,9 +39,9 @@ class BuildWatch:
         @functools.wraps(build)
         def build_and_tell(*args: Any, **kwargs: Any) -> None:
             build(*args, **kwargs)
-            if self._in_step and tensors.tracing():
+            if self._in_step and training.tracing():
                 # What was waited for may act on the step from its beginning.
-                self._reason = self._reason or tensors.reason_to_trace_again()
+                self._reason = self._reason or training.reason_to_trace_again()
             else:
                 self._tell()
 
@@ -52,7 +52,7 @@ class BuildWatch:
 
         self._replace(self._optimizer, "build", build_and_tell)
         self._replace(self._optimizer, "apply", tell_and_apply)
-        if self._model is not None and tensors.BUILDS_IN_STEP:
+        if self._model is not None and training.BUILDS_IN_STEP:
             train_step = self._model.train_step
 
             @functools.wraps(train_step)
@@ -91,7 +91,7 @@ class BuildWatch:
         if not self._replaced or not self._is_ready():
             return
         self.end()
-        with tensors.between_steps():
+        with training.between_steps():
             self._ready(late=True)
 
     def _is_ready(self) -> bool:
@@ -100,4 +100,4 @@ class BuildWatch:
             return False
         own = [variable for part in parts for variable in part.variables]
         trained = [v for part in parts for v in part._trainable_variables]
-        return tensors.have_values([*own, *trained])
+        return training.have_values([*own, *trained])

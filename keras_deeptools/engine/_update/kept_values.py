@@ -26,7 +26,7 @@ def kept_values(model: keras.Model) -> Iterator[None]:
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.engine import kept_values
+    >>> from keras_deeptools.engine._update.kept_values import kept_values
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> with kept_values(model):

@@ -253,7 +253,8 @@ def trained_variables(leaf: Leaf) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Feature, attach, trained_variables
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> from keras_deeptools.engine._update.leaf import trained_variables
     >>> class Compare(Feature):
     ...     def prepare(self, leaf):
     ...         print(len(leaf.variables), "of", len(trained_variables(leaf)))
@@ -282,7 +283,7 @@ def optimized_variables(optimizer: Any) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import optimized_variables
+    >>> from keras_deeptools.engine._update.leaf import optimized_variables
     >>> optimizer = keras.optimizers.SGD()
     >>> optimizer.build([keras.Variable(1.0)])
     >>> len(optimized_variables(optimizer))
@@ -304,7 +305,8 @@ def moving_averages(leaf: Leaf) -> list[Any]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import Feature, attach, moving_averages
+    >>> from keras_deeptools.engine import Feature, attach
+    >>> from keras_deeptools.engine._update.leaf import moving_averages
     >>> class Count(Feature):
     ...     def prepare(self, leaf):
     ...         print(len(moving_averages(leaf)))

@@ -42,7 +42,7 @@ class ModelOptimizer:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import model_optimizers
+    >>> from keras_deeptools.engine._update.model_optimizers import model_optimizers
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> [found] = model_optimizers(model)
@@ -77,7 +77,7 @@ def model_optimizers(model: Any) -> list[ModelOptimizer]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import model_optimizers
+    >>> from keras_deeptools.engine._update.model_optimizers import model_optimizers
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> model.others = {"late": keras.optimizers.Adam()}
@@ -140,7 +140,7 @@ def used_optimizers(model: Any) -> list[ModelOptimizer]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import used_optimizers
+    >>> from keras_deeptools.engine._update.model_optimizers import used_optimizers
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> model.others = {"late": keras.optimizers.Adam()}
@@ -178,7 +178,7 @@ def chosen_optimizers(
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import chosen_optimizers
+    >>> from keras_deeptools.engine._update.model_optimizers import chosen_optimizers
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> model.others = [keras.optimizers.Adam(), keras.optimizers.Lion()]

@@ -44,7 +44,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import OptimizerWrapper
+    >>> from keras_deeptools.engine._update.optimizer_wrapper import OptimizerWrapper
     >>> optimizer = OptimizerWrapper(keras.optimizers.SGD(0.25, momentum=0.5))
     >>> optimizer.learning_rate = 0.5
     >>> float(optimizer.inner_optimizer.learning_rate), optimizer.momentum

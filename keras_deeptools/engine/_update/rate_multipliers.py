@@ -92,7 +92,7 @@ def check_rate_scales(optimizer: Any, owner: str) -> None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import check_rate_scales
+    >>> from keras_deeptools.engine._update.rate_multipliers import check_rate_scales
     >>> check_rate_scales(keras.optimizers.Adam(), "fine_tune")
     """
     for leaf in leaf_optimizers(optimizer):

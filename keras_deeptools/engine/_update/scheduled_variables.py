@@ -130,7 +130,8 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
 
     >>> import keras
     >>> from keras_deeptools import attach
-    >>> from keras_deeptools.engine import Feature, model_variable
+    >>> from keras_deeptools.engine import Feature
+    >>> from keras_deeptools.engine._update.scheduled_variables import model_variable
     >>> class Find(Feature):
     ...     def prepare(self, leaf):
     ...         print(model_variable("Find", leaf, "kl_weight").path)

@@ -38,7 +38,7 @@ def call_with_reads(function: Callable, step: int) -> tuple[Any, list[Any]]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import call_with_reads
+    >>> from keras_deeptools.engine._update.step_functions import call_with_reads
     >>> rate = keras.Variable(0.5, trainable=False, name="rate")
     >>> value, variables = call_with_reads(lambda step: rate * step, 4)
     >>> float(value), [variable.name for variable in variables]
@@ -75,7 +75,7 @@ def operations_of(function: Callable) -> Callable:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import operations_of
+    >>> from keras_deeptools.engine._update.step_functions import operations_of
     >>> decay = operations_of(lambda step: 0.5 ** (step // 2))
     >>> float(decay(keras.ops.convert_to_tensor(5, dtype="int32")))
     0.25
@@ -113,7 +113,7 @@ def check_traceable(function: Callable) -> None:
 
     Example:
 
-    >>> from keras_deeptools.engine import check_traceable
+    >>> from keras_deeptools.engine._update.step_functions import check_traceable
     >>> check_traceable(lambda step: step * step)
     """
     tensors.trace(function)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._graph.layers import models_alive
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import (
@@ -91,7 +91,7 @@ def _variables_are_known(optimizer: Any, model: Any) -> bool:
     if not all(layer.built for layer in model._flatten_layers()):
         return False
     # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
-    return not (tensors.BUILDS_IN_STEP and has_own_train_step(model))
+    return not (training.BUILDS_IN_STEP and has_own_train_step(model))
 
 
 def check_seams(optimizer: Any) -> None:

@@ -62,7 +62,7 @@ def running_fit(model: Any) -> RunningFit | None:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.engine import running_fit
+    >>> from keras_deeptools.engine._update.train_step import running_fit
     >>> running_fit(keras.Sequential()) is None
     True
     """

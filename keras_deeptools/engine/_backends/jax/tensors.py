@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from keras_deeptools.engine._backends.common import move_averages as move_averages
+
 
 def limit_norms(
     variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]

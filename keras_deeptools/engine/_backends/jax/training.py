@@ -5,6 +5,22 @@ from typing import Any
 
 import jax
 
+from keras_deeptools.engine._backends.common import (
+    BUILDS_IN_STEP as BUILDS_IN_STEP,
+)
+from keras_deeptools.engine._backends.common import (
+    between_steps as between_steps,
+)
+from keras_deeptools.engine._backends.common import (
+    have_values as have_values,
+)
+from keras_deeptools.engine._backends.common import (
+    reason_to_trace_again as reason_to_trace_again,
+)
+from keras_deeptools.engine._backends.common import (
+    tracing as tracing,
+)
+
 
 def forget(model: Any) -> None:
     """Makes the model trace every step again.

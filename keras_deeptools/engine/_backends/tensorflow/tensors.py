@@ -1,11 +1,12 @@
 """Tensor operations on TensorFlow: graph ops that XLA compiles where it is on."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from keras_deeptools.engine._backends.common import move_averages as move_averages
 
 
 def limit_norms(
@@ -84,52 +85,6 @@ COMPILES = True
 
 
 """Whether functions of the user's may be traced once and kept."""
-
-
-BUILDS_IN_STEP = True
-
-
-"""Whether the first step of `fit` creates the variables that do not exist."""
-
-
-@contextlib.contextmanager
-def between_steps() -> Iterator[None]:
-    """A context that runs on the host at once, also where a step is being traced.
-
-    Variables may be created in it, too, which a traced function refuses.
-    """
-    graph = tf.compat.v1.get_default_graph()
-    creators = graph._variable_creator_stack
-    with tf.init_scope():
-        graph._variable_creator_stack = []
-        try:
-            yield
-        finally:
-            graph._variable_creator_stack = creators
-
-
-def tracing() -> bool:
-    """Whether a step is being traced now."""
-    return tf.inside_function()
-
-
-def reason_to_trace_again() -> Any:
-    """Makes `tf.function` trace what it is tracing a second time before it runs.
-
-    It does so where a trace has created variables.
-
-    Returns:
-        What must be kept until then.
-    """
-    return tf.Variable(0, trainable=False)
-
-
-def have_values(variables: list[Any]) -> bool:
-    """Whether variables have values: those created in a trace get them after it."""
-    with tf.init_scope():
-        return all(
-            v._value is not None and bool(v._value.is_initialized()) for v in variables
-        )
 
 
 def sum_squares(tensors: list[Any]) -> Any:
