@@ -1,4 +1,4 @@
-"""Runs a script as one process of a search: `python _member.py SCRIPT ARGUMENTS`.
+"""Runs a script as one process of a search: `python member.py SCRIPT ARGUMENTS`.
 
 A file that Python is given by its path: the package, and with it Keras, is imported
 only once the script imports KerasTuner, so that the script still chooses its backend.
@@ -19,6 +19,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 SETTINGS = "KERAS_DEEPTOOLS_SEARCH"
+CHIEF = "keras_deeptools._distributed_search.settings"
 
 
 class AfterKerasTuner(importlib.abc.MetaPathFinder):
@@ -59,15 +60,15 @@ def end_with(launcher: int) -> None:
     """Passes on what the launcher says, and ends this process when it is gone.
 
     It imports nothing: a thread that is in the midst of a library when Python ends may
-    abort the process. Without the engine nobody here takes part in a search.
+    abort the process. Without this module nobody here takes part in a search.
 
     Args:
         launcher: File descriptor that the launcher writes to.
     """
     with open(launcher, "rb", buffering=0) as lines:
         for line in lines:
-            if (engine := sys.modules.get("keras_deeptools.engine")) is not None:
-                engine.tell_chief(json.loads(line))
+            if (chief := sys.modules.get(CHIEF)) is not None:
+                chief.tell_chief(json.loads(line))
     alone = not hasattr(os, "getpgrp") or os.getpgrp() != os.getpid()
     if alone:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -75,7 +75,7 @@ def device_environments(
 OWNER = "tune --join"
 
 
-MEMBER = Path(__file__).with_name("_member.py")
+MEMBER = Path(__file__).with_name("member.py")
 
 
 NEEDED = {

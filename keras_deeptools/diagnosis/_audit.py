@@ -14,7 +14,6 @@ from keras_deeptools.diagnosis import (
     _optimizer_rules,
     _selu_rules,
 )
-from keras_deeptools.diagnosis import _initializer_rules as _weight_rules
 from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
 from keras_deeptools.diagnosis._audit_subject import Subject, listing, subject_of
 from keras_deeptools.diagnosis._data_findings import data_findings
@@ -23,7 +22,7 @@ from keras_deeptools.engine._building.first_call import has_call
 Rule = Callable[[Subject], Iterator[AuditFinding]]
 
 RULES: tuple[Rule, ...] = (
-    *_weight_rules.RULES,
+    *_initializer_rules.WEIGHT_RULES,
     *_dropout_rules.RULES,
     *_normalization_rules.RULES,
     *_initializer_rules.RULES,

@@ -418,7 +418,7 @@ def test_every_seam_of_keras_is_where_the_engine_expects_it():
 def test_the_repository_has_no_other_room_that_imports_private_keras():
     rooms = pathlib.Path(__file__).parents[2] / "keras_deeptools"
     users = {
-        path.parent.name
+        path.relative_to(rooms).parts[0]
         for path in rooms.rglob("*.py")
         if "keras.src" in path.read_text()
     }

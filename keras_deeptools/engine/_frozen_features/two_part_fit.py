@@ -41,7 +41,8 @@ def fit_in_two_parts(
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
     >>> epochs = []
-    >>> watch = two_part_fit.FitWatch(lambda: len(epochs) < 2, lambda: None, epochs.append)
+    >>> fewer = lambda: len(epochs) < 2
+    >>> watch = two_part_fit.FitWatch(fewer, lambda: None, epochs.append)
     >>> few, many = {"x": np.ones((2, 1)), "y": np.ones(2)}, {"x": np.ones((9, 1))}
     >>> many = {**many, "y": np.ones(9)}
     >>> nothing = contextlib.nullcontext()

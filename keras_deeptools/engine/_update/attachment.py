@@ -329,7 +329,7 @@ def is_attached(model: keras.Model) -> bool:
 
     >>> import keras
     >>> from keras_deeptools.engine import Feature, attach
-    >>> from keras_deeptools.engine._state.snapshot import is_attached
+    >>> from keras_deeptools.engine._update.attachment import is_attached
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", loss="mse")
     >>> with attach(model, Feature()):
