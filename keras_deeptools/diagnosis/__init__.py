@@ -1,5 +1,6 @@
 """What is wrong with a model, where, and what to change."""
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit import audit
 from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
 from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
@@ -16,6 +17,7 @@ from keras_deeptools.diagnosis._signal_result import SignalPropagation
 __all__ = [
     "Audit",
     "AuditFinding",
+    "Finding",
     "LayerSignal",
     "SelfNormalizingLayer",
     "SelfNormalizingProblem",

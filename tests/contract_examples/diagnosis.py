@@ -21,6 +21,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
         "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
     ),
+    "keras_deeptools.diagnosis.Finding": lambda: diagnosis.Finding(
+        "dead", "dense", "All units are zero.", evidence={"zero": 1.0}
+    ),
     "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
         "dense", "Dense", **dict.fromkeys(NUMBERS, 0.5)
     ),
