@@ -54,7 +54,7 @@ def main(epochs: int = 20) -> float:
         callbacks=[unfreezing, OneCycleScheduler(1e-2)],
         verbose=0,
     )
-    print(unfreezing.summary())
+    print(unfreezing.table())
     accuracy = model.evaluate(x[50:], y[50:], verbose=0, return_dict=True)["accuracy"]
     print(f"accuracy {accuracy:.3f}")
     return accuracy

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     Layers,
@@ -168,18 +169,16 @@ class MaxNormEnforcer(TrainingFeature):
         self._read()
         return {path: fraction for path, (_, fraction) in self._table.items()}
 
-    def summary(self) -> str:
-        """A table of the weights kept inside the ball, and how often it took force."""
+    def table(self) -> str:
+        """The weights kept inside the ball, and how often it took force."""
         self._read()
-        paths = [*self._table, *self.left_alone, "weights"]
-        width = max(len(path) for path in paths)
-        lines = [f"{'weights':<{width}}  {'shape, axes':<28}  units scaled back"]
-        lines += [
-            f"{path:<{width}}  {what:<28}  {100 * fraction:.1f}%"
+        rows = [
+            [path, what, f"{100 * fraction:.1f}%"]
             for path, (what, fraction) in self._table.items()
         ]
-        lines += [f"{path:<{width}}  left alone" for path in self.left_alone]
-        return "\n".join(lines)
+        rows += [[path, "left alone", ""] for path in self.left_alone]
+        titles = ["weights", "shape, axes", "units scaled back"]
+        return text_table(titles, rows, text=(0, 1))
 
     def begin(self, leaf: Leaf) -> Ball | None:
         """Finds the weights and their axes before anything is changed."""

@@ -3,12 +3,14 @@
 import dataclasses
 import importlib.util
 import pathlib
+import textwrap
 import time
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks import (
     GradientMonitor,
     MaxNormEnforcer,
@@ -66,10 +68,10 @@ def run_demo(output: str = "keras_deeptools_demo", seed: int = 0) -> bool:
     before = _train("sigmoid, constant rate", broken, data, [])
 
     _say("2. What the gradient monitor found")
-    for problem in before.monitor.problems:
-        print(f"   {problem.kind}: {problem.variable}")
-    if before.monitor.problems:
-        print(f"   for example: {before.monitor.problems[0]}")
+    for finding in before.monitor.findings:
+        print(f"   {finding.kind}: {finding.where}")
+    if before.monitor.findings:
+        print(f"   for example: {before.monitor.findings[0]}")
 
     _say("3. The repair: SELU units with LeCun initialization; and a learning rate")
     repaired = _network("selu", "lecun_normal", seed)
@@ -87,7 +89,7 @@ def run_demo(output: str = "keras_deeptools_demo", seed: int = 0) -> bool:
     _table([before, after])
     print(f"\nPictures: {', '.join(sorted(p.name for p in folder.glob('*.png')))}")
     print(f"in {folder.resolve()}")
-    vanished = any(p.kind == "vanishing" for p in before.monitor.problems)
+    vanished = any(f.kind == "vanishing" for f in before.monitor.findings)
     return vanished and after.accuracy > before.accuracy + 0.2
 
 
@@ -141,14 +143,14 @@ def _train(title: str, model: Any, data: tuple, callbacks: list) -> Run:
 
 
 def _table(runs: list[Run]) -> None:
-    print(f"   {'':24}{'first layer':>14}{'last layer':>14}{'accuracy':>10}{'s':>6}")
-    print(f"   {'':24}{'gradient norm':>14}{'gradient norm':>14}")
+    rows = []
     for run in runs:
         norms = np.median(run.monitor.history["norm"], axis=0)
-        print(
-            f"   {run.title:24}{norms[0]:14.1e}{norms[-2]:14.1e}"
-            f"{run.accuracy:10.1%}{run.seconds:6.0f}"
-        )
+        ends = [f"{norms[0]:.1e}", f"{norms[-2]:.1e}"]
+        rows.append([run.title, *ends, f"{run.accuracy:.1%}", f"{run.seconds:.0f}"])
+    norms_of = [f"gradient norm, {which} layer" for which in ("first", "last")]
+    titles = ["", *norms_of, "accuracy", "s"]
+    print(textwrap.indent(text_table(titles, rows), "   "))
 
 
 def _say(text: str) -> None:

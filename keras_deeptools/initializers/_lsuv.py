@@ -20,7 +20,7 @@ from keras_deeptools.initializers._weight_changes import (
     draw_orthonormal,
     restored_on_error,
 )
-from keras_deeptools.statistics._input_problems import problems_of_arrays
+from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
 class SharedSteps:
@@ -137,7 +137,7 @@ def lsuv(
     return merged(
         [("" if it is model else it.name, report) for it, report in named],
         others,
-        problems_of_arrays(batch.x),
+        findings_of_arrays(batch.x),
     )
 
 
@@ -186,7 +186,7 @@ def _scaled(
                 if row.kernel in invariant
             },
         },
-        input_problems=tuple(map(str, walk.problems)),
+        findings=tuple(walk.findings),
     )
     missed = [
         row

@@ -14,7 +14,7 @@ from keras_deeptools.initializers._arguments import check_kernels, check_scaling
 from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
-from keras_deeptools.statistics._input_problems import problems_of_arrays
+from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ def rebalance(
         },
         objective(before),
         objective(after),
-        tuple(map(str, (*problems_of_arrays(x), *walk.problems))),
+        (*findings_of_arrays(x), *walk.findings),
     )
 
 

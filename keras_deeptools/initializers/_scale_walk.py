@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
-from keras_deeptools.statistics._input_problems import (
-    InputProblem,
-    problems_of_received,
+from keras_deeptools.statistics._input_findings import (
+    findings_of_received,
     received_by,
 )
 
@@ -137,7 +137,7 @@ class ScaleWalk:
         kernels: The variables that can be scaled, each once.
         biases: For each of them the bias next to it, or None.
         exempt: Dict from the name of an exempt layer to the reason.
-        problems: List of `InputProblem`, what the first walk showed of the inputs.
+        findings: List of `Finding`, what the first walk showed of the inputs.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class ScaleWalk:
         self.kernels: list[Any] = []
         self.biases: list[Any] = []
         self.exempt: dict[str, str] = {}
-        self.problems: list[InputProblem] = []
+        self.findings: list[Finding] = []
         self._walked = False
         self._names: list[str] = []
         self._positions: dict[int, int] = {}
@@ -214,7 +214,7 @@ class ScaleWalk:
             exact=list(exact.astype("float32")),
         )
         if not self._walked:
-            self.problems = problems_of_received(found, x)
+            self.findings = findings_of_received(found, x)
         self._walked = True
         backward = found.backward or [None] * len(found.calls)
         return [

@@ -54,7 +54,7 @@ class Page:
             heading: Str.
             *parts: What is in it, one below another: text; a matplotlib figure; a
                 `keras.Model`, whose layers are listed; or any object with `plot()`,
-                `table()`, `summary()`, `findings`, `problems` or a text of its own,
+                `table()`, `findings` or a text of its own,
                 read now.
 
         Returns:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +93,13 @@ class DropoutRateTuning:
 
     def table(self) -> str:
         """One line for each rate, a star at the best."""
-        lines = [f"{'rate':>7}{'log-likelihood':>16}{'to the best':>15}"]
+        rows = []
         for i, rate in enumerate(self.rates):
-            star = "*" if rate == self.best_rate else " "
+            star = "*" if rate == self.best_rate else ""
             own = f"{self.log_likelihood[i]:.4f} +- {self.standard_error[i]:.4f}"
             less = f"{self.difference[i]:.4f} +- {self.difference_error[i]:.4f}"
-            lines.append(f"{star}{rate:>6g}  {own}  {less:>17}")
-        return "\n".join(lines)
+            rows.append([f"{star}{rate:g}", own, less])
+        return text_table(["rate", "log-likelihood", "to the best"], rows, text=())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the likelihood, with one standard error of the distance to the best.

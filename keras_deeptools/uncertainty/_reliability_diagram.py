@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._calibration_bins import (
     calibration_bins,
     check_binning,
@@ -58,21 +59,24 @@ class ReliabilityDiagram:
 
     def table(self) -> str:
         """One line for each bin, then the summary."""
-        lines = [
-            f"{'bin':>16}{'rows':>9}{'confidence':>12}{'frequency':>11}{'95%':>16}"
-        ]
+        rows = []
         for i in range(len(self.weight)):
-            edges = f"({self.lower[i]:.3f}, {self.upper[i]:.3f}]"
             low, high = self.interval[i]
-            lines.append(
-                f"{edges:>16}{self.count[i]:>9.0f}{self.confidence[i]:>12.4f}"
-                f"{self.frequency[i]:>11.4f}{f'{low:.3f} to {high:.3f}':>16}"
+            rows.append(
+                [
+                    f"({self.lower[i]:.3f}, {self.upper[i]:.3f}]",
+                    f"{self.count[i]:.0f}",
+                    f"{self.confidence[i]:.4f}",
+                    f"{self.frequency[i]:.4f}",
+                    f"{low:.3f} to {high:.3f}",
+                ]
             )
-        lines.append(
+        titles = ["bin", "rows", "confidence", "frequency", "95%"]
+        errors = (
             f"expected calibration error {self.expected_calibration_error:.4f}, "
             f"largest {self.maximum_calibration_error:.4f}"
         )
-        return "\n".join(lines)
+        return f"{text_table(titles, rows)}\n{errors}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw frequency with its 95% interval against confidence.

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     labelled_rows,
@@ -97,14 +98,15 @@ class RiskCoverageCurve:
 
     def table(self) -> str:
         """Risk at ten coverages, then the areas."""
-        lines = [f"{'coverage':>9}{'risk':>9}"]
-        for coverage in np.arange(1, 11) / 10:
-            lines.append(f"{coverage:>9.1f}{self.risk_at(coverage):>9.4f}")
-        lines.append(
+        rows = [
+            [f"{coverage:.1f}", f"{self.risk_at(coverage):.4f}"]
+            for coverage in np.arange(1, 11) / 10
+        ]
+        areas = (
             f"area {self.area:.4f}, best order {self.optimal_area:.4f}, "
             f"excess {self.excess_area:.4f}"
         )
-        return "\n".join(lines)
+        return f"{text_table(['coverage', 'risk'], rows, text=())}\n{areas}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw risk against coverage.

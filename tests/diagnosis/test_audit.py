@@ -135,13 +135,13 @@ def test_mixed_precision_is_looked_through() -> None:
     assert audit(model).kinds == ("several kinds of clipping",)
 
 
-def test_a_report_reads_as_kind_place_evidence_remedy_and_source() -> None:
+def test_a_report_reads_as_kind_severity_place_evidence_remedy_and_source() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)], name="small")
     model.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
     model.optimizer.clipvalue = 1.0
     lines = str(audit(model)).splitlines()
     assert lines[0] == "Audit of small: 1 finding."
-    assert lines[1] == "- several kinds of clipping: optimizer"
+    assert lines[1] == "- several kinds of clipping (warning): optimizer"
     assert [line.split()[0] for line in lines[2:5]] == ["seen", "remedy", "source"]
 
 

@@ -132,7 +132,7 @@ def test_groups_are_unfrozen_at_the_given_epochs() -> None:
     assert [phase.update for phase in unfreezing.history] == [0, 8, 24]
     assert [phase.group for phase in unfreezing.history] == ["head", "neck", "body"]
     assert [phase.num_parameters for phase in unfreezing.history] == [8, 20, 32]
-    assert unfreezing.summary().count("\n") == 2
+    assert unfreezing.table().count("\n") == 2
     assert len(model.trainable_variables) == 6
     fit(model, 3, initial_epoch=2, callbacks=[GradualUnfreezing([2], start="neck")])
     assert len(model.trainable_variables) == 6

@@ -161,7 +161,7 @@ class GradualUnfreezing(ConfiguredCallback):
     >>> unfreezing = GradualUnfreezing(epochs=[2])
     >>> x, y = np.ones((8, 4)), np.ones((8, 2))
     >>> history = model.fit(x, y, epochs=4, callbacks=[unfreezing], verbose=0)
-    >>> print(unfreezing.summary())
+    >>> print(unfreezing.table())
     from epoch 0, update 0: 1 group trains, from head on (10 parameters)
     from epoch 2, update 2: 2 groups train, from body on (30 parameters)
 
@@ -306,7 +306,7 @@ class GradualUnfreezing(ConfiguredCallback):
         """List of `UnfreezingPhase` of the latest `fit`."""
         return list(self._progress.history)
 
-    def summary(self) -> str:
+    def table(self) -> str:
         """The phases of the latest `fit`, one line each."""
         return "\n".join(map(str, self._progress.history))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.engine._graph.layers import layers_of
 
 
@@ -124,30 +125,22 @@ class LayerGroups:
 
     def table(self) -> str:
         """Parameters and state of each group as lines of text, columns aligned."""
-        rows = [["group", "layers", "parameters", "trainable", "state"]]
+        titles = ["group", "layers", "parameters", "trainable", "state"]
+        rows = []
         digits = len(str(len(self) - 1))
         for number, group in enumerate(self.groups):
             counts = (len(group.layers), group.num_parameters, group.num_trainable)
             title = f"{number:>{digits}}  {group.name}"
             rows.append([title, *(f"{count:,}" for count in counts), group.state])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for row in rows:
-            pairs = list(zip(row[1:-1], widths[1:-1], strict=True))
-            cells = [cell.rjust(width) for cell, width in pairs]
-            lines.append("  ".join([row[0].ljust(widths[0]), *cells, row[-1]]))
-        return "\n".join(lines)
+        return text_table(titles, rows, text=(0, -1))
 
-    def summary(self) -> str:
+    def __str__(self) -> str:
         """What trains now, in one line, and the table."""
         total = sum(group.num_parameters for group in self.groups)
         trainable = sum(group.num_trainable for group in self.groups)
         count = f"{len(self)} layer group{'s' * (len(self) != 1)}"
         weights = f"{trainable:,} of {total:,} parameters train"
         return f"{self.model_name}: {count}, {weights}.\n{self.table()}"
-
-    def __str__(self) -> str:
-        return self.summary()
 
 
 def _size(variable: Any) -> int:

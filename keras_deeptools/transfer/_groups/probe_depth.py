@@ -13,6 +13,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
 from keras_deeptools.engine._graph.calls import calls_of, output_calls_of
@@ -90,14 +91,14 @@ class DepthProbe:
         """One line for each group."""
         digits = len(str(len(self.groups) - 1))
         titles = [f"{i:>{digits}}  {name}" for i, name in enumerate(self.groups)]
-        width = max(len(title) for title in ["group", *titles])
-        lines = [f"{'group':<{width}}  accuracy  standard error"]
+        rows = []
         numbers = zip(titles, self.accuracy, self.standard_error, strict=True)
         for i, (title, accuracy, error) in enumerate(numbers):
             verdict = "keep" if i < self.first_to_retrain else "retrain"
             verdict = f"best, {verdict}" if i == self.best else verdict
-            lines.append(f"{title:<{width}}  {accuracy:8.3f}  {error:14.3f}  {verdict}")
-        return "\n".join(lines)
+            rows.append([title, f"{accuracy:.3f}", f"{error:.3f}", verdict])
+        head = ["group", "accuracy", "standard error", ""]
+        return text_table(head, rows, text=(0, -1))
 
     def __str__(self) -> str:
         counts = f"{self.num_rows:,} rows, {self.num_classes} classes"

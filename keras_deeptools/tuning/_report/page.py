@@ -18,7 +18,7 @@ from keras_deeptools.report._markup import (
     joined,
     listing,
 )
-from keras_deeptools.report._setup import duration, environment
+from keras_deeptools.report._run_setup import duration, environment
 from keras_deeptools.tuning._report.charts import (
     importance_bars,
     parallel_coordinates,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.tuning._report.searched_trial import SearchedTrial
 
 ORDER = ("completed", "stopped", "running", "invalid", "failed")
@@ -66,15 +67,7 @@ def rows_of(
 
 def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The rows as lines with columns, an empty cell as a dash."""
-    filled = [list(titles), *([cell or "-" for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in filled
-    )
+    return text_table(titles, [[cell or "-" for cell in row] for row in rows], (0, 1))
 
 
 def shown(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine import SeveralReplicasError
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._trials.objective import (
@@ -15,7 +16,7 @@ from keras_deeptools.tuning._trials.objective import (
     in_every_epoch,
 )
 from keras_deeptools.tuning._trials.paths import give_own_paths, place_of
-from keras_deeptools.tuning._trials.record import ERROR, Finding, read_records
+from keras_deeptools.tuning._trials.record import ERROR, read_records
 from keras_deeptools.tuning._trials.records import curves_of_others
 from keras_deeptools.tuning._trials.resumed_trial import backups_at_the_end, resumption
 from keras_deeptools.tuning._trials.watch import TrialWatch
@@ -139,7 +140,7 @@ def fit_searched(
             every = [keras.callbacks.TerminateOnNaN(), *given, watch, *last, *checks]
             history = fit(*args, callbacks=every, **kwargs)
     except Exception as error:
-        watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
+        watch.end("failed", Finding(ERROR, "", f"{type(error).__name__}: {error}"))
         raise
     except BaseException:
         watch.end("interrupted")

@@ -13,6 +13,14 @@ FILE = "keras_deeptools.json"
 FORMAT = 1
 
 
+NON_FINITE = "non-finite"
+NO_LEARNING = "no learning"
+GRADIENTS = "gradients"
+BELOW_MEDIAN = "below median"
+ERROR = "error"
+"""Kinds of findings about a trial."""
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One execution of one trial; made by `fit_trial`, read by `trial_records`.
@@ -135,33 +143,3 @@ def _from_json(fields: dict[str, Any]) -> dict[str, Any]:
             for name, values in fields["history"].items()
         }
     }
-
-
-NON_FINITE = "non-finite"
-
-
-NO_LEARNING = "no learning"
-
-
-GRADIENTS = "gradients"
-
-
-BELOW_MEDIAN = "below median"
-
-
-ERROR = "error"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong with a trial, and since when.
-
-    Args:
-        kind: Str, one of this file's names.
-        message: Str, the same in words, with its numbers.
-        epoch: Int >= 1 or None, the epoch of it, as Keras prints it.
-    """
-
-    kind: str
-    message: str
-    epoch: int | None = None

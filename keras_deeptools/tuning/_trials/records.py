@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import message
+from keras_deeptools._text_table import text_table
 from keras_deeptools.tuning._trials.paths import TrialPlace
 from keras_deeptools.tuning._trials.record import TrialRecord, project_records
 
-ROW = "{:>8} {:>4} {:<12} {:<13} {:>9} {:>9} {:>9} {:>8}"
-
-
-HEADER = ROW.format(
-    "trial", "run", "status", "finding", "epochs", "seconds", "saved", "memory"
-)
+TITLES = "trial run status finding epochs seconds saved memory".split()
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class TrialRecords:
         Returns:
             Str.
         """
-        lines = [HEADER, *map(_row, self.records)]
+        lines = [text_table(TITLES, map(_row, self.records), text=(2, 3))]
         found = [one for one in self.records if one.finding]
         lines += [f"trial {one.trial_id}: {one.message}" for one in found]
         return "\n".join(lines)
@@ -110,18 +106,18 @@ def trial_records(search: Any) -> TrialRecords:
     return TrialRecords(tuple(project_records(project)))
 
 
-def _row(record: TrialRecord) -> str:
+def _row(record: TrialRecord) -> list[str]:
     memory = record.peak_memory
-    return ROW.format(
+    return [
         record.trial_id,
-        record.execution,
+        str(record.execution),
         record.status,
         record.finding,
         f"{record.epochs}/{record.planned_epochs}",
         f"{record.seconds:.1f}",
         f"{record.seconds_saved:.1f}",
         "-" if memory is None else f"{memory / 1e6:.0f} MB",
-    )
+    ]
 
 
 def curves_of_others(place: TrialPlace, initial_epoch: int) -> list[list[float]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine._backends.memory import (
     peak_device_memory,
     reset_peak_device_memory,
@@ -22,7 +23,6 @@ from keras_deeptools.tuning._trials.record import (
     ERROR,
     NO_LEARNING,
     NON_FINITE,
-    Finding,
     TrialRecord,
     project_records,
     write_record,
@@ -166,16 +166,21 @@ class TrialWatch(keras.callbacks.Callback):
         if not all(map(math.isfinite, losses)):
             return Finding(
                 NON_FINITE,
+                "loss",
                 f"The loss was not finite in epoch {self.last_epoch}. Rates or weights "
                 "of this trial are too large.",
-                self.last_epoch,
+                evidence={"loss": losses[-1]},
+                epoch=self.last_epoch,
             )
         name = self.place.objective.name if self.place is not None else "loss"
         values = self.history.get(name, [0.0])
         if any(map(math.isfinite, values)):
             return None
         message = f"{name} was not finite in any epoch, though the loss was."
-        return Finding(NON_FINITE, message, self.last_epoch)
+        evidence = {"epochs": len(values)}
+        return Finding(
+            NON_FINITE, name, message, evidence=evidence, epoch=self.last_epoch
+        )
 
     def no_learning(self, targets: Any) -> Finding | None:
         """What is wrong where the loss is that of one prediction for all rows.
@@ -191,10 +196,12 @@ class TrialWatch(keras.callbacks.Callback):
             return None
         return Finding(
             NO_LEARNING,
+            "loss",
             f"After {self.last_epoch} epochs the loss was {min(losses):.4g} at best, "
             "no better than that of predicting the same for every row, "
             f"{constant:.4g}.",
-            self.last_epoch,
+            evidence={"loss": min(losses), "constant_loss": constant},
+            epoch=self.last_epoch,
         )
 
     def end(self, status: str, finding: Finding | None = None) -> None:
@@ -214,7 +221,7 @@ class TrialWatch(keras.callbacks.Callback):
             record = dataclasses.replace(
                 record,
                 finding=finding.kind,
-                message=finding.message,
+                message=_in_words(finding),
                 epoch=finding.epoch,
                 seconds_saved=left * (pace or self._usual_pace()),
             )
@@ -249,6 +256,12 @@ class TrialWatch(keras.callbacks.Callback):
         records = project_records(self.place.directory.parent)
         known = [one.seconds_per_epoch for one in records if one.seconds_per_epoch]
         return statistics.median(known) if known else 0.0
+
+
+def _in_words(finding: Finding) -> str:
+    """The message, with the variable and the update of a finding about gradients."""
+    at = "" if finding.step is None else f"{finding.where}, step {finding.step}: "
+    return f"{at}{finding.message} {finding.remedy}".rstrip()
 
 
 def _by_name(logs: Iterable[dict[str, float]]) -> dict[str, list[float]]:

@@ -1,13 +1,14 @@
 """What is odd about inputs, as arrays and as what the first layers receive."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Captured, LayerCall
 from keras_deeptools.engine._data.non_finite import non_finite_counts
 
@@ -27,34 +28,14 @@ LARGE = 100.0
 """Standard deviation of inputs that initializers are not made for."""
 
 
-@dataclass(frozen=True)
-class InputProblem:
-    """Something odd about inputs.
-
-    Attributes:
-        kind: Str, what it is called.
-        where: Str, the input, or the layer that receives it.
-        message: Str, what was seen and what follows.
-        remedy: Str, what to change.
-    """
-
-    kind: str
-    where: str
-    message: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} at {self.where}: {self.message} {self.remedy}"
-
-
-def problems_of_targets(y: Any) -> list[InputProblem]:
+def findings_of_targets(y: Any) -> list[Finding]:
     """NaN and infinity in targets.
 
     Args:
         y: Array or nested structure of arrays, or None.
     """
     named = [] if y is None else _named(y, "targets")
-    found = [problem for name, array in named for problem in _of_array(name, array)]
+    found = [finding for name, array in named for finding in _of_array(name, array)]
     return [
         replace(each, kind="non-finite targets")
         for each in found
@@ -62,13 +43,13 @@ def problems_of_targets(y: Any) -> list[InputProblem]:
     ]
 
 
-def problems_of_arrays(x: Any) -> list[InputProblem]:
+def findings_of_arrays(x: Any) -> list[Finding]:
     """What the numbers alone show: NaN, infinity, samples that are all the same.
 
     Args:
         x: Array or nested structure of arrays `(rows, ...)`.
     """
-    return [problem for name, array in _named(x) for problem in _of_array(name, array)]
+    return [finding for name, array in _named(x) for finding in _of_array(name, array)]
 
 
 def is_finite(x: Any) -> bool:
@@ -89,10 +70,10 @@ def _named(x: Any, what: str = "inputs") -> list[tuple[str, np.ndarray]]:
     return [(name, np.asarray(each)) for name, each in named if each is not None]
 
 
-def _of_array(name: str, array: np.ndarray) -> Iterator[InputProblem]:
+def _of_array(name: str, array: np.ndarray) -> Iterator[Finding]:
     nans, infinities, samples = _counts_of(array)
     if samples:
-        yield InputProblem(
+        yield Finding(
             "non-finite inputs",
             name,
             f"{nans + infinities} of {array.size} numbers are not finite ({nans} NaN), "
@@ -100,13 +81,21 @@ def _of_array(name: str, array: np.ndarray) -> Iterator[InputProblem]:
             "one update.",
             "Fill in or drop what is missing, for instance with `numpy.nan_to_num` or "
             "the mean of the feature.",
+            evidence={
+                "nan": nans,
+                "infinite": infinities,
+                "numbers": array.size,
+                "samples": samples,
+                "of_samples": len(array),
+            },
         )
     elif len(array) > 1 and array.dtype.kind in "biuf" and (array == array[:1]).all():
-        yield InputProblem(
+        yield Finding(
             "constant inputs",
             name,
             f"All {len(array)} samples are the same: nothing can be learned from them.",
             "Look at how the data are read and scaled.",
+            evidence={"samples": len(array), "different_samples": 1},
         )
 
 
@@ -141,7 +130,7 @@ def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:
     }
 
 
-def problems_of_received(found: Captured, x: Any) -> list[InputProblem]:
+def findings_of_received(found: Captured, x: Any) -> list[Finding]:
     """What the first layers show by what reaches them, after any preprocessing.
 
     Args:
@@ -150,24 +139,24 @@ def problems_of_received(found: Captured, x: Any) -> list[InputProblem]:
     """
     arrays = [array for _, array in _named(x)]
     integers = any(array.dtype.kind in "iu" for array in arrays)
-    problems: list[InputProblem] = []
+    findings: list[Finding] = []
     is_first = True
     for call, numbers in zip(found.calls, found.received, strict=True):
         if numbers is None:
             continue
         kind = type(call.layer).__name__
-        problems += _of_received(call.name, kind, numbers, integers, is_first)
+        findings += _of_received(call.name, kind, numbers, integers, is_first)
         is_first = False
-    return problems
+    return findings
 
 
 def _of_received(
     name: str, kind: str, numbers: dict[str, Any], integers: bool, is_first: bool
-) -> Iterator[InputProblem]:
+) -> Iterator[Finding]:
     least, most = float(numbers["least"]), float(numbers["most"])
     low, high = (float(each) for each in numbers["spread"])
     if bool(numbers["whole"]) and least >= 0 and BRIGHT < most <= 255:
-        yield InputProblem(
+        yield Finding(
             "unscaled pixels",
             name,
             f"It receives whole numbers from {least:.0f} to {most:.0f}, as pixels are: "
@@ -175,30 +164,44 @@ def _of_received(
             "large.",
             "Scale them in the model, by `keras.layers.Rescaling(1 / 255)` or as the "
             "pretrained weights want it, or in the data.",
+            severity="warning",
+            evidence={"least": least, "most": most},
+            code="keras.layers.Rescaling(1 / 255)",
         )
     elif bool(numbers["whole"]) and integers and most - least > FEW_VALUES:
-        yield InputProblem(
+        yield Finding(
             "integers as quantities",
             name,
             f"A {kind} receives whole numbers from {least:.0f} to {most:.0f} and takes "
             "them for quantities.",
             "Look up token ids and categories in `keras.layers.Embedding`; scale what "
             "are quantities, for instance by `keras.layers.Normalization`.",
+            severity="warning",
+            evidence={"least": least, "most": most},
         )
     elif is_first and low > 0 and high / low > UNEVEN_SCALES:
-        yield InputProblem(
+        yield Finding(
             "uneven inputs",
             name,
             f"The standard deviations of the features that it receives go from "
             f"{low:.2g} to {high:.2g}: small ones hardly count.",
             "Standardize each feature, for instance by `keras.layers.Normalization`, "
             "adapted to the training inputs.",
+            severity="warning",
+            evidence={
+                "least_std": low,
+                "most_std": high,
+                "ratio": high / low,
+                "most_ratio": UNEVEN_SCALES,
+            },
         )
     elif is_first and float(numbers["std"]) > LARGE:
-        yield InputProblem(
+        yield Finding(
             "large inputs",
             name,
             f"It receives inputs of standard deviation {float(numbers['std']):.3g}.",
             "Standardize them, for instance by `keras.layers.Normalization`, adapted "
             "to the training inputs.",
+            severity="warning",
+            evidence={"std": float(numbers["std"]), "most_std": LARGE},
         )

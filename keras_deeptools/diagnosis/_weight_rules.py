@@ -1,4 +1,4 @@
-"""Traps in initial weights: equal kernels, and fans of another layer."""
+"""Traps in weights: equal kernels, fans of another layer, NaN, what cannot train."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     MEASURED,
     Subject,
@@ -17,29 +17,21 @@ from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers import FanScaling, fans
 
 ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
-
-
 """What weights can be to a layer for these rules to look at them."""
-
 
 TRANSPOSED = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-
-
 GIVEN = "were given the same values"
 
-
 FAR_OFF = 4.0
-
-
 """A variance this many times too large or small is a finding; a fused LSTM kernel is
 at most 2.5 times off."""
 
 
-def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
+def equal_kernels(subject: Subject) -> Iterator[Finding]:
     """Kernels of two layers with the same random numbers."""
     groups: dict[tuple[Any, ...], list[tuple[Any, str, Any]]] = {}
     for layer, held in subject.layers:
@@ -58,13 +50,15 @@ def equal_kernels(subject: Subject) -> Iterator[AuditFinding]:
             if why == GIVEN and all(id(layer) in copies for layer, _, _ in group):
                 # A target network or a moving teacher, which begins as a copy.
                 continue
-            yield AuditFinding(
+            yield Finding(
                 "equal kernels",
                 listing(layer.name for layer, _, _ in group),
                 f"Their kernels of shape {tuple(group[0][2].shape)} are equal to the "
                 f"last bit: they {why}.",
                 "Give each layer its own seed, or use `initialize(model)`.",
-                MEASURED,
+                evidence={"equal": len(group), "shape": list(group[0][2].shape)},
+                code="keras_deeptools.initializers.initialize(model)",
+                reference=MEASURED,
             )
 
 
@@ -96,7 +90,7 @@ def _is_random(value: np.ndarray) -> bool:
     return np.unique(value.ravel()[:1000]).size > min(value.size, 1000) / 2
 
 
-def wrong_fans(subject: Subject) -> Iterator[AuditFinding]:
+def wrong_fans(subject: Subject) -> Iterator[Finding]:
     """Kernels that still have the variance of a fan that the layer does not have."""
     found: dict[str, list[tuple[str, float]]] = {}
     for layer, held in subject.layers:
@@ -110,7 +104,7 @@ def wrong_fans(subject: Subject) -> Iterator[AuditFinding]:
         span = f"{ratios[0]:.2g}"
         if len(ratios) > 1:
             span += f" to {ratios[-1]:.2g}"
-        yield AuditFinding(
+        yield Finding(
             "wrong fans",
             listing(name for name, _ in pairs),
             f"The fans that Keras reads from the shape of a {kind} kernel are not the "
@@ -118,7 +112,13 @@ def wrong_fans(subject: Subject) -> Iterator[AuditFinding]:
             "give. A BatchNormalization after it hides that in training only.",
             "Use `initializer_for(activation, layer)`, or `initialize(model)` before "
             "training.",
-            MEASURED,
+            severity="warning",
+            evidence={
+                "variance_ratios": [ratios[0], ratios[-1]],
+                "most_ratio": FAR_OFF,
+            },
+            code="keras_deeptools.initializers.initialize(model)",
+            reference=MEASURED,
         )
 
 
@@ -171,12 +171,10 @@ def _fans_of_keras(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 RULES = (equal_kernels, wrong_fans)
+"""The rules about what initializers have drawn."""
 
 
-"""The rules of this file."""
-
-
-def non_finite(subject: Subject) -> Iterator[AuditFinding]:
+def non_finite(subject: Subject) -> Iterator[Finding]:
     """NaN and infinity."""
     bad = [
         variable.path
@@ -184,34 +182,39 @@ def non_finite(subject: Subject) -> Iterator[AuditFinding]:
         if not np.isfinite(subject.value(variable).astype("float64")).all()
     ]
     if bad:
-        yield AuditFinding(
+        yield Finding(
             "non-finite weights",
             listing(bad),
             f"{len(bad)} of {len(subject.model.variables)} variables have NaN or "
             "infinite values: outputs, and all weights after one update, will too.",
             "Go back to an earlier checkpoint, and train with a smaller rate or "
             "clipping; `GradientMonitor` names the first layer and update.",
-            "IEEE 754 arithmetic",
+            evidence={
+                "non_finite_variables": len(bad),
+                "variables": len(subject.model.variables),
+            },
+            reference="IEEE 754 arithmetic",
         )
 
 
-def nothing_trains(subject: Subject) -> Iterator[AuditFinding]:
+def nothing_trains(subject: Subject) -> Iterator[Finding]:
     """A compiled model without trainable weights."""
     model = subject.model
     compiled = getattr(model, "optimizer", None) is not None
     built = all(layer.built for layer, _ in subject.layers if layer is not model)
     if compiled and built and model.weights and not model.trainable_variables:
-        yield AuditFinding(
+        yield Finding(
             "everything is frozen",
             model.name,
             f"None of its {len(model.weights)} variables is trainable: fit changes "
             "nothing.",
             "Set trainable = True on the layers that should learn, then compile again.",
-            MEASURED,
+            evidence={"variables": len(model.weights), "trainable": 0},
+            reference=MEASURED,
         )
 
 
-def late_constraints(subject: Subject) -> Iterator[AuditFinding]:
+def late_constraints(subject: Subject) -> Iterator[Finding]:
     """A constraint or regularizer that was set when the weights existed already."""
     for kind in ("constraint", "regularizer"):
         names = [
@@ -222,18 +225,16 @@ def late_constraints(subject: Subject) -> Iterator[AuditFinding]:
             and getattr(variable, kind, None) is None
         ]
         if names:
-            yield AuditFinding(
+            yield Finding(
                 f"{kind} without effect",
                 listing(names),
                 f"The layer has a {kind}, its weights have none: it was set after the "
                 "layer had been built, which does nothing.",
                 f"Give the {kind} when the layer is made"
                 + (", or use `MaxNormEnforcer`." if kind == "constraint" else "."),
-                MEASURED,
+                reference=MEASURED,
             )
 
 
 WEIGHT_RULES = (non_finite, nothing_trains, late_constraints)
-
-
-"""The rules of this file."""
+"""The rules about weights, however they came to be."""

@@ -57,7 +57,7 @@ class DecimatedRows:
         self._older.extend(*_every(self.stride, *leaving))
         while self._older.length > self.max_rows - full:
             self.stride *= 2
-            self._older.replace(*_every(self.stride, *self._older.table))
+            self._older.replace(*_every(self.stride, *self._older.arrays))
 
     def widened(self, width: int, places: list[int]) -> "DecimatedRows":
         """The same record with more numbers per row, NaN where there were none.
@@ -75,12 +75,12 @@ class DecimatedRows:
     @property
     def steps(self) -> np.ndarray:
         """Int64 array `(n,)`: the numbers of the rows kept."""
-        return np.concatenate([self._older.table[1], self._latest.table[1]])
+        return np.concatenate([self._older.arrays[1], self._latest.arrays[1]])
 
     @property
     def rows(self) -> np.ndarray:
         """Float32 array `(n, width)`: the rows kept."""
-        return np.concatenate([self._older.table[2], self._latest.table[2]])
+        return np.concatenate([self._older.arrays[2], self._latest.arrays[2]])
 
 
 class _Table:
@@ -95,7 +95,7 @@ class _Table:
         return sum(len(ordinals) for ordinals, _, _ in self._pieces)
 
     @property
-    def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if len(self._pieces) > 1:
             ordinals, steps, rows = zip(*self._pieces, strict=True)
             self.replace(
@@ -114,7 +114,7 @@ class _Table:
         self._pieces = [(ordinals, steps, rows)]
 
     def widened(self, width: int, places: list[int]) -> "_Table":
-        ordinals, steps, rows = self.table
+        ordinals, steps, rows = self.arrays
         wide = np.full((len(rows), width), np.nan, "float32")
         wide[:, places] = rows
         new = _Table(width)
@@ -123,7 +123,7 @@ class _Table:
 
     def split(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Takes out and returns the first `count` rows."""
-        ordinals, steps, rows = self.table
+        ordinals, steps, rows = self.arrays
         self.replace(ordinals[count:], steps[count:], rows[count:].copy())
         return ordinals[:count], steps[:count], rows[:count]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools.report._charts import new_chart
+from keras_deeptools.report._logged_run import HYPERPARAMETERS, Run
 from keras_deeptools.report._markup import Markup, grid
-from keras_deeptools.report._run import HYPERPARAMETERS, Run
 from keras_deeptools.report._svg import MUTED
 
 MOST_ROWS = 200

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_deeptools.statistics._smoothing import (
+from keras_deeptools.statistics._exponential_smoothing import (
     falling_regression,
     local_linear,
     noise_level,

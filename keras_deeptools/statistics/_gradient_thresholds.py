@@ -1,49 +1,7 @@
-"""What can be wrong with gradients, and from which numbers on."""
+"""From which numbers on gradients are wrong."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
-
-KINDS = (
-    "non-finite",
-    "exploding",
-    "vanishing",
-    "dead",
-    "large updates",
-    "small updates",
-)
-
-
-@dataclass(frozen=True)
-class GradientProblem:
-    """Something wrong with the gradients of one layer, with evidence and a remedy.
-
-    Args:
-        kind: Str. `"non-finite"`, `"exploding"`, `"vanishing"`, `"dead"`,
-            `"large updates"` or `"small updates"`.
-        variable: Str. Path of the variable or layer.
-        step: Int. The optimizer's count of updates where it was first seen.
-        evidence: Str. The numbers that show it.
-        remedy: Str. What to try.
-
-    Example:
-
-    >>> from keras_deeptools.statistics import GradientProblem
-    >>> print(GradientProblem("dead", "dense", 40, "All zero.", "Use HeNormal."))
-    dead: dense at step 40. All zero. Use HeNormal.
-    """
-
-    kind: str
-    variable: str
-    step: int
-    evidence: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """One line."""
-        return (
-            f"{self.kind}: {self.variable} at step {self.step}. "
-            f"{self.evidence} {self.remedy}"
-        )
 
 
 @dataclass(frozen=True)
