@@ -9,6 +9,8 @@ import pytest
 
 from keras_deeptools.diagnosis import Finding
 
+pytestmark = pytest.mark.backend_free
+
 DEAD = Finding("dead", "dense_1", "All units are zero.", "Use HeNormal.")
 
 

@@ -1,6 +1,10 @@
 """Text in aligned columns."""
 
+import pytest
+
 from keras_deeptools._text_table import text_table
+
+pytestmark = pytest.mark.backend_free
 
 ROWS = [["a", "1.25", ""], ["longer", "10", "kept"]]
 

@@ -33,9 +33,9 @@ class DropoutRateTuning:
     >>> tuning.best_rate
     0.2
     >>> print(tuning)
-       rate  log-likelihood    to the best
-        0.1  -2.0000 +- 0.5774  -0.5000 +- 0.2887
-    *   0.2  -1.5000 +- 0.2887   0.0000 +- 0.0000
+    rate     log-likelihood        to the best
+     0.1  -2.0000 +- 0.5774  -0.5000 +- 0.2887
+    *0.2  -1.5000 +- 0.2887   0.0000 +- 0.0000
     """
 
     rates: np.ndarray

@@ -145,6 +145,14 @@ def test_a_report_reads_as_kind_severity_place_evidence_remedy_and_source() -> N
     assert [line.split()[0] for line in lines[2:5]] == ["seen", "remedy", "source"]
 
 
+def test_evidence_of_a_finding_is_what_was_set_or_measured() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    model.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
+    model.optimizer.clipvalue = 0.5
+    (finding,) = audit(model).findings
+    assert finding.evidence == {"clipnorm": 1.0, "clipvalue": 0.5}
+
+
 def test_what_is_no_model_is_an_error_by_name() -> None:
     with pytest.raises(TypeError, match="audit: `model` must be a keras.Model"):
         audit(layers.Dense(2))

@@ -167,6 +167,7 @@ def test_padding_with_zeros_is_named_with_the_corner_measured() -> None:
     assert found(report) == [(bad.name, "padding")]
     # Four of nine taps are on data: sqrt(4 / 9).
     assert report.layers[0].edge_ratio == pytest.approx(2 / 3, abs=0.06)
+    assert report.findings[0].evidence["edge_ratio"] == report.layers[0].edge_ratio
 
 
 def test_pooling_is_named_where_it_moves_the_moments() -> None:
