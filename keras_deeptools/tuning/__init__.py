@@ -4,8 +4,8 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
-from keras_deeptools._distributed_search import SearchRun, launch
-from keras_deeptools._distributed_search.keras_tuner_hooks import watch_workers
+from keras_deeptools._distributed_search import SearchRun, launch_search
+from keras_deeptools._distributed_search.join_search import join_search
 from keras_deeptools.tuning._families.cnn import cnn_space
 from keras_deeptools.tuning._families.mlp import mlp_space
 from keras_deeptools.tuning._families.residual import residual_space
@@ -41,7 +41,8 @@ __all__ = [
     "TrialRecords",
     "cnn_space",
     "fit_trial",
-    "launch",
+    "join_search",
+    "launch_search",
     "mlp_space",
     "objective",
     "residual_space",
@@ -53,7 +54,6 @@ __all__ = [
     "space",
     "space_names",
     "trial_records",
-    "watch_workers",
 ]
 
 
@@ -72,9 +72,9 @@ def __getattr__(name: str) -> object:
 
     if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from keras_deeptools._distributed_search.settings import missing_for_tuner
+    from keras_deeptools.engine._backends.active import missing_for_keras_tuner
 
-    missing = missing_for_tuner()
+    missing = missing_for_keras_tuner()
     if missing is None:
         try:
             module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import keras_tuner
 import pytest
-from keras_tuner.src.engine.trial import TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_deeptools._distributed_search import keras_tuner_hooks as _search_seams
-from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
 from keras_deeptools._distributed_search.lost_trials import reconcile
 from keras_deeptools._distributed_search.settings import SearchSettings
 from tuning.search_in_threads import ORACLES, make_oracle, score
@@ -44,7 +44,7 @@ def values(oracle: keras_tuner.Oracle) -> list[dict]:
 @pytest.fixture
 def snapshots(tmp_path, monkeypatch) -> list[Path]:
     """Copies of the files after each write: what a kill at that moment leaves."""
-    join_search(SearchSettings())
+    install_hooks(SearchSettings())
     write, found = _search_seams.write_whole, []
 
     def write_and_copy(path, thing):

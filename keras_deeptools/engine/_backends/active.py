@@ -1,6 +1,7 @@
 """What differs between backends, for the active one."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 import keras
@@ -26,3 +27,23 @@ def random_functions() -> ModuleType:
     """The module whose `dropout`, `uniform`, ... every Keras layer draws from."""
     backend = keras.backend.backend()
     return importlib.import_module(f"keras.src.backend.{backend}.random")
+
+
+def missing_for_keras_tuner() -> str | None:
+    """The name of a package that is missing, without which every trial would fail.
+
+    KerasTuner imports tensorboard in each trial on TensorFlow, which no longer brings
+    it.
+
+    Returns:
+        Str or None.
+
+    Example:
+
+    >>> from keras_deeptools.engine._backends.active import missing_for_keras_tuner
+    >>> missing_for_keras_tuner()
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    found = importlib.util.find_spec("tensorboard")
+    return "tensorboard" if found is None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SearchRun:
-    """How a search over several processes went; made by `launch`.
+    """How a search over several processes went; made by `launch_search`.
 
     Attributes:
         error: Str, why the search did not come to its end, or None.

@@ -12,13 +12,13 @@ from keras_deeptools._distributed_search.plan import (
     device_environments,
     gpus,
 )
-from keras_deeptools._distributed_search.result import SearchRun
+from keras_deeptools._distributed_search.search_run import SearchRun
 from keras_deeptools._distributed_search.supervision import Supervision
 
-OWNER = "launch"
+OWNER = "launch_search"
 
 
-def launch(
+def launch_search(
     script: str | os.PathLike[str],
     arguments: Sequence[str] = (),
     *,
@@ -70,10 +70,10 @@ def launch(
 
     Example:
 
-    >>> from keras_deeptools.tuning import launch
-    >>> launch("my_search.py", workers=2)
+    >>> from keras_deeptools.tuning import launch_search
+    >>> launch_search("my_search.py", workers=2)
     Traceback (most recent call last):
-    FileNotFoundError: launch: `script` must be an existing file. Received: ...
+    FileNotFoundError: launch_search: `script` must be an existing file. Received: ...
     """
     path = Path(script)
     if not path.is_file():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_deeptools.tuning import SearchRun, launch
+from keras_deeptools.tuning import SearchRun, launch_search
 from tuning import command_line
 from tuning.command_line import NAMES, ROOT, tune
 
@@ -47,7 +47,7 @@ def script(text: str) -> Path:
 def run(text: str, *, workers: int = 1, **options: object) -> tuple[SearchRun, str]:
     """What the launcher returns and says."""
     said: list[str] = []
-    found = launch(script(text), workers=workers, say=said.append, **options)
+    found = launch_search(script(text), workers=workers, say=said.append, **options)
     return found, "\n".join(said)
 
 
@@ -179,7 +179,9 @@ assert sys.stdin.read() == ""
 if name == "chief":
     say("ended")
 """
-    found = launch(script(text), ["--depth", "3"], workers=1, say=lambda line: None)
+    found = launch_search(
+        script(text), ["--depth", "3"], workers=1, say=lambda line: None
+    )
     assert found.ok, found
 
 
@@ -237,5 +239,5 @@ def test_joining_runs_the_script_as_that_process(monkeypatch) -> None:
     ],
 )
 def test_a_number_out_of_its_range_is_named(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=f"launch: {message}"):
-        launch(script(""), **{"workers": 1, **options})
+    with pytest.raises(ValueError, match=f"launch_search: {message}"):
+        launch_search(script(""), **{"workers": 1, **options})
