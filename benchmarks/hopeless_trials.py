@@ -23,7 +23,7 @@ from keras_deeptools.tuning import (
     DeepHyperModel,
     HopelessTrialStopper,
     TrialRecords,
-    mlp_space,
+    mlp_family,
     objective,
     trial_records,
 )
@@ -45,7 +45,7 @@ def search(
     """Records, seconds and best validation accuracy of one search."""
     train, valid = digits(seed)
     keras.utils.set_random_seed(seed)
-    family = mlp_space(64, 10, adapt_to=train[0])
+    family = mlp_family(64, 10, adapt_to=train[0])
     parts = ["optimizer", "one_cycle", "clipping"]
     with tempfile.TemporaryDirectory() as folder:
         tuner = keras_tuner.RandomSearch(

@@ -13,7 +13,7 @@ from keras_deeptools.tuning import (
     HopelessTrialStopper,
     TrialRecords,
     fit_trial,
-    mlp_space,
+    mlp_family,
     objective,
     trial_records,
 )
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.one_backend
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype(int)
-FAMILY = mlp_space(4, 2, depth=1, width=8, optimizers=["sgd"])
+FAMILY = mlp_family(4, 2, depth=1, width=8, optimizers=["sgd"])
 
 TUNERS = {
     "random": lambda model: keras_tuner.RandomSearch(
@@ -171,7 +171,7 @@ def test_a_search_over_many_components_beats_the_defaults_on_digits() -> None:
     train, valid = (x[:400], y[:400]), (x[400:1000], y[400:1000])
     parts = ["optimizer", "one_cycle", "max_norm", "clipping", "initializer"]
     hypermodel = DeepHyperModel(
-        mlp_space(64, 10, adapt_to=train[0], width=32), max_epochs=6, parts=parts
+        mlp_family(64, 10, adapt_to=train[0], width=32), max_epochs=6, parts=parts
     )
     options = {"validation_data": valid, "epochs": 6, "batch_size": 32, "verbose": 0}
     defaults = keras_tuner.HyperParameters()

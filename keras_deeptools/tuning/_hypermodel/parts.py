@@ -21,13 +21,13 @@ from keras_deeptools.tuning._hypermodel.learning_rate import (
     OneCycleOverHorizon,
     RangeTestedRates,
 )
-from keras_deeptools.tuning._spaces.ranges import FloatRange, OneOf
-from keras_deeptools.tuning._spaces.searched_optimizer import (
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
+from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.searched_optimizer import (
     FACTOR,
     rate_factor,
     searched_optimizer,
 )
-from keras_deeptools.tuning._spaces.space import space
 
 DROPOUT_RATE = FloatRange(0.05, 0.5)
 SMOOTHING = OneOf((0.0, 0.05, 0.1))
@@ -177,7 +177,7 @@ def _one_cycle(run: Run) -> None:
 
 def _callback(part: str, name: str) -> Callable[[Run], None]:
     def choose(run: Run) -> None:
-        made = space(run.hp, name, prefix=part, optional=part not in run.always)
+        made = searched(run.hp, name, prefix=part, optional=part not in run.always)
         if made is not None:
             run.callbacks.append(made)
 
@@ -186,7 +186,7 @@ def _callback(part: str, name: str) -> Callable[[Run], None]:
 
 def _weight_averaging(run: Run) -> None:
     optional = "weight_averaging" not in run.always
-    averaging = space(run.hp, "weight_averaging", optional=optional)
+    averaging = searched(run.hp, "weight_averaging", optional=optional)
     if averaging is None:
         return
     if averaging.decay is None:

@@ -8,9 +8,9 @@ import pytest
 
 import public_api
 from keras_deeptools import layers, schedules
-from keras_deeptools.tuning import FloatRange, IntRange, OneOf, search_space, space
+from keras_deeptools.tuning import FloatRange, IntRange, OneOf, search_space, searched
 from keras_deeptools.tuning import space_names as names
-from keras_deeptools.tuning._spaces.space import SPACES
+from keras_deeptools.tuning._search_space.search_space import SPACES
 
 pytestmark = pytest.mark.one_backend
 
@@ -105,7 +105,7 @@ def test_a_space_makes_its_component_at_random_points_and_at_both_ends(
         given["total_steps"] = 100
     for value in range(6):
         hp = random_point(name, value, **given)
-        made = space(hp, name, **given)
+        made = searched(hp, name, **given)
         component = SPACES[name].component
         assert not inspect.isclass(component) or isinstance(made, component)
 
@@ -113,7 +113,7 @@ def test_a_space_makes_its_component_at_random_points_and_at_both_ends(
 def random_point(name: str, seed: int, **given: object) -> keras_tuner.HyperParameters:
     """Values that KerasTuner itself draws: the ends first, then at random."""
     hp = keras_tuner.HyperParameters()
-    space(hp, name, **given)
+    searched(hp, name, **given)
     for one in hp.space:
         at = {0: 0.0, 1: 1 - 1e-9}.get(seed, (0.37 * seed * len(one.name)) % 1)
         hp.values[one.name] = one.prob_to_value(at)
@@ -122,7 +122,7 @@ def random_point(name: str, seed: int, **given: object) -> keras_tuner.HyperPara
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))
 def test_what_only_the_caller_has_is_left_to_give(name: str) -> None:
-    made = space(keras_tuner.HyperParameters(), name)
+    made = searched(keras_tuner.HyperParameters(), name)
     assert isinstance(made, functools.partial)
     assert set(made.keywords) == set(SPACES[name].ranges)
 
@@ -130,45 +130,45 @@ def test_what_only_the_caller_has_is_left_to_give(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_hyperparameters_survive_json(name: str) -> None:
     hp = keras_tuner.HyperParameters()
-    space(hp, name, **GIVEN.get(name, {}))
+    searched(hp, name, **GIVEN.get(name, {}))
     config = json.loads(json.dumps(hp.get_config()))
     assert keras_tuner.HyperParameters.from_config(config).values == hp.values
 
 
 def test_a_given_value_is_not_searched() -> None:
     hp = keras_tuner.HyperParameters()
-    assert space(hp, "mc_dropout", rate=0.3).rate == 0.3
+    assert searched(hp, "mc_dropout", rate=0.3).rate == 0.3
     assert not hp.space
 
 
 def test_a_given_range_is_searched_in_place_of_the_usual_one() -> None:
     hp = keras_tuner.HyperParameters()
-    space(hp, layers.MCDropout, rate=FloatRange(0.11, 0.12))
+    searched(hp, layers.MCDropout, rate=FloatRange(0.11, 0.12))
     (one,) = hp.space
     assert (one.name, one.min_value, one.max_value) == ("mc_dropout/rate", 0.11, 0.12)
 
 
 def test_arguments_of_every_keras_layer_are_passed_on() -> None:
-    layer = space(keras_tuner.HyperParameters(), "mc_dropout", name="top")
+    layer = searched(keras_tuner.HyperParameters(), "mc_dropout", name="top")
     assert layer.name == "top"
 
 
 def test_two_of_a_kind_live_in_one_search_under_prefixes() -> None:
     hp = keras_tuner.HyperParameters()
-    space(hp, "mc_dropout", prefix="low")
-    space(hp, "mc_dropout", prefix="high")
+    searched(hp, "mc_dropout", prefix="low")
+    searched(hp, "mc_dropout", prefix="high")
     assert [one.name for one in hp.space] == ["low/rate", "high/rate"]
 
 
 def test_an_optional_component_is_absent_where_it_is_off() -> None:
     hp = keras_tuner.HyperParameters()
     hp.values["max_norm_enforcer"] = False
-    assert space(hp, "max_norm_enforcer", optional=True) is None
+    assert searched(hp, "max_norm_enforcer", optional=True) is None
 
 
 def test_arguments_of_an_optional_component_are_active_only_where_it_is_on() -> None:
     hp = keras_tuner.HyperParameters()
-    space(hp, "max_norm_enforcer", optional=True)
+    searched(hp, "max_norm_enforcer", optional=True)
     assert hp.is_active("max_norm_enforcer/max_norm")
     hp.values["max_norm_enforcer"] = False
     assert not hp.is_active("max_norm_enforcer/max_norm")
@@ -183,14 +183,16 @@ def test_values_that_the_tuner_cannot_hold_come_back_as_they_were() -> None:
 
 
 def test_an_unknown_component_is_named_with_all_there_are() -> None:
-    with pytest.raises(ValueError, match="space: `component` must be .*mc_dropout"):
-        space(keras_tuner.HyperParameters(), "mc_dropuot")
+    with pytest.raises(
+        ValueError, match="search_space: `component` must be .*mc_dropout"
+    ):
+        searched(keras_tuner.HyperParameters(), "mc_dropuot")
 
 
 def test_an_unknown_argument_is_named_before_anything_is_asked() -> None:
     hp = keras_tuner.HyperParameters()
     with pytest.raises(ValueError, match=r"`arguments` must be .*max_norm.*\['norm'\]"):
-        space(hp, "max_norm_enforcer", norm=3.0)
+        searched(hp, "max_norm_enforcer", norm=3.0)
     assert not hp.space
 
 

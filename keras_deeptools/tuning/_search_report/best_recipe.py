@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.tuning._report.recipe_text import RecipeText, is_literal
-from keras_deeptools.tuning._report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._search_report.recipe_text import RecipeText, is_literal
+from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
 
 UNKNOWN = object()
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

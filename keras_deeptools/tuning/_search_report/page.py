@@ -19,13 +19,13 @@ from keras_deeptools.report._markup import (
     listing,
 )
 from keras_deeptools.report._run_setup import duration, environment
-from keras_deeptools.tuning._report.charts import (
+from keras_deeptools.tuning._search_report.charts import (
     importance_bars,
     parallel_coordinates,
     progress_by_time,
     progress_by_trial,
 )
-from keras_deeptools.tuning._report.table import rows_of, shown
+from keras_deeptools.tuning._search_report.table import rows_of, shown
 
 OWNER = "SearchReport.save"
 WIDE = (10.5, 4.2)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools.tuning._report.best_recipe import recipe
-from keras_deeptools.tuning._report.result import SearchReport
-from keras_deeptools.tuning._report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._search_report.best_recipe import recipe
+from keras_deeptools.tuning._search_report.result import SearchReport
+from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
 from keras_deeptools.tuning._trials.record import TrialRecord
 from keras_deeptools.tuning._trials.records import trial_records
 

@@ -21,14 +21,14 @@ from keras_deeptools.tuning._families.task import (
     family_task,
     most_stages,
 )
-from keras_deeptools.tuning._spaces.ranges import IntRange
+from keras_deeptools.tuning._search_space.ranges import IntRange
 
-OWNER = "cnn_space"
+OWNER = "cnn_family"
 DEPTH = IntRange(1, 3)
 WIDTH = IntRange(16, 64, log=True)
 
 
-def cnn_space(
+def cnn_family(
     input_shape: Sequence[int],
     num_outputs: int,
     task: str = "classification",
@@ -45,7 +45,7 @@ def cnn_space(
 
     Stages of convolutions, each at half the resolution of the one before and with
     twice its channels; as many as the images are large for, up to four. What stands
-    between convolutions is that of `mlp_space`: activation with its initialization,
+    between convolutions is that of `mlp_family`: activation with its initialization,
     normalization, and dropout of single numbers or of whole channels; SELU with
     convolutions that keep its property at the edges. Kernel sizes, and whether the
     head takes the mean over the image or all of it, are searched as well.
@@ -76,9 +76,9 @@ def cnn_space(
     Example:
 
     >>> import keras_tuner
-    >>> from keras_deeptools.tuning import cnn_space
+    >>> from keras_deeptools.tuning import cnn_family
     >>> hp = keras_tuner.HyperParameters()
-    >>> cnn_space((8, 8, 1), 10, depth=1)(hp).output_shape
+    >>> cnn_family((8, 8, 1), 10, depth=1)(hp).output_shape
     (None, 10)
     >>> hp.get("cnn/stages"), hp.get("cnn/kernel_size"), hp.get("cnn/head")
     (2, 3, 'average')

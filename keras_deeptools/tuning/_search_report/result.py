@@ -8,15 +8,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from keras_deeptools.tuning._report.charts import plot_search
-from keras_deeptools.tuning._report.importance import (
+from keras_deeptools.tuning._search_report.charts import plot_search
+from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     FEWEST,
     HyperparameterImportance,
     importances,
 )
-from keras_deeptools.tuning._report.page import search_page
-from keras_deeptools.tuning._report.searched_trial import SearchedTrial
-from keras_deeptools.tuning._report.table import aligned, rows_of, sorted_trials
+from keras_deeptools.tuning._search_report.page import search_page
+from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._search_report.table import aligned, rows_of, sorted_trials
 
 Configuration = tuple[SearchedTrial, float, Any]
 

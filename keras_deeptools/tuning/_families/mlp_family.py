@@ -15,9 +15,9 @@ from keras_deeptools.tuning._families.hidden_layer import (
     largest,
 )
 from keras_deeptools.tuning._families.task import FamilyTask, ModelFamily, family_task
-from keras_deeptools.tuning._spaces.ranges import IntRange
+from keras_deeptools.tuning._search_space.ranges import IntRange
 
-OWNER = "mlp_space"
+OWNER = "mlp_family"
 DEPTH = IntRange(1, 6)
 WIDTH = IntRange(32, 512, log=True)
 # SELU leads in deep stacks (Klambauer et al., 2017, section 4). In one to three layers
@@ -25,7 +25,7 @@ WIDTH = IntRange(32, 512, log=True)
 SELU_DEPTH = 4
 
 
-def mlp_space(
+def mlp_family(
     input_shape: int | Sequence[int],
     num_outputs: int,
     task: str = "classification",
@@ -77,8 +77,8 @@ def mlp_space(
     Example:
 
     >>> import keras_tuner
-    >>> from keras_deeptools.tuning import mlp_space
-    >>> build = mlp_space(64, 10)
+    >>> from keras_deeptools.tuning import mlp_family
+    >>> build = mlp_family(64, 10)
     >>> hp = keras_tuner.HyperParameters()
     >>> build(hp).output_shape
     (None, 10)

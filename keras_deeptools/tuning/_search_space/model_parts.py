@@ -3,8 +3,13 @@
 from typing import Any
 
 from keras_deeptools import initializers, layers
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf, Range
-from keras_deeptools.tuning._spaces.search_space import SearchSpace
+from keras_deeptools.tuning._search_space.ranges import (
+    FloatRange,
+    IntRange,
+    OneOf,
+    Range,
+    SearchSpace,
+)
 
 # Srivastava et al., 2014, section 7.3; smaller in convolutions and for SELU
 # (Klambauer et al., 2017, section 3: 0.05 and 0.1).

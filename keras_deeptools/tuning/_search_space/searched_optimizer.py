@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.tuning._spaces.ranges import FloatRange, OneOf
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
 
 OWNER = "searched_optimizer"
 DECAY = FloatRange(1e-6, 1e-1, log=True)

@@ -22,15 +22,15 @@ from keras_deeptools.tuning._families.task import (
     family_task,
     most_stages,
 )
-from keras_deeptools.tuning._spaces.ranges import IntRange
+from keras_deeptools.tuning._search_space.ranges import IntRange
 
-OWNER = "residual_space"
+OWNER = "residual_family"
 DEPTH = IntRange(1, 4)
 UNITS = IntRange(32, 512, log=True)
 FILTERS = IntRange(16, 64, log=True)
 
 
-def residual_space(
+def residual_family(
     input_shape: int | Sequence[int],
     num_outputs: int,
     task: str = "classification",
@@ -79,10 +79,10 @@ def residual_space(
     Example:
 
     >>> import keras_tuner
-    >>> from keras_deeptools.tuning import residual_space
+    >>> from keras_deeptools.tuning import residual_family
     >>> hp = keras_tuner.HyperParameters()
     >>> hp.values["residual/normalization"] = "none"
-    >>> model = residual_space(20, 1, "regression")(hp)
+    >>> model = residual_family(20, 1, "regression")(hp)
     >>> [type(layer).__name__ for layer in model.layers[:4]]
     ['InputLayer', 'Dense', 'NormFreeResidual', 'NormFreeResidual']
 

@@ -6,70 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools.tuning._spaces.model_parts import INITIALIZERS, LAYERS
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf
-from keras_deeptools.tuning._spaces.schedules import SCHEDULES
-from keras_deeptools.tuning._spaces.search_space import SearchSpace
-from keras_deeptools.tuning._spaces.training import CALLBACKS, TRAINING
-
-SPACES = {
-    name: found
-    for room in (CALLBACKS, INITIALIZERS, LAYERS, SCHEDULES, TRAINING)
-    for name, found in room.items()
-}
+from keras_deeptools.tuning._search_space.ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._search_space.search_space import name_of, search_space
 
 
-def search_space(component: str | Callable[..., Any]) -> SearchSpace:
-    """The arguments of a component that `space` searches, and their ranges.
-
-    Args:
-        component: Str, one of `space_names()`; or the class or function itself.
-
-    Returns:
-        `SearchSpace`.
-
-    Raises:
-        ValueError: If there is no such component.
-
-    Example:
-
-    >>> from keras_deeptools.layers import MCAlphaDropout
-    >>> from keras_deeptools.tuning import search_space
-    >>> search_space(MCAlphaDropout).ranges
-    {'rate': FloatRange(low=0.01, high=0.2, log=False)}
-    """
-    for name, found in SPACES.items():
-        if component == name or component is found.component:
-            return found
-    rule = f"a component of this package: {', '.join(sorted(SPACES))}"
-    raise ValueError(message("space", "component", rule, component))
-
-
-def space_names() -> list[str]:
-    """The names of all components that `space` knows, sorted.
-
-    Returns:
-        List of str.
-
-    Example:
-
-    >>> from keras_deeptools.tuning import space_names
-    >>> "max_norm_enforcer" in space_names()
-    True
-    """
-    return sorted(SPACES)
-
-
-def name_of(found: SearchSpace) -> str:
-    """The name under which a search space is listed.
-
-    Args:
-        found: `SearchSpace`, one of `SPACES`.
-    """
-    return next(name for name, each in SPACES.items() if each is found)
-
-
-def space(
+def searched(
     hp: Any,
     component: str | Callable[..., Any],
     *,
@@ -104,12 +45,13 @@ def space(
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.tuning import FloatRange, space
+    >>> from keras_deeptools.tuning import FloatRange, searched
     >>> class FirstTrial:
     ...     def Float(name, low, high, sampling, default):
     ...         print(name)
     ...         return default
-    >>> layer = space(FirstTrial, "mc_dropout", prefix="top", rate=FloatRange(0.1, 0.3))
+    >>> rate = FloatRange(0.1, 0.3)
+    >>> layer = searched(FirstTrial, "mc_dropout", prefix="top", rate=rate)
     top/rate
     >>> layer.rate
     0.2
@@ -119,7 +61,7 @@ def space(
     unknown = sorted(set(arguments) - set(found.arguments))
     if unknown and not found.takes_more:
         rule = f"arguments of {name}: {', '.join(found.arguments)}"
-        raise ValueError(message("space", "arguments", rule, unknown))
+        raise ValueError(message("searched", "arguments", rule, unknown))
     prefix = name if prefix is None else prefix
     ranges = {**found.ranges}
     given = {}

@@ -3,8 +3,7 @@
 from typing import Any
 
 from keras_deeptools import schedules
-from keras_deeptools.tuning._spaces.ranges import FloatRange, OneOf
-from keras_deeptools.tuning._spaces.search_space import SearchSpace
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf, SearchSpace
 
 RATE = FloatRange(1e-5, 1e-1, log=True)
 

@@ -13,8 +13,12 @@ from keras_deeptools.callbacks import (
     WeightAveraging,
 )
 from keras_deeptools.schedules import LinearRamp
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf
-from keras_deeptools.tuning._spaces.search_space import SearchSpace
+from keras_deeptools.tuning._search_space.ranges import (
+    FloatRange,
+    IntRange,
+    OneOf,
+    SearchSpace,
+)
 
 
 def _backbone(
