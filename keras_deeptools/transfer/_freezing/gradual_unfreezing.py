@@ -19,7 +19,7 @@ from keras_deeptools.engine._building.before_fit import build_for_fit
 from keras_deeptools.engine._retraining.callback_state import Resumable
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
-from keras_deeptools.statistics._metric_direction import checked_direction as direction
+from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
 from keras_deeptools.transfer._freezing.progress import (
@@ -190,7 +190,7 @@ class GradualUnfreezing(ConfiguredCallback):
         self.min_delta = checked_float(OWNER, "min_delta", min_delta, at_least=0)
         self.mode = mode
         watches = patience is not None
-        self._direction = direction(OWNER, mode, monitor) if watches else "min"
+        self._direction = checked_direction(OWNER, mode, monitor) if watches else "min"
         self.num_groups = checked_count_or_none(OWNER, "num_groups", num_groups)
         self.start = checked_start(OWNER, start)
         self.batch_norm = checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
