@@ -16,9 +16,10 @@ from keras_deeptools.tuning._families.searched_block import (
 from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     HyperparameterImportance,
 )
-from keras_deeptools.tuning._search_report.result import SearchReport
-from keras_deeptools.tuning._search_report.search_report import search_report
-from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._search_report.search_report import (
+    SearchReport,
+    search_report,
+)
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
@@ -29,8 +30,7 @@ from keras_deeptools.tuning._search_space.search_space import search_space, spac
 from keras_deeptools.tuning._search_space.searched import searched
 from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
-from keras_deeptools.tuning._trials.record import TrialRecord
-from keras_deeptools.tuning._trials.records import TrialRecords, trial_records
+from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 __all__ = [
     "DeepHyperModel",
@@ -44,8 +44,6 @@ __all__ = [
     "SearchSpace",
     "SearchedTrial",
     "TransferHyperModel",
-    "TrialRecord",
-    "TrialRecords",
     "cnn_family",
     "fit_trial",
     "join_search",
@@ -60,7 +58,6 @@ __all__ = [
     "searched_block",
     "searched_optimizer",
     "space_names",
-    "trial_records",
 ]
 
 

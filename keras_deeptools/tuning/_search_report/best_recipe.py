@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.tuning._search_report.recipe_text import RecipeText, is_literal
-from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 UNKNOWN = object()
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

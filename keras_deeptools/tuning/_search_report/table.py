@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_deeptools._text_table import text_table
-from keras_deeptools.tuning._search_report.searched_trial import SearchedTrial
+from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 ORDER = ("completed", "stopped", "running", "invalid", "failed")
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.tuning._trials.record import BELOW_MEDIAN, NO_LEARNING
+from keras_deeptools.tuning._trials.searched_trial import BELOW_MEDIAN, NO_LEARNING
 
 OF_A_BATCH = 0.1
 

@@ -17,7 +17,7 @@ from keras_deeptools.tuning._trials.hopeless_rules import (
     is_less,
     no_learning,
 )
-from keras_deeptools.tuning._trials.record import GRADIENTS, NON_FINITE
+from keras_deeptools.tuning._trials.searched_trial import GRADIENTS, NON_FINITE
 
 OWNER = "HopelessTrialStopper"
 HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
@@ -43,7 +43,7 @@ class HopelessTrialStopper(ConfiguredCallback):
 
     A trial that is ended counts for the tuner with the best it had; one whose loss is
     not finite fails. `DeepHyperModel`, `TransferHyperModel` and `fit_trial` write the
-    finding and the time saved into the trial's record, see `trial_records`, and the
+    finding and the time saved into the trial's record, see `search_report`, and the
     median rule reads the curves there: with another `HyperModel`, train with
     `fit_trial`. A trial that Hyperband has promoted is compared with those that began
     at the same epoch.

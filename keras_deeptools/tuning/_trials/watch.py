@@ -19,15 +19,15 @@ from keras_deeptools.engine._backends.memory import (
 )
 from keras_deeptools.tuning._trials.hopeless_rules import constant_loss_of
 from keras_deeptools.tuning._trials.paths import TrialPlace
-from keras_deeptools.tuning._trials.record import (
+from keras_deeptools.tuning._trials.resumed_trial import EarlierEpochs, Resumption
+from keras_deeptools.tuning._trials.searched_trial import (
     ERROR,
     NO_LEARNING,
     NON_FINITE,
-    TrialRecord,
+    SearchedTrial,
     project_records,
     write_record,
 )
-from keras_deeptools.tuning._trials.resumed_trial import EarlierEpochs, Resumption
 
 PROCESS = Path("/proc/self")
 
@@ -86,7 +86,7 @@ class TrialWatch(keras.callbacks.Callback):
         self.last_epoch = 0
         self._epoch_seconds: list[float] = []
         self._began = self._epoch_began = time.perf_counter()
-        self._record = TrialRecord(place.trial_id if place else "")
+        self._record = SearchedTrial(place.trial_id if place else "")
 
     def begin(self, initial_epoch: int, epochs: int) -> None:
         """Writes that the trial runs.
@@ -103,21 +103,21 @@ class TrialWatch(keras.callbacks.Callback):
         if self.place is None:
             return
         earlier = self._resumption.earlier
-        self._record = TrialRecord(
+        self._record = SearchedTrial(
             self.place.trial_id,
-            self.place.execution,
+            execution=self.place.execution,
             started=time.time(),
             initial_epoch=initial_epoch,
-            planned_epochs=max(epochs - initial_epoch, 0),
+            planned_epochs=max(epochs, initial_epoch),
         )
         # What is on record stays there until it is clear where the trial goes on.
         known = dataclasses.replace(
             self._record,
             history=_by_name(earlier.logs),
-            epochs=len(earlier.logs),
+            epochs=initial_epoch + len(earlier.logs),
             seconds=earlier.seconds,
         )
-        write_record(self.place.directory, known)
+        self._write(known)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the time."""
@@ -132,7 +132,7 @@ class TrialWatch(keras.callbacks.Callback):
         self.last_epoch = epoch + 1
         self.logs.append({name: float(it) for name, it in (logs or {}).items()})
         if self.place is not None:
-            write_record(self.place.directory, self._so_far())
+            self._write(self._so_far())
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -208,33 +208,38 @@ class TrialWatch(keras.callbacks.Callback):
         """Writes how the trial ended.
 
         Args:
-            status: Str, as in `TrialRecord`.
+            status: Str, as of an execution in `SearchedTrial`.
             finding: `Finding` or None, what was wrong.
         """
         if self.place is None:
             return
         trained = len(self.logs)
         record = self._so_far(status)
-        planned, pace = record.planned_epochs, record.seconds_per_epoch
+        pace = record.seconds_per_epoch
+        planned = (record.planned_epochs or 0) - record.initial_epoch
         if finding is not None:
             left = 0 if finding.kind == ERROR else max(planned - trained, 0)
             record = dataclasses.replace(
                 record,
                 finding=finding.kind,
                 message=_in_words(finding),
-                epoch=finding.epoch,
+                finding_epoch=finding.epoch,
                 seconds_saved=left * (pace or self._usual_pace()),
             )
-        write_record(self.place.directory, record)
+        self._write(record)
 
-    def _so_far(self, status: str = "running") -> TrialRecord:
+    def _write(self, record: SearchedTrial) -> None:
+        assert self.place is not None
+        write_record(self.place.directory, record, self.place.objective)
+
+    def _so_far(self, status: str = "running") -> SearchedTrial:
         """The record as it stands."""
         first = self._record.initial_epoch
         planned = self._record.planned_epochs
         if self.first_epoch is not None:
             # Only `fit` knows its own defaults.
             first = self.first_epoch if not self._earlier.logs else first
-            planned = (self.params or {}).get("epochs", first + planned) - first
+            planned = (self.params or {}).get("epochs", planned)
         paces = self._epoch_seconds[1:]
         return dataclasses.replace(
             self._record,
@@ -242,7 +247,7 @@ class TrialWatch(keras.callbacks.Callback):
             seconds=self._earlier.seconds + time.perf_counter() - self._began,
             seconds_per_epoch=statistics.median(paces) if paces else None,
             initial_epoch=first,
-            epochs=len(self.logs),
+            epochs=first + len(self.logs),
             planned_epochs=planned,
             peak_memory=peak_memory(),
             peak_device_memory=peak_device_memory(),
