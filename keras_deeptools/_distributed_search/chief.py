@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -21,6 +21,17 @@ from keras_deeptools._distributed_search.keras_tuner_private import (
 from keras_deeptools._distributed_search.lost_trials import Roll, WorkerId, give_back
 from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
 from keras_deeptools._distributed_search.status_file import StatusFile
+
+
+def _one_at_a_time(name: str) -> Callable[["Chief", Any, Any], Any]:
+    """KerasTuner's answer to a call, while no other call is answered."""
+    answer = getattr(OracleServicer, name)
+
+    def answer_alone(self: "Chief", request: Any, context: Any) -> Any:
+        with self._turn():
+            return answer(self, request, context)
+
+    return answer_alone
 
 
 class Chief(OracleServicer):
@@ -79,21 +90,10 @@ class Chief(OracleServicer):
                     self.oracle.save()
         return messages().EndTrialResponse()
 
-    def GetSpace(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetSpace(request, context)
-
-    def UpdateSpace(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().UpdateSpace(request, context)
-
-    def GetTrial(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetTrial(request, context)
-
-    def GetBestTrials(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetBestTrials(request, context)
+    GetSpace = _one_at_a_time("GetSpace")
+    UpdateSpace = _one_at_a_time("UpdateSpace")
+    GetTrial = _one_at_a_time("GetTrial")
+    GetBestTrials = _one_at_a_time("GetBestTrials")
 
     # --- Our own ---------------------------------------------------------------------
 

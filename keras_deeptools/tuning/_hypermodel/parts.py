@@ -38,35 +38,40 @@ STATISTICS_ROWS = 2048
 
 
 @dataclass
-class Draft:
-    """A trial's model while it is built.
+class Choice:
+    """What a trial chooses by, and from.
 
     Args:
         hp: `keras_tuner.HyperParameters`.
         parts: Names of all parts of the search.
         always: Names of those parts that every trial has.
         optimizers: Names of optimizers to choose from.
-        model: `keras.Model`, not compiled for the trial yet.
-        arguments: What it will be compiled with.
     """
 
     hp: Any
     parts: tuple[str, ...]
     always: tuple[str, ...]
     optimizers: tuple[str, ...]
+
+
+@dataclass
+class Draft(Choice):
+    """A trial's model while it is built.
+
+    Args:
+        model: `keras.Model`, not compiled for the trial yet.
+        arguments: What it will be compiled with.
+    """
+
     model: keras.Model
     arguments: dict[str, Any]
 
 
 @dataclass
-class Run:
+class Run(Choice):
     """A trial's training before it begins.
 
     Args:
-        hp: `keras_tuner.HyperParameters`.
-        parts: Names of all parts of the search.
-        always: Names of those parts that every trial has.
-        optimizers: Names of optimizers to choose from.
         max_epochs: Int, the most epochs that a trial trains.
         rates: `RangeTestedRates` of the search.
         model: `keras.Model`, compiled.
@@ -74,10 +79,6 @@ class Run:
         callbacks: List of callbacks that the trial chose.
     """
 
-    hp: Any
-    parts: tuple[str, ...]
-    always: tuple[str, ...]
-    optimizers: tuple[str, ...]
     max_epochs: int
     rates: RangeTestedRates
     model: keras.Model
