@@ -165,7 +165,7 @@ def test_one_more_group_is_due_whenever_patience_is_out() -> None:
 def test_groups_are_unfrozen_when_what_is_watched_stops_improving() -> None:
     model = grouped_model("adam")
     falling = Falling([1.0] * 6)
-    unfreezing = GradualUnfreezing(patience=2, monitor="val_score")
+    unfreezing = GradualUnfreezing(patience=2, monitor="val_score", mode="max")
     fit(model, 4, callbacks=[falling, unfreezing])
     assert [phase.epoch for phase in unfreezing.history] == [0, 3]
     fit(model, 6, initial_epoch=4, callbacks=[falling, unfreezing])
