@@ -1,39 +1,34 @@
-"""Attributes that are other ones for a while."""
+"""The one way in which an attribute or method is replaced, and given back.
+
+Of an object: `Replacement`, undone by hand, and `replaced`, for a block. What is
+replaced several times may be given back in any order. `replaced_in_thread` is for what
+other threads use too, such as the functions of a module: they see nothing of it.
+"""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-
-@contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Sets an attribute past all tracking, and puts back what was there."""
-    held = vars(owner)
-    missing = object()
-    before = held.get(name, missing)
-    held[name] = value
-    try:
-        yield
-    finally:
-        if before is missing:
-            del held[name]
-        else:
-            held[name] = before
-
-
 CHAIN = "_keras_deeptools_replaced"
+"""Attribute of an object under which its replacements are listed, oldest first."""
+
+_MISSING = object()
+_LOCK = threading.RLock()
 
 
 class Replacement:
-    """One method replaced on one object, until `undo` is called.
+    """One attribute or method replaced on one object, until `undo` is called.
 
-    Where several replace the same method, each may be undone first: the one that lies
-    above then gives back what was beneath.
+    Past any tracking of assignments. Where several replace the same, each may be undone
+    first: the one that lies above then gives back what was beneath.
 
     Args:
-        holder: Object whose method it is.
+        holder: Object whose attribute it is; a class or module, too.
         name: Str.
-        method: Function, called in its place.
+        value: What takes its place: for a method, a function that is called without
+            the object.
 
     Example:
 
@@ -52,30 +47,161 @@ class Replacement:
     ('open', {})
     """
 
-    def __init__(self, holder: Any, name: str, method: Any) -> None:
+    def __init__(self, holder: Any, name: str, value: Any) -> None:
         self.holder = holder
         self.name = name
-        self._method = method
-        self._beneath = vars(holder).get(name)
-        vars(holder).setdefault(CHAIN, []).append(self)
-        vars(holder)[name] = method
+        self._value = value
+        with _LOCK:
+            held = vars(holder)
+            self._beneath = held.get(name, _MISSING)
+            _set(holder, CHAIN, [*held.get(CHAIN, ()), self])
+            _set(holder, name, value)
 
-    def undo(self) -> None:
-        """Takes the method off; does nothing when it is off already."""
-        attributes = vars(self.holder)
-        chain = [one for one in attributes.get(CHAIN, ()) if one is not self]
-        above = [one for one in chain if one._is_above(self)]
-        if attributes.get(self.name) is self._method:
-            if self._beneath is None:
-                del attributes[self.name]
-            else:
-                attributes[self.name] = self._beneath
-        elif above:
-            above[0]._beneath = self._beneath
-        if chain:
-            attributes[CHAIN] = chain
+    def undo(self, force: bool = False) -> None:
+        """Gives back what was there; does nothing when that was done already.
+
+        Args:
+            force: Bool. Whether also to take away what others have set meanwhile.
+        """
+        with _LOCK:
+            chain = vars(self.holder).get(CHAIN, ())
+            if not any(one is self for one in chain):
+                return
+            same = [one for one in chain if one.name == self.name]
+            above = same[next(i for i, one in enumerate(same) if one is self) + 1 :]
+            if above:
+                above[0]._beneath = self._beneath
+            elif force or vars(self.holder).get(self.name) is self._value:
+                _set(self.holder, self.name, self._beneath)
+            rest = [one for one in chain if one is not self]
+            _set(self.holder, CHAIN, rest or _MISSING)
+
+
+def _set(holder: Any, name: str, value: Any) -> None:
+    if not isinstance(holder, type):
+        if value is _MISSING:
+            vars(holder).pop(name, None)
         else:
-            attributes.pop(CHAIN, None)
+            vars(holder)[name] = value
+    elif value is not _MISSING:
+        setattr(holder, name, value)
+    elif name in vars(holder):
+        delattr(holder, name)
 
-    def _is_above(self, other: "Replacement") -> bool:
-        return self.name == other.name and self._beneath is other._method
+
+@contextlib.contextmanager
+def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
+    """Replaces an attribute or method of an object in the block.
+
+    At its end, also after an error, what was there is there again, whatever the code in
+    the block has assigned.
+
+    Args:
+        holder: Object whose attribute it is.
+        name: Str.
+        value: What takes its place.
+
+    Example:
+
+    >>> import types
+    >>> from keras_deeptools.engine._patching import replaced
+    >>> light = types.SimpleNamespace(color="red")
+    >>> with replaced(light, "color", "green"):
+    ...     light.color
+    'green'
+    >>> vars(light)
+    {'color': 'red'}
+    """
+    replacement = Replacement(holder, name, value)
+    try:
+        yield
+    finally:
+        replacement.undo(force=True)
+
+
+class _Stack(threading.local):
+    """The functions that a thread has put in the place of one, the newest last."""
+
+    def __init__(self) -> None:
+        self.functions: list[Callable] = []
+
+
+class _Switch:
+    """What stands in the place of a function while any thread has replaced it."""
+
+    def __init__(self, holder: Any, name: str) -> None:
+        self._own = own = getattr(holder, name)
+        self._stack = stack = _Stack()
+        self.num_users = 0
+
+        @functools.wraps(own)
+        def switch(*arguments: Any, **options: Any) -> Any:
+            functions = stack.functions
+            return (functions[-1] if functions else own)(*arguments, **options)
+
+        self.replacement = Replacement(holder, name, switch)
+
+    def seen(self) -> Callable:
+        """The function that the running thread sees."""
+        functions = self._stack.functions
+        return functions[-1] if functions else self._own
+
+    def push(self, function: Callable) -> None:
+        """Shows a function to the running thread."""
+        self._stack.functions.append(function)
+
+    def drop(self, function: Callable) -> None:
+        """Shows it no more, also where another one lies above."""
+        functions = self._stack.functions
+        functions[:] = [each for each in functions if each is not function]
+
+
+_switches: dict[tuple[int, str], _Switch] = {}
+
+
+@contextlib.contextmanager
+def replaced_in_thread(
+    holder: Any, name: str, make: Callable[[Callable], Callable]
+) -> Iterator[None]:
+    """Replaces a function for the running thread alone, in the block.
+
+    While any thread does so, the others call their own by one more call of Python.
+
+    Args:
+        holder: Module, class or object that has it.
+        name: Str.
+        make: Function of what the thread sees in its place now, which returns what it
+            is to see; of a class, functions that take the instance first.
+
+    Example:
+
+    >>> import threading, types
+    >>> from keras_deeptools.engine._patching import replaced_in_thread
+    >>> dice = types.SimpleNamespace(roll=lambda: 4)
+    >>> seen = []
+    >>> with replaced_in_thread(dice, "roll", lambda roll: lambda: roll() + 1):
+    ...     other = threading.Thread(target=lambda: seen.append(dice.roll()))
+    ...     other.start(), other.join(), seen.append(dice.roll())
+    (None, None, None)
+    >>> seen, dice.roll()
+    ([4, 5], 4)
+    """
+    key = (id(holder), name)
+    with _LOCK:
+        switch = _switches.get(key)
+        if switch is None:
+            switch = _switches[key] = _Switch(holder, name)
+        switch.num_users += 1
+    function = None
+    try:
+        function = make(switch.seen())
+        switch.push(function)
+        yield
+    finally:
+        if function is not None:
+            switch.drop(function)
+        with _LOCK:
+            switch.num_users -= 1
+            if not switch.num_users:
+                del _switches[key]
+                switch.replacement.undo()

@@ -5,7 +5,13 @@ import re
 from typing import Any
 
 import keras
-from keras.src.backend.common.name_scope import current_path
+
+from keras_deeptools.engine._keras_private.layers import (
+    current_path,
+    flat_layers,
+    held_states,
+    held_weights,
+)
 
 
 def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
@@ -34,7 +40,7 @@ def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
     LSTM []
     LSTMCell ['bias', 'kernel', 'recurrent_kernel']
     """
-    return [(inner, _held_by(inner)) for inner in layer._flatten_layers()]
+    return [(inner, _held_by(inner)) for inner in flat_layers(layer)]
 
 
 def _held_by(layer: keras.Layer) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
         if isinstance(value, keras.Variable)
     }
     held: dict[str, Any] = {}
-    for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+    for variable in [*held_weights(layer), *held_states(layer)]:
         role = names.get(id(variable), variable.name)
         held[role if role not in held else f"{role}_{len(held)}"] = variable
     return held

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
@@ -17,7 +18,6 @@ from keras_deeptools.engine._update.model_optimizers import (
 )
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
 from keras_deeptools.engine._update.target import (
-    check_seams,
     is_built,
     own_choice,
     resolved,
@@ -61,6 +61,8 @@ class Attachment:
     Example:
 
     >>> import keras
+
+    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools import attach
     >>> from keras_deeptools.callbacks import GradientClipper
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -289,7 +291,7 @@ def _site(optimizer: Any, model: Any) -> Site:
 
 
 def _new_site(optimizer: Any, model: Any) -> Site:
-    check_seams(optimizer)
+    check_seams("attach", "layers", "optimizers", "saving")
     for leaf in leaf_optimizers(optimizer):
         training.check_supported(leaf, model)
     return _GuardedSite(optimizer, model)
@@ -328,6 +330,8 @@ def is_attached(model: keras.Model) -> bool:
     Example:
 
     >>> import keras
+
+    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools.engine import Feature, attach
     >>> from keras_deeptools.engine._update.attachment import is_attached
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -350,6 +354,8 @@ def attached_features(model: keras.Model) -> list[Any]:
     Example:
 
     >>> import keras
+
+    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools.engine import Feature, attach
     >>> from keras_deeptools.engine._update.attachment import attached_features
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
