@@ -59,8 +59,11 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
 def models_alive() -> list[keras.Model]:
     """All models of the process, to find those that hold some layer or optimizer.
 
-    Neither a layer nor an optimizer knows the models that it is part of, and a list of
-    our own would miss the models that were made before this package was imported.
+    The garbage collector is asked because nobody else knows: neither a layer nor an
+    optimizer knows the models that it is part of, and a list of our own would miss the
+    models that were made before this package was imported. Hence only where layers are
+    frozen or unfrozen, a file is loaded that says so, or an optimizer is attached to
+    without its model; never in a step.
     """
     return [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
 

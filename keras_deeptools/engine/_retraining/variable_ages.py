@@ -212,7 +212,11 @@ def _note(optimizer: Any) -> Note:
 
 
 def _trace_anew(optimizer: Any) -> None:
-    """Forgets the steps that were compiled with other births, of any model."""
+    """Forgets the steps that were compiled with other births, of any model.
+
+    They hold the births as constants. An optimizer that a file is loaded into does not
+    know which models have compiled it into a step, so all models are looked at.
+    """
     leaves = {id(leaf) for leaf in leaf_optimizers(optimizer)}
     for model in models_alive():
         root = getattr(model, "optimizer", None)

@@ -17,11 +17,7 @@ from keras_deeptools.engine._update.model_optimizers import (
     model_optimizers,
 )
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
-from keras_deeptools.engine._update.target import (
-    is_built,
-    own_choice,
-    resolved,
-)
+from keras_deeptools.engine._update.target import is_built, own_choice, resolved
 from keras_deeptools.engine._update.train_step import (
     forget_trace,
     is_fitting,
@@ -61,8 +57,6 @@ class Attachment:
     Example:
 
     >>> import keras
-
-    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools import attach
     >>> from keras_deeptools.callbacks import GradientClipper
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -330,8 +324,6 @@ def is_attached(model: keras.Model) -> bool:
     Example:
 
     >>> import keras
-
-    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools.engine import Feature, attach
     >>> from keras_deeptools.engine._update.attachment import is_attached
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -354,8 +346,6 @@ def attached_features(model: keras.Model) -> list[Any]:
     Example:
 
     >>> import keras
-
-    from keras_deeptools.engine._keras_private.registry import check_seams
     >>> from keras_deeptools.engine import Feature, attach
     >>> from keras_deeptools.engine._update.attachment import attached_features
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

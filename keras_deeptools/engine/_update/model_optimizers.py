@@ -333,14 +333,11 @@ def updates_made(optimizer: Any) -> int:
         Int; -1 where a failed step has taken the count along.
     """
     counts = [counted_batches(part) for part in optimizer_parts(optimizer)]
-    total = 0
-    for count in counts:
-        if count is not None:
-            try:
-                total += int(keras.ops.convert_to_numpy(count.value))
-            except (RuntimeError, TypeError, ValueError):
-                return -1
-    return total
+    try:
+        values = [keras.ops.convert_to_numpy(c.value) for c in counts if c is not None]
+    except (RuntimeError, TypeError, ValueError):
+        return -1
+    return sum(map(int, values))
 
 
 def log_prefix(found: ModelOptimizer) -> str:
