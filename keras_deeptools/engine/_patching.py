@@ -54,7 +54,7 @@ class Replacement:
         with _LOCK:
             held = vars(holder)
             self._beneath = held.get(name, _MISSING)
-            _set(holder, CHAIN, [*held.get(CHAIN, ()), self])
+            _set(holder, CHAIN, (*held.get(CHAIN, ()), self))
             _set(holder, name, value)
 
     def undo(self, force: bool = False) -> None:
@@ -64,25 +64,27 @@ class Replacement:
             force: Bool. Whether also to take away what others have set meanwhile.
         """
         with _LOCK:
-            chain = vars(self.holder).get(CHAIN, ())
-            if not any(one is self for one in chain):
+            held = vars(self.holder)
+            chain = held.get(CHAIN, ())
+            if self not in chain:
                 return
-            same = [one for one in chain if one.name == self.name]
-            above = same[next(i for i, one in enumerate(same) if one is self) + 1 :]
+            above = [
+                one for one in chain[chain.index(self) + 1 :] if one.name == self.name
+            ]
             if above:
                 above[0]._beneath = self._beneath
-            elif force or vars(self.holder).get(self.name) is self._value:
+            elif force or held.get(self.name) is self._value:
                 _set(self.holder, self.name, self._beneath)
-            rest = [one for one in chain if one is not self]
+            rest = tuple(one for one in chain if one is not self)
             _set(self.holder, CHAIN, rest or _MISSING)
 
 
 def _set(holder: Any, name: str, value: Any) -> None:
     if not isinstance(holder, type):
-        if value is _MISSING:
-            vars(holder).pop(name, None)
-        else:
+        if value is not _MISSING:
             vars(holder)[name] = value
+        else:
+            vars(holder).pop(name, None)
     elif value is not _MISSING:
         setattr(holder, name, value)
     elif name in vars(holder):
