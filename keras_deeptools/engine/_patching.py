@@ -47,14 +47,19 @@ class Replacement:
     ('open', {})
     """
 
+    __slots__ = ("_beneath", "_value", "holder", "name")
+
     def __init__(self, holder: Any, name: str, value: Any) -> None:
         self.holder = holder
         self.name = name
         self._value = value
         with _LOCK:
-            held = vars(holder)
+            held: Any = vars(holder)
             self._beneath = held.get(name, _MISSING)
-            _set(holder, CHAIN, (*held.get(CHAIN, ()), self))
+            if CHAIN in held:
+                held[CHAIN].append(self)
+            else:
+                _set(holder, CHAIN, [self])
             _set(holder, name, value)
 
     def undo(self, force: bool = False) -> None:
@@ -64,8 +69,8 @@ class Replacement:
             force: Bool. Whether also to take away what others have set meanwhile.
         """
         with _LOCK:
-            held = vars(self.holder)
-            chain = held.get(CHAIN, ())
+            held: Any = vars(self.holder)
+            chain = held.get(CHAIN, [])
             if self not in chain:
                 return
             above = [
@@ -75,8 +80,9 @@ class Replacement:
                 above[0]._beneath = self._beneath
             elif force or held.get(self.name) is self._value:
                 _set(self.holder, self.name, self._beneath)
-            rest = tuple(one for one in chain if one is not self)
-            _set(self.holder, CHAIN, rest or _MISSING)
+            chain.remove(self)
+            if not chain:
+                _set(self.holder, CHAIN, _MISSING)
 
 
 def _set(holder: Any, name: str, value: Any) -> None:
@@ -121,41 +127,45 @@ def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
         replacement.undo(force=True)
 
 
-class _Stack(threading.local):
-    """The functions that a thread has put in the place of one, the newest last."""
-
-    def __init__(self) -> None:
-        self.functions: list[Callable] = []
-
-
 class _Switch:
-    """What stands in the place of a function while any thread has replaced it."""
+    """What stands in the place of a function while any thread has replaced it.
+
+    Attributes:
+        shown: Dict from the identity of a thread to the functions that it has put in
+            its place, the newest last.
+    """
+
+    __slots__ = ("num_users", "own", "replacement", "shown")
 
     def __init__(self, holder: Any, name: str) -> None:
-        self._own = own = getattr(holder, name)
-        self._stack = stack = _Stack()
+        self.own = own = getattr(holder, name)
+        self.shown: dict[int, tuple[Callable, ...]] = {}
         self.num_users = 0
+        shown, thread = self.shown, threading.get_ident
 
         @functools.wraps(own)
         def switch(*arguments: Any, **options: Any) -> Any:
-            functions = stack.functions
+            functions = shown.get(thread())
             return (functions[-1] if functions else own)(*arguments, **options)
 
         self.replacement = Replacement(holder, name, switch)
 
-    def seen(self) -> Callable:
-        """The function that the running thread sees."""
-        functions = self._stack.functions
-        return functions[-1] if functions else self._own
-
-    def push(self, function: Callable) -> None:
-        """Shows a function to the running thread."""
-        self._stack.functions.append(function)
+    def push(self, make: Callable[[Callable], Callable]) -> Callable:
+        """Shows the running thread what is made of the function that it sees now."""
+        thread = threading.get_ident()
+        functions = self.shown.get(thread, ())
+        function = make(functions[-1] if functions else self.own)
+        self.shown[thread] = (*functions, function)
+        return function
 
     def drop(self, function: Callable) -> None:
         """Shows it no more, also where another one lies above."""
-        functions = self._stack.functions
-        functions[:] = [each for each in functions if each is not function]
+        thread = threading.get_ident()
+        rest = tuple(f for f in self.shown[thread] if f is not function)
+        if rest:
+            self.shown[thread] = rest
+        else:
+            del self.shown[thread]
 
 
 _switches: dict[tuple[int, str], _Switch] = {}
@@ -194,14 +204,13 @@ def replaced_in_thread(
         if switch is None:
             switch = _switches[key] = _Switch(holder, name)
         switch.num_users += 1
-    function = None
     try:
-        function = make(switch.seen())
-        switch.push(function)
-        yield
-    finally:
-        if function is not None:
+        function = switch.push(make)
+        try:
+            yield
+        finally:
             switch.drop(function)
+    finally:
         with _LOCK:
             switch.num_users -= 1
             if not switch.num_users:
