@@ -6,10 +6,12 @@ from types import ModuleType
 
 import keras
 
+from keras_deeptools.engine._backends.common import BACKENDS
+
 
 def _of_the_backend(name: str) -> ModuleType:
     backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax", "torch"):
+    if backend not in BACKENDS:
         raise ImportError(
             "keras_deeptools: the Keras backend must be tensorflow, jax or torch. "
             f"Received: backend={backend!r}. Set KERAS_BACKEND before importing keras."
@@ -21,12 +23,7 @@ tensors = _of_the_backend("tensors")
 training = _of_the_backend("training")
 programs = _of_the_backend("programs")
 sampling = _of_the_backend("random")
-
-
-def random_functions() -> ModuleType:
-    """The module whose `dropout`, `uniform`, ... every Keras layer draws from."""
-    backend = keras.backend.backend()
-    return importlib.import_module(f"keras.src.backend.{backend}.random")
+feeding = _of_the_backend("feeding")
 
 
 def missing_for_keras_tuner() -> str | None:

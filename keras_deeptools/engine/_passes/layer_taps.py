@@ -9,6 +9,9 @@ import keras
 
 from keras_deeptools.engine._backends.active import programs
 from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.engine._keras_private.graph import functional_in
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._patching import Replacement
 
 OPAQUE = (keras.layers.RNN, keras.layers.TimeDistributed)
 """Layers that run others inside a loop: one call on the outside, many within."""
@@ -83,7 +86,7 @@ class Taps:
         self._pre_activation = pre_activation
         self._output = output
         self._tapped = _tapped(model)
-        self._replaced: list[tuple[dict[str, Any], str, Any]] = []
+        self._replaced: list[Replacement] = []
         self._stack: list[_Frame] = []
         self._names: Counter[str] = Counter()
         self._numbers: Counter[int] = Counter()
@@ -100,11 +103,7 @@ class Taps:
 
     def __exit__(self, *exception: Any) -> None:
         while self._replaced:
-            attributes, name, before = self._replaced.pop()
-            if before is None:
-                del attributes[name]
-            else:
-                attributes[name] = before
+            self._replaced.pop().undo(force=True)
 
     def _tap(self, layer: Any, variables: dict[str, Any]) -> None:
         activation = getattr(layer, "activation", None) if variables else None
@@ -117,9 +116,7 @@ class Taps:
             self._replace(layer, "build", _refusal(layer))
 
     def _replace(self, layer: Any, name: str, function: Callable) -> None:
-        attributes = vars(layer)
-        self._replaced.append((attributes, name, attributes.get(name)))
-        attributes[name] = function
+        self._replaced.append(Replacement(layer, name, function))
 
     def _activation(self, layer: Any, original: Callable) -> Callable:
         def activation(x: Any, *arguments: Any, **options: Any) -> Any:
@@ -180,7 +177,7 @@ def _tapped(model: Any) -> list[tuple[Any, dict[str, Any]]]:
             }
         found[id(layer)] = (layer, variables)
     for layer, _ in layers_of(model):
-        graph = getattr(layer, "_functional", None) or layer
+        graph = functional_in(layer) or layer
         for operation in getattr(graph, "operations", ()):
             if not isinstance(operation, keras.Layer):
                 found.setdefault(id(operation), (operation, {}))
@@ -188,7 +185,7 @@ def _tapped(model: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def _inner(layer: Any) -> list[Any]:
-    return list(layer._flatten_layers()) if isinstance(layer, keras.Layer) else []
+    return flat_layers(layer) if isinstance(layer, keras.Layer) else []
 
 
 def _numbered(name: str, seen: Counter[str]) -> str:
