@@ -16,9 +16,6 @@ from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
-from keras_deeptools.callbacks._weight_averaging.update_batch_norm import (
-    update_batch_norm,
-)
 
 __all__ = [
     "GradientClipper",
@@ -33,5 +30,4 @@ __all__ = [
     "TrainingFeature",
     "WeightAveraging",
     "find_learning_rate",
-    "update_batch_norm",
 ]

@@ -22,6 +22,7 @@ from keras_deeptools.layers._self_normalizing_conv import (
 from keras_deeptools.layers._self_normalizing_dense import SelfNormalizingDense
 from keras_deeptools.layers._self_normalizing_mlp import self_normalizing_mlp
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
+from keras_deeptools.layers._update_batch_norm import update_batch_norm
 
 __all__ = [
     "LayerScale",
@@ -44,4 +45,5 @@ __all__ = [
     "fixup_initializer",
     "norm_free_block",
     "self_normalizing_mlp",
+    "update_batch_norm",
 ]

@@ -3,7 +3,7 @@
 from keras_deeptools.transfer._backbones.backbone import backbone
 from keras_deeptools.transfer._backbones.check_pixels import check_pixels
 from keras_deeptools.transfer._backbones.classifier import classifier
-from keras_deeptools.transfer._backbones.reuse import reuse
+from keras_deeptools.transfer._backbones.reuse_layers import reuse_layers
 from keras_deeptools.transfer._features.cache_features import (
     cache_features,
     caching_obstacle,
@@ -45,6 +45,6 @@ __all__ = [
     "frozen",
     "layer_groups",
     "probe_depth",
-    "reuse",
+    "reuse_layers",
     "unfreeze",
 ]

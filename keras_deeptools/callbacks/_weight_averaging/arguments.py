@@ -91,6 +91,6 @@ def warn_of_statistics(owner: str, model: keras.Model) -> None:
         warnings.warn(
             f"{owner}: the mean of weights needs statistics of its own in "
             "BatchNormalization layers. Received: batch_norm_data=None. Give inputs, "
-            "or call `update_batch_norm(model, x)` after `fit`.",
+            "or call `layers.update_batch_norm(model, x)` after `fit`.",
             stacklevel=4,
         )

@@ -39,7 +39,7 @@ def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> i
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.callbacks import update_batch_norm
+    >>> from keras_deeptools.layers import update_batch_norm
     >>> norm = keras.layers.BatchNormalization()
     >>> model = keras.Sequential([keras.Input((1,)), norm])
     >>> update_batch_norm(model, np.array([[1.0], [3.0], [8.0]]))
