@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._arguments import as_tensor, checked_gain
+from keras_deeptools.initializers._kernel import as_tensor, checked_gain
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

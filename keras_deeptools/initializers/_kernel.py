@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_deeptools._arguments import checked_option
+from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.initializers._layer_kind import ROLES, settings_for
 
 KINDS = ("dense", "conv", "conv_transpose", "depthwise_conv", "recurrent", "embedding")
@@ -152,3 +153,14 @@ def fans(
     checked_option("fans", "role", role, ROLES)
     settings: dict[str, Any] = settings_for("fans", layer, role, groups, strides)
     return kernel_of(tuple(shape), **settings).fans
+
+
+def checked_gain(owner: str, value: Any) -> float:
+    """Return `value` as a finite float > 0, or raise."""
+    remedy = "Give what `gain(activation)` returns."
+    return checked_float(owner, "gain", value, above=0, remedy=remedy)
+
+
+def as_tensor(values: np.ndarray, dtype: Any) -> Any:
+    """The values in the type that a layer asks for, `keras.config.floatx()` if None."""
+    return keras.ops.convert_to_tensor(values, dtype or keras.config.floatx())

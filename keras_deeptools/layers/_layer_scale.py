@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import message
-from keras_deeptools.layers._argument_checks import checked_number
+from keras_deeptools._arguments import checked_float, is_integer, message
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -72,13 +71,7 @@ class SkipInit(keras.layers.Layer):
 
 def checked_finite(layer: keras.Layer, value: Any) -> float:
     """Return the `initial_value` of a layer as a finite float, or raise."""
-    return checked_number(
-        type(layer).__name__,
-        "initial_value",
-        value,
-        "finite",
-        lambda number: abs(number) < float("inf"),
-    )
+    return checked_float(type(layer).__name__, "initial_value", value)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -122,7 +115,7 @@ class LayerScale(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.initial_value = checked_finite(self, initial_value)
-        if isinstance(axis, bool) or not isinstance(axis, int):
+        if not is_integer(axis):
             raise TypeError(message(type(self).__name__, "axis", "an integer", axis))
         self.axis = axis
         self.supports_masking = True

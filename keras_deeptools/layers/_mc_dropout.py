@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_bool
 from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
-from keras_deeptools.layers._argument_checks import checked_rate
+from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate
 
 
 class MonteCarlo(keras.Layer):
@@ -92,7 +92,7 @@ class MCDropout(MonteCarlo, keras.layers.Dropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self._start(stochastic_inference)
 
@@ -147,7 +147,7 @@ class MCAlphaDropout(MonteCarlo, keras.layers.AlphaDropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self._start(stochastic_inference)
 
@@ -199,7 +199,7 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, seed=seed, **kwargs)
         self._start(stochastic_inference)
 
@@ -249,7 +249,7 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, seed=seed, **kwargs)
         self._start(stochastic_inference)
 
@@ -302,7 +302,7 @@ class MCSpatialDropout2D(MonteCarlo, keras.layers.SpatialDropout2D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
         self._start(stochastic_inference)
 
@@ -356,6 +356,6 @@ class MCSpatialDropout3D(MonteCarlo, keras.layers.SpatialDropout3D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
+        rate = checked_dropout_rate(type(self).__name__, rate)
         super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
         self._start(stochastic_inference)

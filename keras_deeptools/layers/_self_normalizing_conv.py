@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_seed, message
-from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
+from keras_deeptools._arguments import message
 from keras_deeptools.layers._edge_variance import (
     along,
     edge_gain,
@@ -14,6 +13,7 @@ from keras_deeptools.layers._edge_variance import (
     same_padding,
     spatial_axes,
 )
+from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate, spawned_seeds
 
 
 class SelfNormalizingConv(keras.Layer):
@@ -43,8 +43,8 @@ class SelfNormalizingConv(keras.Layer):
         **kwargs: Any,
     ) -> None:
         owner = type(self).__name__
-        rate = checked_rate(owner, rate)
-        kernel_seed, mask_seed = spawned_seeds(checked_seed(owner, seed), 2)
+        rate = checked_dropout_rate(owner, rate)
+        kernel_seed, mask_seed = spawned_seeds(owner, seed, 2)
         reflects = padding == "reflect"
         super().__init__(
             filters=filters,

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count, checked_seed
-from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
+from keras_deeptools._arguments import checked_count
+from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate, spawned_seeds
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -74,8 +74,8 @@ class SelfNormalizingDense(keras.layers.Dense):
         **kwargs: Any,
     ) -> None:
         owner = type(self).__name__
-        rate = checked_rate(owner, rate)
-        kernel_seed, mask_seed = spawned_seeds(checked_seed(owner, seed), 2)
+        rate = checked_dropout_rate(owner, rate)
+        kernel_seed, mask_seed = spawned_seeds(owner, seed, 2)
         super().__init__(
             checked_count(owner, "units", units),
             activation="selu",

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count, message
+from keras_deeptools._arguments import checked_count, checked_model
 from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
 
 OWNER = "update_batch_norm"
@@ -51,8 +51,7 @@ def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> i
         Izmailov et al., 2018, section 3.2. https://arxiv.org/abs/1803.05407. Computed
         as in Wu and Johnson, 2021, section 3.2. https://arxiv.org/abs/2105.07576
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(message(OWNER, "model", "a keras.Model", model))
+    checked_model(OWNER, model)
     checked_count(OWNER, "batch_size", batch_size, minimum=2)
     values = BatchStatistics(model)(x, batch_size, OWNER)
     for variable, value in values:

@@ -14,7 +14,7 @@ from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._mirrored_layers import mirror
 from keras_deeptools.pretraining._pretrainer import Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._run import Run
+from keras_deeptools.pretraining._training_run import Run
 
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 

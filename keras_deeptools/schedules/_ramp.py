@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import ramp_positions
-from keras_deeptools.schedules._arguments import checked_count
 from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._steps import checked_steps
 
 
 def linear_ramp(
@@ -101,7 +101,7 @@ class _Ramp(Schedule):
         self.final_value = checked_float(
             owner, "final_value", final_value, above=self._above
         )
-        self.num_steps = checked_count(
+        self.num_steps = checked_steps(
             owner,
             "num_steps",
             num_steps,
