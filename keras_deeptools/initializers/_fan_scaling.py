@@ -12,13 +12,8 @@ from keras_deeptools._arguments import (
     is_integer,
     message,
 )
-from keras_deeptools.initializers._kernel import (
-    KINDS,
-    Kernel,
-    as_tensor,
-    checked_gain,
-    kernel_of,
-)
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import KINDS, Kernel, as_tensor, kernel_of
 from keras_deeptools.initializers._seed import started
 
 MODES = ("fan_in", "fan_out", "fan_avg")

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._kernel import as_tensor, checked_gain
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import as_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

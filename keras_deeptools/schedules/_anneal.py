@@ -13,7 +13,7 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
 
 SHAPES = ("cosine", "linear")

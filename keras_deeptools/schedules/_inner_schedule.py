@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._constant import Constant
+from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._steps import as_float
 
 

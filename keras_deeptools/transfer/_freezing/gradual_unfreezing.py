@@ -22,13 +22,13 @@ from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
 from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
-from keras_deeptools.transfer._freezing.progress import (
+from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingPhase,
     UnfreezingProgress,
     due_by_epoch,
 )
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:

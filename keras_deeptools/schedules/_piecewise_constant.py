@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._steps import (
     as_float,
     checked_boundaries,
