@@ -6,11 +6,13 @@ import keras
 
 from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.layers._fixup_initializer import fixup_initializer
-from keras_deeptools.layers._layer_scale import LayerScale, ScalarBias, SkipInit
+from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual
 from keras_deeptools.layers._rate_and_seeds import spawned_seeds
+from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
+from keras_deeptools.layers._skip_init import SkipInit
 
 OWNER = "norm_free_block"
 SCHEMES = ("skip_init", "layer_scale", "fixup")
