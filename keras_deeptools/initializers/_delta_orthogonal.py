@@ -50,15 +50,7 @@ class DeltaOrthogonal(keras.initializers.Initializer):
         self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel.
-
-        Args:
-            shape: Tuple of ints, `(*window, channels, filters)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Draw a kernel `(*window, channels, filters)`, of Keras' type by default."""
         shape = tuple(shape)
         owner = type(self).__name__
         if len(shape) < 3:

@@ -103,15 +103,7 @@ class FanScaling(keras.initializers.VarianceScaling):
         self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel.
-
-        Args:
-            shape: Tuple of ints.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Draw a kernel, of Keras' own type by default."""
         kernel = kernel_of(
             tuple(shape),
             self.kind,

@@ -45,15 +45,7 @@ class IdentityRNN(keras.initializers.Initializer):
         self.gain = checked_gain(type(self).__name__, gain)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Make a kernel.
-
-        Args:
-            shape: Tuple of two ints, `(units, gates * units)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Make a kernel `(units, gates * units)`, of Keras' own type by default."""
         shape = tuple(shape)
         if len(shape) != 2 or shape[1] % shape[0]:
             rule = "(units, gates * units), that of a recurrent kernel"

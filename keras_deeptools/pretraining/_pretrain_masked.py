@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_float, is_integer, message
+from keras_deeptools._arguments import checked_float, is_integer
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
@@ -196,9 +196,9 @@ def pretrain_masked(
     )
     sizes, axis = _masked_axes(run.encoder)
     patch = checked_patches(OWNER, patch_size, sizes)
-    rate = checked_float(OWNER, "mask_rate", mask_rate, above=0)
-    if rate >= 1:
-        raise ValueError(message(OWNER, "mask_rate", "in (0, 1)", mask_rate))
+    rate = checked_float(
+        OWNER, "mask_rate", mask_rate, above=0, below=1, rule="in (0, 1)"
+    )
     count = num_to_mask(sizes, patch, rate)
     value = checked_float(OWNER, "mask_value", mask_value)
 

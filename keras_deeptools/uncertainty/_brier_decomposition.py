@@ -73,10 +73,8 @@ def brier_decomposition(
         labels: As for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:

@@ -112,14 +112,7 @@ class DepthProbe:
     def plot(self, ax: Any = None) -> Any:
         """Draw accuracy with its standard error by group.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("DepthProbe.plot") if ax is None else ax
         places = np.arange(len(self.groups))
