@@ -1,7 +1,6 @@
 """Keeping the incoming weights of every unit inside a ball."""
 
 import contextlib
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._arguments import checked_float
 from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._layer_selection import (
     Held,
@@ -313,18 +313,13 @@ class MaxNormEnforcer(TrainingFeature):
 
 
 def _checked_norm(value: float) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number:
-        raise TypeError(_norm_rule(value))
-    if math.isnan(value) or value < SMALLEST:
-        raise ValueError(_norm_rule(value))
-    return float(value)
-
-
-def _norm_rule(value: object) -> str:
-    return (
-        f"{OWNER}: `max_norm` must be a number >= {SMALLEST}. Received: "
-        f"max_norm={value!r}. Values from 2 to 4 are common."
+    return checked_float(
+        OWNER,
+        "max_norm",
+        value,
+        at_least=SMALLEST,
+        is_finite=False,
+        remedy="Values from 2 to 4 are common.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._arguments import is_integer
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
@@ -186,8 +187,7 @@ def signal_propagation(
         Jacobians: Saxe et al., 2014. https://arxiv.org/abs/1312.6120
     """
     batch = checked_batch(OWNER, model, x, y, finite=False)
-    whole = isinstance(jacobian_rows, int) and not isinstance(jacobian_rows, bool)
-    if not whole or not 0 <= jacobian_rows <= batch.rows:
+    if not is_integer(jacobian_rows) or not 0 <= jacobian_rows <= batch.rows:
         raise ValueError(
             "signal_propagation: `jacobian_rows` must be an int from 0 to the number "
             f"of samples. Received: jacobian_rows={jacobian_rows!r}, with {batch.rows} "

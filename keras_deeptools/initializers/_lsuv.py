@@ -8,8 +8,12 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._data.checks import checked_batch
-from keras_deeptools.initializers._arguments import check_kernels, check_scaling
-from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
+from keras_deeptools.initializers._scale_walk import (
+    ScaleWalk,
+    WalkRow,
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import (
     ScaledLayer,
     ScalingReport,

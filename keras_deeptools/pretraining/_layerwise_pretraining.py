@@ -81,14 +81,7 @@ class LayerwisePretraining:
         Losses of different layers are of different inputs: compare the shapes of the
         curves, not their heights.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         history = {layer.name: layer.history for layer in self.layers}
         return plot_history("LayerwisePretraining.plot", history, ax)

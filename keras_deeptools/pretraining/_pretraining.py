@@ -74,14 +74,7 @@ class Pretraining:
     def plot(self, ax: Any = None) -> Any:
         """Draws losses and measures over the epochs.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         return plot_history("Pretraining.plot", self.history, ax)
 

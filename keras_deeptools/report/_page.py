@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools._files import checked_path, write_whole
+from keras_deeptools._files import checked_path, write_text
 from keras_deeptools.report._markup import allowed, escaped, joined, paragraph
 from keras_deeptools.report._rendering import rendered
 
@@ -123,5 +123,5 @@ class Page:
             ValueError: If `path` is a folder, or does not end in .html.
         """
         file = checked_path("Page.save", path)
-        write_whole(file, self.html())
+        write_text(file, self.html())
         return file

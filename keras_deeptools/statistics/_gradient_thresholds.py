@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_deeptools._arguments import is_integer, is_number, message
+
 
 @dataclass(frozen=True)
 class GradientThresholds:
@@ -52,8 +54,8 @@ class GradientThresholds:
     def __post_init__(self) -> None:
         least = {"patience": 3, "exploding_jump": 1, "exploding_growth": 1}
         for name, value in asdict(self).items():
-            kind = int if name == "patience" else (int, float)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            is_kind = is_integer if name == "patience" else is_number
+            if not is_kind(value):
                 raise TypeError(self._rule(name, value))
             if not value > 0 or value < least.get(name, 0):
                 raise ValueError(self._rule(name, value))
@@ -63,6 +65,4 @@ class GradientThresholds:
         rule = "an int >= 3" if name == "patience" else "a float > 0"
         if name in ("exploding_jump", "exploding_growth"):
             rule = "a float > 1"
-        return (
-            f"GradientThresholds: `{name}` must be {rule}. Received: {name}={value!r}."
-        )
+        return message("GradientThresholds", name, rule, value)

@@ -104,14 +104,7 @@ class DropoutRateTuning:
     def plot(self, ax: Any = None) -> Any:
         """Draw the likelihood, with one standard error of the distance to the best.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("DropoutRateTuning.plot") if ax is None else ax
         order = np.argsort(self.rates)

@@ -64,14 +64,7 @@ class IntervalCoverage:
     def plot(self, ax: Any = None) -> Any:
         """Draw observed against nominal coverage.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("IntervalCoverage.plot") if ax is None else ax
         ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1)

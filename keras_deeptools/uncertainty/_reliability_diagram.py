@@ -81,14 +81,7 @@ class ReliabilityDiagram:
     def plot(self, ax: Any = None) -> Any:
         """Draw frequency with its 95% interval against confidence.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("ReliabilityDiagram.plot") if ax is None else ax
         ax.bar(
@@ -134,23 +127,17 @@ def reliability_diagram(
     are those of `expected_calibration_error`.
 
     Args:
-        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
-            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction. Dense predictions have further axes before the last:
-            `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
-            1 for each, in the shape of `probabilities`.
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+            `brier_score`.
+        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
         event: `"predicted"` (the predicted class is right), an int (this class, or
             independent output, comes true), or `"auto"`: class 1 where
             `probabilities` are `(n,)` or `(n, 1)`, every output where they are
             independent, else the predicted class.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:

@@ -23,7 +23,7 @@ from keras_deeptools.transfer import (
     freeze_to,
     layer_groups,
 )
-from keras_deeptools.transfer._freezing.progress import UnfreezingProgress
+from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingProgress
 from transfer.grouped_model import INPUTS, TARGETS, fit, grouped_model
 
 RATE = 0.01

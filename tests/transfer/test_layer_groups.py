@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import layer_groups
-from keras_deeptools.transfer._groups.graph_cuts import (
+from keras_deeptools.transfer._layer_groups.graph_cuts import (
     block_name,
     cut_points,
     pieces_between,

@@ -79,18 +79,3 @@ def test_no_trial_is_lost_or_doubled_wherever_the_search_was_killed(
         assert all(t.status == "COMPLETED" for t in oracle.trials.values())
         if kind in ("random", "grid"):
             assert {*map(str, values(oracle))} == {*map(str, values(whole))}
-
-
-def test_a_file_that_is_being_written_is_whole(tmp_path, monkeypatch) -> None:
-    from keras_deeptools._files import write_json as write_whole
-
-    path = tmp_path / "oracle.json"
-    write_whole(path, {"old": 1})
-
-    def killed(source, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, {"new": 2})
-    assert path.read_text() == '{"old": 1}'

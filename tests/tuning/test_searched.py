@@ -84,7 +84,7 @@ ACTIONS = {
     "pretrain_contrastive",
     "pretrain_denoising",
     "pretrain_masked",
-    "reuse",
+    "reuse_layers",
     "backbone",
     "classifier",
     "freeze",

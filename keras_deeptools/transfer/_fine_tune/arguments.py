@@ -18,8 +18,8 @@ from keras_deeptools.transfer._fine_tune.data import FineTuningData
 from keras_deeptools.transfer._fine_tune.plan import OWNER
 from keras_deeptools.transfer._fine_tune.run_store import RunFiles, RunMemory
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def check_model(model: Any) -> None:

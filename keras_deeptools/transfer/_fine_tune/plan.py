@@ -16,7 +16,7 @@ from keras_deeptools.transfer._fine_tune.recipe import (
     group_factors,
 )
 from keras_deeptools.transfer._freezing.freeze_to import states_after
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 OWNER = "fine_tune"
 HEAD, ALL_LAYERS = "head", "all layers"

@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from keras_deeptools._arguments import (
     checked_count,
     checked_float,
     checked_option,
+    is_integer,
     message,
 )
 from keras_deeptools.callbacks._training_feature import ConfiguredCallback
@@ -22,13 +22,13 @@ from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
 from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
-from keras_deeptools.transfer._freezing.progress import (
+from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingPhase,
     UnfreezingProgress,
     due_by_epoch,
 )
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:
@@ -36,7 +36,7 @@ def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:
     if epochs is None or not isinstance(epochs, (list, tuple)):
         return epochs if epochs is None else checked_count(owner, "epochs", epochs)
     rule = "an integer >= 1, or a list of increasing ones"
-    if not all(isinstance(e, Integral) and not isinstance(e, bool) for e in epochs):
+    if not all(map(is_integer, epochs)):
         raise TypeError(message(owner, "epochs", rule, epochs))
     listed = [int(epoch) for epoch in epochs]
     if not listed or listed[0] < 1 or listed != sorted(set(listed)):
@@ -58,7 +58,7 @@ def checked_monitor(owner: str, monitor: Any) -> str:
 
 def checked_start(owner: str, start: Any) -> int | str:
     """Return an int or a string, or raise."""
-    if isinstance(start, bool) or not isinstance(start, (int, str)):
+    if not isinstance(start, str) and not is_integer(start):
         raise TypeError(message(owner, "start", "an int or a string", start))
     return start
 

@@ -93,7 +93,7 @@ TRAINING = {
         transfer.GradualUnfreezing,
         {"epochs": IntRange(1, 5), "batch_norm": BATCH_NORM},
     ),
-    "reuse": SearchSpace(transfer.reuse, {"num_layers": IntRange(1, 8)}),
+    "reuse_layers": SearchSpace(transfer.reuse_layers, {"num_layers": IntRange(1, 8)}),
     "freeze": SearchSpace(transfer.freeze, {"batch_norm": BATCH_NORM}),
     "unfreeze": SearchSpace(transfer.unfreeze, {"batch_norm": BATCH_NORM}),
     "nt_xent": SearchSpace(

@@ -2,10 +2,11 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from keras_deeptools._files import write_json
 
 FILE = "keras_deeptools.json"
 
@@ -154,11 +155,8 @@ def write_record(directory: Path, record: SearchedTrial, objective: Any = None) 
         told = {"name": objective.name, "direction": objective.direction}
         content["objective"] = told
     content["executions"] = [_to_json(one) for one in (*earlier, record)]
-    text = json.dumps(content, allow_nan=False)
     # Another process that reads meanwhile sees the old file or the new one.
-    new = directory / f"{FILE}.{os.getpid()}"
-    new.write_text(text, "utf-8")
-    new.replace(directory / FILE)
+    write_json(directory / FILE, content, allow_nan=False)
 
 
 def read_records(directory: Path) -> list[SearchedTrial]:

@@ -1,6 +1,5 @@
-"""Ramps from one value to another, as a range test runs them."""
+"""Ramps from one value to another at equal differences."""
 
-import math
 from types import ModuleType
 from typing import Any
 
@@ -9,8 +8,8 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import ramp_positions
-from keras_deeptools.schedules._arguments import checked_count
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import checked_steps
 
 
 def linear_ramp(
@@ -45,47 +44,7 @@ def linear_ramp(
     return initial_value * remaining + final_value * elapsed
 
 
-def exponential_ramp(
-    step: Any,
-    *,
-    initial_value: float,
-    final_value: float,
-    num_steps: int,
-    xp: ModuleType = np,
-) -> Any:
-    """Return values at equal ratios.
-
-    The pure function behind `ExponentialRamp`, which checks the arguments.
-
-    Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
-        initial_value: Float > 0. The value at step 0.
-        final_value: Float > 0. The value at step `num_steps - 1` and later.
-        num_steps: Int >= 2. How many different values there are.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
-
-    Example:
-
-    >>> from keras_deeptools.schedules import exponential_ramp
-    >>> exponential_ramp(
-    ...     [0, 1, 2], initial_value=1.0, final_value=4.0, num_steps=3
-    ... ).tolist()
-    [1.0, 2.0, 4.0]
-    """
-    elapsed, remaining = ramp_positions(step, num_steps - 1, xp)
-    octaves = math.log2(final_value / initial_value)
-    # From the nearer end, so that the exponent, and with it the error, stays small.
-    return xp.where(
-        elapsed <= 0.5,
-        initial_value * xp.exp2(octaves * elapsed),
-        final_value * xp.exp2(-octaves * remaining),
-    )
-
-
-class _Ramp(Schedule):
+class Ramp(Schedule):
     """The arguments that both ramps share."""
 
     quantity = "value"
@@ -101,7 +60,7 @@ class _Ramp(Schedule):
         self.final_value = checked_float(
             owner, "final_value", final_value, above=self._above
         )
-        self.num_steps = checked_count(
+        self.num_steps = checked_steps(
             owner,
             "num_steps",
             num_steps,
@@ -124,7 +83,7 @@ class _Ramp(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class LinearRamp(_Ramp):
+class LinearRamp(Ramp):
     """Straight line from one value to another, both ends included.
 
     Args:
@@ -145,34 +104,3 @@ class LinearRamp(_Ramp):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return linear_ramp(step, **self.get_config(), xp=xp)
-
-
-@keras.saving.register_keras_serializable(package="keras_deeptools")
-class ExponentialRamp(_Ramp):
-    """Equal ratios from one value to another, both ends included.
-
-    Covers several orders of magnitude evenly, as the learning-rate range test needs.
-
-    Args:
-        initial_value: Float > 0. The value at step 0.
-        final_value: Float > 0. The value at step `num_steps - 1` and later.
-        num_steps: Int >= 2. How many different values there are.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is outside its range.
-
-    Example:
-
-    >>> from keras_deeptools.schedules import ExponentialRamp
-    >>> ExponentialRamp(1.0, 4.0, num_steps=3).values([0, 1, 2, 3]).tolist()
-    [1.0, 2.0, 4.0, 4.0]
-
-    Reference:
-        Smith, 2017, section 3.3 (with a linear ramp). https://arxiv.org/abs/1506.01186
-    """
-
-    _above = 0.0
-
-    def evaluate(self, step: Any, xp: ModuleType) -> Any:
-        return exponential_ramp(step, **self.get_config(), xp=xp)

@@ -18,14 +18,14 @@ from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
 from keras_deeptools.engine._graph.calls import calls_of, output_calls_of
 from keras_deeptools.transfer._fine_tune.chosen_loss import are_one_hot
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.graph_cuts import (
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.graph_cuts import (
     cut_points,
     ends_cell,
     value_parents,
 )
-from keras_deeptools.transfer._groups.groups import LayerGroups
-from keras_deeptools.transfer._groups.linear_probe import (
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.linear_probe import (
     probe_accuracy,
     stratified_folds,
 )
@@ -112,14 +112,7 @@ class DepthProbe:
     def plot(self, ax: Any = None) -> Any:
         """Draw accuracy with its standard error by group.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("DepthProbe.plot") if ax is None else ax
         places = np.arange(len(self.groups))

@@ -5,8 +5,8 @@ import re
 import keras
 
 from keras_deeptools._arguments import checked_count, message
-from keras_deeptools.transfer._groups.graph_cuts import Piece, graph_pieces
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.graph_cuts import Piece, graph_pieces
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 
 def layer_groups(model: keras.Model, num_groups: int | None = None) -> LayerGroups:

@@ -16,11 +16,11 @@ from keras_deeptools.engine._graph.tensors import (
 )
 from keras_deeptools.engine._state.adapted_state import copy_adapted_state
 
-_OWNER = "reuse"
+_OWNER = "reuse_layers"
 _shared: weakref.WeakSet[keras.Model] = weakref.WeakSet()
 
 
-def reuse(
+def reuse_layers(
     model: keras.Model,
     head: keras.Layer | Sequence[keras.Layer] | None = None,
     *,
@@ -65,11 +65,11 @@ def reuse(
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.transfer import freeze, reuse
+    >>> from keras_deeptools.transfer import freeze, reuse_layers
     >>> hidden = [keras.layers.Dense(8, "relu", name=name) for name in ("a", "b")]
     >>> old = keras.layers.Dense(10, "softmax", name="old")
     >>> model = keras.Sequential([keras.Input((4,)), *hidden, old])
-    >>> new = reuse(model, keras.layers.Dense(1, "sigmoid", name="new"))
+    >>> new = reuse_layers(model, keras.layers.Dense(1, "sigmoid", name="new"))
     >>> [layer.name for layer in new.layers[1:]], new.get_layer("a") is hidden[0]
     (['a', 'b', 'new'], False)
     >>> freeze(new, ["a", "b"])

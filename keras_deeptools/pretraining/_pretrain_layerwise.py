@@ -10,17 +10,14 @@ import numpy as np
 from keras_deeptools._arguments import (
     checked_bool,
     checked_count,
+    checked_model,
     checked_option,
     checked_seed,
+    checked_verbose,
     message,
 )
 from keras_deeptools.engine._graph.chain import chain_of
 from keras_deeptools.engine._state.random_state import seeded
-from keras_deeptools.pretraining._arguments import (
-    checked_optimizer,
-    checked_rows,
-    for_each_layer,
-)
 from keras_deeptools.pretraining._autoencoder import Autoencoder, checked_corruption
 from keras_deeptools.pretraining._hidden_layers import (
     activation_after,
@@ -31,6 +28,7 @@ from keras_deeptools.pretraining._layerwise_pretraining import (
     LayerwisePretraining,
     PretrainedLayer,
 )
+from keras_deeptools.pretraining._training_run import checked_optimizer, checked_rows
 
 
 class Progress(keras.callbacks.Callback):
@@ -157,8 +155,7 @@ def pretrain_layerwise(
         https://jmlr.org/papers/v11/vincent10a.html. There inputs of higher layers are
         computed from clean inputs, as here; convolutions are our extension.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(message(OWNER, "model", "a keras.Model", model))
+    checked_model(OWNER, model)
     links = chain_of(model, OWNER)
     chosen, left = hidden_layers(OWNER, links, layers)
 
@@ -178,8 +175,7 @@ def pretrain_layerwise(
     optimizers = each(
         "optimizer", chosen_optimizer, lambda v: checked_optimizer(OWNER, v)
     )
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(message(OWNER, "verbose", '"auto", 0 or 1', verbose))
+    checked_verbose(OWNER, verbose, (0, 1))
     given_seed = checked_seed(OWNER, seed)
     rows = checked_rows(OWNER, model, x)
 
@@ -257,3 +253,15 @@ def _trained(
         loss,
         tuple(float(each) for each in history),
     )
+
+
+def for_each_layer(
+    owner: str, argument: str, value: Any, count: int, check: Callable[[Any], Any]
+) -> list[Any]:
+    """One checked value for each layer, from one for all or a list of them."""
+    if not isinstance(value, list | tuple):
+        return [check(value)] * count
+    if len(value) != count:
+        rule = f"one value, or a list of one for each of the {count} pretrained layers"
+        raise ValueError(message(owner, argument, rule, value))
+    return [check(each) for each in value]

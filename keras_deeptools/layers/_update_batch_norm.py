@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count, message
+from keras_deeptools._arguments import checked_count, checked_model
 from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
 
 OWNER = "update_batch_norm"
@@ -39,7 +39,7 @@ def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> i
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_deeptools.callbacks import update_batch_norm
+    >>> from keras_deeptools.layers import update_batch_norm
     >>> norm = keras.layers.BatchNormalization()
     >>> model = keras.Sequential([keras.Input((1,)), norm])
     >>> update_batch_norm(model, np.array([[1.0], [3.0], [8.0]]))
@@ -51,8 +51,7 @@ def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> i
         Izmailov et al., 2018, section 3.2. https://arxiv.org/abs/1803.05407. Computed
         as in Wu and Johnson, 2021, section 3.2. https://arxiv.org/abs/2105.07576
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(message(OWNER, "model", "a keras.Model", model))
+    checked_model(OWNER, model)
     checked_count(OWNER, "batch_size", batch_size, minimum=2)
     values = BatchStatistics(model)(x, batch_size, OWNER)
     for variable, value in values:

@@ -29,7 +29,7 @@ def cut_points(parents: Sequence[Sequence[int]], outputs: Sequence[int]) -> list
 
     Example:
 
-    >>> from keras_deeptools.transfer._groups.graph_cuts import cut_points
+    >>> from keras_deeptools.transfer._layer_groups.graph_cuts import cut_points
     >>> cut_points([(), (0,), (1,), (1, 2), (3,)], [4])  # a skip from 1 to 3
     [0, 1, 3, 4]
     """
@@ -83,7 +83,7 @@ def pieces_between(
 
     Example:
 
-    >>> from keras_deeptools.transfer._groups.graph_cuts import pieces_between
+    >>> from keras_deeptools.transfer._layer_groups.graph_cuts import pieces_between
     >>> pieces_between([(), (0,), (1,), (1, 2), (3,)], [1, 4])
     [[0, 1], [2, 3, 4]]
     """
@@ -128,7 +128,7 @@ def block_name(name: str) -> str | None:
 
     Example:
 
-    >>> from keras_deeptools.transfer._groups.graph_cuts import block_name
+    >>> from keras_deeptools.transfer._layer_groups.graph_cuts import block_name
     >>> block_name("conv2_block1_1_conv"), block_name("block1a_dwconv")
     ('conv2_block1', 'block1a')
     >>> block_name("conv_dw_3_relu"), block_name("activation_17")
@@ -154,7 +154,7 @@ def ends_cell(name: str) -> bool:
 
     Example:
 
-    >>> from keras_deeptools.transfer._groups.graph_cuts import ends_cell
+    >>> from keras_deeptools.transfer._layer_groups.graph_cuts import ends_cell
     >>> ends_cell("normal_concat_3"), ends_cell("conv2_block1_concat")
     (True, False)
     """
@@ -192,7 +192,7 @@ def graph_pieces(model: keras.Model) -> list[Piece]:
     Example:
 
     >>> import keras
-    >>> from keras_deeptools.transfer._groups.graph_cuts import graph_pieces
+    >>> from keras_deeptools.transfer._layer_groups.graph_cuts import graph_pieces
     >>> dense = [keras.layers.Dense(3), keras.layers.ReLU(), keras.layers.Dense(1)]
     >>> model = keras.Sequential([keras.Input((4,)), *dense])
     >>> [len(piece.layers) for piece in graph_pieces(model)]

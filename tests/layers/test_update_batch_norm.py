@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.callbacks import WeightAveraging, update_batch_norm
+from keras_deeptools.callbacks import WeightAveraging
+from keras_deeptools.layers import update_batch_norm
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(64, 4)).astype("float32")
 Y = X[:, :1]

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float
-from keras_deeptools.schedules._arguments import as_float, checked_count, count_updates
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
 
 
 def inverse_time_power(
@@ -78,7 +78,7 @@ class InverseTimePower(Schedule):
         self.initial_learning_rate = checked_float(
             owner, "initial_learning_rate", initial_learning_rate, above=0
         )
-        self.decay_steps = checked_count(owner, "decay_steps", decay_steps)
+        self.decay_steps = checked_steps(owner, "decay_steps", decay_steps)
         self.power = checked_float(owner, "power", power, above=0)
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:

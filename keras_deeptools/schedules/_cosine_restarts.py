@@ -8,15 +8,15 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import rise
-from keras_deeptools.schedules._arguments import (
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import (
     MAX_STEP,
     as_float,
     as_integer,
-    checked_count,
+    checked_steps,
     count_updates,
     num_reached,
 )
-from keras_deeptools.schedules._base import Schedule
 
 
 def cosine_restarts(
@@ -108,8 +108,8 @@ class CosineRestarts(Schedule):
         self.max_learning_rate = checked_float(
             owner, "max_learning_rate", max_learning_rate, above=0
         )
-        self.period = checked_count(owner, "period", period)
-        self.period_multiplier = checked_count(
+        self.period = checked_steps(owner, "period", period)
+        self.period_multiplier = checked_steps(
             owner, "period_multiplier", period_multiplier
         )
         self.min_learning_rate = checked_float(

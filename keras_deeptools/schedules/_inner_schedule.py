@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._arguments import as_float
-from keras_deeptools.schedules._base import Schedule
 from keras_deeptools.schedules._constant import Constant
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float
 
 
 def checked_schedule(owner: str, argument: str, schedule: Any) -> Any:

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._arguments import (
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import (
     as_float,
     checked_boundaries,
     count_updates,
     num_reached,
 )
-from keras_deeptools.schedules._base import Schedule
 
 
 def piecewise_constant(

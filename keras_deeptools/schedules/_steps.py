@@ -1,7 +1,6 @@
-"""Checks of what users pass to a schedule."""
+"""Counts of optimizer updates: as arguments, and as arrays on every backend."""
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -9,25 +8,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools._arguments import message
+from keras_deeptools._arguments import checked_count, message
 
 LARGEST_COUNT = 2**30
-
-
 """Counts stay under it, so that 32-bit sums and differences of two cannot overflow."""
 
 
-def checked_count(
+def checked_steps(
     owner: str, argument: str, value: Any, *, minimum: int = 1, remedy: str = ""
 ) -> int:
-    """Return `value` as a Python int in [minimum, 2**30), or raise."""
+    """Return a number of steps as a Python int in [minimum, 2**30), or raise."""
     rule = f"an integer in [{minimum}, 2**30)"
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(message(owner, argument, rule, value, remedy))
-    count = int(value)
-    if not minimum <= count < LARGEST_COUNT:
-        raise ValueError(message(owner, argument, rule, value, remedy))
-    return count
+    return checked_count(
+        owner, argument, value, minimum, below=LARGEST_COUNT, rule=rule, remedy=remedy
+    )
 
 
 def checked_boundaries(owner: str, boundaries: Any, num_parts: int) -> list[int]:
@@ -35,7 +29,7 @@ def checked_boundaries(owner: str, boundaries: Any, num_parts: int) -> list[int]
     rule = "a list of integers >= 1, strictly increasing"
     if isinstance(boundaries, str | bytes) or not isinstance(boundaries, Iterable):
         raise TypeError(message(owner, "boundaries", rule, boundaries))
-    steps = [checked_count(owner, "boundaries", step) for step in boundaries]
+    steps = [checked_steps(owner, "boundaries", step) for step in boundaries]
     if any(late <= early for early, late in zip(steps, steps[1:], strict=False)):
         raise ValueError(message(owner, "boundaries", rule, steps))
     if len(steps) != num_parts - 1:
@@ -52,8 +46,6 @@ def checked_boundaries(owner: str, boundaries: Any, num_parts: int) -> list[int]
 
 
 MAX_STEP = 2**31 - 1
-
-
 """Largest count that a 32-bit integer holds; counts beyond it are taken as it."""
 
 

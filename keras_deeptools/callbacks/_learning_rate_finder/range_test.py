@@ -111,14 +111,7 @@ class RangeTest:
     def plot(self, ax: Any = None) -> Any:
         """Draws the losses, the curve read from them and the suggestions.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         if ax is None:
             ax = new_axes("RangeTest.plot")

@@ -21,7 +21,7 @@ def probe_accuracy(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) 
     Example:
 
     >>> import numpy as np
-    >>> from keras_deeptools.transfer._groups.linear_probe import probe_accuracy
+    >>> from keras_deeptools.transfer._layer_groups.linear_probe import probe_accuracy
     >>> x, y = np.repeat([[0.0], [1.0]], 10, axis=0), np.arange(20) // 10
     >>> probe_accuracy(x, y, np.arange(20) % 2)
     [1.0, 1.0]

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.transfer import freeze, reuse
+from keras_deeptools.transfer import freeze, reuse_layers
 
 layers = keras.layers
 
@@ -48,7 +48,7 @@ def part(model: keras.Model, name: str) -> np.ndarray:
 def test_all_before_the_head_computes_as_in_the_source() -> None:
     model = residual()
     model.get_layer("nested").get_layer("norm").moving_mean.assign(np.arange(6.0))
-    new = reuse(model)
+    new = reuse_layers(model)
     np.testing.assert_allclose(new.predict(X, verbose=0), part(model, "join"), 1e-5)
     assert new.name == "net_reused"
 
@@ -56,7 +56,7 @@ def test_all_before_the_head_computes_as_in_the_source() -> None:
 @pytest.mark.parametrize("chosen", [{"num_layers": 1}, {"until": "first"}])
 def test_so_many_layers_or_up_to_a_name_are_taken(chosen: dict) -> None:
     model = mlp()
-    new = reuse(model, layers.Dense(1, name="new"), **chosen)
+    new = reuse_layers(model, layers.Dense(1, name="new"), **chosen)
     assert [layer.name for layer in new.layers[1:]] == ["first", "new"]
     np.testing.assert_allclose(part(new, "first"), part(model, "first"), 1e-5)
 
@@ -64,7 +64,7 @@ def test_so_many_layers_or_up_to_a_name_are_taken(chosen: dict) -> None:
 def test_training_a_copy_leaves_the_source_as_it_was() -> None:
     model = residual()
     before = model.get_weights()
-    new = reuse(model, [layers.Dropout(0.1), layers.Dense(1, name="new")])
+    new = reuse_layers(model, [layers.Dropout(0.1), layers.Dense(1, name="new")])
     assert not new.compiled
     new.compile("adam", loss="mse")
     new.fit(X, X[:, :1], epochs=2, verbose=0)
@@ -77,7 +77,7 @@ def test_flags_are_copied_down_to_the_weight() -> None:
     model = residual()
     freeze(model, "norm", batch_norm="statistics")
     freeze(model, "twice")
-    new = reuse(model)
+    new = reuse_layers(model)
     flags = [weight.trainable for weight in new.weights]
     kept = model.weights[: len(flags)]
     assert flags == [weight.trainable for weight in kept]
@@ -87,7 +87,7 @@ def test_flags_are_copied_down_to_the_weight() -> None:
 
 def test_a_copy_can_be_frozen_by_itself() -> None:
     model = mlp()
-    new = reuse(model, layers.Dense(1, name="new"))
+    new = reuse_layers(model, layers.Dense(1, name="new"))
     freeze(new, ["first", "second"])
     assert len(new.trainable_variables) == 2 and len(model.trainable_variables) == 6
 
@@ -95,11 +95,11 @@ def test_a_copy_can_be_frozen_by_itself() -> None:
 def test_sharing_warns_once_for_a_model_and_changes_both() -> None:
     model = mlp()
     with pytest.warns(UserWarning, match="training one changes the other") as caught:
-        new = reuse(model, layers.Dense(1, name="new"), share=True)
+        new = reuse_layers(model, layers.Dense(1, name="new"), share=True)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        reuse(model, share=True)
+        reuse_layers(model, share=True)
     assert new.get_layer("first") is model.layers[0]
     before = model.get_weights()
     new.compile("sgd", loss="mse")
@@ -112,7 +112,7 @@ def test_half_precision_is_copied() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = mlp()
     keras.config.set_dtype_policy("float32")
-    new = reuse(model)
+    new = reuse_layers(model)
     assert new.get_layer("first").compute_dtype == "bfloat16"
     assert new.get_layer("first").kernel.dtype == "float32"
 
@@ -131,9 +131,9 @@ class Odd(layers.Layer):
 def test_what_cannot_be_copied_can_be_shared() -> None:
     model = keras.Sequential([keras.Input((6,)), Odd(2.0), layers.Dense(1)])
     with pytest.raises(ValueError, match="give share=True"):
-        reuse(model)
+        reuse_layers(model)
     with pytest.warns(UserWarning):
-        new = reuse(model, share=True)
+        new = reuse_layers(model, share=True)
     np.testing.assert_allclose(new.predict(X, verbose=0), 2 * X, 1e-6)
 
 
@@ -150,8 +150,8 @@ def test_what_cannot_be_copied_can_be_shared() -> None:
 )
 def test_a_bad_value_is_named(arguments: dict, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as raised:
-        reuse(mlp(), **arguments)
-    assert str(raised.value).startswith("reuse: ")
+        reuse_layers(mlp(), **arguments)
+    assert str(raised.value).startswith("reuse_layers: ")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_bad_value_is_named(arguments: dict, said: str) -> None:
 )
 def test_a_value_of_the_wrong_type_is_named(arguments: dict, said: str) -> None:
     with pytest.raises(TypeError, match=re.escape(said)):
-        reuse(**{"model": mlp()} | arguments)
+        reuse_layers(**{"model": mlp()} | arguments)
 
 
 def test_a_number_of_layers_that_cuts_a_branch_is_refused() -> None:
@@ -175,14 +175,14 @@ def test_a_number_of_layers_that_cuts_a_branch_is_refused() -> None:
     right = layers.Dense(4, name="right")(inputs)
     model = keras.Model(inputs, layers.Dense(1)(layers.Add()([left, right])))
     with pytest.raises(ValueError, match="must not cut through branches"):
-        reuse(model, num_layers=2)
+        reuse_layers(model, num_layers=2)
 
 
 def test_a_layer_that_is_called_twice_is_no_place_to_cut() -> None:
     with pytest.raises(ValueError, match="called once"):
-        reuse(residual(), until="twice")
+        reuse_layers(residual(), until="twice")
 
 
 def test_a_model_without_a_graph_is_refused() -> None:
     with pytest.raises(ValueError, match="without a graph"):
-        reuse(keras.Sequential([layers.Dense(1)]))
+        reuse_layers(keras.Sequential([layers.Dense(1)]))

@@ -15,7 +15,7 @@ from keras_deeptools.callbacks._learning_rate_finder.arguments import (
     refuse_fit_arguments,
 )
 from keras_deeptools.callbacks._learning_rate_finder.progress import LossLog
-from keras_deeptools.callbacks._learning_rate_finder.result import RangeTest
+from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.engine import Feature, Leaf, attach, preserved
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
 from keras_deeptools.engine._data.fit_batches import Batches

@@ -8,7 +8,7 @@ import keras
 from keras_deeptools.pretraining._autoencoder import checked_corruption
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
-from keras_deeptools.pretraining._run import checked_run
+from keras_deeptools.pretraining._training_run import checked_run
 
 OWNER = "pretrain_denoising"
 

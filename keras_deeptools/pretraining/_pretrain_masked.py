@@ -7,11 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._arguments import checked_float, is_integer
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
-from keras_deeptools.pretraining._run import checked_run
+from keras_deeptools.pretraining._training_run import checked_run
 
 
 def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -23,7 +23,7 @@ def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int
         sizes: Tuple of ints, the sizes of those axes.
     """
     each = (patch,) * len(sizes) if not isinstance(patch, tuple | list) else patch
-    whole = all(isinstance(p, int) and not isinstance(p, bool) and p >= 1 for p in each)
+    whole = all(is_integer(p) and p >= 1 for p in each)
     if not whole or len(each) != len(sizes):
         raise ValueError(
             f"{owner}: `patch_size` must be an integer >= 1, or one for each of the "
@@ -196,9 +196,9 @@ def pretrain_masked(
     )
     sizes, axis = _masked_axes(run.encoder)
     patch = checked_patches(OWNER, patch_size, sizes)
-    rate = checked_float(OWNER, "mask_rate", mask_rate, above=0)
-    if rate >= 1:
-        raise ValueError(message(OWNER, "mask_rate", "in (0, 1)", mask_rate))
+    rate = checked_float(
+        OWNER, "mask_rate", mask_rate, above=0, below=1, rule="in (0, 1)"
+    )
     count = num_to_mask(sizes, patch, rate)
     value = checked_float(OWNER, "mask_value", mask_value)
 

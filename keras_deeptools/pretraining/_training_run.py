@@ -9,9 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import checked_count, checked_seed, message
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_seed,
+    checked_verbose,
+    message,
+)
 from keras_deeptools.engine._state.random_state import seeded
-from keras_deeptools.pretraining._arguments import checked_optimizer, checked_rows
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretrainer import Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
@@ -75,7 +79,7 @@ def checked_run(
     fit_arguments: dict[str, Any] = {
         "epochs": checked_count(owner, "epochs", epochs),
         "callbacks": list(callbacks or ()),
-        "verbose": _checked_verbose(owner, verbose),
+        "verbose": checked_verbose(owner, verbose),
     }
     if steps_per_epoch is not None:
         steps = checked_count(owner, "steps_per_epoch", steps_per_epoch)
@@ -99,9 +103,39 @@ def checked_run(
     return Run(owner, encoder, x, fit_arguments, chosen, drawn)
 
 
+def checked_optimizer(owner: str, value: Any) -> Any:
+    """An optimizer made of a name, config or optimizer, or an error."""
+    try:
+        return keras.optimizers.get(value)
+    except (ValueError, TypeError) as error:
+        rule = "the name of an optimizer, or an optimizer"
+        raise ValueError(message(owner, "optimizer", rule, value)) from error
+
+
 def is_array(x: Any) -> bool:
     """Whether data are all there at once: an array, a tensor or lists of numbers."""
     return isinstance(x, list | tuple) or hasattr(x, "__array__")
+
+
+def checked_rows(
+    owner: str, model: keras.Model, x: Any, argument: str = "x"
+) -> np.ndarray:
+    """`x` as an array that fits the one input of the model, or an error."""
+    rows = np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)
+    expected = tuple(model.inputs[0].shape)
+    rule = f"an array of numbers of shape {expected}, with at least one row"
+    if rows.dtype.kind not in "biuf" and rows.dtype.name != "bfloat16":
+        found = f"{type(x).__name__} of {rows.dtype}"
+        raise TypeError(
+            message(owner, argument, rule, found, "Give one array of inputs.")
+        )
+    fits = len(rows.shape) == len(expected) and all(
+        size is None or size == own
+        for size, own in zip(expected[1:], rows.shape[1:], strict=True)
+    )
+    if not fits or not len(rows):
+        raise ValueError(message(owner, argument, rule, rows.shape))
+    return rows
 
 
 def finite_rows(owner: str, model: keras.Model, x: Any, argument: str) -> np.ndarray:
@@ -114,9 +148,3 @@ def finite_rows(owner: str, model: keras.Model, x: Any, argument: str) -> np.nda
             f"in row {first}. Mend the data."
         )
     return rows
-
-
-def _checked_verbose(owner: str, verbose: Any) -> Any:
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(message(owner, "verbose", '"auto", 0, 1 or 2', verbose))
-    return verbose

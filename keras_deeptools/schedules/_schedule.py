@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_deeptools._arguments import message
 from keras_deeptools._axes import new_axes
-from keras_deeptools.schedules._arguments import checked_count
+from keras_deeptools.schedules._steps import checked_steps
 
 MAX_PLOTTED_STEPS = 5000
 
@@ -113,7 +113,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
                         "Pass the number of updates to show.",
                     )
                 )
-        total_steps = checked_count(owner, "total_steps", total_steps)
+        total_steps = checked_steps(owner, "total_steps", total_steps)
         if ax is None:
             ax = new_axes(owner)
         num_points = min(total_steps, MAX_PLOTTED_STEPS)

@@ -9,7 +9,7 @@ from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._run import checked_run
+from keras_deeptools.pretraining._training_run import checked_run
 from keras_deeptools.pretraining._two_views import TwoViews, pooled
 
 OWNER = "pretrain_contrastive"
