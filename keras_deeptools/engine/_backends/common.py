@@ -38,20 +38,6 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
         average.assign(now + rate * (ops.cast(value, "float32") - now))
 
 
-class SeveralReplicasError(ValueError):
-    """Raised where a feature meets a `tf.distribute` strategy of several replicas.
-
-    Keras reduces gradients only inside of the update there, after the point where
-    features see them. `keras.distribution` on JAX has no such limit.
-
-    Example:
-
-    >>> from keras_deeptools.engine import SeveralReplicasError
-    >>> issubclass(SeveralReplicasError, ValueError)
-    True
-    """
-
-
 def on_host(tensor: Any) -> np.ndarray:
     """A numpy array with a tensor's values, its own copy.
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._passes.capture import Capture
-from keras_deeptools.engine._passes.layer_taps import LayerCall
+from keras_deeptools.engine._passes.layer_call import LayerCall
 from keras_deeptools.engine._patching import replaced
 
 Values = list[tuple[Any, np.ndarray]]

@@ -12,7 +12,7 @@ from keras_deeptools.engine._building.first_call import build_on
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._passes.compiled_with import loss_of
-from keras_deeptools.engine._passes.layer_taps import LayerCall, Taps
+from keras_deeptools.engine._passes.layer_call import LayerCall, Taps
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.snapshot import ModuleState
 

@@ -12,7 +12,6 @@ from keras_deeptools.engine._backends.common import (
 from keras_deeptools.engine._backends.common import (
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
 )
-from keras_deeptools.engine._backends.common import SeveralReplicasError
 from keras_deeptools.engine._backends.common import (
     are_lost as are_lost,
 )
@@ -21,6 +20,9 @@ from keras_deeptools.engine._backends.common import (
 )
 from keras_deeptools.engine._backends.common import (
     single_steps as single_steps,
+)
+from keras_deeptools.engine._backends.several_replicas_error import (
+    SeveralReplicasError,
 )
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
 from keras_deeptools.engine._keras_private import optimizers
