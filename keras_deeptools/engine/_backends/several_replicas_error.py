@@ -6,9 +6,9 @@ class SeveralReplicasError(ValueError):
 
     Keras reduces gradients only inside of the update there, after the point where
     features see them: each replica would see, clip and record its own part. On JAX,
-    `keras.distribution` has no such limit, since gradients inside of a compiled step are
-    global arrays, nor has `DistributedDataParallel` on torch, which reduces them in the
-    backward pass.
+    `keras.distribution` has no such limit, since gradients inside of a compiled step
+    are global arrays, nor has `DistributedDataParallel` on torch, which reduces them in
+    the backward pass.
 
     Args:
         *args: Str. What was given, and the way out.
