@@ -29,8 +29,8 @@ class Finding:
     Example:
 
     >>> from keras_deeptools.diagnosis import Finding
-    >>> print(Finding("dead", "dense_1", "All units are zero.", "Use HeNormal.", step=40))
-    dead at dense_1, step 40: All units are zero. Use HeNormal.
+    >>> print(Finding("dead", "dense", "All units are zero.", "Use HeNormal.", step=4))
+    dead at dense, step 4: All units are zero. Use HeNormal.
     """
 
     kind: str

@@ -6,6 +6,10 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_option, message
+from keras_deeptools.engine._keras_versions import (
+    axes_of_kernel_being_built,
+    knows_kernel_axes,
+)
 from keras_deeptools.initializers._arguments import (
     Seed,
     as_tensor,
@@ -99,9 +103,9 @@ class FanScaling(keras.initializers.VarianceScaling):
         checked_option(owner, "distribution", distribution, DISTRIBUTIONS)
         given = checked_seed(owner, seed if not isinstance(seed, Seed) else int(seed))
         self._stream = started(seed)
-        super().__init__(
-            self.gain**2, mode, distribution, self._stream, axes[0], axes[1]
-        )
+        told = axes if knows_kernel_axes() else ()
+        super().__init__(self.gain**2, mode, distribution, self._stream, *told)
+        self.input_axes, self.output_axes = axes[:2]
         self.seed = None if given is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
@@ -114,13 +118,16 @@ class FanScaling(keras.initializers.VarianceScaling):
         Returns:
             Tensor of that shape and type.
         """
+        axes = (self.input_axes, self.output_axes)
+        if axes[0] is None and self.kind is None and not knows_kernel_axes():
+            axes = axes_of_kernel_being_built(self, tuple(shape))
         kernel = kernel_of(
             tuple(shape),
             self.kind,
             groups=self.groups,
             strides=self.strides,
-            input_axes=self.input_axes,
-            output_axes=self.output_axes,
+            input_axes=axes[0],
+            output_axes=axes[1],
         )
         if kernel.columns < 1 or kernel.columns * self.groups != kernel.all_columns:
             rule = f"a divisor of the {kernel.all_columns} outputs of a kernel {shape}"

@@ -7,12 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import (
-    array_data_adapter,
-    is_grain_dataset,
-    is_tf_dataset,
-    is_torch_dataloader,
-)
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters import array_data_adapter
 
 KINDS = "arrays, a tf.data.Dataset, a PyDataset, a torch DataLoader or a generator"
 
@@ -85,6 +81,10 @@ def explained(owner: str, arguments: dict[str, Any]) -> Iterator[None]:
         raise ValueError(reason) from error
 
 
+def _no(x: Any) -> bool:
+    return False
+
+
 def _kind(x: Any) -> str:
     """What data other than arrays are called."""
     if isinstance(x, keras.utils.PyDataset):
@@ -92,11 +92,11 @@ def _kind(x: Any) -> str:
     if isinstance(x, types.GeneratorType):
         return "generator"
     for name, test in (
-        ("tf.data.Dataset", is_tf_dataset),
-        ("torch DataLoader", is_torch_dataloader),
-        ("grain dataset", is_grain_dataset),
+        ("tf.data.Dataset", "is_tf_dataset"),
+        ("torch DataLoader", "is_torch_dataloader"),
+        ("grain dataset", "is_grain_dataset"),  # From Keras 3.11 on.
     ):
-        if test(x):
+        if getattr(data_adapters, test, _no)(x):
             return name
     return ""
 

@@ -274,7 +274,9 @@ def tensorflow_tensors(batch: Any) -> Any:
     Args:
         batch: Structure of arrays, sparse matrices or tensors.
     """
-    return keras.tree.map_structure(_tensorflow_tensor, batch, none_is_leaf=False)
+    return keras.tree.map_structure(
+        lambda each: None if each is None else _tensorflow_tensor(each), batch
+    )
 
 
 def _tensorflow_tensor(value: Any) -> Any:

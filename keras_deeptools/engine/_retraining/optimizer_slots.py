@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_versions import multi_optimizers
 from keras_deeptools.engine._retraining.features_follow import site_of
 from keras_deeptools.engine._retraining.variable_ages import Births, settle
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
@@ -114,7 +115,7 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
 def check_rebuildable(optimizer: Any, owner: str) -> None:
     """Raises if building the optimizer again would not lead to the same parts."""
     for part in optimizer_parts(optimizer):
-        if isinstance(part, keras.optimizers.MultiOptimizer):
+        if isinstance(part, multi_optimizers()):
             _check_map(part, owner)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+# The name has a constant of its own from Keras 3.13 on.
+GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 
 class RandomState:

@@ -13,6 +13,7 @@ from keras_deeptools.engine._data.batch_loss import (
     reset_running_metrics,
     running_metrics,
 )
+from keras_deeptools.engine._keras_versions import multi_optimizers
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.untracked_state import UntrackedState
 from keras_deeptools.engine._update.leaf import optimizer_parts
@@ -204,7 +205,7 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
     """
     parts = [p for optimizer in _optimizers(model) for p in optimizer_parts(optimizer)]
     for part in parts:
-        if isinstance(part, keras.optimizers.MultiOptimizer) and not part.built:
+        if isinstance(part, multi_optimizers()) and not part.built:
             if not hasattr(part._optimizer_map, "values"):
                 return []
     return [Structure(part) for part in parts]

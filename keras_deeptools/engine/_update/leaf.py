@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_versions import multi_optimizers
 
 
 class Leaf:
@@ -233,7 +234,7 @@ def _inner(optimizer: Any) -> list[Any] | None:
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return [inner]
-    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+    if isinstance(optimizer, multi_optimizers()):
         return list(optimizer.optimizers)
     return None
 
