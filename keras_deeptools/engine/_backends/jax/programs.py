@@ -47,7 +47,10 @@ def _executable(lowered: Any, signature: tuple) -> Callable:
 
 def trace_state() -> Any:
     """What differs between the body of a loop or a map and the code around it."""
-    return jax.extend.core.get_opaque_trace_state()
+    # In `jax.core` up to 0.7, in `jax.extend.core` of 0.10.
+    home = jax.extend.core
+    home = home if hasattr(home, "get_opaque_trace_state") else jax.core
+    return home.get_opaque_trace_state()
 
 
 def differentiate(run: Callable, values: list[Any]) -> tuple[Any, list[Any], list[Any]]:
