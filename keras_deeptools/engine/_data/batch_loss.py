@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
 
 
@@ -142,6 +143,7 @@ def _on_jax(model: Any, batch: Any) -> Any:
     model._symbolic_build(data_batch=batch)
     model.make_train_function()
     reset_running_metrics(model)
+    training.record_shardings(model)
     kinds = ("trainable", "non_trainable", "optimizer", "metrics")
     names = [f"{kind}_variables" for kind in kinds]
     state = model._get_jax_state(**dict.fromkeys(names, True))

@@ -35,6 +35,7 @@ def forget(model: Any) -> None:
     model.predict_function = None
     if model.train_function is not None:
         model.make_train_function(force=True)
+    record_shardings(model)
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -62,6 +63,7 @@ def fresh_step_function(model: Any) -> None:
     def traced_step(state: Any, data: Any) -> Any:
         return train_step(state, data)
 
+    record_shardings(model)
     overridden = "train_step" in model.__dict__
     model.__dict__["train_step"] = traced_step
     try:
@@ -71,6 +73,16 @@ def fresh_step_function(model: Any) -> None:
             model.__dict__["train_step"] = train_step
         else:
             del model.__dict__["train_step"]
+
+
+def record_shardings(model: Any) -> None:
+    """Lets Keras up to 3.11 list anew how each variable lies on the devices.
+
+    It lists them when `fit` begins, before callbacks have added any.
+    """
+    record = getattr(model, "_record_training_state_sharding_spec", None)
+    if record is not None and model.optimizer is not None and model.optimizer.built:
+        record()
 
 
 def track(optimizer: Any, variable: Any) -> None:
