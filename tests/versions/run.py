@@ -192,8 +192,7 @@ def tried(
         [python, str(SMOKE)],
         cwd=folder,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     try:
@@ -255,11 +254,11 @@ def table(outcomes: list[Outcome]) -> str:
 
 PAGE = """# Versions
 
-Written by `python tests/versions/run.py --page docs/versions.md` on {date}, on Linux with
-CPUs. Each row is an environment made from nothing: Keras and the backend first, then
-the wheel of this package, which must not change what is there. Then every feature runs
-once (`tests/versions/smoke.py`), and its result is compared with a number where there is
-one. What a version cannot do is refused by an error that names the version it needs.
+Written by `python tests/versions/run.py --page docs/versions.md` on {date}, on Linux
+with CPUs. Each row is an environment made from nothing: Keras and the backend first,
+then the wheel of this package, which must not change what is there. Then every feature
+runs once (`tests/versions/smoke.py`), and its result is compared with a number where
+there is one. What a version cannot do is refused by an error that names the version it needs.
 
 {table}
 """
