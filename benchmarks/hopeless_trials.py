@@ -22,10 +22,10 @@ from sklearn.datasets import load_digits
 from keras_deeptools.tuning import (
     DeepHyperModel,
     HopelessTrialStopper,
-    TrialRecords,
-    mlp_space,
+    SearchReport,
+    mlp_family,
     objective,
-    trial_records,
+    search_report,
 )
 
 COLORS = {"": "tab:blue", "below median": "tab:orange", "no learning": "tab:red"}
@@ -41,11 +41,11 @@ def digits(seed: int) -> tuple[tuple, tuple]:
 
 def search(
     seed: int, trials: int, epochs: int, stops: bool
-) -> tuple[TrialRecords, float, float]:
-    """Records, seconds and best validation accuracy of one search."""
+) -> tuple[SearchReport, float, float]:
+    """Report, seconds and best validation accuracy of one search."""
     train, valid = digits(seed)
     keras.utils.set_random_seed(seed)
-    family = mlp_space(64, 10, adapt_to=train[0])
+    family = mlp_family(64, 10, adapt_to=train[0])
     parts = ["optimizer", "one_cycle", "clipping"]
     with tempfile.TemporaryDirectory() as folder:
         tuner = keras_tuner.RandomSearch(
@@ -62,17 +62,17 @@ def search(
         tuner.search(*train, callbacks=callbacks, verbose=0, **options)
         seconds = time.perf_counter() - began
         best = tuner.oracle.get_best_trials()[0].score
-        return trial_records(tuner), seconds, best
+        return search_report(tuner), seconds, best
 
 
-def draw(records: TrialRecords, path: str) -> None:
+def draw(report: SearchReport, path: str) -> None:
     """The validation accuracy of every trial, and where those that ended early did."""
     from matplotlib.figure import Figure
 
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
     told = set()
-    for record in records:
+    for record in report.trials:
         values = record.history.get("val_accuracy", [])
         color = COLORS.get(record.finding, "tab:purple")
         name = record.finding or "trained to the end"
@@ -83,9 +83,11 @@ def draw(records: TrialRecords, path: str) -> None:
         if record.status != "completed":
             axes.plot(len(values), values[-1], "x", color=color)
     axes.set(xlabel="epoch", ylabel="validation accuracy")
-    planned = sum(record.planned_epochs for record in records)
-    trained = sum(record.epochs for record in records)
-    axes.set_title(f"{len(records)} trials, {trained} of {planned} epochs trained")
+    planned = sum(record.planned_epochs for record in report.trials)
+    trained = sum(record.epochs for record in report.trials)
+    axes.set_title(
+        f"{len(report.trials)} trials, {trained} of {planned} epochs trained"
+    )
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=110)
 
@@ -105,11 +107,11 @@ def main() -> None:
             search(seed, options.trials, options.epochs, stops)
             for stops in (False, True)
         )
-        found.update(record.finding for record in ending[0] if record.finding)
+        found.update(record.finding for record in ending[0].trials if record.finding)
         if seed == 0:
             draw(ending[0], options.path)
         told = ending[0].seconds_saved
-        epochs = [sum(one.epochs for one in arm[0]) for arm in (plain, ending)]
+        epochs = [sum(one.epochs for one in arm[0].trials) for arm in (plain, ending)]
         rows.append([*epochs, plain[1], ending[1], told, plain[2], ending[2]])
         print(seed, *(f"{value:.3f}" for value in rows[-1]), flush=True)
     names = (

@@ -17,7 +17,7 @@ epochs, 20 times those of one whole fit:
 - ours: `DeepHyperModel` on the same width, depth and dropout, with its optimizers, each
   with ranges of its own, and 1cycle on or off; RandomSearch, 20 trials
 - ours, Hyperband: the same, where a promoted model goes on in its 1cycle
-- family: `mlp_space`, which searches activation and normalization, too, in
+- family: `mlp_family`, which searches activation and normalization, too, in
   `DeepHyperModel` with optimizer, 1cycle in every trial, and averages of weights on or
   off; RandomSearch, 20 trials
 - family, Hyperband: the same

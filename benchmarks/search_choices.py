@@ -3,7 +3,7 @@
     KERAS_BACKEND=torch python benchmarks/search_choices.py --runs runs.json \
         --data fashion_mnist.npz
 
-`mlp_space` in `DeepHyperModel`, with its parts for optimizer, 1cycle and averages of
+`mlp_family` in `DeepHyperModel`, with its parts for optimizer, 1cycle and averages of
 weights and more activations than it searches by default, is tried at random on splits
 of digits and Fashion-MNIST that `search.py` does not use: the defaults of the spaces
 were chosen by these runs. A trial's score is its lowest validation loss, over that of

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_space
+from keras_deeptools.tuning import DeepHyperModel, IntRange, mlp_family
 
 
 def network(hp: Any, data: dict[str, np.ndarray], rate: float) -> keras.Model:
@@ -113,7 +113,7 @@ def family(
         always: Names of parts that every trial has.
         activations: Names of activations, or None for those of the family.
     """
-    build = mlp_space(
+    build = mlp_family(
         data["x_train"].shape[1],
         int(data["y_train"].max()) + 1,
         depth=IntRange(1, 3),

@@ -20,11 +20,8 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits
 
-from keras_deeptools.callbacks import (
-    OneCycleScheduler,
-    WeightAveraging,
-    update_batch_norm,
-)
+from keras_deeptools.callbacks import OneCycleScheduler, WeightAveraging
+from keras_deeptools.layers import update_batch_norm
 
 layers = keras.layers
 AVERAGES = {"EMA 0.99": (0.99, 0), "EMA 0.999": (0.999, 0), "SWA": (None, 0.75)}

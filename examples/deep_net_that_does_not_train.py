@@ -31,8 +31,8 @@ def main(epochs: int = 8, depth: int = 12) -> dict[str, float]:
         history = model.fit(x / 16, y, epochs=epochs, callbacks=[monitor], verbose=0)
         found[activation] = history.history["accuracy"][-1]
         print(f"{activation}: accuracy {found[activation]:.3f}")
-        for problem in monitor.problems[:1]:
-            print(problem)
+        for finding in monitor.findings[:1]:
+            print(finding)
     return found
 
 

@@ -54,7 +54,7 @@ def main(epochs: int = 10, batch_size: int = 64) -> float:
         keras.distribution.set_distribution(None)
     accuracy = history.history["accuracy"][-1]
     print(f"{number} device(s): accuracy {accuracy:.3f}")
-    print(monitor.summary())
+    print(monitor.table())
     return accuracy
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits
 
-from keras_deeptools.transfer import reuse
+from keras_deeptools.transfer import reuse_layers
 
 
 def network(num_classes: int) -> keras.Model:
@@ -51,7 +51,7 @@ def main(epochs: int = 10) -> dict[str, float]:
     head = keras.layers.Dense(10, "softmax", name="digits")
     models = {
         "from scratch": network(num_classes=10),
-        "after the auxiliary task": reuse(auxiliary, head, until="features"),
+        "after the auxiliary task": reuse_layers(auxiliary, head, until="features"),
     }
     found = {}
     for name, model in models.items():

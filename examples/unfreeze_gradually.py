@@ -11,7 +11,7 @@ from keras_deeptools.transfer import (
     DiscriminativeLearningRates,
     GradualUnfreezing,
     layer_groups,
-    reuse,
+    reuse_layers,
 )
 
 
@@ -41,7 +41,7 @@ def main(epochs: int = 20) -> float:
     teacher.fit(x[~new], y[~new], epochs=epochs, verbose=0)
 
     head = keras.layers.Dense(5, "softmax", name="new_head")
-    model = reuse(teacher, head, until="pooling")
+    model = reuse_layers(teacher, head, until="pooling")
     x, y = x[new], y[new] - 5
     rates = DiscriminativeLearningRates("adam", slice(1e-4, 1e-2), layer_groups(model))
     model.compile(rates, loss, metrics=["accuracy"])
@@ -54,7 +54,7 @@ def main(epochs: int = 20) -> float:
         callbacks=[unfreezing, OneCycleScheduler(1e-2)],
         verbose=0,
     )
-    print(unfreezing.summary())
+    print(unfreezing.table())
     accuracy = model.evaluate(x[50:], y[50:], verbose=0, return_dict=True)["accuracy"]
     print(f"accuracy {accuracy:.3f}")
     return accuracy

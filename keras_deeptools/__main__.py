@@ -27,7 +27,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from keras_deeptools._distributed_search import join, launch
+    from keras_deeptools._distributed_search import launch_search, run_as_member
 
     if options.backend:
         os.environ["KERAS_BACKEND"] = options.backend
@@ -35,9 +35,9 @@ def _tune(options: argparse.Namespace) -> int:
     try:
         if options.join:
             settings = {**limits, "patience": options.patience}
-            join(options.script, options.arguments, settings)
+            run_as_member(options.script, options.arguments, settings)
         signal.signal(signal.SIGTERM, _end)
-        run = launch(
+        run = launch_search(
             options.script,
             options.arguments,
             workers=options.workers,

@@ -1,7 +1,7 @@
 """Checks of what users pass, with errors in the one form that the package uses."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +12,16 @@ def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") 
     return f"{text} {remedy}".rstrip()
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, NaN and infinity included, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether `value` is an integer of Python or numpy, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def checked_float(
     owner: str,
     argument: str,
@@ -20,36 +30,68 @@ def checked_float(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    below: float | None = None,
+    is_finite: bool = True,
+    rule: str = "",
     remedy: str = "",
 ) -> float:
-    """Return `value` as a finite Python float within its limits, or raise."""
-    limits = [
-        f"{sign} {limit:g}"
-        for sign, limit in ((">", above), (">=", at_least), ("<=", at_most))
-        if limit is not None
-    ]
-    rule = " ".join(["a finite float", " and ".join(limits)]).strip()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(message(owner, argument, rule, value, remedy))
+    """Return `value` as a Python float within its limits, or raise.
+
+    Args:
+        owner: Str. Whom an error names.
+        argument: Str. The argument's name.
+        value: What was given.
+        above: Float or None. The value must be > it.
+        at_least: Float or None. The value must be >= it.
+        at_most: Float or None. The value must be <= it.
+        below: Float or None. The value must be < it.
+        is_finite: Bool. Whether infinity is refused, too; NaN always is.
+        rule: Str. What the value must be, in words; by default of the limits.
+        remedy: Str. What to give instead.
+    """
+    limits = ((">", above), (">=", at_least), ("<=", at_most), ("<", below))
+    if not rule:
+        named = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
+        kind = "a finite float" if is_finite else "a number"
+        rule = " ".join([kind, " and ".join(named)]).strip()
+    if not is_number(value):
+        kind_and_rule = f"a number {rule}" if rule.startswith("in ") else rule
+        raise TypeError(message(owner, argument, kind_and_rule, value, remedy))
     number = float(value)
     if (
-        not math.isfinite(number)
+        math.isnan(number)
+        or (is_finite and math.isinf(number))
         or (above is not None and number <= above)
         or (at_least is not None and number < at_least)
         or (at_most is not None and number > at_most)
+        or (below is not None and number >= below)
     ):
         raise ValueError(message(owner, argument, rule, value, remedy))
     return number
 
 
+def checked_rate(owner: str, argument: str, value: Any, remedy: str = "") -> float:
+    """Return `value` as a float in [0, 1), or raise."""
+    return checked_float(
+        owner, argument, value, at_least=0, below=1, rule="in [0, 1)", remedy=remedy
+    )
+
+
 def checked_count(
-    owner: str, argument: str, value: Any, minimum: int = 1, *, remedy: str = ""
+    owner: str,
+    argument: str,
+    value: Any,
+    minimum: int = 1,
+    *,
+    below: int | None = None,
+    rule: str = "",
+    remedy: str = "",
 ) -> int:
-    """Return `value` as a Python int >= `minimum`, or raise."""
-    rule = f"an integer >= {minimum}"
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    """Return `value` as a Python int >= `minimum` and < `below`, or raise."""
+    rule = rule or f"an integer >= {minimum}"
+    if not is_integer(value):
         raise TypeError(message(owner, argument, rule, value, remedy))
-    if value < minimum:
+    if value < minimum or (below is not None and value >= below):
         raise ValueError(message(owner, argument, rule, value, remedy))
     return int(value)
 
@@ -76,8 +118,25 @@ def checked_seed(owner: str, value: Any, remedy: str = "") -> int | None:
     rule = "None or an integer >= 0"
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_integer(value):
         raise TypeError(message(owner, "seed", rule, value, remedy))
     if value < 0:
         raise ValueError(message(owner, "seed", rule, value))
     return int(value)
+
+
+def checked_verbose(owner: str, value: Any, levels: Sequence[int] = (0, 1, 2)) -> Any:
+    """Return `value` if it is "auto" or one of the `levels`, or raise."""
+    if value not in ("auto", *levels):
+        rule = f'"auto", {", ".join(map(str, levels[:-1]))} or {levels[-1]}'
+        raise ValueError(message(owner, "verbose", rule, value))
+    return value
+
+
+def checked_model(owner: str, value: Any, rule: str = "a keras.Model") -> Any:
+    """Return `value` if it is a Keras model, or raise."""
+    import keras
+
+    if not isinstance(value, keras.Model):
+        raise TypeError(message(owner, "model", rule, value))
+    return value

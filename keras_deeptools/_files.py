@@ -2,9 +2,10 @@
 
 import json
 import os
-import tempfile
+import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from keras_deeptools._arguments import message
 
@@ -34,41 +35,56 @@ def checked_path(owner: str, path: Any) -> Path:
     return found
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes all of a file or nothing, making folders that are missing.
+
+    The file is written under another name beside its place, forced to the disk and
+    moved: whoever reads it, now or after a crash, finds the old file or the new one.
 
     Args:
         path: The file; one that exists is replaced at once.
-        text: What to write, as UTF-8.
+        write: Is called with the open file.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".tmp", prefix=path.name, dir=path.parent)
-    new = Path(name)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # As any new file, for others to read; mkstemp keeps it to its owner.
-        mask = os.umask(0)
-        os.umask(mask)
-        new.chmod(0o666 & ~mask)
-        new.replace(path)
+        with draft.open("xb") as file:
+            write(file)
+            force_to_disk(file)
+        os.replace(draft, path)
     except BaseException:
-        new.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
 
 
-def write_json(path: str | Path, thing: Any) -> str:
-    """Writes JSON so that a process killed meanwhile leaves the old file or the new.
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text as UTF-8, whole or not at all.
 
     Args:
-        path: Path of the file.
+        path: The file; one that exists is replaced at once.
+        text: What to write.
+    """
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_json(path: str | Path, thing: Any, *, allow_nan: bool = True) -> str:
+    """Writes JSON, whole or not at all.
+
+    Args:
+        path: The file; one that exists is replaced at once.
         thing: What JSON can hold.
+        allow_nan: Bool. Whether NaN and infinity, which JSON lacks, may be in it.
 
     Returns:
         The text that was written.
     """
-    text = json.dumps(thing)
-    draft = Path(f"{path}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    text = json.dumps(thing, allow_nan=allow_nan)
+    write_text(path, text)
     return text
+
+
+def force_to_disk(file: IO[bytes]) -> None:
+    """Returns when what was written to an open file would survive a power failure."""
+    file.flush()
+    os.fsync(file.fileno())

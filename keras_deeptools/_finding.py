@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 SEVERITIES = ("problem", "warning", "note")
 
 
@@ -11,26 +13,33 @@ SEVERITIES = ("problem", "warning", "note")
 class Finding:
     """Something that is wrong or odd: what, where, how it shows, and what to do.
 
+    Every diagnosis lists its findings as `.findings`: `audit`, `signal_propagation`,
+    `check_self_normalizing`, `GradientMonitor`, `lsuv` and `rebalance`.
+
     Args:
-        kind: Str. What it is called, such as `"vanishing gradient"`.
-        where: Str. The layer, variable, argument, column or part of the model; may be
-            empty.
+        kind: Str. What it is called, such as `"vanishing"`.
+        where: Str. The layer, variable, input or part of the model; may be empty.
         message: Str. What was seen and what follows from it, with its numbers.
         remedy: Str. What to change; may be empty.
-        severity: `"problem"`, `"warning"` or `"note"`.
-        evidence: Mapping from names to numbers or short lists: what was measured, and
-            what would be normal.
-        code: Str. The remedy as Python to paste; empty where there is none.
+        severity: `"problem"`, where training or predictions go wrong; `"warning"`,
+            where they are worse than they could be; `"note"`, where it does no harm.
+        evidence: Mapping from names to numbers, or to lists of them: what was measured,
+            and the limit that it passed or the value that would be normal. Empty where
+            the finding is about a setting and not about a number.
+        code: Str. The remedy as Python to paste; empty where it is no single line.
         reference: Str. What the finding rests on: a paper and its section, or
-            `"measured"`, which means that the behaviour of Keras was run and observed.
+            `"measured"`, which means that the behavior of Keras was run and observed.
         step: Int or None. The optimizer's count of updates where it was first seen.
-        epoch: Int >= 1 or None. The epoch of it, as Keras prints it.
+        epoch: Int >= 1 or None. The epoch where it was first seen, as Keras prints it.
+
+    Raises:
+        ValueError: If `severity` is none of these.
 
     Example:
 
     >>> from keras_deeptools.diagnosis import Finding
-    >>> print(Finding("dead", "dense", "All units are zero.", "Use HeNormal.", step=4))
-    dead at dense, step 4: All units are zero. Use HeNormal.
+    >>> print(Finding("dead", "dense_1", "All are zero.", "Use HeNormal.", step=40))
+    dead at dense_1, step 40: All are zero. Use HeNormal.
     """
 
     kind: str
@@ -38,7 +47,7 @@ class Finding:
     message: str
     remedy: str = ""
     severity: str = "problem"
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
     code: str = ""
     reference: str = ""
     step: int | None = None
@@ -50,14 +59,27 @@ class Finding:
                 f"Finding: `severity` must be one of {SEVERITIES}. "
                 f"Received: severity={self.severity!r}."
             )
-        object.__setattr__(self, "evidence", dict(self.evidence))
+        # Plain numbers, so that findings can be compared, pickled and written as JSON.
+        evidence = {name: _plain(value) for name, value in self.evidence.items()}
+        object.__setattr__(self, "evidence", evidence)
+
+    @property
+    def place(self) -> str:
+        """Str, `where` with the step and the epoch, as far as they are known."""
+        times = {"step": self.step, "epoch": self.epoch}
+        known = [f"{name} {at}" for name, at in times.items() if at is not None]
+        return ", ".join(filter(None, [self.where, *known]))
 
     def __str__(self) -> str:
-        """One line."""
-        times = [f"step {self.step}"] if self.step is not None else []
-        times += [f"epoch {self.epoch}"] if self.epoch is not None else []
-        place = ", ".join([*filter(None, [self.where]), *times])
-        head = (
-            f"{self.kind} at {place}" if self.where else " ".join([self.kind, *times])
+        """One line, with all but the evidence, the severity and the code."""
+        head = f"{self.kind} at {self.place}" if self.place else self.kind
+        reference = f"({self.reference})" if self.reference else ""
+        return " ".join(
+            filter(None, [f"{head}:", self.message, self.remedy, reference])
         )
-        return " ".join(filter(None, [f"{head}:", self.message, self.remedy]))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return list(map(_plain, value)) if isinstance(value, (list, tuple)) else value

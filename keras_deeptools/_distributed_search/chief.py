@@ -4,19 +4,34 @@ import contextlib
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
+from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FatalRuntimeError
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer, grpc
-from keras_tuner.src.engine import oracle as oracle_module
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_deeptools._distributed_search import wire as calls
+from keras_deeptools._distributed_search.keras_tuner_private import (
+    OracleServicer,
+    messages,
+    trials_to_run_again,
+    unlock,
+)
 from keras_deeptools._distributed_search.lost_trials import Roll, WorkerId, give_back
 from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
 from keras_deeptools._distributed_search.status_file import StatusFile
+
+
+def _one_at_a_time(name: str) -> Callable[["Chief", Any, Any], Any]:
+    """KerasTuner's answer to a call, while no other call is answered."""
+    answer = getattr(OracleServicer, name)
+
+    def answer_alone(self: "Chief", request: Any, context: Any) -> Any:
+        with self._turn():
+            return answer(self, request, context)
+
+    return answer_alone
 
 
 class Chief(OracleServicer):
@@ -53,14 +68,14 @@ class Chief(OracleServicer):
             if trial.status == TrialStatus.STOPPED:
                 self.stop_triggered = True
                 self._roll.dismiss(worker)
-        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+        return messages().CreateTrialResponse(trial=trial.to_proto())
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:
         with self._turn():
             if self._holds(_caller(context), request.trial_id):
                 return super().UpdateTrial(request, context)
             trial = self.oracle.get_trial(request.trial_id)
-            return protos.get_service().UpdateTrialResponse(trial=trial.to_proto())
+            return messages().UpdateTrialResponse(trial=trial.to_proto())
 
     def EndTrial(self, request: Any, context: Any) -> Any:
         trial = Trial.from_proto(request.trial)
@@ -73,23 +88,12 @@ class Chief(OracleServicer):
                     self.oracle.end_trial(trial)
                     # KerasTuner saves while the trial still counts as running.
                     self.oracle.save()
-        return protos.get_service().EndTrialResponse()
+        return messages().EndTrialResponse()
 
-    def GetSpace(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetSpace(request, context)
-
-    def UpdateSpace(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().UpdateSpace(request, context)
-
-    def GetTrial(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetTrial(request, context)
-
-    def GetBestTrials(self, request: Any, context: Any) -> Any:
-        with self._turn():
-            return super().GetBestTrials(request, context)
+    GetSpace = _one_at_a_time("GetSpace")
+    UpdateSpace = _one_at_a_time("UpdateSpace")
+    GetTrial = _one_at_a_time("GetTrial")
+    GetBestTrials = _one_at_a_time("GetBestTrials")
 
     # --- Our own ---------------------------------------------------------------------
 
@@ -151,7 +155,7 @@ class Chief(OracleServicer):
 
     def _is_done(self) -> bool:
         """True once there is nothing left to run, nor to run again."""
-        left = self.oracle.ongoing_trials or self.oracle._retry_queue
+        left = self.oracle.ongoing_trials or trials_to_run_again(self.oracle)
         return self.stop_triggered and not left
 
     def _next_trial(self, worker: WorkerId) -> Any:
@@ -169,7 +173,7 @@ class Chief(OracleServicer):
     def _holds(self, worker: WorkerId, trial_id: str) -> bool:
         """True for the worker whose result counts: also one taken for lost too soon."""
         ongoing = self.oracle.ongoing_trials
-        waiting = self.oracle._retry_queue
+        waiting = trials_to_run_again(self.oracle)
         if trial_id in waiting and worker.name not in ongoing:
             waiting.remove(trial_id)
             ongoing[worker.name] = self.oracle.trials[trial_id]
@@ -210,7 +214,7 @@ class Chief(OracleServicer):
         try:
             yield
         except Exception as error:
-            self._free_the_oracle()
+            unlock(self.oracle)
             self.error = self.error or error
 
     @contextlib.contextmanager
@@ -220,14 +224,8 @@ class Chief(OracleServicer):
             try:
                 yield
             except Exception:
-                self._free_the_oracle()
+                unlock(self.oracle)
                 raise
-
-    def _free_the_oracle(self) -> None:
-        """KerasTuner keeps an oracle locked for ever once one of its methods raised."""
-        if oracle_module.LOCKS[self.oracle].locked():
-            oracle_module.THREADS[self.oracle] = None
-            oracle_module.LOCKS[self.oracle].release()
 
 
 def _headers(context: Any) -> dict[str, Any]:
@@ -242,6 +240,6 @@ def _caller(context: Any) -> WorkerId:
             grpc.StatusCode.FAILED_PRECONDITION,
             "This chief looks after workers that give signs of life. Start every "
             "process of the search in the same way: with `python -m keras_deeptools "
-            "tune`, or call `keras_deeptools.tuning.watch_workers` in the script.",
+            "tune`, or call `keras_deeptools.tuning.join_search` in the script.",
         )
     return WorkerId(headers[calls.NAME], headers[calls.RUN])

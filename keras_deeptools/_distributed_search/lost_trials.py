@@ -1,15 +1,20 @@
 """Trials of workers that were lost, and of a search that is started again."""
 
-import functools
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras_tuner.oracles import GridSearchOracle
-from keras_tuner.src.engine.metrics_tracking import MetricsTracker
-from keras_tuner.src.engine.trial import TrialStatus
+from keras_tuner.engine.trial import TrialStatus
+
+from keras_deeptools._distributed_search.keras_tuner_private import (
+    clear_result,
+    next_in_grid,
+    order_grid,
+    save_trial,
+    trials_to_run_again,
+)
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
@@ -37,7 +42,7 @@ def give_back(
     losses[trial.trial_id] += 1
     count = losses[trial.trial_id]
     # A worker can be lost between reporting its metrics and the end of the trial.
-    trial.metrics, trial.score = MetricsTracker(), None
+    clear_result(trial)
     trial.message = f"Lost with worker {name} ({reason}), loss {count} of this trial."
     if count >= max_losses:
         trial.status = TrialStatus.FAILED
@@ -45,8 +50,8 @@ def give_back(
     else:
         trial.status = TrialStatus.INVALID
         oracle.ongoing_trials.pop(name)
-        oracle._retry_queue.append(trial.trial_id)
-        oracle._save_trial(trial)
+        trials_to_run_again(oracle).append(trial.trial_id)
+        save_trial(oracle, trial)
     oracle.save()
     return trial.trial_id
 
@@ -68,32 +73,16 @@ def reconcile(oracle: Any) -> None:
     for trial_id, trial in oracle.trials.items():
         if trial.status not in ENDED:
             waiting.append(trial_id)
-            trial.metrics, trial.score = MetricsTracker(), None
+            clear_result(trial)
         elif trial_id not in oracle.end_order:
             oracle.end_order.append(trial_id)
             oracle.update_space(trial.hyperparameters)
     oracle.ongoing_trials = {}
     # The queue's end is run first.
-    oracle._retry_queue = waiting[::-1]
-    if isinstance(oracle, GridSearchOracle):
-        _restore_grid(oracle)
-
-
-def _restore_grid(oracle: Any) -> None:
-    """Finds out where a grid search was, which its file does not say."""
-    values = {
-        trial_id: trial.hyperparameters.values
-        for trial_id, trial in oracle.trials.items()
-    }
-
-    def compare(one: str, other: str) -> int:
-        return oracle._compare(values[one], values[other])
-
-    oracle._ordered_ids = type(oracle._ordered_ids)()
-    for trial_id in sorted(values, key=functools.cmp_to_key(compare)):
-        oracle._ordered_ids.insert(trial_id)
+    trials_to_run_again(oracle)[:] = waiting[::-1]
+    order_grid(oracle)
     # What comes after the first is known from its start, after others from their end.
-    oracle._populate_next = [*oracle.start_order[:1], *oracle.end_order]
+    next_in_grid(oracle, [*oracle.start_order[:1], *oracle.end_order])
 
 
 class WorkerId(NamedTuple):

@@ -48,12 +48,12 @@ class AfterKerasTuner(importlib.abc.MetaPathFinder):
         return spec
 
 
-def watch_workers() -> None:
+def take_part() -> None:
     """Takes part in the search as the launcher's settings say."""
-    from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+    from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
     from keras_deeptools._distributed_search.settings import SearchSettings
 
-    join_search(SearchSettings(**json.loads(os.environ.get(SETTINGS, "{}"))))
+    install_hooks(SearchSettings(**json.loads(os.environ.get(SETTINGS, "{}"))))
 
 
 def end_with(launcher: int) -> None:
@@ -107,7 +107,7 @@ def main() -> None:
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     find_this_package()
-    sys.meta_path.insert(0, AfterKerasTuner(watch_workers))
+    sys.meta_path.insert(0, AfterKerasTuner(take_part))
     runpy.run_path(script, run_name="__main__")
 
 

@@ -95,7 +95,7 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
     return {"KERAS_DEEPTOOLS_SEARCH": json.dumps(settings), "PYTHONUNBUFFERED": "1"}
 
 
-def join(
+def run_as_member(
     script: str, arguments: Sequence[str], settings: Mapping[str, Any]
 ) -> NoReturn:
     """Turns this process into one process of a search.
@@ -103,7 +103,7 @@ def join(
     Args:
         script: Path of the script.
         arguments: What the script is given.
-        settings: Fields of `engine.SearchSettings`.
+        settings: Fields of `SearchSettings`.
 
     Raises:
         ValueError: If the environment does not say which process this is.
@@ -132,7 +132,7 @@ class Plan:
         directory: Folder for what they print.
         devices: What the environment of each worker says about devices.
         restarts: Int >= 0, how often each worker is started again.
-        settings: Fields of `engine.SearchSettings`.
+        settings: Fields of `SearchSettings`.
     """
 
     command: list[str]

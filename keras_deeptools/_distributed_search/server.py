@@ -5,11 +5,11 @@ import time
 from concurrent import futures
 from typing import Any
 
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import grpc
+import grpc
 
 from keras_deeptools._distributed_search import wire as calls
 from keras_deeptools._distributed_search.chief import Chief
+from keras_deeptools._distributed_search.keras_tuner_private import add_to_server
 from keras_deeptools._distributed_search.lost_trials import reconcile
 from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
 from keras_deeptools._distributed_search.status_file import StatusFile
@@ -37,7 +37,7 @@ def serve(oracle: Any, settings: SearchSettings) -> None:
     # Two chiefs on one port would share each other's workers.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(MOST_CALLS), options=options)
-    protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
+    add_to_server(chief, server)
     answers = {"Beat": chief.beat, "Leave": chief.leave}
     server.add_generic_rpc_handlers((calls.handler(answers),))
     address = os.environ["KERASTUNER_ORACLE_IP"]

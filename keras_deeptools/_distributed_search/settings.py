@@ -1,11 +1,8 @@
 """How long the chief of a search and its workers wait for one another."""
 
 import dataclasses
-import importlib.util
 import queue
 from typing import Any
-
-import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,23 +50,3 @@ def tell_chief(news: dict[str, Any]) -> None:
     >>> tell_chief({"lost": "tuner0", "reason": "killed by SIGKILL"})
     """
     NEWS.put(news)
-
-
-def missing_for_tuner() -> str | None:
-    """The name of a package that is missing, without which every trial would fail.
-
-    KerasTuner imports tensorboard in each trial on TensorFlow, which no longer brings
-    it.
-
-    Returns:
-        Str or None.
-
-    Example:
-
-    >>> from keras_deeptools._distributed_search.settings import missing_for_tuner
-    >>> missing_for_tuner()
-    """
-    if keras.backend.backend() != "tensorflow":
-        return None
-    found = importlib.util.find_spec("tensorboard")
-    return "tensorboard" if found is None else None

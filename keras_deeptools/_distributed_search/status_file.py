@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from keras_deeptools._files import write_json as write_whole
+from keras_deeptools._files import write_json
 
 
 class StatusFile:
@@ -46,5 +46,5 @@ class StatusFile:
             "error": None if error is None else str(error),
         }
         if status != self._last:
-            write_whole(self.path, status)
+            write_json(self.path, status)
             self._last = status

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_deeptools._distributed_search.plan import Plan
 from keras_deeptools._distributed_search.process import Process, ending
-from keras_deeptools._distributed_search.result import SearchRun
+from keras_deeptools._distributed_search.search_run import SearchRun
 
 POLL = 0.1
 # What the processes get to end by themselves, in seconds.

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from keras_tuner.src.distribute.oracle_chief import grpc
+import grpc
 
 SERVICE = "keras_deeptools.Workers"
 # Headers of every call of a worker: its name, its run, and why a trial failed.

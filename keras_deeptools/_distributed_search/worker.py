@@ -7,12 +7,15 @@ import time
 import uuid
 from typing import Any
 
+import grpc
+from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FatalError
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_client import OracleClient, grpc
-from keras_tuner.src.engine.trial import TrialStatus
 
 from keras_deeptools._distributed_search import wire as calls
+from keras_deeptools._distributed_search.keras_tuner_private import (
+    OracleClient,
+    stub_of,
+)
 from keras_deeptools._distributed_search.settings import SearchSettings
 
 GOODBYE = 5.0
@@ -82,7 +85,7 @@ class _SignedStub:
     """The calls of KerasTuner's service with headers."""
 
     def __init__(self, channel: Any, headers: Any) -> None:
-        self._stub = protos.get_service_grpc().OracleStub(channel)
+        self._stub = stub_of(channel)
         self._headers = headers
 
     def __getattr__(self, name: str) -> Any:

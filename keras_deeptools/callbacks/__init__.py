@@ -10,15 +10,14 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
 from keras_deeptools.callbacks._learning_rate_finder.callback import LearningRateFinder
-from keras_deeptools.callbacks._learning_rate_finder.find import find_learning_rate
-from keras_deeptools.callbacks._learning_rate_finder.result import RangeTest
+from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
+    find_learning_rate,
+)
+from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
-from keras_deeptools.callbacks._weight_averaging.update_batch_norm import (
-    update_batch_norm,
-)
 
 __all__ = [
     "GradientClipper",
@@ -33,5 +32,4 @@ __all__ = [
     "TrainingFeature",
     "WeightAveraging",
     "find_learning_rate",
-    "update_batch_norm",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_deeptools._arguments import checked_float
 from keras_deeptools.callbacks._layer_selection import LayerSelection
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.leaf import optimized_variables
@@ -169,17 +170,19 @@ OWNER = "GradientClipper"
 
 def checked_limit(kind: str, limit: float | None) -> float | None:
     """The limit as a float > 0, or None."""
-    if limit is None:
-        return None
-    rule = (
-        f"{OWNER}: `{kind}` must be a number > 0 or None. Received: {kind}={limit!r}. "
-        'float("inf") keeps it off but ready to be set.'
+    return (
+        limit
+        if limit is None
+        else checked_float(
+            OWNER,
+            kind,
+            limit,
+            above=0,
+            is_finite=False,
+            rule="a number > 0 or None",
+            remedy='float("inf") keeps it off but ready to be set.',
+        )
     )
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        raise TypeError(rule)
-    if not limit > 0:
-        raise ValueError(rule)
-    return float(limit)
 
 
 def require_one(limits: dict[str, float | None]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._clipping import (
     OWNER,
     Clipping,
@@ -167,14 +168,11 @@ class GradientClipper(TrainingFeature):
         self._read()
         return dict(self._by_layer)
 
-    def summary(self) -> str:
-        """A table of how often each kind of clipping acted, and `norm` where."""
-        rows = self.fractions | {f"norm of {k}": v for k, v in self.activity.items()}
-        width = max([len(name) for name in rows] + [len("clipping")])
-        lines = [f"{'clipping':<{width}}  acted in, of {self.num_updates} updates"]
-        return "\n".join(
-            lines + [f"{name:<{width}}  {100 * v:.1f}%" for name, v in rows.items()]
-        )
+    def table(self) -> str:
+        """How often each kind of clipping acted, and `norm` where."""
+        found = self.fractions | {f"norm of {k}": v for k, v in self.activity.items()}
+        titles = ["clipping", f"acted in, of {self.num_updates} updates"]
+        return text_table(titles, [[k, f"{100 * v:.1f}%"] for k, v in found.items()])
 
     def begin(self, leaf: Leaf) -> Clipping | None:
         """Finds the variables and creates the limits and the counters."""

@@ -1,7 +1,6 @@
 """Keeping the incoming weights of every unit inside a ball."""
 
 import contextlib
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._arguments import checked_float
+from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     Layers,
@@ -168,18 +169,16 @@ class MaxNormEnforcer(TrainingFeature):
         self._read()
         return {path: fraction for path, (_, fraction) in self._table.items()}
 
-    def summary(self) -> str:
-        """A table of the weights kept inside the ball, and how often it took force."""
+    def table(self) -> str:
+        """The weights kept inside the ball, and how often it took force."""
         self._read()
-        paths = [*self._table, *self.left_alone, "weights"]
-        width = max(len(path) for path in paths)
-        lines = [f"{'weights':<{width}}  {'shape, axes':<28}  units scaled back"]
-        lines += [
-            f"{path:<{width}}  {what:<28}  {100 * fraction:.1f}%"
+        rows = [
+            [path, what, f"{100 * fraction:.1f}%"]
             for path, (what, fraction) in self._table.items()
         ]
-        lines += [f"{path:<{width}}  left alone" for path in self.left_alone]
-        return "\n".join(lines)
+        rows += [[path, "left alone", ""] for path in self.left_alone]
+        titles = ["weights", "shape, axes", "units scaled back"]
+        return text_table(titles, rows, text=(0, 1))
 
     def begin(self, leaf: Leaf) -> Ball | None:
         """Finds the weights and their axes before anything is changed."""
@@ -314,18 +313,13 @@ class MaxNormEnforcer(TrainingFeature):
 
 
 def _checked_norm(value: float) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number:
-        raise TypeError(_norm_rule(value))
-    if math.isnan(value) or value < SMALLEST:
-        raise ValueError(_norm_rule(value))
-    return float(value)
-
-
-def _norm_rule(value: object) -> str:
-    return (
-        f"{OWNER}: `max_norm` must be a number >= {SMALLEST}. Received: "
-        f"max_norm={value!r}. Values from 2 to 4 are common."
+    return checked_float(
+        OWNER,
+        "max_norm",
+        value,
+        at_least=SMALLEST,
+        is_finite=False,
+        remedy="Values from 2 to 4 are common.",
     )
 
 

@@ -1,5 +1,6 @@
 """The axes of each weight array, known by the kind of layer or told by the user."""
 
+from keras_deeptools._arguments import is_integer
 from keras_deeptools.callbacks._layer_selection import Held, LayerSelection
 from keras_deeptools.engine import Leaf
 from keras_deeptools.statistics import incoming_axes
@@ -106,7 +107,7 @@ class AxisChoice:
 
     def _tuple(self, axis: object) -> Axes:
         axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-        if not axes or any(isinstance(a, bool) or not isinstance(a, int) for a in axes):
+        if not axes or not all(map(is_integer, axes)):
             raise TypeError(self._rule(axis))
         return tuple(axes)
 

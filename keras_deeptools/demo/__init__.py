@@ -1,5 +1,5 @@
 """The demonstration behind `python -m keras_deeptools demo`."""
 
-from keras_deeptools.demo._story import run_demo
+from keras_deeptools.demo._run_demo import run_demo
 
 __all__ = ["run_demo"]

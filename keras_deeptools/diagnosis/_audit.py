@@ -1,37 +1,88 @@
 """The silent traps of Keras, looked for in a given model."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis import (
     _dropout_rules,
     _embedding_rules,
-    _initializer_rules,
     _loss_rules,
     _normalization_rules,
     _optimizer_rules,
     _selu_rules,
+    _weight_rules,
 )
-from keras_deeptools.diagnosis._audit_report import Audit, AuditFinding
 from keras_deeptools.diagnosis._audit_subject import Subject, listing, subject_of
 from keras_deeptools.diagnosis._data_findings import data_findings
 from keras_deeptools.engine._building.first_call import has_call
 
-Rule = Callable[[Subject], Iterator[AuditFinding]]
+Rule = Callable[[Subject], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
-    *_initializer_rules.WEIGHT_RULES,
+    *_weight_rules.WEIGHT_RULES,
     *_dropout_rules.RULES,
     *_normalization_rules.RULES,
-    *_initializer_rules.RULES,
+    *_weight_rules.RULES,
     *_selu_rules.RULES,
     *_loss_rules.RULES,
     *_optimizer_rules.RULES,
     *_embedding_rules.RULES,
 )
 """Every rule, in the order of the report."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings of an audit; made by `audit`.
+
+    Attributes:
+        model: Str. Name of the model.
+        findings: Tuple of `Finding`.
+        not_seen: Tuple of str. What could not be looked at, and why.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import Audit, Finding
+    >>> frozen = Finding("frozen", "base", "No weight trains.", "Unfreeze.")
+    >>> print(Audit("classifier", (frozen,), ("The model is not compiled.",)))
+    Audit of classifier: 1 finding.
+    - frozen (problem): base
+        seen    No weight trains.
+        remedy  Unfreeze.
+    Not looked at:
+      The model is not compiled.
+    """
+
+    model: str
+    findings: tuple[Finding, ...]
+    not_seen: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of traps that were found, each once."""
+        return tuple(dict.fromkeys(finding.kind for finding in self.findings))
+
+    def __str__(self) -> str:
+        """A report of several lines."""
+        number = len(self.findings)
+        found = f"{number} finding{'s' * (number != 1)}" if number else "nothing found"
+        lines = [f"Audit of {self.model}: {found}."]
+        for finding in self.findings:
+            lines.append(f"- {finding.kind} ({finding.severity}): {finding.where}")
+            parts = {
+                "seen": finding.message,
+                "remedy": finding.remedy,
+                "code": finding.code,
+                "source": finding.reference,
+            }
+            lines += [f"    {name:<8}{text}" for name, text in parts.items() if text]
+        if self.not_seen:
+            lines += ["Not looked at:", *(f"  {text}" for text in self.not_seen)]
+        return "\n".join(lines)
 
 
 def audit(model: keras.Model, x: Any = None) -> Audit:

@@ -8,21 +8,23 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._self_normalizing_measurement import Measured, measure
 from keras_deeptools.diagnosis._self_normalizing_report import (
     SelfNormalizingLayer,
-    SelfNormalizingProblem,
     SelfNormalizingReport,
 )
 from keras_deeptools.diagnosis._self_normalizing_rules import (
     FAR,
+    REFERENCE,
     RULES,
     equal_kernels,
+    moments,
     of_undefined_dropout,
 )
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._graph.layers import layers_of
-from keras_deeptools.statistics._input_problems import is_finite, problems_of_arrays
+from keras_deeptools.statistics._input_findings import findings_of_arrays, is_finite
 
 OWNER = "check_self_normalizing"
 
@@ -75,7 +77,7 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     ...     keras.layers.Dense(10),
     ... ])
     >>> report = check_self_normalizing(model, x)
-    >>> [(problem.layer, problem.kind) for problem in report.problems]
+    >>> [(finding.where, finding.kind) for finding in report.findings]
     [('one', 'initializer'), ('drop', 'dropout')]
 
     Reference:
@@ -96,26 +98,23 @@ def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
         for report in [_checked(network, batch.x)]
     ]
     return SelfNormalizingReport(
-        tuple(problem for report in reports for problem in report.problems),
+        tuple(finding for report in reports for finding in report.findings),
         tuple(layer for report in reports for layer in report.layers),
         reports[0].input_mean,
         reports[0].input_std,
     )
 
 
-def _odd(x: Any) -> list[SelfNormalizingProblem]:
-    return [
-        SelfNormalizingProblem("inputs", each.where, each.message, each.remedy)
-        for each in problems_of_arrays(x)
-    ]
+def _odd(x: Any) -> list[Finding]:
+    return [replace(each, kind="inputs") for each in findings_of_arrays(x)]
 
 
 def _under(name: str, report: SelfNormalizingReport) -> SelfNormalizingReport:
     """A report with the name of a network before those of its layers."""
     return replace(
         report,
-        problems=tuple(
-            replace(each, layer=f"{name}/{each.layer}") for each in report.problems
+        findings=tuple(
+            replace(each, where=f"{name}/{each.where}") for each in report.findings
         ),
         layers=tuple(
             replace(each, name=f"{name}/{each.name}") for each in report.layers
@@ -141,16 +140,16 @@ def _checked(model: keras.Model, x: Any) -> SelfNormalizingReport:
     mean, std = _received(measured[: weighted[0]], x)
     heads = set(getattr(model, "output_names", ()))
     body = [f for f in measured[: weighted[-1]] if f.layer.name not in heads]
-    problems = [
-        problem
+    findings = [
+        finding
         for found, following in zip(body, [*body[1:], None], strict=False)
         for rule in RULES
-        for problem in rule(found, following)
+        for finding in rule(found, following)
     ]
-    problems += equal_kernels(body)
-    problems = _inputs(mean, std) + _in_order(problems, measured)
-    problems += _drift(problems, body)
-    return SelfNormalizingReport(tuple(problems), tuple(map(_row, measured)), mean, std)
+    findings += equal_kernels(body)
+    findings = _inputs(mean, std) + _in_order(findings, measured)
+    findings += _drift(findings, body)
+    return SelfNormalizingReport(tuple(findings), tuple(map(_row, measured)), mean, std)
 
 
 def _row(found: Measured) -> SelfNormalizingLayer:
@@ -187,31 +186,35 @@ def _moments_of(x: Any) -> tuple[float, float]:
     return float(flat.mean()), float(flat.std())
 
 
-def _inputs(mean: float, std: float) -> list[SelfNormalizingProblem]:
+def _inputs(mean: float, std: float) -> list[Finding]:
     if math.isnan(mean) or (abs(mean) <= FAR and abs(std - 1) <= FAR):
         return []
     return [
-        SelfNormalizingProblem(
+        Finding(
             "inputs",
             "inputs",
             "The first layer with weights receives inputs of mean "
             f"{mean:.3g} and standard deviation {std:.3g}.",
             "Standardize them: keras.layers.Normalization, adapted to the training "
             "inputs, in front.",
+            evidence={
+                "mean": mean,
+                "std": std,
+                "normal_mean": 0.0,
+                "normal_std": 1.0,
+                "tolerance": FAR,
+            },
+            reference=REFERENCE,
         )
     ]
 
 
-def _in_order(
-    problems: list[SelfNormalizingProblem], measured: Sequence[Measured]
-) -> list[SelfNormalizingProblem]:
+def _in_order(findings: list[Finding], measured: Sequence[Measured]) -> list[Finding]:
     order = {found.call.name: i for i, found in enumerate(measured)}
-    return sorted(problems, key=lambda problem: order[problem.layer])
+    return sorted(findings, key=lambda finding: order[finding.where])
 
 
-def _drift(
-    problems: Sequence[SelfNormalizingProblem], body: Sequence[Measured]
-) -> list[SelfNormalizingProblem]:
+def _drift(findings: Sequence[Finding], body: Sequence[Measured]) -> list[Finding]:
     """The first departure of a net in which nothing else was found."""
     far = [
         found
@@ -219,14 +222,16 @@ def _drift(
         if _has_weights(found)
         and not (abs(found.mean) <= FAR and abs(found.std - 1) <= FAR)
     ]
-    if problems or not far:
+    if findings or not far:
         return []
     return [
-        SelfNormalizingProblem(
+        Finding(
             "drift",
             far[0].call.name,
             f"Outputs of mean {far[0].mean:.2g} and standard deviation "
             f"{far[0].std:.3g}, and no known cause before it.",
             "Look at this layer and its inputs; narrow layers drift by chance.",
+            severity="warning",
+            evidence=moments(far[0]),
         )
     ]

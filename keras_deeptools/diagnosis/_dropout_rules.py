@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     DROPOUTS,
     MEASURED,
@@ -20,7 +20,7 @@ UNIT_DROPOUTS = tuple(it for it in DROPOUTS if it is not keras.layers.AlphaDropo
 """What drops units and keeps their mean; AlphaDropout keeps the variance too."""
 
 
-def forced_dropout(subject: Subject) -> Iterator[AuditFinding]:
+def forced_dropout(subject: Subject) -> Iterator[Finding]:
     """`Dropout(...)(x, training=True)`, which inference overrides."""
     names = [
         call.operation.name
@@ -29,17 +29,18 @@ def forced_dropout(subject: Subject) -> Iterator[AuditFinding]:
         and any(it.training is True for it in (*call.enclosing, call))
     ]
     if names:
-        yield AuditFinding(
+        yield Finding(
             "disabled MC dropout",
             listing(names),
             "Called with training=True in a functional model, which predict, evaluate "
             "and model(x, training=False) override: their outputs are deterministic.",
             "Use `mc_predict`, or MC layers with stochastic_inference=True.",
-            MEASURED,
+            code="keras_deeptools.uncertainty.mc_predict(model, x)",
+            reference=MEASURED,
         )
 
 
-def shared_seeds(subject: Subject) -> Iterator[AuditFinding]:
+def shared_seeds(subject: Subject) -> Iterator[Finding]:
     """Layers whose random streams are in the same state."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for layer, _ in subject.layers:
@@ -53,13 +54,15 @@ def shared_seeds(subject: Subject) -> Iterator[AuditFinding]:
                 groups.setdefault(key, []).append(layer.name)
     for state, names in groups.items():
         if len(names) > 1:
-            yield AuditFinding(
+            yield Finding(
                 "shared seeds",
                 listing(names),
                 f"Their random streams are all in state {list(state)}: masks of equal "
                 "shape are equal, which correlates what they drop.",
                 "Leave the seed out, or give each layer another one.",
-                MEASURED,
+                severity="warning",
+                evidence={"state": list(state), "layers": len(names)},
+                reference=MEASURED,
             )
 
 
@@ -69,22 +72,23 @@ def _leaves_it_to_another(layer: keras.Layer) -> bool:
     return any(isinstance(it, DROPOUTS) for it in inner)
 
 
-def dropout_of_everything(subject: Subject) -> Iterator[AuditFinding]:
+def dropout_of_everything(subject: Subject) -> Iterator[Finding]:
     """AlphaDropout and GaussianDropout with a rate that divides by zero."""
     for layer, _ in subject.layers:
         kinds = (keras.layers.AlphaDropout, keras.layers.GaussianDropout)
         if isinstance(layer, kinds) and rate_of(layer) >= 1:
-            yield AuditFinding(
+            yield Finding(
                 "dropout rate of 1",
                 layer.name,
                 f"{type(layer).__name__}({layer.rate}) passes validation, and the "
                 "first training step divides by 1 - rate and fails.",
                 "Give a rate in [0, 1).",
-                MEASURED,
+                evidence={"rate": rate_of(layer), "rate_below": 1.0},
+                reference=MEASURED,
             )
 
 
-def dropout_before_batch_normalization(subject: Subject) -> Iterator[AuditFinding]:
+def dropout_before_batch_normalization(subject: Subject) -> Iterator[Finding]:
     """Dropout that reaches a BatchNormalization with nothing between to settle it."""
     pairs = [
         (subject.calls[position].operation, after)
@@ -95,14 +99,16 @@ def dropout_before_batch_normalization(subject: Subject) -> Iterator[AuditFindin
     if pairs:
         rate = max(rate_of(dropout) for dropout, _ in pairs)
         where = listing(f"{d.name} before {n.name}" for d, n in pairs)
-        yield AuditFinding(
+        yield Finding(
             "dropout before BatchNormalization",
             where,
             f"With a rate of {rate:g} units have up to {1 / (1 - rate):.2f} times the "
             "second moment in training that they have in inference, where the moving "
             "variance of training is used.",
             "Put dropout after the last BatchNormalization, or leave it out.",
-            "Li et al., 2018, section 3. https://arxiv.org/abs/1801.05134",
+            severity="warning",
+            evidence={"rate": rate, "second_moment_ratio": 1 / (1 - rate)},
+            reference="Li et al., 2018, section 3. https://arxiv.org/abs/1801.05134",
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     MEASURED,
     Subject,
@@ -14,7 +14,7 @@ from keras_deeptools.diagnosis._audit_subject import (
 )
 
 
-def drifting(subject: Subject) -> Iterator[AuditFinding]:
+def drifting(subject: Subject) -> Iterator[Finding]:
     """BatchNormalization that was called with training=False, and trains."""
     names = [
         call.operation.name
@@ -23,18 +23,19 @@ def drifting(subject: Subject) -> Iterator[AuditFinding]:
         and any(it.training is False for it in (*call.enclosing, call))
     ]
     if names:
-        yield AuditFinding(
+        yield Finding(
             "BatchNormalization that will drift",
             listing(names),
             "Called with training=False in a functional model, which fit overrides: "
             "its moving statistics follow the new data (a mean moved by .3).",
             "Freeze these layers (`trainable = False`), or call the base inside a "
             "layer of your own with training=False.",
-            MEASURED,
+            severity="warning",
+            reference=MEASURED,
         )
 
 
-def bias_before(subject: Subject) -> Iterator[AuditFinding]:
+def bias_before(subject: Subject) -> Iterator[Finding]:
     """A bias whose only reader subtracts the mean."""
     found = []
     for position, call in enumerate(subject.calls):
@@ -49,14 +50,17 @@ def bias_before(subject: Subject) -> Iterator[AuditFinding]:
         if after and normalized and getattr(layer, "bias", None) is not None:
             found.append((layer.name, int(layer.bias.shape[0])))
     if found:
-        yield AuditFinding(
+        yield Finding(
             "bias before BatchNormalization",
             listing(name for name, _ in found),
             "Training subtracts the mean right after it: the bias gets no gradient but "
             f"rounding noise. It does no harm and wastes {sum(n for _, n in found)} "
             "parameters.",
             "Give the layer use_bias=False.",
-            "Ioffe & Szegedy, 2015, section 3.2. https://arxiv.org/abs/1502.03167",
+            severity="note",
+            evidence={"wasted_parameters": sum(n for _, n in found)},
+            code="use_bias=False",
+            reference="Ioffe & Szegedy, 2015, section 3.2. https://arxiv.org/abs/1502.03167",
         )
 
 

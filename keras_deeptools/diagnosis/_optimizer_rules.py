@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import keras
 
-from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import MEASURED, Subject, listing
 from keras_deeptools.engine._update.leaf import optimized_variables
 from keras_deeptools.engine._update.step_reads import has_own_train_step
@@ -12,27 +12,29 @@ from keras_deeptools.engine._update.step_reads import has_own_train_step
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
-def several_clips(subject: Subject) -> Iterator[AuditFinding]:
+def several_clips(subject: Subject) -> Iterator[Finding]:
     """More than one kind of clipping, of which Keras takes the first."""
     for where, optimizer in subject.optimizers:
         chosen = [name for name in CLIPS if getattr(optimizer, name, None) is not None]
         if len(chosen) > 1:
-            yield AuditFinding(
+            yield Finding(
                 "several kinds of clipping",
                 where,
                 f"{' and '.join(chosen)} are set; only {chosen[0]} is applied.",
                 "Set one, or use `GradientClipper`, which applies several.",
-                MEASURED,
+                severity="warning",
+                evidence={name: float(getattr(optimizer, name)) for name in chosen},
+                reference=MEASURED,
             )
 
 
-def scheduled_weight_decay(subject: Subject) -> Iterator[AuditFinding]:
+def scheduled_weight_decay(subject: Subject) -> Iterator[Finding]:
     """A weight decay that is no number."""
     for where, optimizer in subject.optimizers:
         decay = getattr(optimizer, "weight_decay", None)
         number = isinstance(decay, bool | int | float)
         if decay is not None and decay is not False and not number:
-            yield AuditFinding(
+            yield Finding(
                 "weight decay that is no number",
                 where,
                 f"weight_decay is a {type(decay).__name__}; Keras has schedules for "
@@ -40,18 +42,18 @@ def scheduled_weight_decay(subject: Subject) -> Iterator[AuditFinding]:
                 "it, any other fails.",
                 "Make the optimizer with a number, and vary it by "
                 "`HyperparameterScheduler`.",
-                MEASURED,
+                reference=MEASURED,
             )
 
 
-def momentum_without_slots(subject: Subject) -> Iterator[AuditFinding]:
+def momentum_without_slots(subject: Subject) -> Iterator[Finding]:
     """A momentum that was set after the optimizer had made its variables."""
     for where, optimizer in subject.optimizers:
         momentum = getattr(optimizer, "momentum", None)
         slots = getattr(optimizer, "momentums", None)
         sgd = isinstance(optimizer, keras.optimizers.SGD)
         if sgd and optimizer.built and momentum and not slots:
-            yield AuditFinding(
+            yield Finding(
                 "momentum without velocities",
                 where,
                 f"momentum is {momentum:g}, but the optimizer was built with 0 and has "
@@ -59,44 +61,48 @@ def momentum_without_slots(subject: Subject) -> Iterator[AuditFinding]:
                 "fails.",
                 "Make the optimizer with a momentum, and vary it by "
                 "`HyperparameterScheduler`.",
-                MEASURED,
+                evidence={"momentum": float(momentum)},
+                reference=MEASURED,
             )
 
 
-def schedule_and_accumulation(subject: Subject) -> Iterator[AuditFinding]:
+def schedule_and_accumulation(subject: Subject) -> Iterator[Finding]:
     """A learning-rate schedule that is fed batches where updates are meant."""
     for where, optimizer in subject.optimizers:
         steps = getattr(optimizer, "gradient_accumulation_steps", None) or 1
         config = optimizer.get_config() if steps > 1 else {}
         if isinstance(config.get("learning_rate"), dict):
-            yield AuditFinding(
+            yield Finding(
                 "schedule that runs ahead",
                 where,
                 f"With gradient_accumulation_steps={steps} the learning-rate schedule "
                 f"counts batches, {steps} for each update.",
                 "Stretch the schedule by that factor, or use "
                 "`HyperparameterScheduler`, which counts updates.",
-                MEASURED,
+                severity="warning",
+                evidence={"gradient_accumulation_steps": steps},
+                reference=MEASURED,
             )
 
 
-def averages_outside_constraints(subject: Subject) -> Iterator[AuditFinding]:
+def averages_outside_constraints(subject: Subject) -> Iterator[Finding]:
     """Weight averaging in a model with constraints."""
     if not any(getattr(it, "use_ema", False) for _, it in subject.optimizers):
         return
     names = [v.path for v in subject.model.variables if v.constraint is not None]
     if names:
-        yield AuditFinding(
+        yield Finding(
             "averages outside their constraint",
             listing(names),
             "use_ema averages weights before constraints apply: averages of weights "
             "with a max-norm of .5 had norms up to 2.",
             "Use `MaxNormEnforcer`, which projects before the average.",
-            MEASURED,
+            severity="warning",
+            reference=MEASURED,
         )
 
 
-def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
+def stale_trainables(subject: Subject) -> Iterator[Finding]:
     """Weights that were frozen or unfrozen since the optimizer was built."""
     if len(subject.optimizers) != 1:
         # Several of them share the weights, as the model's own step says.
@@ -109,14 +115,15 @@ def stale_trainables(subject: Subject) -> Iterator[AuditFinding]:
         # It may train some of the weights alone, such as those of a student.
         changed = [v for v in changed if id(v) in known]
     if updated and changed:
-        yield AuditFinding(
+        yield Finding(
             "trainable changed without compiling",
             listing(variable.path for variable in changed),
             "The optimizer was built for other weights than are trainable now, as when "
             "layers are frozen or unfrozen after compile. A fit then ignores it or "
             "fails, depending on the backend.",
             "Compile again after changing `trainable`.",
-            MEASURED,
+            evidence={"changed_variables": len(changed)},
+            reference=MEASURED,
         )
 
 

@@ -2,33 +2,8 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class SelfNormalizingProblem:
-    """One thing that breaks self-normalization; made by `check_self_normalizing`.
-
-    Attributes:
-        kind: Str: `"inputs"`, `"initializer"`, `"equal kernels"`, `"activation"`,
-            `"dropout"`, `"skip"`, `"padding"`, `"pooling"`, `"normalization"` or
-            `"drift"`, a departure that none of the others explains.
-        layer: Str. Name of the layer, with the models and layers around it.
-        evidence: Str. What is there and what was measured.
-        remedy: Str. What to change.
-
-    Example:
-
-    >>> from keras_deeptools.diagnosis import SelfNormalizingProblem
-    >>> print(SelfNormalizingProblem("dropout", "drop", "It drops.", "Take another."))
-    drop: dropout. It drops. Take another.
-    """
-
-    kind: str
-    layer: str
-    evidence: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}: {self.kind}. {self.evidence} {self.remedy}"
+from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import text_table
 
 
 @dataclass(frozen=True)
@@ -65,7 +40,11 @@ class SelfNormalizingReport:
     """Findings and measurements; made by `check_self_normalizing`.
 
     Attributes:
-        problems: Tuple of `SelfNormalizingProblem`, in the order of the layers.
+        findings: Tuple of `Finding`, in the order of the layers. Their kinds are
+            `"inputs"`, `"initializer"`, `"equal kernels"`, `"activation"`,
+            `"dropout"`, `"skip"`, `"padding"`, `"pooling"`, `"normalization"` and
+            `"drift"`, a departure that none of the others explains; `where` is the
+            name of the layer, with the models and layers around it.
         layers: Tuple of `SelfNormalizingLayer`, in the order in which they ran.
         input_mean: Float. Mean of what the first layer with weights receives.
         input_std: Float. Its standard deviation.
@@ -77,7 +56,7 @@ class SelfNormalizingReport:
     Self-normalizing: nothing found that breaks it.
     """
 
-    problems: tuple[SelfNormalizingProblem, ...]
+    findings: tuple[Finding, ...]
     layers: tuple[SelfNormalizingLayer, ...]
     input_mean: float
     input_std: float
@@ -85,34 +64,29 @@ class SelfNormalizingReport:
     @property
     def holds(self) -> bool:
         """Whether nothing was found that breaks self-normalization."""
-        return not self.problems
+        return not self.findings
 
     def table(self) -> str:
         """Mean, standard deviation, gain of weights and corner by layer."""
-        width = max([len(layer.name) for layer in self.layers] + [len("layer")])
         kinds: dict[str, list[str]] = {}
-        for problem in self.problems:
-            kinds.setdefault(problem.layer, []).append(problem.kind)
-        head = f"{'layer':<{width}} {'mean':>9} {'std':>9} {'weights':>8} {'corner':>7}"
-        lines = [
-            head,
-            f"{'(inputs)':<{width}} {self.input_mean:9.3g} {self.input_std:9.3g}"
-            f"{'':17}  {', '.join(kinds.get('inputs', []))}".rstrip(),
-        ]
+        for finding in self.findings:
+            kinds.setdefault(finding.where, []).append(finding.kind)
+        inputs = [f"{self.input_mean:.3g}", f"{self.input_std:.3g}", "", ""]
+        rows = [["(inputs)", *inputs, ", ".join(kinds.get("inputs", []))]]
         for layer in self.layers:
-            lines.append(
-                f"{layer.name:<{width}} {layer.mean:9.3g} {layer.std:9.3g} "
-                f"{_cell(layer.weight_gain):>8} {_cell(layer.edge_ratio):>7}  "
-                f"{', '.join(kinds.get(layer.name, []))}".rstrip()
-            )
-        return "\n".join(lines)
+            moments = [f"{layer.mean:.3g}", f"{layer.std:.3g}"]
+            ratios = [_cell(layer.weight_gain), _cell(layer.edge_ratio)]
+            found = ", ".join(kinds.get(layer.name, []))
+            rows.append([layer.name, *moments, *ratios, found])
+        titles = ["layer", "mean", "std", "weights", "corner", ""]
+        return text_table(titles, rows, text=(0, -1))
 
     def __str__(self) -> str:
         if self.holds:
             return "Self-normalizing: nothing found that breaks it."
-        count = len(self.problems)
+        count = len(self.findings)
         head = f"Not self-normalizing: {count} problem{'s' if count > 1 else ''}."
-        return "\n".join([head, *map(str, self.problems)])
+        return "\n".join([head, *map(str, self.findings)])
 
 
 def _cell(value: float | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._audit_report import AuditFinding
+from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     MEASURED,
     MERGES,
@@ -14,7 +14,7 @@ from keras_deeptools.diagnosis._audit_subject import (
     activation_of,
     listing,
 )
-from keras_deeptools.diagnosis._initializer_rules import is_untrained
+from keras_deeptools.diagnosis._weight_rules import is_untrained
 
 PLAIN = (
     keras.layers.Dropout,
@@ -27,7 +27,7 @@ SCALES = {"Divide", "Multiply", "Rescaling", "TrueDivide"}
 SOURCE = "Klambauer et al., 2017, section 3. https://arxiv.org/abs/1706.02515"
 
 
-def plain_dropout(subject: Subject) -> Iterator[AuditFinding]:
+def plain_dropout(subject: Subject) -> Iterator[Finding]:
     """Dropout that sets SELU outputs to zero, which is not their lowest value."""
     names = [
         call.operation.name
@@ -35,17 +35,19 @@ def plain_dropout(subject: Subject) -> Iterator[AuditFinding]:
         if call.operation.rate > 0 and _comes_from_selu(subject, call.parents)
     ]
     if names:
-        yield AuditFinding(
+        yield Finding(
             "plain dropout with SELU",
             listing(names),
             "It changes mean and variance in training: over 50 layers the standard "
             "deviation was 1.28 with a rate of .1, and 53 with .5.",
             "Use AlphaDropout.",
-            SOURCE,
+            severity="warning",
+            code="keras.layers.AlphaDropout(0.1)",
+            reference=SOURCE,
         )
 
 
-def initializers(subject: Subject) -> Iterator[AuditFinding]:
+def initializers(subject: Subject) -> Iterator[Finding]:
     """Layers with SELU whose initializer does not give weights a variance of 1/fan."""
     names = []
     for layer, held in subject.layers:
@@ -62,18 +64,20 @@ def initializers(subject: Subject) -> Iterator[AuditFinding]:
         if initializer.mode == "fan_avg" and not 0.75 < ratio < 1.5:
             names.append(f"{layer.name} ({type(initializer).__name__} in a funnel)")
     if names:
-        yield AuditFinding(
+        yield Finding(
             "initializer that is not for SELU",
             listing(names),
             "Weights need a variance of 1 / fan-in. With he_normal the standard "
             "deviation grew to 18 over 50 layers; glorot is right only where a layer "
             "has as many outputs as inputs.",
             'Use "lecun_normal", or `initialize(model)`.',
-            SOURCE,
+            severity="warning",
+            code='kernel_initializer="lecun_normal"',
+            reference=SOURCE,
         )
 
 
-def unscaled_skips(subject: Subject) -> Iterator[AuditFinding]:
+def unscaled_skips(subject: Subject) -> Iterator[Finding]:
     """Additions of SELU branches with nothing after them that divides."""
     names = []
     for position, call in enumerate(subject.calls):
@@ -86,13 +90,15 @@ def unscaled_skips(subject: Subject) -> Iterator[AuditFinding]:
         if _comes_from_selu(subject, call.parents) and not settled:
             names.append(call.operation.name)
     if names:
-        yield AuditFinding(
+        yield Finding(
             "skip without scaling in a SELU network",
             listing(names),
             "Each addition of two branches of variance 1 doubles it: over 50 blocks "
             "the standard deviation grew to 9e7; divided by sqrt(2) it was 1.04.",
             "Multiply the sum by 1 / sqrt(2) (a Rescaling layer does).",
-            MEASURED,
+            severity="warning",
+            code="keras.layers.Rescaling(0.5**0.5)",
+            reference=MEASURED,
         )
 
 

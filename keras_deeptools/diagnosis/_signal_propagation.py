@@ -1,41 +1,131 @@
 """Signals forward and gradients backward, layer by layer."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_deeptools.diagnosis import _signal_statistics as statistics
+from keras_deeptools._arguments import is_integer
+from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import text_table
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
-from keras_deeptools.diagnosis._signal_findings import SignalFinding
-from keras_deeptools.diagnosis._signal_result import SignalPropagation
-from keras_deeptools.diagnosis._signal_statistics import (
-    output_jacobians,
-    saturation_bands,
-)
-from keras_deeptools.engine import Capture, LayerCall
+from keras_deeptools.diagnosis._signal_findings import find
+from keras_deeptools.diagnosis._signal_measurement import measure_network
+from keras_deeptools.diagnosis._signal_plot import plot_signals
 from keras_deeptools.engine._data.checks import checked_batch
-from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
 from keras_deeptools.engine._passes.compiled_with import has_loss
-from keras_deeptools.statistics._input_problems import (
-    InputProblem,
-    problems_of_arrays,
-    problems_of_received,
-    problems_of_targets,
-    received_by,
+from keras_deeptools.statistics._input_findings import (
+    findings_of_arrays,
+    findings_of_targets,
 )
 
 OWNER = "signal_propagation"
 
-ACTIVATIONS = (
-    keras.layers.Activation,
-    keras.layers.ELU,
-    keras.layers.LeakyReLU,
-    keras.layers.ReLU,
-)
-KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel", "embeddings")
+COLUMNS = {
+    "mean": "mean",
+    "std": "std",
+    "pre-act. std": "pre_activation_std",
+    "saturated": "saturated",
+    "zero": "zero",
+    "dead": "dead",
+    "gradient": "gradient_std",
+    "weight gradient": "weight_gradient_std",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SignalPropagation:
+    """What `signal_propagation` found.
+
+    Args:
+        layers: Tuple of `LayerSignal`, in the order of the calls.
+        loss: Float, the loss of the batch; NaN without one.
+        input_findings: Tuple of `Finding` about the inputs.
+        not_reached: Tuple of str, names of networks of a model without a `call` that
+            do not take such inputs.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import LayerSignal, SignalPropagation
+    >>> names = ["first", "second", "output"]
+    >>> layers = [LayerSignal(name, "Dense", mean=0.0, std=1.0) for name in names]
+    >>> print(SignalPropagation(tuple(layers)).verdict)
+    Even: signals neither vanish nor explode; gradients were not looked at.
+    """
+
+    layers: tuple[LayerSignal, ...]
+    loss: float = math.nan
+    input_findings: tuple[Finding, ...] = ()
+    not_reached: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong: with the inputs, then in the model, the most severe first."""
+        return (*self.input_findings, *find(self.layers))
+
+    @property
+    def verdict(self) -> str:
+        """One line for each finding, with what to change; or that there is none."""
+        if self.findings:
+            return "\n".join(map(str, self.findings))
+        if math.isnan(self.loss):
+            return (
+                "Even: signals neither vanish nor explode; gradients were not looked "
+                "at."
+            )
+        return "Even: neither signals nor gradients vanish or explode."
+
+    def table(self) -> str:
+        """One line per layer, columns aligned; columns that nobody filled are left out.
+
+        `gradient` is the root mean square of the loss's gradient with respect to the
+        pre-activations, `weight gradient` that with respect to the kernel.
+        """
+        shown = {
+            title: name
+            for title, name in COLUMNS.items()
+            if any(not math.isnan(getattr(layer, name)) for layer in self.layers)
+        }
+        has_jacobians = any(layer.singular_values.size for layer in self.layers)
+        titles = [*shown, *(["Jacobian s.v."] if has_jacobians else [])]
+        rows = []
+        for layer in self.layers:
+            numbers = [getattr(layer, name) for name in shown.values()]
+            cells = ["" if math.isnan(n) else f"{n:.3g}" for n in numbers]
+            if has_jacobians:
+                cells.append(_range_of(layer))
+            rows.append([layer.name, layer.kind, *cells])
+        return text_table(["layer", "kind", *titles], rows, text=(0, 1))
+
+    def plot(self, path: str | None = None) -> Any:
+        """Draws the numbers in the manner of Glorot and Bengio's figures 2, 6, 7, 8.
+
+        Mean and spread of the outputs over layers, and, layer by layer, histograms of
+        the outputs, of the back-propagated gradients and of the weights' gradients.
+
+        Args:
+            path: Str or None, file to save the figure to.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plot_signals(self, path)
+
+    def __str__(self) -> str:
+        lines = [self.table(), self.verdict]
+        if self.not_reached:
+            names = ", ".join(self.not_reached)
+            lines.append(f"Not reached, since they take other inputs: {names}.")
+        return "\n".join(lines)
+
+
+def _range_of(layer: LayerSignal) -> str:
+    values = layer.singular_values
+    return f"{values.min():.2g} to {values.max():.2g}" if values.size else ""
 
 
 def signal_propagation(
@@ -97,8 +187,7 @@ def signal_propagation(
         Jacobians: Saxe et al., 2014. https://arxiv.org/abs/1312.6120
     """
     batch = checked_batch(OWNER, model, x, y, finite=False)
-    whole = isinstance(jacobian_rows, int) and not isinstance(jacobian_rows, bool)
-    if not whole or not 0 <= jacobian_rows <= batch.rows:
+    if not is_integer(jacobian_rows) or not 0 <= jacobian_rows <= batch.rows:
         raise ValueError(
             "signal_propagation: `jacobian_rows` must be an int from 0 to the number "
             f"of samples. Received: jacobian_rows={jacobian_rows!r}, with {batch.rows} "
@@ -110,140 +199,12 @@ def signal_propagation(
         targets = None
     parts = []
     for network in batch.networks:
-        part = _measured(network, batch.x, targets, loss, jacobian_rows)
+        part = measure_network(network, batch.x, targets, loss, jacobian_rows)
         parts.append(part if network is model else part.under(network.name))
-    problems = [*problems_of_arrays(batch.x), *problems_of_targets(targets)]
+    of_arrays = [*findings_of_arrays(batch.x), *findings_of_targets(targets)]
     return SignalPropagation(
         tuple(layer for part in parts for layer in part.layers),
         parts[0].loss if len(parts) == 1 else math.nan,
-        tuple(
-            SignalFinding(each.kind, each.where, each.message, each.remedy)
-            for each in (*problems, *(p for part in parts for p in part.problems))
-        ),
+        (*of_arrays, *(finding for part in parts for finding in part.findings)),
         tuple(batch.others),
-    )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What was measured of one network."""
-
-    layers: list[LayerSignal]
-    loss: float
-    problems: list[InputProblem]
-
-    def under(self, name: str) -> "_Part":
-        """The same with the name of the network before those of its layers."""
-        return _Part(
-            [replace(each, name=f"{name}/{each.name}") for each in self.layers],
-            self.loss,
-            [replace(each, where=f"{name}/{each.where}") for each in self.problems],
-        )
-
-
-def _measured(
-    model: keras.Model, x: Any, y: Any, loss: Any, jacobian_rows: int
-) -> _Part:
-    bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
-    backward = {
-        "backward": lambda call, g: (
-            statistics.of_gradient(g) if _listed(call) else None
-        ),
-        "weights": lambda variable, g: statistics.of_gradient(g),
-        "loss": loss,
-    }
-
-    def forward(call: LayerCall, pre: Any, out: Any) -> Any:
-        if not _listed(call) or not _is_float(out):
-            return None
-        first = getattr(call.layer, "data_format", None) == "channels_first"
-        return statistics.of_outputs(
-            pre, out, bands[id(call.layer)], 1 if first else -1
-        )
-
-    capture = Capture(
-        model,
-        received=received_by,
-        forward=forward,
-        **({} if y is None else backward),
-    )
-    found = capture(x, y)
-    jacobians: dict[str, np.ndarray] = {}
-    if jacobian_rows:
-        part = keras.tree.map_structure(lambda v: np.asarray(v)[:jacobian_rows], x)
-        jacobians = output_jacobians(model, part)
-    gradients = found.backward or [None] * len(found.calls)
-    layers = [
-        _layer(call, record, gradient, found.weights, bands, jacobians)
-        for call, record, gradient in zip(
-            found.calls, found.forward, gradients, strict=True
-        )
-        if record is not None
-    ]
-    problems = problems_of_received(found, x)
-    return _Part(layers, math.nan if found.loss is None else found.loss, problems)
-
-
-def _is_float(out: Any) -> bool:
-    return keras.ops.is_tensor(out) and "float" in keras.backend.standardize_dtype(
-        out.dtype
-    )
-
-
-def _listed(call: LayerCall) -> bool:
-    if isinstance(call.layer, ACTIVATIONS):
-        return True
-    if isinstance(call.layer, keras.layers.RNN):
-        return True
-    return _kernel_of(call) is not None
-
-
-def _kernel_of(call: LayerCall) -> Any:
-    """The weights that a layer multiplies by, or looks up; None without any."""
-    known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
-    if known is not None:
-        return known
-    own = (v for v in call.variables.values() if may_be_kernel(call.layer, v))
-    return next(own, None)
-
-
-def _bands_of(layer: Any) -> list[tuple[float, float]]:
-    if isinstance(layer, ACTIVATIONS):
-        return saturation_bands(layer.call)
-    activation = getattr(layer, "activation", None)
-    return saturation_bands(activation) if callable(activation) else []
-
-
-def _layer(
-    call: LayerCall,
-    record: dict[str, Any],
-    gradient: dict[str, Any] | None,
-    weights: dict[str, Any],
-    bands: dict[int, Any],
-    jacobians: dict[str, np.ndarray],
-) -> LayerSignal:
-    kernel = _kernel_of(call)
-    of_kernel = weights.get(kernel.path) if kernel is not None else None
-    optional: dict[str, Any] = {n: float(v) for n, v in record.items() if n != "sample"}
-    if not bands[id(call.layer)]:
-        optional["saturated"] = math.nan
-    if gradient is not None:
-        optional |= {
-            "gradient_mean": float(gradient["mean"]),
-            "gradient_std": float(gradient["rms"]),
-            "gradients": gradient["sample"],
-        }
-    if of_kernel is not None:
-        optional |= {
-            "weight_gradient_std": float(of_kernel["rms"]),
-            "weight_gradients": of_kernel["sample"],
-        }
-    if call.name in jacobians:
-        optional["singular_values"] = jacobians[call.name]
-    return LayerSignal(
-        call.name,
-        type(call.layer).__name__,
-        weighted=not isinstance(call.layer, ACTIVATIONS),
-        activations=record["sample"],
-        **optional,
     )

@@ -2,6 +2,8 @@
 
 from keras_deeptools.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_deeptools.initializers._fan_scaling import FanScaling
+from keras_deeptools.initializers._fans import fans
+from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._icnr import ICNR
 from keras_deeptools.initializers._identity_rnn import IdentityRNN
 from keras_deeptools.initializers._initialization import (
@@ -9,8 +11,7 @@ from keras_deeptools.initializers._initialization import (
     InitializedWeights,
 )
 from keras_deeptools.initializers._initialize import initialize
-from keras_deeptools.initializers._initializer_for import gain, initializer_for
-from keras_deeptools.initializers._kernel import fans
+from keras_deeptools.initializers._initializer_for import initializer_for
 from keras_deeptools.initializers._lsuv import lsuv
 from keras_deeptools.initializers._rebalance import rebalance
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal

@@ -6,14 +6,9 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._arguments import (
-    Seed,
-    as_tensor,
-    checked_gain,
-    checked_seed,
-    orthogonal,
-    started,
-)
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import as_tensor
+from keras_deeptools.initializers._seed import orthogonal, started
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -51,20 +46,11 @@ class DeltaOrthogonal(keras.initializers.Initializer):
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         owner = type(self).__name__
         self.gain = checked_gain(owner, gain)
-        given = checked_seed(owner, seed if not isinstance(seed, Seed) else int(seed))
-        self._stream = started(seed)
-        self.seed = None if given is None else self._stream
+        self._stream = started(owner, seed)
+        self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel.
-
-        Args:
-            shape: Tuple of ints, `(*window, channels, filters)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Draw a kernel `(*window, channels, filters)`, of Keras' type by default."""
         shape = tuple(shape)
         owner = type(self).__name__
         if len(shape) < 3:

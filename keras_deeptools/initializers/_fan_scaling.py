@@ -1,25 +1,24 @@
 """Random kernels scaled by fans that are right for the layer they serve."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import checked_count, checked_option, message
-from keras_deeptools.engine._keras_versions import (
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_option,
+    is_integer,
+    message,
+)
+from keras_deeptools.engine._keras_private.versions import (
     axes_of_kernel_being_built,
     knows_kernel_axes,
 )
-from keras_deeptools.initializers._arguments import (
-    Seed,
-    as_tensor,
-    checked_axes,
-    checked_gain,
-    checked_seed,
-    checked_strides,
-    started,
-)
-from keras_deeptools.initializers._kernel import KINDS, Kernel, kernel_of
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import KINDS, Kernel, as_tensor, kernel_of
+from keras_deeptools.initializers._seed import started
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
@@ -101,23 +100,14 @@ class FanScaling(keras.initializers.VarianceScaling):
             raise ValueError(message(owner, "input_axes", rule, input_axes))
         checked_option(owner, "mode", mode, MODES)
         checked_option(owner, "distribution", distribution, DISTRIBUTIONS)
-        given = checked_seed(owner, seed if not isinstance(seed, Seed) else int(seed))
-        self._stream = started(seed)
+        self._stream = started(owner, seed)
         told = axes if knows_kernel_axes() else ()
         super().__init__(self.gain**2, mode, distribution, self._stream, *told)
         self.input_axes, self.output_axes = axes[:2]
-        self.seed = None if given is None else self._stream
+        self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel.
-
-        Args:
-            shape: Tuple of ints.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Draw a kernel, of Keras' own type by default."""
         axes = (self.input_axes, self.output_axes)
         if axes[0] is None and self.kind is None and not knows_kernel_axes():
             axes = axes_of_kernel_being_built(self, tuple(shape))
@@ -172,3 +162,19 @@ def _within_two(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(int(outside.sum()), "float32")
     return values
+
+
+def checked_strides(owner: str, value: Any) -> int | tuple[int, ...]:
+    """Return one int >= 1, or a tuple of them, or raise."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return tuple(checked_count(owner, "strides", item) for item in value)
+    return checked_count(owner, "strides", value)
+
+
+def checked_axes(owner: str, argument: str, value: Any) -> tuple[int, ...] | None:
+    """Return a tuple of ints, or None where it is None, or raise."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not all(map(is_integer, value)):
+        raise TypeError(message(owner, argument, "None or a list of integers", value))
+    return tuple(int(axis) for axis in value)

@@ -66,15 +66,7 @@ class ICNR(keras.initializers.Initializer):
             raise ValueError(message(owner, "initializer", "an initializer", None))
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel.
-
-        Args:
-            shape: Tuple of ints, `(*window, channels, filters)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Draw a kernel `(*window, channels, filters)`, of Keras' type by default."""
         pixels = self.scale**self.num_dims
         if shape[-1] % pixels:
             rule = f"of a kernel whose filters are a multiple of {pixels}"

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._arguments import as_tensor, checked_gain
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import as_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -44,15 +45,7 @@ class IdentityRNN(keras.initializers.Initializer):
         self.gain = checked_gain(type(self).__name__, gain)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Make a kernel.
-
-        Args:
-            shape: Tuple of two ints, `(units, gates * units)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Make a kernel `(units, gates * units)`, of Keras' own type by default."""
         shape = tuple(shape)
         if len(shape) != 2 or shape[1] % shape[0]:
             rule = "(units, gates * units), that of a recurrent kernel"

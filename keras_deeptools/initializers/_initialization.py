@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_deeptools._text_table import text_table
+
 
 @dataclass(frozen=True)
 class InitializedWeights:
@@ -43,8 +45,8 @@ class Initialization:
     >>> from keras_deeptools.initializers import Initialization, InitializedWeights
     >>> weights = InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
     >>> print(Initialization((weights,), ("base/kernel: frozen",)))
-    weights                     fan-in   fan-out    gain   deviation
-    dense/kernel                   4.0       8.0  1.0000      0.5000
+    weights       fan-in  fan-out    gain  deviation
+    dense/kernel     4.0      8.0  1.0000     0.5000
     left alone: base/kernel: frozen
     """
 
@@ -54,15 +56,18 @@ class Initialization:
 
     def table(self) -> str:
         """One line for each kernel."""
-        width = max([24, *(len(row.path) for row in self.weights)])
-        head = f"{'weights':{width}}{'fan-in':>10}{'fan-out':>10}"
-        lines = [head + f"{'gain':>8}{'deviation':>12}"]
-        lines += [
-            f"{row.path:{width}}{row.fan_in:10.1f}{row.fan_out:10.1f}"
-            f"{row.gain:8.4f}{row.deviation:12.4f}"
+        titles = ["weights", "fan-in", "fan-out", "gain", "deviation"]
+        rows = [
+            [
+                row.path,
+                f"{row.fan_in:.1f}",
+                f"{row.fan_out:.1f}",
+                f"{row.gain:.4f}",
+                f"{row.deviation:.4f}",
+            ]
             for row in self.weights
         ]
-        return "\n".join(lines)
+        return text_table(titles, rows)
 
     def __str__(self) -> str:
         """The table, what was left alone and what is drawn later."""

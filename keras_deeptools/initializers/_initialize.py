@@ -8,26 +8,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import checked_option, message
+from keras_deeptools._arguments import checked_option, checked_seed, message
 from keras_deeptools.engine._building.first_call import is_built
 from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
 from keras_deeptools.engine._graph.layers import layers_of
-from keras_deeptools.initializers._arguments import (
-    Seed,
-    as_tensor,
-    checked_seed,
-    started,
-)
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, MODES, FanScaling
+from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
 )
-from keras_deeptools.initializers._initializer_for import gain
-from keras_deeptools.initializers._kernel import kernel_of
+from keras_deeptools.initializers._kernel import as_tensor, kernel_of
 from keras_deeptools.initializers._layer_kind import ROLES, name_of, settings_for
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
+from keras_deeptools.initializers._seed import REMEDY, Seed, started
 from keras_deeptools.statistics._activation_moments import Activation, moments
 
 NORMALIZERS = (
@@ -185,7 +180,7 @@ def initialize(
     owner = "initialize"
     checked_option(owner, "mode", mode, MODES)
     checked_option(owner, "distribution", distribution, (*DISTRIBUTIONS, "orthogonal"))
-    checked_seed(owner, seed)
+    given_seed = checked_seed(owner, seed, REMEDY)
     if not isinstance(model, keras.Layer):
         raise TypeError(message(owner, "model", "a Keras model or layer", model))
     if not model.variables and is_built(model):
@@ -193,7 +188,7 @@ def initialize(
         raise ValueError(message(owner, "model", "with weights", model.name, remedy))
     reach = {} if activation is not None else input_moments(model)
     constant = None if activation is None else gain(activation)
-    stream = started(None if seed is None else int(seed))
+    stream = started(owner, given_seed)
     done, values, left = [], [], []
     for layer, role, variable in _weights(model):
         shape, dtype = tuple(variable.shape), variable.dtype

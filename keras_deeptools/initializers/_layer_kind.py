@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.engine._keras_versions import layer_classes
+from keras_deeptools.engine._keras_private.versions import layer_classes
 
 layers = keras.layers
 

@@ -8,8 +8,12 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._data.checks import checked_batch
-from keras_deeptools.initializers._arguments import check_kernels, check_scaling
-from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
+from keras_deeptools.initializers._scale_walk import (
+    ScaleWalk,
+    WalkRow,
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import (
     ScaledLayer,
     ScalingReport,
@@ -20,7 +24,7 @@ from keras_deeptools.initializers._weight_changes import (
     draw_orthonormal,
     restored_on_error,
 )
-from keras_deeptools.statistics._input_problems import problems_of_arrays
+from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
 class SharedSteps:
@@ -137,7 +141,7 @@ def lsuv(
     return merged(
         [("" if it is model else it.name, report) for it, report in named],
         others,
-        problems_of_arrays(batch.x),
+        findings_of_arrays(batch.x),
     )
 
 
@@ -186,7 +190,7 @@ def _scaled(
                 if row.kernel in invariant
             },
         },
-        input_problems=tuple(map(str, walk.problems)),
+        findings=tuple(walk.findings),
     )
     missed = [
         row

@@ -8,13 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import is_number
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._passes.compiled_with import computes_loss
-from keras_deeptools.initializers._arguments import check_kernels, check_scaling
-from keras_deeptools.initializers._scale_walk import ScaleWalk, WalkRow
+from keras_deeptools.initializers._scale_walk import (
+    ScaleWalk,
+    WalkRow,
+    check_kernels,
+    check_scaling,
+)
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
 from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
-from keras_deeptools.statistics._input_problems import problems_of_arrays
+from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Objective:
     target: float
 
     def __post_init__(self) -> None:
-        if not _is_number(self.forward_weight) or not 0 <= self.forward_weight <= 1:
+        if not is_number(self.forward_weight) or not 0 <= self.forward_weight <= 1:
             raise ValueError(
                 "rebalance: `forward_weight` must be in [0, 1]. Received: "
                 f"forward_weight={self.forward_weight!r}. Give 0.5 for both alike."
             )
-        if not _is_number(self.level_weight) or not 0 <= self.level_weight < math.inf:
+        if not is_number(self.level_weight) or not 0 <= self.level_weight < math.inf:
             raise ValueError(
                 "rebalance: `level_weight` must be a number >= 0. Received: "
                 f"level_weight={self.level_weight!r}. Give 0 to leave the level free."
@@ -80,10 +85,6 @@ class Objective:
                 [math.sqrt(self.level_weight) * level],
             ]
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 STEP = 0.1
@@ -332,7 +333,7 @@ def rebalance(
         },
         objective(before),
         objective(after),
-        tuple(map(str, (*problems_of_arrays(x), *walk.problems))),
+        (*findings_of_arrays(x), *walk.findings),
     )
 
 

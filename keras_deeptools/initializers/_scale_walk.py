@@ -1,6 +1,7 @@
 """One walk over a model in which the scale of every weighted layer can be set."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools._arguments import checked_verbose, is_integer, is_number, message
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
-from keras_deeptools.statistics._input_problems import (
-    InputProblem,
-    problems_of_received,
+from keras_deeptools.statistics._input_findings import (
+    findings_of_received,
     received_by,
 )
 
@@ -137,7 +139,7 @@ class ScaleWalk:
         kernels: The variables that can be scaled, each once.
         biases: For each of them the bias next to it, or None.
         exempt: Dict from the name of an exempt layer to the reason.
-        problems: List of `InputProblem`, what the first walk showed of the inputs.
+        findings: List of `Finding`, what the first walk showed of the inputs.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class ScaleWalk:
         self.kernels: list[Any] = []
         self.biases: list[Any] = []
         self.exempt: dict[str, str] = {}
-        self.problems: list[InputProblem] = []
+        self.findings: list[Finding] = []
         self._walked = False
         self._names: list[str] = []
         self._positions: dict[int, int] = {}
@@ -214,7 +216,7 @@ class ScaleWalk:
             exact=list(exact.astype("float32")),
         )
         if not self._walked:
-            self.problems = problems_of_received(found, x)
+            self.findings = findings_of_received(found, x)
         self._walked = True
         backward = found.backward or [None] * len(found.calls)
         return [
@@ -302,3 +304,52 @@ def _exemption(layer: Any, variables: dict[str, Any], kernel: Any) -> str | None
     if not keras.backend.is_float_dtype(kernel.dtype):
         return "quantized"
     return None if kernel.trainable else "frozen"
+
+
+def check_scaling(
+    owner: str, target: Any, tolerance: Any, max_iterations: Any, verbose: Any
+) -> None:
+    """Raises for an argument out of range.
+
+    Args:
+        owner: Str, name of the caller.
+        target: Must be a number > 0.
+        tolerance: Must be a number in (0, 1).
+        max_iterations: Must be an int >= 1.
+        verbose: Must be `"auto"`, 0 or 1.
+    """
+    if not is_number(target) or not 0 < target < float("inf"):
+        remedy = "Give the standard deviation that outputs shall have, such as 1."
+        raise ValueError(message(owner, "target", "a number > 0", target, remedy))
+    if not is_number(tolerance) or not 0 < tolerance < 1:
+        remedy = "Give a relative deviation, such as 0.05."
+        raise ValueError(message(owner, "tolerance", "in (0, 1)", tolerance, remedy))
+    if not is_integer(max_iterations) or max_iterations < 1:
+        raise ValueError(
+            message(owner, "max_iterations", "an int >= 1", max_iterations)
+        )
+    checked_verbose(owner, verbose, (0, 1))
+
+
+def check_kernels(owner: str, model: Any, walks: Sequence[Any]) -> None:
+    """Raises for a model without kernels; warns where all of them are left alone.
+
+    Args:
+        owner: Str, name of the caller.
+        model: `keras.Model`.
+        walks: `ScaleWalk` of each of its networks.
+    """
+    if any(walk.kernels for walk in walks):
+        return
+    exempt = {name: why for walk in walks for name, why in walk.exempt.items()}
+    if not exempt:
+        raise ValueError(
+            f"{owner}: `model` must have layers with kernels to scale. Received: "
+            f"{model.name!r}, which has none. Give a model with Dense or convolutional "
+            "layers."
+        )
+    named = ", ".join(f"{name} ({why})" for name, why in list(exempt.items())[:5])
+    warnings.warn(
+        f"{owner}: no layer of {model.name!r} was scaled; left alone were: {named}.",
+        stacklevel=3,
+    )

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.initializers._arguments import orthogonal
 from keras_deeptools.initializers._fan_scaling import FanScaling
 from keras_deeptools.initializers._kernel import Kernel
+from keras_deeptools.initializers._seed import orthogonal
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import text_table
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class ScalingReport:
         exempt: Dict from the name of a layer that was left alone to the reason.
         objective_before: Float, what `rebalance` minimizes, before; NaN for `lsuv`.
         objective_after: Float, the same after.
-        input_problems: Tuple of str, what is odd about the inputs.
+        findings: Tuple of `Finding`, what is odd about the inputs.
 
     Example:
 
@@ -68,7 +70,7 @@ class ScalingReport:
     exempt: dict[str, str]
     objective_before: float = math.nan
     objective_after: float = math.nan
-    input_problems: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def unreached(self) -> tuple[ScaledLayer, ...]:
@@ -85,19 +87,13 @@ class ScalingReport:
         gradients = any(math.isfinite(layer.gradient_after) for layer in self.layers)
         header = ["layer", "std before", "std after", "scale"]
         header += ["gradient before", "gradient after"] if gradients else []
-        rows = [[*header, "note"]]
+        rows = []
         for layer in self.layers:
             numbers = [layer.std_before, layer.std_after, layer.scale]
             if gradients:
                 numbers += [layer.gradient_before, layer.gradient_after]
             rows.append([layer.name, *(f"{n:.3g}" for n in numbers), layer.note])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for row in rows:
-            cells = [row[0].ljust(widths[0])]
-            cells += [c.rjust(w) for c, w in zip(row[1:-1], widths[1:-1], strict=True)]
-            lines.append("  ".join([*cells, row[-1]]).rstrip())
-        return "\n".join(lines)
+        return text_table([*header, "note"], rows, text=(0, -1))
 
     def __str__(self) -> str:
         calls = f"{len(self.layers)} layer call{'s' * (len(self.layers) != 1)}"
@@ -117,14 +113,14 @@ class ScalingReport:
         if self.exempt:
             named = ", ".join(f"{name} ({why})" for name, why in self.exempt.items())
             lines.append(f"Left alone: {named}.")
-        lines += [f"Inputs: {problem}" for problem in self.input_problems]
+        lines += [f"Inputs: {finding}" for finding in self.findings]
         return "\n".join(lines)
 
 
 def merged(
     reports: Sequence[tuple[str, ScalingReport]],
     exempt: dict[str, str],
-    problems: Iterable[Any],
+    findings: Iterable[Finding],
 ) -> ScalingReport:
     """One report of several networks.
 
@@ -132,18 +128,18 @@ def merged(
         reports: Tuples of the name that stands before those of the layers, or an empty
             one, and the report of a network.
         exempt: What else was left alone.
-        problems: What the inputs alone show.
+        findings: What the inputs alone show.
     """
-    layers, left, odd = [], dict(exempt), [str(problem) for problem in problems]
+    layers, left, found = [], dict(exempt), list(findings)
     for name, report in reports:
         before = f"{name}/" if name else ""
         layers += [replace(each, name=before + each.name) for each in report.layers]
         left |= {before + each: why for each, why in report.exempt.items()}
-        odd += report.input_problems
+        found += [each for each in report.findings if each not in found]
     return replace(
         reports[0][1],
         layers=tuple(layers),
         iterations=max(report.iterations for _, report in reports),
         exempt=left,
-        input_problems=tuple(dict.fromkeys(odd)),
+        findings=tuple(found),
     )

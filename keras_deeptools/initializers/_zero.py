@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.initializers._arguments import as_tensor, checked_gain
+from keras_deeptools.initializers._gain import checked_gain
+from keras_deeptools.initializers._kernel import as_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -46,15 +47,7 @@ class ZerO(keras.initializers.Initializer):
         self.gain = checked_gain(type(self).__name__, gain)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Make a kernel.
-
-        Args:
-            shape: Tuple of ints, `(*window, inputs, outputs)`.
-            dtype: Str or None. Type of the tensor.
-
-        Returns:
-            Tensor of that shape and type.
-        """
+        """Make a kernel `(*window, inputs, outputs)`, of Keras' own type by default."""
         shape = tuple(shape)
         if len(shape) < 2:
             rule = "that of a kernel, with at least two dimensions"

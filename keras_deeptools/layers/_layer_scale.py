@@ -1,88 +1,15 @@
-"""Scales and biases that a layer learns."""
+"""A learned scale for each channel of a residual branch."""
 
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import message
-from keras_deeptools.layers._argument_checks import checked_number
+from keras_deeptools._arguments import is_integer, message
+from keras_deeptools.layers._learned_numbers import LearnedNumbers
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class SkipInit(keras.layers.Layer):
-    """Multiplies a residual branch by one learned number, 0 at first.
-
-    Batch normalization makes deep residual nets trainable by scaling branches down at
-    the start; this does so alone. With 0 each block is the identity at first.
-    `NormFreeResidual` puts it in place. With `initial_value=1.0` it is the
-    multiplier of Fixup.
-
-    Args:
-        initial_value: Finite float. The number at first; 0, or `1 / sqrt(num_blocks)`.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-
-    Returns:
-        Tensor of the shape of `inputs`.
-
-    Raises:
-        ValueError: If `initial_value` is not finite.
-        TypeError: If `initial_value` is not a number.
-
-    Example:
-
-    >>> import keras, numpy as np
-    >>> from keras_deeptools.layers import SkipInit
-    >>> y = SkipInit(0.5)(np.ones((1, 2), "float32"))
-    >>> keras.ops.convert_to_numpy(y).tolist()
-    [[0.5, 0.5]]
-
-    Reference:
-        De & Smith, 2020, section 3. https://arxiv.org/abs/2002.10444
-    """
-
-    def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.initial_value = checked_finite(self, initial_value)
-        self.supports_masking = True
-
-    def build(self, input_shape: Any) -> None:
-        """Creates the scalar."""
-        self.multiplier = self.add_weight(
-            name="multiplier",
-            shape=(),
-            initializer=keras.initializers.Constant(self.initial_value),
-        )
-        super().build(input_shape)
-
-    def call(self, inputs: Any) -> Any:
-        """`inputs` times the scalar."""
-        return inputs * keras.ops.cast(self.multiplier, inputs.dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"initial_value": self.initial_value}
-
-
-def checked_finite(layer: keras.Layer, value: Any) -> float:
-    """Return the `initial_value` of a layer as a finite float, or raise."""
-    return checked_number(
-        type(layer).__name__,
-        "initial_value",
-        value,
-        "finite",
-        lambda number: abs(number) < float("inf"),
-    )
-
-
-@keras.saving.register_keras_serializable(package="keras_deeptools")
-class LayerScale(keras.layers.Layer):
+class LayerScale(LearnedNumbers):
     """Multiplies each channel of a residual branch by a learned number, small at first.
 
     A branch starts near zero, so that deep nets start near the identity, and each
@@ -120,12 +47,10 @@ class LayerScale(keras.layers.Layer):
     def __init__(
         self, initial_value: float = 1e-5, axis: int = -1, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.initial_value = checked_finite(self, initial_value)
-        if isinstance(axis, bool) or not isinstance(axis, int):
+        super().__init__(initial_value, **kwargs)
+        if not is_integer(axis):
             raise TypeError(message(type(self).__name__, "axis", "an integer", axis))
         self.axis = axis
-        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Creates the factors."""
@@ -134,11 +59,7 @@ class LayerScale(keras.layers.Layer):
         if axis == 0 or input_shape[axis] is None:
             rule = f"an axis of known size, not the batch's, of {tuple(input_shape)}"
             raise ValueError(message(type(self).__name__, "axis", rule, self.axis))
-        self.multipliers = self.add_weight(
-            name="multipliers",
-            shape=(input_shape[axis],),
-            initializer=keras.initializers.Constant(self.initial_value),
-        )
+        self.multipliers = self.add_numbers("multipliers", (input_shape[axis],))
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
@@ -148,68 +69,6 @@ class LayerScale(keras.layers.Layer):
         multipliers = keras.ops.reshape(self.multipliers, shape)
         return inputs * keras.ops.cast(multipliers, inputs.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        config = {"initial_value": self.initial_value, "axis": self.axis}
-        return super().get_config() | config
-
-
-@keras.saving.register_keras_serializable(package="keras_deeptools")
-class ScalarBias(keras.layers.Layer):
-    """Adds one learned number, as Fixup does before each weight layer and activation.
-
-    Args:
-        initial_value: Finite float. The number at first.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-
-    Returns:
-        Tensor of the shape of `inputs`.
-
-    Raises:
-        ValueError: If `initial_value` is not finite.
-        TypeError: If `initial_value` is not a number.
-
-    Example:
-
-    >>> import keras, numpy as np
-    >>> from keras_deeptools.layers import ScalarBias
-    >>> y = ScalarBias(0.5)(np.ones((1, 2), "float32"))
-    >>> keras.ops.convert_to_numpy(y).tolist()
-    [[1.5, 1.5]]
-
-    Reference:
-        Zhang et al., 2019, section 3. https://arxiv.org/abs/1901.09321
-    """
-
-    def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.initial_value = checked_finite(self, initial_value)
-        self.supports_masking = True
-
-    def build(self, input_shape: Any) -> None:
-        """Creates the scalar."""
-        self.bias = self.add_weight(
-            name="bias",
-            shape=(),
-            initializer=keras.initializers.Constant(self.initial_value),
-        )
-        super().build(input_shape)
-
-    def call(self, inputs: Any) -> Any:
-        """`inputs` plus the scalar."""
-        return inputs + keras.ops.cast(self.bias, inputs.dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"initial_value": self.initial_value}
+        return super().get_config() | {"axis": self.axis}

@@ -8,14 +8,14 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_bool
 from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
-from keras_deeptools.layers._argument_checks import checked_rate
+from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate
 
 
 class MonteCarlo(keras.Layer):
     """Base that stands before Keras' own layer and overrides when it drops."""
 
-    def _start(self, stochastic_inference: bool) -> None:
-        """Completes a layer whose Keras part has been initialized."""
+    def __init__(self, rate: float, stochastic_inference: bool, **kwargs: Any) -> None:
+        super().__init__(checked_dropout_rate(type(self).__name__, rate), **kwargs)
         self.stochastic_inference = checked_bool(
             type(self).__name__, "stochastic_inference", stochastic_inference
         )
@@ -92,9 +92,9 @@ class MCDropout(MonteCarlo, keras.layers.Dropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(
+            rate, stochastic_inference, noise_shape=noise_shape, seed=seed, **kwargs
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -147,9 +147,9 @@ class MCAlphaDropout(MonteCarlo, keras.layers.AlphaDropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(
+            rate, stochastic_inference, noise_shape=noise_shape, seed=seed, **kwargs
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -199,9 +199,7 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(rate, stochastic_inference, seed=seed, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -249,9 +247,7 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(rate, stochastic_inference, seed=seed, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -302,9 +298,9 @@ class MCSpatialDropout2D(MonteCarlo, keras.layers.SpatialDropout2D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(
+            rate, stochastic_inference, data_format=data_format, seed=seed, **kwargs
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -356,6 +352,6 @@ class MCSpatialDropout3D(MonteCarlo, keras.layers.SpatialDropout3D):
         stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        rate = checked_rate(type(self).__name__, rate)
-        super().__init__(rate, data_format=data_format, seed=seed, **kwargs)
-        self._start(stochastic_inference)
+        super().__init__(
+            rate, stochastic_inference, data_format=data_format, seed=seed, **kwargs
+        )

@@ -4,13 +4,15 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_seed, message
-from keras_deeptools.layers._argument_checks import spawned_seeds
+from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.layers._fixup_initializer import fixup_initializer
-from keras_deeptools.layers._layer_scale import LayerScale, ScalarBias, SkipInit
+from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual
+from keras_deeptools.layers._rate_and_seeds import spawned_seeds
+from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
+from keras_deeptools.layers._skip_init import SkipInit
 
 OWNER = "norm_free_block"
 SCHEMES = ("skip_init", "layer_scale", "fixup")
@@ -69,14 +71,12 @@ def norm_free_block(
         https://arxiv.org/abs/2103.17239; Zhang et al., 2019.
         https://arxiv.org/abs/1901.09321
     """
-    if scheme not in SCHEMES:
-        rule = "one of " + ", ".join(map(repr, SCHEMES))
-        raise ValueError(message(OWNER, "scheme", rule, scheme))
+    checked_option(OWNER, "scheme", scheme, SCHEMES)
     if (num_blocks is None) == (scheme == "fixup"):
         rule = 'given with scheme="fixup", and with no other'
         remedy = "It is the number of residual branches in the whole net."
         raise ValueError(message(OWNER, "num_blocks", rule, num_blocks, remedy))
-    seeds = spawned_seeds(checked_seed(OWNER, seed), 3)
+    seeds = spawned_seeds(OWNER, seed, 3)
     dtype = {"dtype": kwargs["dtype"]} if "dtype" in kwargs else {}
     shared: dict[str, Any] = dict(kernel_size=kernel_size, padding="same", **dtype)
     if num_blocks is not None:

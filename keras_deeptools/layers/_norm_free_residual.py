@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.layers._layer_scale import SkipInit
 from keras_deeptools.layers._residual import Residual
+from keras_deeptools.layers._skip_init import SkipInit
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -1,14 +1,25 @@
 """A branch of layers beside a skip connection: what the residual layers share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_deeptools._arguments import message
-from keras_deeptools.layers._argument_checks import checked_layers
 
 PROBE = 64
 """Length that stands for an unknown one when a branch's stride is measured."""
+
+
+def checked_layers(owner: str, argument: str, value: Any) -> list[keras.Layer]:
+    """Return one layer or a sequence of layers as a list, or raise."""
+    layers = list(value) if isinstance(value, Sequence) else [value]
+    rule = "a layer or a list of layers, at least one"
+    if not all(isinstance(layer, keras.Layer) for layer in layers):
+        raise TypeError(message(owner, argument, rule, value))
+    if not layers:
+        raise ValueError(message(owner, argument, rule, value))
+    return layers
 
 
 class Residual(keras.layers.Layer):

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_seed, message
-from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
+from keras_deeptools._arguments import message
 from keras_deeptools.layers._edge_variance import (
     along,
     edge_gain,
@@ -14,9 +13,10 @@ from keras_deeptools.layers._edge_variance import (
     same_padding,
     spatial_axes,
 )
+from keras_deeptools.layers._self_normalizing import SelfNormalizing
 
 
-class SelfNormalizingConv(keras.Layer):
+class SelfNormalizingConv(SelfNormalizing):
     """LeCun normal, SELU, AlphaDropout and edges of full variance, for a convolution.
 
     Stands in front of `keras.layers.Conv1D`, `Conv2D` or `Conv3D` as a base class.
@@ -42,11 +42,10 @@ class SelfNormalizingConv(keras.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        owner = type(self).__name__
-        rate = checked_rate(owner, rate)
-        kernel_seed, mask_seed = spawned_seeds(checked_seed(owner, seed), 2)
         reflects = padding == "reflect"
         super().__init__(
+            rate,
+            seed,
             filters=filters,
             kernel_size=kernel_size,
             strides=strides,
@@ -54,9 +53,7 @@ class SelfNormalizingConv(keras.Layer):
             data_format=data_format,
             dilation_rate=dilation_rate,
             groups=groups,
-            activation="selu",
             use_bias=use_bias,
-            kernel_initializer=keras.initializers.LecunNormal(kernel_seed),
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
             bias_regularizer=bias_regularizer,
@@ -66,11 +63,6 @@ class SelfNormalizingConv(keras.Layer):
             **kwargs,
         )
         self.reflects = reflects
-        self.rate = rate
-        self.seed = seed
-        self.dropout = keras.layers.AlphaDropout(
-            rate, seed=mask_seed, dtype=self.dtype_policy, name="dropout"
-        )
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights; raises where there is too little to reflect."""
@@ -156,12 +148,8 @@ class SelfNormalizingConv(keras.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        config = super().get_config()
-        for fixed in ("activation", "kernel_initializer"):
-            del config[fixed]
         padding = "reflect" if self.reflects else self.padding
-        own = {"padding": padding, "rate": self.rate, "seed": self.seed}
-        return config | own
+        return super().get_config() | {"padding": padding}
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count, checked_seed
-from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
+from keras_deeptools._arguments import checked_count
+from keras_deeptools.layers._self_normalizing import SelfNormalizing
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class SelfNormalizingDense(keras.layers.Dense):
+class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
     """A dense layer with all parts that self-normalization needs, and no others.
 
     LeCun normal kernel, SELU, AlphaDropout: from inputs of mean 0 and variance 1 come
@@ -73,14 +73,11 @@ class SelfNormalizingDense(keras.layers.Dense):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        owner = type(self).__name__
-        rate = checked_rate(owner, rate)
-        kernel_seed, mask_seed = spawned_seeds(checked_seed(owner, seed), 2)
         super().__init__(
-            checked_count(owner, "units", units),
-            activation="selu",
+            rate,
+            seed,
+            units=checked_count(type(self).__name__, "units", units),
             use_bias=use_bias,
-            kernel_initializer=keras.initializers.LecunNormal(kernel_seed),
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
             bias_regularizer=bias_regularizer,
@@ -89,20 +86,8 @@ class SelfNormalizingDense(keras.layers.Dense):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        self.rate = rate
-        self.seed = seed
-        self.dropout = keras.layers.AlphaDropout(
-            rate, seed=mask_seed, dtype=self.dtype_policy, name="dropout"
-        )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Multiplies `inputs` by the kernel, then applies SELU and AlphaDropout."""
         outputs = super().call(inputs, training=training)
         return self.dropout(outputs, training=training)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        config = super().get_config()
-        for fixed in ("activation", "kernel_initializer"):
-            del config[fixed]
-        return config | {"rate": self.rate, "seed": self.seed}

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import checked_count, checked_seed, message
-from keras_deeptools.layers._argument_checks import checked_rate, spawned_seeds
+from keras_deeptools._arguments import checked_count, message
+from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate, spawned_seeds
 
 OWNER = "self_normalizing_mlp"
 
@@ -66,8 +66,8 @@ def self_normalizing_mlp(
     checked_count(OWNER, "num_features", num_features)
     checked_count(OWNER, "num_outputs", num_outputs)
     widths = [checked_count(OWNER, "units", width) for width in units]
-    rate = checked_rate(OWNER, rate)
-    seeds = spawned_seeds(checked_seed(OWNER, seed), 2 * len(widths) + 1)
+    rate = checked_dropout_rate(OWNER, rate)
+    seeds = spawned_seeds(OWNER, seed, 2 * len(widths) + 1)
     layers = [keras.Input((num_features,))]
     if adapt_to is not None:
         layers.append(adapted(np.asarray(adapt_to), num_features))

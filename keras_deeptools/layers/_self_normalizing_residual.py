@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._argument_checks import checked_number
+from keras_deeptools._arguments import checked_float
 from keras_deeptools.layers._residual import Residual
 
 
@@ -68,13 +68,14 @@ class SelfNormalizingResidual(Residual):
         **kwargs: Any,
     ) -> None:
         super().__init__(branch, projection, **kwargs)
-        self.branch_fraction = checked_number(
+        self.branch_fraction = checked_float(
             type(self).__name__,
             "branch_fraction",
             branch_fraction,
-            "in (0, 1)",
-            lambda number: 0 < number < 1,
-            "0.5 weighs branch and skip alike.",
+            above=0,
+            below=1,
+            rule="in (0, 1)",
+            remedy="0.5 weighs branch and skip alike.",
         )
 
     def join(self, skip: Any, outputs: Any) -> Any:

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.engine._graph.chain import Link
+from keras_deeptools.pretraining._pretrainer import copied, on_host
 
 
 def decoded(
@@ -130,7 +131,10 @@ class Autoencoder(keras.Model):
         self.link, self.activation, self.shape = link, activation, shape
         self.corruption = corruption
         self.noise_seed = keras.random.SeedGenerator(seed)
-        self.encoder_weights = [self._copied(variable) for variable in link.variables]
+        self.encoder_weights = [
+            copied(self, variable, variable, variable.regularizer)
+            for variable in link.variables
+        ]
         position = [id(v) for v in link.variables].index(id(layer.kernel))
         self.decoder_kernel = self.encoder_weights[position]
         if not tied:
@@ -144,23 +148,9 @@ class Autoencoder(keras.Model):
         )
         self.built = True
 
-    def _copied(self, variable: Any) -> Any:
-        copy = self.add_weight(
-            shape=variable.shape,
-            initializer="zeros",
-            dtype=variable.dtype,
-            name=variable.name,
-            trainable=variable.trainable,
-            regularizer=variable.regularizer,
-            constraint=variable.constraint,
-        )
-        # Through the host: compiled steps reuse the memory of what they train.
-        copy.assign(_on_host(variable))
-        return copy
-
     def values(self) -> list[np.ndarray]:
         """The encoder's weights, in the order of the layer's variables."""
-        return [_on_host(weight) for weight in self.encoder_weights]
+        return [on_host(weight) for weight in self.encoder_weights]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The reconstruction: logits, or values where the loss is squared error."""
@@ -177,7 +167,3 @@ class Autoencoder(keras.Model):
             ops.convert_to_tensor(self.decoder_bias),
             self.shape,
         )
-
-
-def _on_host(variable: Any) -> np.ndarray:
-    return np.array(ops.convert_to_numpy(variable.value))

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import message
+from keras_deeptools._arguments import checked_model, message
 from keras_deeptools.engine._graph.calls import calls_of, submodel
 from keras_deeptools.engine._graph.tensors import tensor_after, tensor_before_head
 from keras_deeptools.engine._passes.functional_call import ModelFunction
@@ -32,8 +32,7 @@ class Encoder:
     """
 
     def __init__(self, owner: str, model: keras.Model, until: str | None) -> None:
-        if not isinstance(model, keras.Model):
-            raise TypeError(message(owner, "model", "a keras.Model", model))
+        checked_model(owner, model)
         if until is None:
             tensor = tensor_before_head(model, owner)
         elif isinstance(until, str):

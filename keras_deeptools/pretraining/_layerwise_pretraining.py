@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from keras_deeptools._text_table import text_table
 from keras_deeptools.pretraining._pretraining import plot_history
 
 
@@ -59,21 +60,14 @@ class LayerwisePretraining:
 
     def table(self) -> str:
         """The layers as lines of text: sizes, loss, first and last epoch."""
-        rows = [["layer", "inputs", "outputs", "loss", "epochs", "first", "last"]]
+        titles = ["layer", "inputs", "outputs", "loss", "epochs", "first", "last"]
+        rows = []
         for layer in self.layers:
             sizes = ["x".join(map(str, s)) for s in (layer.inputs, layer.outputs)]
             ends = [f"{loss:.4g}" for loss in (layer.history[0], layer.history[-1])]
             epochs = str(len(layer.history))
             rows.append([layer.name, *sizes, layer.loss, epochs, *ends])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = ["<", ">", ">", "<", ">", ">", ">"]
-        return "\n".join(
-            "  ".join(
-                f"{cell:{side}{width}}"
-                for cell, side, width in zip(row, aligned, widths, strict=True)
-            )
-            for row in rows
-        )
+        return text_table(titles, rows, text=(0, 3))
 
     def __str__(self) -> str:
         if not self.left:
@@ -87,14 +81,7 @@ class LayerwisePretraining:
         Losses of different layers are of different inputs: compare the shapes of the
         curves, not their heights.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         history = {layer.name: layer.history for layer in self.layers}
         return plot_history("LayerwisePretraining.plot", history, ax)

@@ -13,7 +13,7 @@ from keras_deeptools.pretraining._encoder import Encoder
 class Pretrainer(keras.Model):
     """Holds the encoder's weights as its own; the encoder's model is only read.
 
-    Subclasses say in `call` what to compute and in `compute_loss` what to minimize.
+    Subclasses say in `call` what to compute and in `loss_of` what to minimize.
     It computes in the encoder's precision, with float16 under a loss scale.
 
     Args:
@@ -38,8 +38,20 @@ class Pretrainer(keras.Model):
             self.measures[name].update_state(value)
         return self.get_metrics_result()
 
-    def total(self, loss: Any) -> Any:
-        """A loss, and those of the encoder's regularizers."""
+    def loss_of(self, outputs: Any) -> Any:
+        """What is to be small, of what `call` returns."""
+        raise NotImplementedError
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of the outputs, and those of the encoder's regularizers."""
+        loss = self.loss_of(y_pred)
         return sum((ops.cast(each, loss.dtype) for each in self.losses), loss)
 
 
@@ -55,13 +67,13 @@ class Copied:
     def __init__(self, owner: keras.Model, function: ModelFunction, seed: int) -> None:
         generator = np.random.default_rng(seed)
         self._owner, self._function = owner, function
-        self.trainable = [_copied(owner, each, each) for each in function.trainable]
+        self.trainable = [copied(owner, each, each) for each in function.trainable]
         self.states = []
         for state in function.states:
             value = state
             if function.is_seed(state):
                 value = generator.integers(2**31 - 1, size=state.shape)
-            self.states.append(_copied(owner, state, value))
+            self.states.append(copied(owner, state, value))
 
     def __call__(self, inputs: Any, training: bool) -> Any:
         """The output; in training, states move on and regularizers add their losses."""
@@ -79,24 +91,29 @@ class Copied:
 
     def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Trained weights and states, on the host."""
-        return [_on_host(v) for v in self.trainable], [_on_host(v) for v in self.states]
+        return [on_host(v) for v in self.trainable], [on_host(v) for v in self.states]
 
 
-def _copied(owner: keras.Model, variable: Any, value: Any) -> Any:
+def copied(
+    owner: keras.Model, variable: Any, value: Any, regularizer: Any = None
+) -> Any:
+    """A weight of `owner` that is as `variable`, with a value of its own."""
     copy = owner.add_weight(
         shape=variable.shape,
         initializer="zeros",
         dtype=variable.dtype,
         name=variable.name,
         trainable=variable.trainable,
+        regularizer=regularizer,
         constraint=variable.constraint,
     )
     # Through the host: compiled steps reuse the memory of what they train.
-    copy.assign(_on_host(value))
+    copy.assign(on_host(value))
     return copy
 
 
-def _on_host(value: Any) -> np.ndarray:
+def on_host(value: Any) -> np.ndarray:
+    """A copy of a variable or a tensor in numpy."""
     if isinstance(value, keras.Variable):
         value = value.value
     return np.array(ops.convert_to_numpy(value))

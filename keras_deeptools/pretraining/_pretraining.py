@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 
 
 def plot_history(owner: str, history: Mapping[str, Sequence[float]], ax: Any) -> Any:
@@ -52,18 +53,11 @@ class Pretraining:
 
     def table(self) -> str:
         """Losses and measures as lines of text: first and last epoch."""
-        rows = [["", "epochs", "first", "last"]]
+        rows = []
         for name, values in self.history.items():
             ends = [f"{value:.4g}" for value in (values[0], values[-1])]
             rows.append([name, str(len(values)), *ends])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(
-                f"{cell:{side}{width}}"
-                for cell, side, width in zip(row, "<>>>", widths, strict=True)
-            )
-            for row in rows
-        )
+        return text_table(["", "epochs", "first", "last"], rows)
 
     def __str__(self) -> str:
         names = list(self.layers)
@@ -80,14 +74,7 @@ class Pretraining:
     def plot(self, ax: Any = None) -> Any:
         """Draws losses and measures over the epochs.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         return plot_history("Pretraining.plot", self.history, ax)
 

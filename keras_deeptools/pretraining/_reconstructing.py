@@ -14,7 +14,7 @@ from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._mirrored_layers import mirror
 from keras_deeptools.pretraining._pretrainer import Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._run import Run
+from keras_deeptools.pretraining._training_run import Run
 
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
@@ -154,22 +154,15 @@ class Reconstruction(Pretrainer):
         where = ops.ones_like(target) if where is None else ops.cast(where, "float32")
         return ops.cast(decoded, "float32"), target, where
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def loss_of(self, outputs: Any) -> Any:
         """Mean error over the elements that are compared."""
-        decoded, target, where = y_pred
+        decoded, target, where = outputs
         if self.error == "binary_crossentropy":
             # As log(1 + exp(z)) - x z, which no large logit can spoil.
             error = ops.softplus(decoded) - target * decoded
         else:
             error = ops.square(decoded - target)
-        return self.total(ops.sum(where * error) / ops.sum(where))
+        return ops.sum(where * error) / ops.sum(where)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -90,16 +90,9 @@ class TwoViews(Pretrainer):
         half = ops.shape(inputs)[0]
         return similarities(found[:half], found[half:])
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def loss_of(self, outputs: Any) -> Any:
         """The contrastive loss."""
-        return self.total(ops.mean(nt_xent(y_pred, self.temperature)))
+        return ops.mean(nt_xent(outputs, self.temperature))
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -17,7 +17,7 @@ USUAL_RATIO = (1e-4, 1e-2)
 
 def is_gradient_monitor(thing: Any) -> bool:
     """Whether it has a history of gradients by variable, as `GradientMonitor`."""
-    names = ("variables", "steps", "history", "problems", "plot")
+    names = ("variables", "steps", "history", "findings", "plot")
     return not isinstance(thing, type) and all(hasattr(thing, name) for name in names)
 
 

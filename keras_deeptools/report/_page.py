@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools._files import checked_path, write_whole
+from keras_deeptools._files import checked_path, write_text
 from keras_deeptools.report._markup import allowed, escaped, joined, paragraph
 from keras_deeptools.report._rendering import rendered
 
@@ -54,7 +54,7 @@ class Page:
             heading: Str.
             *parts: What is in it, one below another: text; a matplotlib figure; a
                 `keras.Model`, whose layers are listed; or any object with `plot()`,
-                `table()`, `summary()`, `findings`, `problems` or a text of its own,
+                `table()`, `findings` or a text of its own,
                 read now.
 
         Returns:
@@ -123,5 +123,5 @@ class Page:
             ValueError: If `path` is a folder, or does not end in .html.
         """
         file = checked_path("Page.save", path)
-        write_whole(file, self.html())
+        write_text(file, self.html())
         return file

@@ -6,7 +6,7 @@ import keras
 
 from keras_deeptools._arguments import message
 from keras_deeptools.report._charts import drawn_by, figure_elements, page_style
-from keras_deeptools.report._finding import (
+from keras_deeptools.report._findings_section import (
     findings_element,
     findings_of,
     looks_for_findings,
@@ -21,11 +21,11 @@ from keras_deeptools.report._markup import (
     listing,
     paragraph,
 )
-from keras_deeptools.report._setup import model_table
+from keras_deeptools.report._run_setup import model_table
 
 RULE = (
-    "text, a figure, a model, or an object with `plot()`, `table()`, `summary()`, "
-    "`findings`, `problems` or a text of its own"
+    "text, a figure, a model, or an object with `plot()`, `table()`, `findings` or a "
+    "text of its own"
 )
 
 
@@ -61,7 +61,7 @@ def rendered(
         pieces.append(findings_element(findings_of(part)))
     pieces += [paragraph(note) for note in getattr(part, "notes", ())]
     if text:
-        columns = callable(getattr(part, "table", getattr(part, "summary", None)))
+        columns = callable(getattr(part, "table", None))
         shown = listing(text, f"{title} as text", wraps=not columns)
         pieces.append(folded("The numbers", shown) if any(pieces) else shown)
     return joined(pieces)
@@ -95,19 +95,15 @@ def _pictures(owner: str, key: str, title: str, part: Any) -> Markup:
 
 def _speaks(part: Any) -> bool:
     """Whether it has a table or a text of its own, other than a dataclass's fields."""
-    methods = (getattr(part, name, None) for name in ("table", "summary"))
     is_data = hasattr(part, "__dataclass_fields__")
     own = type(part).__repr__ is not object.__repr__ and not is_data
-    return (
-        any(map(callable, methods)) or type(part).__str__ is not object.__str__ or own
-    )
+    written = type(part).__str__ is not object.__str__
+    return callable(getattr(part, "table", None)) or written or own
 
 
 def _text_of(part: Any) -> str:
-    for name in ("table", "summary"):
-        method = getattr(part, name, None)
-        if callable(method):
-            return str(method())
+    if callable(getattr(part, "table", None)):
+        return str(part.table())
     return str(part) if _speaks(part) else ""
 
 

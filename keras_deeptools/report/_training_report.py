@@ -10,20 +10,20 @@ import keras
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._files import checked_path
+from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import figure_elements, page_style
-from keras_deeptools.report._curves import (
+from keras_deeptools.report._findings_section import (
+    findings_element,
+    findings_of,
+    looks_for_findings,
+)
+from keras_deeptools.report._learning_curves import (
     epochs_table,
     hyperparameter_charts,
     hyperparameter_curves,
     learning_curves,
 )
-from keras_deeptools.report._finding import (
-    Finding,
-    findings_element,
-    findings_of,
-    looks_for_findings,
-    run_findings,
-)
+from keras_deeptools.report._logged_run import Run, run_of
 from keras_deeptools.report._markup import (
     Markup,
     charts,
@@ -34,11 +34,11 @@ from keras_deeptools.report._markup import (
     listing,
     paragraph,
 )
-from keras_deeptools.report._monitors import is_scheduler, named
 from keras_deeptools.report._page import Page
 from keras_deeptools.report._rendering import rendered
-from keras_deeptools.report._run import Run, run_of
-from keras_deeptools.report._setup import compiled_with, duration, environment
+from keras_deeptools.report._run_findings import run_findings
+from keras_deeptools.report._run_setup import compiled_with, duration, environment
+from keras_deeptools.report._shown_parts import is_scheduler, named
 
 OWNER = "training_report"
 
@@ -63,8 +63,8 @@ def training_report(
         monitors: What else to show, in this order: `GradientMonitor` and other
             callbacks of the run, results such as those of `find_learning_rate`,
             `signal_propagation`, `audit`, `mc_predict`, `reliability_diagram`; any
-            object with `plot()`, `table()`, `summary()`, `findings` or `problems`. A
-            dict names their sections. Callbacks that have nothing to show are listed.
+            object with `plot()`, `table()` or `findings`. A dict names their sections.
+            Callbacks that have nothing to show are listed.
         path: Str or path of a file that ends in .html. Folders that are missing are
             made; a file that exists is replaced, whole or not at all.
         model: `keras.Model` or None for the one that `history` knows, if it does.

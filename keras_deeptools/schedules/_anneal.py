@@ -13,8 +13,8 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
-from keras_deeptools.schedules._arguments import as_float, checked_count, count_updates
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
 
 SHAPES = ("cosine", "linear")
 
@@ -144,7 +144,7 @@ class Cycle(Schedule):
         self, total_steps: int, warmup_fraction: float, shape: str, three_phase: bool
     ) -> None:
         owner = type(self).__name__
-        self.total_steps = checked_count(owner, "total_steps", total_steps)
+        self.total_steps = checked_steps(owner, "total_steps", total_steps)
         self.warmup_fraction = checked_float(
             owner, "warmup_fraction", warmup_fraction, at_least=0, at_most=1
         )

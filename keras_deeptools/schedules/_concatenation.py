@@ -8,16 +8,16 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.schedules._arguments import (
-    MAX_STEP,
-    checked_boundaries,
-    count_updates,
-)
-from keras_deeptools.schedules._base import Schedule
-from keras_deeptools.schedules._parts import (
+from keras_deeptools.schedules._inner_schedule import (
     checked_schedule,
     evaluate_part,
     last_step_of,
+)
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import (
+    MAX_STEP,
+    checked_boundaries,
+    count_updates,
 )
 
 

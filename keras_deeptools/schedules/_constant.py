@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float
-from keras_deeptools.schedules._arguments import as_float, count_updates
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float, count_updates
 
 
 def constant(step: Any, *, value: float, xp: ModuleType = np) -> Any:

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_float
-from keras_deeptools.schedules._arguments import as_float, checked_count, count_updates
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
 
 
 def exponential(
@@ -96,7 +96,7 @@ class Exponential(Schedule):
             at_most=1,
             remedy="For a rate that grows use ExponentialRamp.",
         )
-        self.decay_steps = checked_count(owner, "decay_steps", decay_steps)
+        self.decay_steps = checked_steps(owner, "decay_steps", decay_steps)
         self.staircase = checked_bool(owner, "staircase", staircase)
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:

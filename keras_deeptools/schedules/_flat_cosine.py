@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import Phase, run_phases
-from keras_deeptools.schedules._arguments import checked_count
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import checked_steps
 
 
 def flat_cosine(
@@ -93,7 +93,7 @@ class FlatCosine(Schedule):
         self.max_learning_rate = checked_float(
             owner, "max_learning_rate", max_learning_rate, above=0
         )
-        self.total_steps = checked_count(owner, "total_steps", total_steps)
+        self.total_steps = checked_steps(owner, "total_steps", total_steps)
         self.flat_fraction = checked_float(
             owner, "flat_fraction", flat_fraction, at_least=0, at_most=1
         )

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
-from keras_deeptools.schedules._arguments import as_float, checked_count, count_updates
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
 
 MODES = ("triangular", "triangular2")
 MAX_HALVINGS = 64
@@ -111,9 +111,9 @@ class Triangular(Schedule):
         self.max_learning_rate = checked_float(
             owner, "max_learning_rate", max_learning_rate, above=self.min_learning_rate
         )
-        self.num_up_steps = checked_count(owner, "num_up_steps", num_up_steps)
+        self.num_up_steps = checked_steps(owner, "num_up_steps", num_up_steps)
         if num_down_steps is not None:
-            num_down_steps = checked_count(owner, "num_down_steps", num_down_steps)
+            num_down_steps = checked_steps(owner, "num_down_steps", num_down_steps)
         self.num_down_steps = num_down_steps
         self.mode = checked_option(owner, "mode", mode, MODES)
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.schedules._anneal import SHAPES, ramp_positions, rise
-from keras_deeptools.schedules._arguments import MAX_STEP, checked_count, count_updates
-from keras_deeptools.schedules._base import Schedule
-from keras_deeptools.schedules._parts import (
+from keras_deeptools.schedules._inner_schedule import (
     checked_schedule,
     evaluate_part,
     last_step_of,
 )
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import MAX_STEP, checked_steps, count_updates
 
 
 def warmup(
@@ -94,7 +94,7 @@ class Warmup(Schedule):
         shape: str = "linear",
     ) -> None:
         self.schedule = checked_schedule("Warmup", "schedule", schedule)
-        self.num_steps = checked_count("Warmup", "num_steps", num_steps)
+        self.num_steps = checked_steps("Warmup", "num_steps", num_steps)
         self.initial_factor = checked_float(
             "Warmup", "initial_factor", initial_factor, at_least=0, at_most=1
         )

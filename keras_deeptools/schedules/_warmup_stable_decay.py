@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option, message
 from keras_deeptools.schedules._anneal import Phase, run_phases
-from keras_deeptools.schedules._arguments import checked_count
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
+from keras_deeptools.schedules._steps import checked_steps
 
 DECAY_SHAPES = ("linear", "cosine", "sqrt")
 
@@ -118,11 +118,11 @@ class WarmupStableDecay(Schedule):
         self.max_learning_rate = checked_float(
             owner, "max_learning_rate", max_learning_rate, above=0
         )
-        self.total_steps = checked_count(owner, "total_steps", total_steps)
-        self.num_warmup_steps = checked_count(
+        self.total_steps = checked_steps(owner, "total_steps", total_steps)
+        self.num_warmup_steps = checked_steps(
             owner, "num_warmup_steps", num_warmup_steps, minimum=0
         )
-        self.num_decay_steps = checked_count(
+        self.num_decay_steps = checked_steps(
             owner, "num_decay_steps", num_decay_steps, minimum=0
         )
         longest = self.total_steps - self.num_warmup_steps

@@ -5,13 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.statistics import _gradient_rules as rules
-from keras_deeptools.statistics import _gradient_rules as update_rules
-from keras_deeptools.statistics._gradient_problems import (
-    GradientProblem,
-    GradientThresholds,
-)
 from keras_deeptools.statistics._gradient_rows import GradientRows, median
+from keras_deeptools.statistics._gradient_thresholds import GradientThresholds
 
 FIRST = 10
 """Updates that say how large gradients are at the start."""
@@ -20,9 +17,8 @@ FIRST = 10
 class GradientDetector:
     """Finds what is wrong in recorded rows, each thing once.
 
-    The rules are functions of `_gradient_rules` and `_update_rules`; this keeps what
-    they need to know of the past: the last rows, the size of gradients at the start,
-    the ratios so far.
+    The rules are functions of `_gradient_rules`; this keeps what they need to know of
+    the past: the last rows, the size of gradients at the start, the ratios so far.
 
     Args:
         thresholds: `GradientThresholds`.
@@ -30,7 +26,7 @@ class GradientDetector:
 
     def __init__(self, thresholds: GradientThresholds) -> None:
         self.thresholds = thresholds
-        self.problems: list[GradientProblem] = []
+        self.findings: list[Finding] = []
         self._carried: GradientRows | None = None
         self._first = np.zeros(0)
         self._last_norm = 0.0
@@ -42,7 +38,7 @@ class GradientDetector:
         rows: GradientRows,
         loss: float | None = None,
         data_fault: Callable[[], str] | None = None,
-    ) -> list[GradientProblem]:
+    ) -> list[Finding]:
         """Judges rows that follow those of the call before.
 
         After a gradient that is not finite nothing more is judged: the weights are
@@ -55,7 +51,7 @@ class GradientDetector:
                 what is wrong with the data and the remedy, or an empty str.
 
         Returns:
-            List of `GradientProblem`, those that have not been found before.
+            List of `Finding`, those that have not been found before.
         """
         if self._is_broken or not len(rows):
             return []
@@ -67,23 +63,23 @@ class GradientDetector:
             rows = rows[: int(np.argmax(rows.steps == found[0].step))]
         if len(rows):
             found += self._judge(rows, loss)
-        known = {(problem.kind, problem.variable) for problem in self.problems}
+        known = {(finding.kind, finding.where) for finding in self.findings}
         new = []
-        for problem in found:
-            if (problem.kind, problem.variable) not in known:
-                known.add((problem.kind, problem.variable))
-                new.append(problem)
-        self.problems += new
+        for finding in found:
+            if (finding.kind, finding.where) not in known:
+                known.add((finding.kind, finding.where))
+                new.append(finding)
+        self.findings += new
         return new
 
     def restarted(self) -> "GradientDetector":
         """One that knows what was found, but judges rows of other variables anew."""
         new = GradientDetector(self.thresholds)
-        new.problems = list(self.problems)
+        new.findings = list(self.findings)
         new._is_broken = self._is_broken
         return new
 
-    def _judge(self, new: GradientRows, loss: float | None) -> list[GradientProblem]:
+    def _judge(self, new: GradientRows, loss: float | None) -> list[Finding]:
         limits = self.thresholds
         norms = new.global_norms
         self._first = np.concatenate([self._first, norms])[:FIRST]
@@ -92,12 +88,12 @@ class GradientDetector:
         self._carried = rows[max(len(rows) - limits.patience + 1, 0) :]
         start = float(median(self._first))
         found = rules.exploding_run(rows, start, len(new), limits)
-        found += update_rules.huge_updates(new, 100 * limits.large_update)
+        found += rules.huge_updates(new, 100 * limits.large_update)
         for window in rows.windows(limits.patience):
             found += rules.exploding_layers(window, limits.exploding_ratio)
             found += rules.vanishing(window, limits.vanishing_ratio)
             found += rules.dead(window, self._loss_is_gone(loss))
-            found += update_rules.large_updates(window, limits.large_update)
+            found += rules.large_updates(window, limits.large_update)
             found += self._small_updates(window)
         return found
 
@@ -105,14 +101,14 @@ class GradientDetector:
         small = loss is not None and abs(loss) < 1e-3
         return small or 0 < self._last_norm < 1e-2 * float(median(self._first))
 
-    def _small_updates(self, window: GradientRows) -> list[GradientProblem]:
+    def _small_updates(self, window: GradientRows) -> list[Finding]:
         if window.update_ratios is None:
             return []
         usual = median(window.update_ratios, axis=0)
-        found: list[GradientProblem] = []
+        found: list[Finding] = []
         if self._ratios:
             largest, earlier = self._ratios
-            found = update_rules.small_updates(
+            found = rules.small_updates(
                 window, self.thresholds.small_update, largest, earlier
             )
             largest = np.fmax(largest, usual)

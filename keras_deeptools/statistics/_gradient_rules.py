@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from keras_deeptools.statistics._gradient_problems import (
-    GradientProblem,
-    GradientThresholds,
-)
+from keras_deeptools._finding import Finding
 from keras_deeptools.statistics._gradient_rows import GradientRows, median
+from keras_deeptools.statistics._gradient_thresholds import GradientThresholds
 
 LEAST_DEPTH = 3
-
-
 """Kernels that a comparison of first and last layers needs."""
 
-
 LEAST_BEFORE = 5
-
-
 """Updates that a running median needs."""
 
+USUAL_RATIO = 1e-3
+"""Update-to-weight ratio that is usual."""
+
+OF_DEPTH = "Glorot & Bengio, 2010, section 4"
+OF_NORMS = "Pascanu et al., 2013, section 3.2"
+
+CLIPPER = "keras_deeptools.callbacks.GradientClipper(global_norm=1.0)"
 
 TOO_FAST = (
     "Lower the learning rate (`find_learning_rate`), warm it up "
@@ -26,7 +26,7 @@ TOO_FAST = (
 )
 
 
-def non_finite(rows: GradientRows) -> list[GradientProblem]:
+def non_finite(rows: GradientRows) -> list[Finding]:
     """The first update with a gradient that is not finite, and where it began."""
     bad = rows.nonfinite > 0
     hit = np.flatnonzero(bad.any(axis=1))
@@ -37,15 +37,15 @@ def non_finite(rows: GradientRows) -> list[GradientProblem]:
     known = np.flatnonzero(~np.isnan(rows.nonfinite[first]))
     count = int(np.nansum(rows.nonfinite[first]))
     variable = rows.variables[where[-1]]
-    evidence = f"{count} elements are NaN or infinite"
+    message = f"{count} elements are NaN or infinite"
     if len(where) == len(known):
-        evidence += (
+        message += (
             f", in all {len(where)} variables, so the loss or an activation before it "
             "is not finite."
         )
         remedy = "Check inputs and targets for NaN, log(0), sqrt(0) and divisions by 0"
     else:
-        evidence += (
+        message += (
             f", in {len(where)} of {len(known)} variables; the layers after "
             f"{variable.layer} are finite."
         )
@@ -55,13 +55,22 @@ def non_finite(rows: GradientRows) -> list[GradientProblem]:
         "`GradientClipper`. In float16 use `keras.optimizers.LossScaleOptimizer`."
     )
     return [
-        GradientProblem(
-            "non-finite", variable.path, int(rows.steps[first]), evidence, remedy
+        Finding(
+            "non-finite",
+            variable.path,
+            message,
+            remedy,
+            evidence={
+                "elements": count,
+                "variables": len(where),
+                "of_variables": len(known),
+            },
+            step=int(rows.steps[first]),
         )
     ]
 
 
-def dead(window: GradientRows, loss_is_gone: bool = False) -> list[GradientProblem]:
+def dead(window: GradientRows, loss_is_gone: bool = False) -> list[Finding]:
     """Layers all of whose gradients are exactly zero in every row of the window.
 
     Args:
@@ -80,22 +89,23 @@ def dead(window: GradientRows, loss_is_gone: bool = False) -> list[GradientProbl
         layer = window.variables[position].layer
         layers.setdefault(layer, []).append(bool(zero[position]))
     return [
-        GradientProblem(
+        Finding(
             "dead",
             layer,
-            int(window.steps[0]),
             f"All gradients of the layer were exactly 0 in {len(window)} recorded "
             "updates.",
             "No path from it to the loss is open: units that ReLU switches off for "
             "every input (a lower rate from `find_learning_rate`, HeNormal, "
             "`leaky_relu`), saturated activations, or an output without a loss.",
+            evidence={"gradient": 0.0, "updates": len(window)},
+            step=int(window.steps[0]),
         )
         for layer, zeros in layers.items()
         if all(zeros)
     ]
 
 
-def vanishing(window: GradientRows, least: float) -> list[GradientProblem]:
+def vanishing(window: GradientRows, least: float) -> list[Finding]:
     """The first kernels, as far as each gradient is under `least` of one above it."""
     kernels = window.kernels
     sizes = window.root_mean_squares(kernels)
@@ -109,22 +119,30 @@ def vanishing(window: GradientRows, least: float) -> list[GradientProblem]:
         if not size < least * most:
             break
         found.append(
-            GradientProblem(
+            Finding(
                 "vanishing",
                 window.variables[position].path,
-                int(window.steps[0]),
                 f"RMS gradient {size:.1e}, {size / most:.1e} of the largest above it "
                 f"({most:.1e}, at most in {largest.layer}), median of {len(window)} "
                 "recorded updates.",
                 "Use ReLU-like activations with HeNormal (SELU with LecunNormal), "
                 "`keras.layers.BatchNormalization`, or skip connections; check the "
                 "scale of the inputs and initial weights.",
+                evidence={
+                    "gradient": size,
+                    "largest_above": most,
+                    "ratio": size / most,
+                    "least_ratio": least,
+                    "updates": len(window),
+                },
+                reference=OF_DEPTH,
+                step=int(window.steps[0]),
             )
         )
     return found
 
 
-def exploding_layers(window: GradientRows, most: float) -> list[GradientProblem]:
+def exploding_layers(window: GradientRows, most: float) -> list[Finding]:
     """Kernels whose gradient is over `most` times that of the upper half's median."""
     kernels = window.kernels
     sizes = window.root_mean_squares(kernels)
@@ -134,15 +152,23 @@ def exploding_layers(window: GradientRows, most: float) -> list[GradientProblem]
     half = len(kernels) // 2
     usual = float(np.median(sizes[half:]))
     return [
-        GradientProblem(
+        Finding(
             "exploding",
             window.variables[position].path,
-            int(window.steps[0]),
             f"RMS gradient {size:.1e}, {size / usual:.1e} times that of the upper half "
             f"of the layers ({usual:.1e}), median of {len(window)} recorded updates.",
             "Initialize with smaller weights (GlorotUniform, HeNormal, Orthogonal), "
             "add `keras.layers.BatchNormalization` or skip connections, clip with "
             "`GradientClipper`.",
+            evidence={
+                "gradient": size,
+                "upper_half": usual,
+                "ratio": size / usual,
+                "most_ratio": most,
+                "updates": len(window),
+            },
+            reference=OF_DEPTH,
+            step=int(window.steps[0]),
         )
         for position, size in zip(kernels[:half], sizes[:half], strict=True)
         if size > most * usual
@@ -151,7 +177,7 @@ def exploding_layers(window: GradientRows, most: float) -> list[GradientProblem]
 
 def exploding_run(
     rows: GradientRows, start: float, new: int, thresholds: GradientThresholds
-) -> list[GradientProblem]:
+) -> list[Finding]:
     """The first row, among the last `new`, in which the global norm explodes.
 
     Args:
@@ -171,39 +197,54 @@ def exploding_run(
             against = (usual, "running median") if jumps else (start, "at the start")
             largest = int(np.nanargmax(rows.norms[position]))
             return [
-                GradientProblem(
+                Finding(
                     "exploding",
                     rows.variables[largest].path,
-                    int(rows.steps[position]),
                     f"The global norm is {norm:.1e}, against {against[0]:.1e} "
                     f"({against[1]}); this variable's is the largest, "
                     f"{rows.norms[position, largest]:.1e}.",
                     TOO_FAST,
+                    evidence={
+                        "global_norm": norm,
+                        "running_median": usual,
+                        "start": start,
+                        "variable_norm": rows.norms[position, largest],
+                    },
+                    code=CLIPPER,
+                    reference=OF_NORMS,
+                    step=int(rows.steps[position]),
                 )
             ]
     return []
 
 
-def large_updates(window: GradientRows, most: float) -> list[GradientProblem]:
+def large_updates(window: GradientRows, most: float) -> list[Finding]:
     """Kernels that the optimizer moves time and again by a large part of their norm."""
     if window.update_ratios is None:
         return []
     usual = median(window.update_ratios, axis=0)
     return [
-        GradientProblem(
+        Finding(
             "large updates",
             window.variables[position].path,
-            int(window.steps[0]),
             f"Update-to-weight ratio {usual[position]:.1e} (median of {len(window)} "
             "recorded updates); about 1e-3 is usual.",
             TOO_FAST,
+            severity="warning",
+            evidence={
+                "ratio": usual[position],
+                "usual_ratio": USUAL_RATIO,
+                "most_ratio": most,
+                "updates": len(window),
+            },
+            step=int(window.steps[0]),
         )
         for position in window.kernels
         if usual[position] > most
     ]
 
 
-def huge_updates(rows: GradientRows, most: float) -> list[GradientProblem]:
+def huge_updates(rows: GradientRows, most: float) -> list[Finding]:
     """Kernels that a single step has changed by `most` times their norm."""
     if rows.update_ratios is None or rows.weights is None:
         return []
@@ -216,13 +257,19 @@ def huge_updates(rows: GradientRows, most: float) -> list[GradientProblem]:
         if len(hit):
             ratio = rows.update_ratios[hit[0], position]
             found.append(
-                GradientProblem(
+                Finding(
                     "large updates",
                     variable.path,
-                    int(rows.steps[hit[0]]),
                     f"One update was {ratio:.1e} times the norm of the weights; about "
                     "1e-3 is usual.",
                     TOO_FAST,
+                    severity="warning",
+                    evidence={
+                        "ratio": ratio,
+                        "usual_ratio": USUAL_RATIO,
+                        "most_ratio": most,
+                    },
+                    step=int(rows.steps[hit[0]]),
                 )
             )
     return found
@@ -230,7 +277,7 @@ def huge_updates(rows: GradientRows, most: float) -> list[GradientProblem]:
 
 def small_updates(
     window: GradientRows, least: float, largest: np.ndarray, earlier: np.ndarray
-) -> list[GradientProblem]:
+) -> list[Finding]:
     """Kernels that the optimizer hardly moves, without a reason in the schedule.
 
     Args:
@@ -253,15 +300,22 @@ def small_updates(
         if not ratio < least or had_none or rises or fell:
             continue
         found.append(
-            GradientProblem(
+            Finding(
                 "small updates",
                 window.variables[position].path,
-                int(window.steps[0]),
                 f"Update-to-weight ratio {ratio:.1e} (median of {len(window)} recorded "
                 "updates); about 1e-3 is usual.",
                 "Raise the learning rate (`find_learning_rate`); if other layers move "
                 "enough, this one's gradient vanishes: use an adaptive optimizer "
                 "(Adam), normalization or another initialization.",
+                severity="warning",
+                evidence={
+                    "ratio": ratio,
+                    "usual_ratio": USUAL_RATIO,
+                    "least_ratio": least,
+                    "updates": len(window),
+                },
+                step=int(window.steps[0]),
             )
         )
     return found

@@ -4,37 +4,7 @@ import re
 
 from keras_deeptools._arguments import checked_option, message
 
-_SMALL_PARTS = ("loss", "error", "brier", "mse", "mae", "msle", "entropy", "perplexity")
-
-
-_LARGE_PARTS = (
-    "acc",
-    "auc",
-    "precision",
-    "recall",
-    "f1",
-    "fbeta",
-    "iou",
-    "r2",
-    "score",
-)
-
-
 MODES = ("auto", "min", "max")
-
-
-def checked_direction(owner: str, mode: str, monitor: str) -> str:
-    """`"min"` or `"max"`: the mode, or what the name of a number tells for `"auto"`."""
-    checked_option(owner, "mode", mode, MODES)
-    if mode != "auto":
-        return mode
-    name = monitor.lower()
-    if any(part in name for part in _SMALL_PARTS):
-        return "min"
-    if any(part in name for part in _LARGE_PARTS):
-        return "max"
-    rule = f"'min' or 'max' where the name does not tell, as here: {monitor!r}"
-    raise ValueError(message(owner, "mode", rule, mode))
 
 
 # Keras' own metrics and losses by their classes' names, functions by theirs.
@@ -67,14 +37,19 @@ LARGE = (
     "TruePositives",
     # Short and other names, and those of this package.
     "acc",
+    "auprc",
+    "auroc",
     "average_precision",
     "dice_score",
     "f1",
+    "f1score",
+    "fbeta",
     "fbeta_score",
     "iou",
     "likelihood",
     "log_likelihood",
     "mean_iou",
+    "miou",
     "r2",
     "sensitivity",
     "specificity",
@@ -108,11 +83,13 @@ SMALL = (
     "SquaredHinge",
     "Tversky",
     "bce",
+    "brier",
     "brier_score",
     "ce",
     "crossentropy",
     "entropy",
     "error",
+    "error_rate",
     "expected_calibration_error",
     "kld",
     "logcosh",
@@ -140,18 +117,59 @@ DIRECTIONS = {_snake_case(name): "max" for name in LARGE} | {
 }
 
 
+# What may stand behind the name of a metric, beside numbers: `recall_at_5`, `f1_macro`.
+QUALIFIERS = ("at", "average", "k", "macro", "micro", "weighted")
+
+
 def direction_of(name: str) -> str | None:
     """`"min"` or `"max"` for a name in the logs, None where it does not tell.
 
     The longest known name at the end decides, so that names of outputs may stand
-    before it, and numbers after it: `val_head_mean_io_u_2`.
+    before it, and numbers after it: `val_head_mean_io_u_2`. A word that may mean
+    either does not tell: an `anomaly_score` is not better the larger it is.
 
     Args:
         name: Str.
+
+    Example:
+
+    >>> from keras_deeptools.statistics._metric_direction import direction_of
+    >>> direction_of("val_top5_acc"), direction_of("val_loss"), direction_of("score")
+    ('max', 'min', None)
     """
-    words = re.sub(r"(_\d+)+$", "", name).lower().split("_")
-    for first in range(len(words)):
-        found = DIRECTIONS.get("_".join(words[first:]))
-        if found is not None:
-            return found
+    words = name.lower().split("_")
+    while words:
+        for first in range(len(words)):
+            found = DIRECTIONS.get("_".join(words[first:]))
+            if found is not None:
+                return found
+        last = words.pop()
+        word = last.rstrip("0123456789")
+        if word and word not in QUALIFIERS:
+            return DIRECTIONS.get(word) if word != last else None
     return None
+
+
+def checked_direction(owner: str, mode: str, monitor: str) -> str:
+    """`"min"` or `"max"`: the mode, or what the name of a number tells for `"auto"`.
+
+    Args:
+        owner: Str. Who is named in errors.
+        mode: `"min"`, `"max"` or `"auto"`.
+        monitor: Str, a name in the logs.
+
+    Raises:
+        ValueError: If `mode` is another one, or `"auto"` where the name does not tell.
+
+    Example:
+
+    >>> from keras_deeptools.statistics._metric_direction import checked_direction
+    >>> checked_direction("fine_tune", "auto", "val_accuracy")
+    'max'
+    """
+    checked_option(owner, "mode", mode, MODES)
+    found = direction_of(monitor) if mode == "auto" else mode
+    if found is None:
+        rule = f"'min' or 'max' where the name does not tell, as here: {monitor!r}"
+        raise ValueError(message(owner, "mode", rule, mode))
+    return found

@@ -3,7 +3,7 @@
 from keras_deeptools.transfer._backbones.backbone import backbone
 from keras_deeptools.transfer._backbones.check_pixels import check_pixels
 from keras_deeptools.transfer._backbones.classifier import classifier
-from keras_deeptools.transfer._backbones.reuse import reuse
+from keras_deeptools.transfer._backbones.reuse_layers import reuse_layers
 from keras_deeptools.transfer._features.cache_features import (
     cache_features,
     caching_obstacle,
@@ -15,10 +15,10 @@ from keras_deeptools.transfer._freezing.freeze import freeze, frozen, unfreeze
 from keras_deeptools.transfer._freezing.freeze_to import freeze_to
 from keras_deeptools.transfer._freezing.gradual_unfreezing import GradualUnfreezing
 from keras_deeptools.transfer._freezing.inference_mode import InferenceMode
-from keras_deeptools.transfer._freezing.progress import UnfreezingPhase
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
-from keras_deeptools.transfer._groups.probe_depth import DepthProbe, probe_depth
+from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingPhase
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.probe_depth import DepthProbe, probe_depth
 from keras_deeptools.transfer._rates.discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )
@@ -45,6 +45,6 @@ __all__ = [
     "frozen",
     "layer_groups",
     "probe_depth",
-    "reuse",
+    "reuse_layers",
     "unfreeze",
 ]

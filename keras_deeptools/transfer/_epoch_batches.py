@@ -200,6 +200,18 @@ class FeatureBatches(keras.utils.PyDataset):
         return parts if isinstance(parts, tuple) else (parts,)
 
 
+def refuse_split(kind: str, validation_split: float) -> None:
+    """Raises where `fit` is to hold out rows that it cannot choose."""
+    if validation_split:
+        rule = f"0 for {kind}"
+        remedy = "Give `validation_data`."
+        raise ValueError(
+            message(
+                "CachedFeatures.fit", "validation_split", rule, validation_split, remedy
+            )
+        )
+
+
 def shuffled_batches(
     views: list[Any], batch_size: int, shuffle: bool, validation_split: float
 ) -> FeatureBatches:
@@ -211,12 +223,7 @@ def shuffled_batches(
         shuffle: Bool.
         validation_split: Float, what `fit` was given, which must be 0.
     """
-    if validation_split:
-        raise ValueError(
-            "CachedFeatures.fit: `validation_split` must be 0 for features on disk or "
-            f"of several views. Received: validation_split={validation_split!r}. Give "
-            "`validation_data`."
-        )
+    refuse_split("features on disk or of several views", validation_split)
     seed = int(np.random.randint(2**31)) if shuffle else None
     return FeatureBatches(views, batch_size, seed)
 

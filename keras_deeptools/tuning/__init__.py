@@ -1,29 +1,36 @@
 """Searching with KerasTuner: over every component, and over how a model is trained.
 
-`space` and `searched_optimizer` need no KerasTuner to be imported; `DeepHyperModel`
+`searched` and `searched_optimizer` need no KerasTuner to be imported; `DeepHyperModel`
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
-from keras_deeptools._distributed_search import SearchRun, launch
-from keras_deeptools._distributed_search.keras_tuner_hooks import watch_workers
-from keras_deeptools.tuning._families.cnn import cnn_space
-from keras_deeptools.tuning._families.mlp import mlp_space
-from keras_deeptools.tuning._families.residual import residual_space
+from keras_deeptools._distributed_search import SearchRun, launch_search
+from keras_deeptools._distributed_search.join_search import join_search
+from keras_deeptools.tuning._families.cnn_family import cnn_family
+from keras_deeptools.tuning._families.mlp_family import mlp_family
+from keras_deeptools.tuning._families.residual_family import residual_family
 from keras_deeptools.tuning._families.searched_block import (
     searched_activation,
     searched_block,
 )
-from keras_deeptools.tuning._report.importance import HyperparameterImportance
-from keras_deeptools.tuning._report.result import SearchReport
-from keras_deeptools.tuning._report.search_report import search_report
-from keras_deeptools.tuning._report.searched_trial import SearchedTrial
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf
-from keras_deeptools.tuning._spaces.search_space import SearchSpace
-from keras_deeptools.tuning._spaces.searched_optimizer import searched_optimizer
-from keras_deeptools.tuning._spaces.space import search_space, space, space_names
+from keras_deeptools.tuning._search_report.hyperparameter_importance import (
+    HyperparameterImportance,
+)
+from keras_deeptools.tuning._search_report.search_report import (
+    SearchReport,
+    search_report,
+)
+from keras_deeptools.tuning._search_space.ranges import (
+    FloatRange,
+    IntRange,
+    OneOf,
+    SearchSpace,
+)
+from keras_deeptools.tuning._search_space.search_space import search_space, space_names
+from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
-from keras_deeptools.tuning._trials.record import TrialRecord
-from keras_deeptools.tuning._trials.records import TrialRecords, trial_records
+from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 __all__ = [
     "DeepHyperModel",
@@ -37,23 +44,20 @@ __all__ = [
     "SearchSpace",
     "SearchedTrial",
     "TransferHyperModel",
-    "TrialRecord",
-    "TrialRecords",
-    "cnn_space",
+    "cnn_family",
     "fit_trial",
-    "launch",
-    "mlp_space",
+    "join_search",
+    "launch_search",
+    "mlp_family",
     "objective",
-    "residual_space",
+    "residual_family",
     "search_report",
     "search_space",
+    "searched",
     "searched_activation",
     "searched_block",
     "searched_optimizer",
-    "space",
     "space_names",
-    "trial_records",
-    "watch_workers",
 ]
 
 
@@ -72,9 +76,9 @@ def __getattr__(name: str) -> object:
 
     if name not in _ON_KERAS_TUNER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from keras_deeptools._distributed_search.settings import missing_for_tuner
+    from keras_deeptools.engine._backends.active import missing_for_keras_tuner
 
-    missing = missing_for_tuner()
+    missing = missing_for_keras_tuner()
     if missing is None:
         try:
             module = importlib.import_module(f"{__name__}.{_ON_KERAS_TUNER[name]}")

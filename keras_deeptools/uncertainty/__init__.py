@@ -1,10 +1,10 @@
 """How sure a model may be: calibration, selective prediction, dropout as inference."""
 
-from keras_deeptools.uncertainty._brier_score import (
+from keras_deeptools.uncertainty._brier_decomposition import (
     BrierDecomposition,
     brier_decomposition,
-    brier_score,
 )
+from keras_deeptools.uncertainty._brier_score import brier_score
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._expected_calibration_error import (
     expected_calibration_error,

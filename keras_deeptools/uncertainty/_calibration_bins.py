@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools._arguments import checked_count, checked_option, message
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_option,
+    is_integer,
+    message,
+)
 from keras_deeptools.uncertainty._labelled_rows import LabelledRows
 
 BINNINGS = ("equal_width", "adaptive")
@@ -55,8 +60,7 @@ def judged_event(
         return rows.probabilities[:, 1], rows.labels.astype("float64"), rows.weights
     independent = rows.outputs is not None
     num_events = rows.shape[-1] if independent else rows.probabilities.shape[1]
-    is_class = isinstance(event, int | np.integer) and not isinstance(event, bool)
-    if not is_class or not 0 <= event < num_events:
+    if not is_integer(event) or not 0 <= event < num_events:
         kind = "an output" if independent else "a class"
         rule = f"'auto', 'predicted' or {kind} in [0, {num_events})"
         raise ValueError(message(owner, "event", rule, event))

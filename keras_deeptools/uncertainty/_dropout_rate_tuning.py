@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class DropoutRateTuning:
     >>> tuning.best_rate
     0.2
     >>> print(tuning)
-       rate  log-likelihood    to the best
-        0.1  -2.0000 +- 0.5774  -0.5000 +- 0.2887
-    *   0.2  -1.5000 +- 0.2887   0.0000 +- 0.0000
+    rate     log-likelihood        to the best
+     0.1  -2.0000 +- 0.5774  -0.5000 +- 0.2887
+    *0.2  -1.5000 +- 0.2887   0.0000 +- 0.0000
     """
 
     rates: np.ndarray
@@ -92,25 +93,18 @@ class DropoutRateTuning:
 
     def table(self) -> str:
         """One line for each rate, a star at the best."""
-        lines = [f"{'rate':>7}{'log-likelihood':>16}{'to the best':>15}"]
+        rows = []
         for i, rate in enumerate(self.rates):
-            star = "*" if rate == self.best_rate else " "
+            star = "*" if rate == self.best_rate else ""
             own = f"{self.log_likelihood[i]:.4f} +- {self.standard_error[i]:.4f}"
             less = f"{self.difference[i]:.4f} +- {self.difference_error[i]:.4f}"
-            lines.append(f"{star}{rate:>6g}  {own}  {less:>17}")
-        return "\n".join(lines)
+            rows.append([f"{star}{rate:g}", own, less])
+        return text_table(["rate", "log-likelihood", "to the best"], rows, text=())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the likelihood, with one standard error of the distance to the best.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("DropoutRateTuning.plot") if ax is None else ax
         order = np.argsort(self.rates)

@@ -36,13 +36,9 @@ def expected_calibration_error(
     with the same bins; `binning="adaptive"` has equally many rows in every bin.
 
     Args:
-        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
-            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction. Dense predictions have further axes before the last:
-            `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
-            1 for each, in the shape of `probabilities`.
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+            `brier_score`.
+        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"`: bins (0, 1/num_bins], ...; `"adaptive"`: equal shares
             of the rows, ties together.
@@ -52,10 +48,8 @@ def expected_calibration_error(
             probability; an int: that this class comes true, or this independent
             output. `"auto"`: the predicted class, but class 1 where `probabilities`
             are `(n,)` or `(n, 1)`, and every output where they are independent.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import gaussian_rows
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -47,27 +48,23 @@ class IntervalCoverage:
 
     def table(self) -> str:
         """One line for each level, then the summary."""
-        lines = [f"{'nominal':>9}{'observed':>10}{'if right':>12}{'mean width':>12}"]
-        for i in range(len(self.levels)):
-            error = f"+- {self.standard_error[i]:.3f}"
-            lines.append(
-                f"{self.levels[i]:>9.3g}{self.coverage[i]:>10.4f}{error:>12}"
-                f"{self.width[i]:>12.4g}"
-            )
-        lines.append(f"mean distance {self.calibration_error:.4f}")
-        return "\n".join(lines)
+        rows = [
+            [
+                f"{self.levels[i]:.3g}",
+                f"{self.coverage[i]:.4f}",
+                f"+- {self.standard_error[i]:.3f}",
+                f"{self.width[i]:.4g}",
+            ]
+            for i in range(len(self.levels))
+        ]
+        titles = ["nominal", "observed", "if right", "mean width"]
+        table = text_table(titles, rows, text=())
+        return f"{table}\nmean distance {self.calibration_error:.4f}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw observed against nominal coverage.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("IntervalCoverage.plot") if ax is None else ax
         ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1)

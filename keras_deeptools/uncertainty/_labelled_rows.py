@@ -126,53 +126,67 @@ class LabelledRows:
 
 def labelled_rows(
     owner: str,
-    probabilities: Any,
+    predictions: Any,
     labels: Any,
     sample_weight: Any = None,
     multi_label: bool | None = None,
     ignore_class: int | None = None,
+    argument: str = "probabilities",
 ) -> LabelledRows:
     """Read what a classifier predicted and what came true, or raise as `owner`.
 
     Args:
         owner: Str. Who is named in errors.
-        probabilities: Float array `(n,)`, `(..., 1)` or `(..., k)`.
+        predictions: Float array `(n,)`, `(..., 1)` or `(..., k)`.
         labels: Class indices, one-hot rows, or 0 and 1 for independent outputs.
         sample_weight: Array of the first axes, or of all of them; None for equal ones.
         multi_label: Bool, whether outputs are independent; None: as the labels tell.
         ignore_class: Int or None, the label of what does not count.
+        argument: `"probabilities"` or `"logits"`, of which those of "no" are zeros.
     """
-    return _read(
-        owner,
-        "probabilities",
-        probabilities,
-        labels,
-        sample_weight,
-        multi_label,
-        ignore_class,
+    if multi_label not in (True, False, None):
+        raise ValueError(
+            message(owner, "multi_label", "True, False or None", multi_label)
+        )
+    predictions, labels, sample_weight = pixel_by_pixel(
+        predictions, labels, sample_weight
     )
-
-
-def labelled_scores(
-    owner: str,
-    logits: Any,
-    labels: Any,
-    sample_weight: Any = None,
-    multi_label: bool | None = None,
-    ignore_class: int | None = None,
-) -> LabelledRows:
-    """As `labelled_rows`, of logits; those of "no" are zeros.
-
-    Args:
-        owner: Str. Who is named in errors.
-        logits: Float array `(n,)`, `(..., 1)` or `(..., k)`.
-        labels: As in `labelled_rows`, as the others.
-        sample_weight: Array or None.
-        multi_label: Bool or None.
-        ignore_class: Int or None.
-    """
-    return _read(
-        owner, "logits", logits, labels, sample_weight, multi_label, ignore_class
+    values = read_predictions(owner, argument, predictions)
+    given = np.asarray(labels)
+    is_alone = values.ndim == 1 or values.shape[-1] == 1
+    positions = values.shape if values.ndim == 1 else values.shape[:-1]
+    independent = not is_alone and are_independent(
+        owner, values, given, multi_label, ignore_class, argument == "logits"
+    )
+    is_binary = is_alone or independent
+    shape = values.shape if independent else positions
+    weights = cell_weights(owner, sample_weight, shape)
+    num_classes = 2 if is_binary else values.shape[-1]
+    flat = _flat_labels(owner, given, values, shape, num_classes)
+    counts = weights > 0
+    if ignore_class is not None:
+        is_ignored = flat == ignore_class
+        counts = counts & ~is_ignored
+        if not counts.any():
+            rule = "the label of some rows, not of all"
+            raise ValueError(message(owner, "ignore_class", rule, ignore_class))
+    kept = np.flatnonzero(counts)
+    scores = values.reshape(-1) if is_binary else values.reshape(-1, num_classes)
+    scores, flat, weights = scores[kept], flat[kept], weights[kept]
+    if argument == "probabilities":
+        scores = checked_probabilities(owner, scores, is_binary)
+    else:
+        scores = checked_scores(owner, argument, scores)
+        if is_binary:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    return LabelledRows(
+        scores,
+        _checked_labels(owner, flat, num_classes),
+        weights / weights.sum(),
+        is_binary,
+        shape,
+        kept,
+        kept % shape[-1] if independent else None,
     )
 
 
@@ -235,61 +249,6 @@ def checked_scores(owner: str, argument: str, values: np.ndarray) -> np.ndarray:
             "out."
         )
     return values
-
-
-def _read(
-    owner: str,
-    argument: str,
-    predictions: Any,
-    labels: Any,
-    sample_weight: Any,
-    multi_label: bool | None,
-    ignore_class: int | None,
-) -> LabelledRows:
-    if multi_label not in (True, False, None):
-        raise ValueError(
-            message(owner, "multi_label", "True, False or None", multi_label)
-        )
-    predictions, labels, sample_weight = pixel_by_pixel(
-        predictions, labels, sample_weight
-    )
-    values = read_predictions(owner, argument, predictions)
-    given = np.asarray(labels)
-    is_alone = values.ndim == 1 or values.shape[-1] == 1
-    positions = values.shape if values.ndim == 1 else values.shape[:-1]
-    independent = not is_alone and are_independent(
-        owner, values, given, multi_label, ignore_class, argument == "logits"
-    )
-    is_binary = is_alone or independent
-    shape = values.shape if independent else positions
-    weights = cell_weights(owner, sample_weight, shape)
-    num_classes = 2 if is_binary else values.shape[-1]
-    flat = _flat_labels(owner, given, values, shape, num_classes)
-    counts = weights > 0
-    if ignore_class is not None:
-        is_ignored = flat == ignore_class
-        counts = counts & ~is_ignored
-        if not counts.any():
-            rule = "the label of some rows, not of all"
-            raise ValueError(message(owner, "ignore_class", rule, ignore_class))
-    kept = np.flatnonzero(counts)
-    scores = values.reshape(-1) if is_binary else values.reshape(-1, num_classes)
-    scores, flat, weights = scores[kept], flat[kept], weights[kept]
-    if argument == "probabilities":
-        scores = checked_probabilities(owner, scores, is_binary)
-    else:
-        scores = checked_scores(owner, argument, scores)
-        if is_binary:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-    return LabelledRows(
-        scores,
-        _checked_labels(owner, flat, num_classes),
-        weights / weights.sum(),
-        is_binary,
-        shape,
-        kept,
-        kept % shape[-1] if independent else None,
-    )
 
 
 def _flat_labels(

@@ -1,12 +1,20 @@
 """Monte Carlo dropout prediction."""
 
 import secrets
-from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import (
+    checked_bool,
+    checked_count,
+    checked_model,
+    checked_option,
+    checked_verbose,
+    is_integer,
+    message,
+)
 from keras_deeptools.engine._building.by_data import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._dropout.monte_carlo_pass import stochastic_pass
@@ -21,16 +29,8 @@ from keras_deeptools.uncertainty._output_statistics import (
 )
 from keras_deeptools.uncertainty._sampler import Sampler, rows_of_batches
 
+OWNER = "mc_predict"
 MASKS = ("independent", "coherent")
-
-
-def check_model(model: Any) -> None:
-    """Raises unless `model` is a Keras model."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "mc_predict: `model` must be a keras.Model. Received: "
-            f"model={model!r} of type {type(model).__name__}."
-        )
 
 
 def check_arguments(
@@ -43,44 +43,20 @@ def check_arguments(
     adaptive: Any,
 ) -> None:
     """Raises for an argument that is out of range."""
-    for name, value in {"num_samples": num_samples, "batch_size": batch_size}.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(
-                f"mc_predict: `{name}` must be an integer >= 1. "
-                f"Received: {name}={value!r}."
-            )
-        if value < 1:
-            raise ValueError(
-                f"mc_predict: `{name}` must be an integer >= 1. "
-                f"Received: {name}={value!r}."
-            )
-    is_int = isinstance(seed, Integral) and not isinstance(seed, bool)
-    if seed is not None and not is_int:
-        raise TypeError(
-            f"mc_predict: `seed` must be an integer or None. Received: seed={seed!r}."
-        )
-    if masks not in MASKS:
-        raise ValueError(
-            'mc_predict: `masks` must be "independent" or "coherent". '
-            f"Received: masks={masks!r}."
-        )
-    for name, value in {"return_samples": return_samples, "adaptive": adaptive}.items():
-        if not isinstance(value, bool):
-            raise TypeError(
-                f"mc_predict: `{name}` must be True or False. "
-                f"Received: {name}={value!r}."
-            )
+    checked_count(OWNER, "num_samples", num_samples)
+    checked_count(OWNER, "batch_size", batch_size)
+    if seed is not None and not is_integer(seed):
+        raise TypeError(message(OWNER, "seed", "an integer or None", seed))
+    checked_option(OWNER, "masks", masks, MASKS)
+    checked_bool(OWNER, "return_samples", return_samples)
+    checked_bool(OWNER, "adaptive", adaptive)
     if adaptive and return_samples:
         raise ValueError(
             "mc_predict: `return_samples` must be False where `adaptive` is True, "
             "because rows then differ in their number of samples. Received: "
             "return_samples=True. Leave one of them out."
         )
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(
-            'mc_predict: `verbose` must be "auto", 0, 1 or 2. '
-            f"Received: verbose={verbose!r}."
-        )
+    checked_verbose(OWNER, verbose)
 
 
 FIRST_LOOK = 25
@@ -168,7 +144,7 @@ def mc_predict(
     check_arguments(
         num_samples, batch_size, seed, masks, return_samples, verbose, adaptive
     )
-    check_model(model)
+    checked_model(OWNER, model)
     rows = rows_of_batches(batch_size)
     batches = RowBatches(x, rows)
     built_by_first(model, batches, "mc_predict")

@@ -8,7 +8,6 @@ import numpy as np
 from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     labelled_rows,
-    labelled_scores,
 )
 from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._ragged import pixel_by_pixel
@@ -30,18 +29,12 @@ def negative_log_likelihood(
     from 1, with one column) that the floats of `probabilities` can take.
 
     Args:
-        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
-            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction. Dense predictions have further axes before the last:
-            `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
-            1 for each, in the shape of `probabilities`.
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+            `brier_score`.
+        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
         from_logits: Bool, whether `probabilities` are logits.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
@@ -97,7 +90,7 @@ def labelled_logits(
     )
     arguments = predictions, labels, sample_weight, multi_label, ignore_class
     if from_logits:
-        return labelled_scores(owner, *arguments)
+        return labelled_rows(owner, *arguments, argument="logits")
     rows = labelled_rows(owner, *arguments)
     logits = logits_of(rows.probabilities, rows.is_binary, smallest_step(predictions))
     return replace(rows, probabilities=logits)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._calibration_bins import (
     calibration_bins,
     check_binning,
@@ -58,33 +59,29 @@ class ReliabilityDiagram:
 
     def table(self) -> str:
         """One line for each bin, then the summary."""
-        lines = [
-            f"{'bin':>16}{'rows':>9}{'confidence':>12}{'frequency':>11}{'95%':>16}"
-        ]
+        rows = []
         for i in range(len(self.weight)):
-            edges = f"({self.lower[i]:.3f}, {self.upper[i]:.3f}]"
             low, high = self.interval[i]
-            lines.append(
-                f"{edges:>16}{self.count[i]:>9.0f}{self.confidence[i]:>12.4f}"
-                f"{self.frequency[i]:>11.4f}{f'{low:.3f} to {high:.3f}':>16}"
+            rows.append(
+                [
+                    f"({self.lower[i]:.3f}, {self.upper[i]:.3f}]",
+                    f"{self.count[i]:.0f}",
+                    f"{self.confidence[i]:.4f}",
+                    f"{self.frequency[i]:.4f}",
+                    f"{low:.3f} to {high:.3f}",
+                ]
             )
-        lines.append(
+        titles = ["bin", "rows", "confidence", "frequency", "95%"]
+        errors = (
             f"expected calibration error {self.expected_calibration_error:.4f}, "
             f"largest {self.maximum_calibration_error:.4f}"
         )
-        return "\n".join(lines)
+        return f"{text_table(titles, rows)}\n{errors}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw frequency with its 95% interval against confidence.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("ReliabilityDiagram.plot") if ax is None else ax
         ax.bar(
@@ -130,23 +127,17 @@ def reliability_diagram(
     are those of `expected_calibration_error`.
 
     Args:
-        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
-            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction. Dense predictions have further axes before the last:
-            `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
-            1 for each, in the shape of `probabilities`.
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+            `brier_score`.
+        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
         event: `"predicted"` (the predicted class is right), an int (this class, or
             independent output, comes true), or `"auto"`: class 1 where
             `probabilities` are `(n,)` or `(n, 1)`, every output where they are
             independent, else the predicted class.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:

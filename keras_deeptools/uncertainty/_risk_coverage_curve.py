@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     labelled_rows,
@@ -97,26 +98,20 @@ class RiskCoverageCurve:
 
     def table(self) -> str:
         """Risk at ten coverages, then the areas."""
-        lines = [f"{'coverage':>9}{'risk':>9}"]
-        for coverage in np.arange(1, 11) / 10:
-            lines.append(f"{coverage:>9.1f}{self.risk_at(coverage):>9.4f}")
-        lines.append(
+        rows = [
+            [f"{coverage:.1f}", f"{self.risk_at(coverage):.4f}"]
+            for coverage in np.arange(1, 11) / 10
+        ]
+        areas = (
             f"area {self.area:.4f}, best order {self.optimal_area:.4f}, "
             f"excess {self.excess_area:.4f}"
         )
-        return "\n".join(lines)
+        return f"{text_table(['coverage', 'risk'], rows, text=())}\n{areas}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw risk against coverage.
 
-        Args:
-            ax: Matplotlib axes to draw on. Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
         """
         ax = new_axes("RiskCoverageCurve.plot") if ax is None else ax
         label = f"area {self.area:.4f}, excess {self.excess_area:.4f}"
@@ -145,23 +140,17 @@ def risk_coverage_curve(
     which does not reward accuracy twice.
 
     Args:
-        probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
-            `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
-            prediction. Dense predictions have further axes before the last:
-            `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
-            1 for each, in the shape of `probabilities`.
+        probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
+            `brier_score`.
+        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
         confidence: Float array `(n,)` or None, large where the model is sure. Default:
             the probability of the predicted class. Pixels, tokens or independent
             outputs that share a confidence are answered together, and their risk is
             the share of them that is wrong; with further axes each has its own. By
             default the independent outputs of a sample are answered together, by the
             mean probability of what is predicted.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
-        multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+        sample_weight: Float array or None, as for `brier_score`.
+        multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:

@@ -343,7 +343,7 @@ def test_activity_names_the_layers_whose_norm_was_clipped() -> None:
     clipped(clipper, gradients)
     named = {path.split("/")[-1]: part for path, part in clipper.activity.items()}
     assert named == {"hidden": 1.0, "head": 0.0}
-    assert "hidden" in clipper.summary() and "100.0%" in clipper.summary()
+    assert "hidden" in clipper.table() and "100.0%" in clipper.table()
 
 
 def test_a_second_fit_and_a_second_model_start_a_new_history() -> None:

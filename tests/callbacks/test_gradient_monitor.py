@@ -102,7 +102,7 @@ def test_an_overflow_that_loss_scaling_skips_is_counted_and_no_problem() -> None
     train(model, monitor)
     assert monitor.skipped_updates > 0
     assert len(monitor.steps) == len(BATCHES) - monitor.skipped_updates
-    assert monitor.problems == []
+    assert monitor.findings == []
 
 
 def test_eager_steps_are_recorded_the_same() -> None:

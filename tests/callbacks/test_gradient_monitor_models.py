@@ -116,4 +116,4 @@ def test_a_variable_without_gradient_is_no_problem_before_it_lasts() -> None:
     model.fit(X, Y, batch_size=8, callbacks=[monitor], epochs=15, verbose=0)
     idle = monitor.history["norm"][:, 1]
     assert (np.isnan(idle) | (idle == 0)).all()
-    assert monitor.problems == []
+    assert monitor.findings == []

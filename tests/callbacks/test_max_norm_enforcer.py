@@ -366,7 +366,7 @@ def test_weights_of_an_unknown_kind_are_left_alone_until_their_axis_is_told() ->
     assert norms(model.layers[0].mixing).min() == 3.0
     assert norms(model.layers[1].kernel).max() <= 0.3 * ROUNDING
     assert [path.rpartition("/")[2] for path in enforcer.left_alone] == ["mixing"]
-    assert "left alone" in enforcer.summary()
+    assert "left alone" in enforcer.table()
     fit(model, enforcer)  # Told once.
     fit(model, MaxNormEnforcer(0.3, axis={"*/mixing": 0}))
     assert norms(model.layers[0].mixing).max() <= 0.3 * ROUNDING
@@ -472,7 +472,7 @@ def test_activity_is_the_mean_fraction_of_units_scaled_back() -> None:
         during = list(enforcer.activity.values())
     # Half of the units, in the first of four updates.
     assert during == list(enforcer.activity.values()) == pytest.approx([0.125])
-    assert "12.5%" in enforcer.summary()
+    assert "12.5%" in enforcer.table()
 
 
 def test_the_limit_can_be_changed_during_training() -> None:

@@ -59,9 +59,9 @@ def test_what_is_not_finite_in_the_inputs_is_named(source: str) -> None:
     monitor = GradientMonitor()
     with pytest.warns(GradientWarning, match=message):
         regression().fit(*make(), shuffle=False, verbose=0, callbacks=[monitor])
-    (problem,) = monitor.problems
-    assert problem.kind == "non-finite"
-    assert "log(0)" not in problem.remedy
+    (finding,) = monitor.findings
+    assert finding.kind == "non-finite"
+    assert "log(0)" not in finding.remedy
 
 
 def test_targets_and_weights_are_looked_at_too() -> None:

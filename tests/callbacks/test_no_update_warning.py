@@ -93,7 +93,7 @@ def test_a_monitor_says_so_in_place_of_nan():
     with pytest.warns(UserWarning, match="no update"):
         logs = fit(model, monitor).history
     assert "gradient_norm" not in logs
-    assert "0 recorded updates" in monitor.summary()
+    assert "0 recorded updates" in monitor.table()
 
 
 def test_a_named_optimizer_that_rests_is_told_beside_one_that_trains():

@@ -152,7 +152,7 @@ def test_one_monitor_tells_the_optimizers_apart():
     left = norms_of(LEFT).reshape(2, 4).mean(axis=1)
     np.testing.assert_allclose(logs["left_optimizer_gradient_norm"], left, rtol=1e-4)
     right = logs["right_optimizer_gradient_norm"]
-    assert np.isfinite(right).all() and "2 recorded" not in monitor.summary()
+    assert np.isfinite(right).all() and "2 recorded" not in monitor.table()
 
 
 def test_the_one_optimizer_that_is_used_needs_no_name():

@@ -392,7 +392,7 @@ def test_several_averages_of_one_run_are_read_one_by_one(path: list) -> None:
     ("arguments", "rule"),
     [
         ({"decay": 1.0}, "`decay` must be in"),
-        ({"decay": -0.1}, "`decay` must be a finite float >= 0"),
+        ({"decay": -0.1}, "`decay` must be in"),
         ({"start": 1.5}, "`start` must be an epoch"),
         ({"start": -1}, "`start` must be an epoch"),
         ({"every": 0}, "`every` must be an integer >= 1"),

@@ -18,9 +18,6 @@ NUMBERS = (
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
-    "keras_deeptools.diagnosis.AuditFinding": lambda: diagnosis.AuditFinding(
-        "frozen", "model", "No weight trains.", "Unfreeze.", "measured"
-    ),
     "keras_deeptools.diagnosis.Finding": lambda: diagnosis.Finding(
         "dead", "dense", "All units are zero.", evidence={"zero": 1.0}
     ),
@@ -30,14 +27,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
         diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
     ),
-    "keras_deeptools.diagnosis.SelfNormalizingProblem": lambda: (
-        diagnosis.SelfNormalizingProblem("skip", "add", "It adds.", "Scale it.")
-    ),
     "keras_deeptools.diagnosis.SelfNormalizingReport": lambda: (
         diagnosis.SelfNormalizingReport((), (), 0.0, 1.0)
-    ),
-    "keras_deeptools.diagnosis.SignalFinding": lambda: diagnosis.SignalFinding(
-        "dead", "dense", "All units are dead.", "Use lsuv."
     ),
     "keras_deeptools.diagnosis.SignalPropagation": lambda: diagnosis.SignalPropagation(
         (), loss=1.0

@@ -6,9 +6,6 @@ from keras_deeptools import statistics
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.statistics.DecimatedRows": lambda: statistics.DecimatedRows(3, 8),
-    "keras_deeptools.statistics.GradientProblem": lambda: statistics.GradientProblem(
-        "dead", "dense", 40, "All zero.", "Use HeNormal."
-    ),
     "keras_deeptools.statistics.GradientThresholds": statistics.GradientThresholds,
     "keras_deeptools.statistics.LearningRateSuggestions": lambda: (
         statistics.suggest_learning_rate(

@@ -34,8 +34,4 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         "0", 1, "completed", {"units": 3}, score=0.5
     ),
     "keras_deeptools.tuning.TransferHyperModel": transfer_hypermodel,
-    "keras_deeptools.tuning.TrialRecord": lambda: tuning.TrialRecord("00"),
-    "keras_deeptools.tuning.TrialRecords": lambda: tuning.TrialRecords(
-        (tuning.TrialRecord("00"),)
-    ),
 }

@@ -79,7 +79,7 @@ def test_all_functions_take_datasets(source: str) -> None:
     scaled = lsuv(dense(), make(), verbose=0).layers[0]
     assert scaled.std_after == pytest.approx(1, 0.05)
     assert audit(dense(), make()).findings == ()
-    assert check_self_normalizing(dense(), make()).problems
+    assert check_self_normalizing(dense(), make()).findings
 
 
 def test_strings_are_taken_where_the_backend_takes_them() -> None:
@@ -173,7 +173,7 @@ def test_nan_in_targets_is_a_finding_of_its_own() -> None:
 def test_an_input_that_never_changes_is_a_finding_by_name() -> None:
     columns = {"age": np.ones(12, "float32"), "job": np.arange(12) % 5}
     found = signal_propagation(of_dicts(), columns).input_findings
-    assert [(each.kind, each.layer) for each in found] == [
+    assert [(each.kind, each.where) for each in found] == [
         ("constant inputs", "inputs['age']")
     ]
 

@@ -135,14 +135,22 @@ def test_mixed_precision_is_looked_through() -> None:
     assert audit(model).kinds == ("several kinds of clipping",)
 
 
-def test_a_report_reads_as_kind_place_evidence_remedy_and_source() -> None:
+def test_a_report_reads_as_kind_severity_place_evidence_remedy_and_source() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)], name="small")
     model.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
     model.optimizer.clipvalue = 1.0
     lines = str(audit(model)).splitlines()
     assert lines[0] == "Audit of small: 1 finding."
-    assert lines[1] == "- several kinds of clipping: optimizer"
+    assert lines[1] == "- several kinds of clipping (warning): optimizer"
     assert [line.split()[0] for line in lines[2:5]] == ["seen", "remedy", "source"]
+
+
+def test_evidence_of_a_finding_is_what_was_set_or_measured() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    model.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
+    model.optimizer.clipvalue = 0.5
+    (finding,) = audit(model).findings
+    assert finding.evidence == {"clipnorm": 1.0, "clipvalue": 0.5}
 
 
 def test_what_is_no_model_is_an_error_by_name() -> None:

@@ -377,5 +377,5 @@ def test_a_trap_is_found_with_a_remedy_and_not_in_its_twin(
     kind: str, trap: Make, twin: Make
 ) -> None:
     (finding,) = [it for it in audit(trap()).findings if it.kind == kind]
-    assert all([finding.where, finding.evidence, finding.remedy, finding.source])
+    assert all([finding.where, finding.message, finding.remedy, finding.reference])
     assert kind not in audit(twin()).kinds

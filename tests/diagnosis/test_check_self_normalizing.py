@@ -31,7 +31,7 @@ def stack(*inner: keras.Layer, shape: tuple = (WIDTH,)) -> keras.Model:
 
 
 def found(report: SelfNormalizingReport) -> list[tuple[str, str]]:
-    return [(problem.layer, problem.kind) for problem in report.problems]
+    return [(finding.where, finding.kind) for finding in report.findings]
 
 
 # --- What is right -------------------------------------------------------------------
@@ -154,8 +154,8 @@ def test_what_breaks_a_dense_net_is_named_with_evidence_and_remedy(wrong: str) -
     make, kind, words = WRONG[wrong]
     report = check_self_normalizing(stack(*make()), X)
     assert found(report) == [("bad", kind)]
-    (problem,) = report.problems
-    assert re.search(words, str(problem)), str(problem)
+    (finding,) = report.findings
+    assert re.search(words, str(finding)), str(finding)
 
 
 def test_padding_with_zeros_is_named_with_the_corner_measured() -> None:
@@ -167,6 +167,7 @@ def test_padding_with_zeros_is_named_with_the_corner_measured() -> None:
     assert found(report) == [(bad.name, "padding")]
     # Four of nine taps are on data: sqrt(4 / 9).
     assert report.layers[0].edge_ratio == pytest.approx(2 / 3, abs=0.06)
+    assert report.findings[0].evidence["edge_ratio"] == report.layers[0].edge_ratio
 
 
 def test_pooling_is_named_where_it_moves_the_moments() -> None:
@@ -259,7 +260,7 @@ def test_a_subclassed_model_is_seen_too_and_nothing_in_it_changes() -> None:
 def test_the_report_reads_as_text_and_as_a_table() -> None:
     model = stack(right(name="a"), layers.Dropout(0.5, name="drop"))
     report = check_self_normalizing(model, X)
-    assert str(report).startswith("Not self-normalizing: 1 problem.\ndrop: dropout.")
+    assert str(report).startswith("Not self-normalizing: 1 problem.\ndropout at drop: ")
     lines = report.table().splitlines()
     assert lines[0].split() == ["layer", "mean", "std", "weights", "corner"]
     assert lines[3].startswith("drop ") and lines[3].endswith("  dropout")
@@ -292,5 +293,5 @@ def test_bad_arguments_are_named(
 
 def test_inputs_that_are_not_finite_are_a_problem_of_their_own() -> None:
     report = check_self_normalizing(stack(right()), np.where(X > 2, np.nan, X))
-    assert [problem.kind for problem in report.problems] == ["inputs"]
+    assert [finding.kind for finding in report.findings] == ["inputs"]
     assert "NaN" in str(report)

@@ -184,6 +184,18 @@ def test_the_standard_initialization_is_found_out_and_the_normalized_is_not(
     assert ("Even" in result.verdict) == (kind == "normalized")
 
 
+def test_a_finding_holds_the_numbers_that_show_it(glorot: tuple) -> None:
+    _, result = glorot
+    first, last = result.layers[0], result.layers[4]
+    for finding in result.findings:
+        forward = finding.kind == "vanishing signal"
+        ratio = last.std / first.std
+        if not forward:
+            ratio = first.gradient_std / last.gradient_std
+        assert finding.evidence["ratio"] == pytest.approx(ratio)
+        assert finding.evidence["most_ratio"] == 5.0 and finding.code
+
+
 def test_the_picture_has_the_four_figures_with_a_loss_and_two_without(
     measured: tuple, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_networks_that_are_not_built_are_built_as_in_the_step_or_asked_for() -> 
 
 def test_the_check_of_self_normalization_looks_into_them_too() -> None:
     found = check_self_normalizing(gan(), X)
-    assert all(problem.layer.startswith("critic/") for problem in found.problems)
+    assert all(each.where.startswith("critic/") for each in found.findings)
 
 
 def test_audit_finds_nothing_in_a_healthy_gan_and_says_what_it_did_not_see() -> None:

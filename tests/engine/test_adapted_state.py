@@ -9,7 +9,7 @@ import pytest
 
 from keras_deeptools.engine._dropout.rates import with_dropout_rate
 from keras_deeptools.engine._state.adapted_state import json_with_adapted_state
-from keras_deeptools.transfer import reuse
+from keras_deeptools.transfer import reuse_layers
 from keras_deeptools.tuning import DeepHyperModel
 from keras_deeptools.tuning._transfer.pooled_features import copied
 
@@ -60,7 +60,7 @@ COPIES = {
     "trial": of_a_trial,
     "dropout rate": lambda model: with_dropout_rate(model, 0.1),
     "trunk": copied,
-    "reuse": lambda model: reuse(model, num_layers=1),
+    "reuse_layers": lambda model: reuse_layers(model, num_layers=1),
 }
 
 

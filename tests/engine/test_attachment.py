@@ -1,7 +1,6 @@
 """What attaching changes, and that detaching leaves nothing of it."""
 
 import os
-import pathlib
 import subprocess
 import sys
 import textwrap
@@ -395,31 +394,3 @@ def test_a_feature_that_fails_to_prepare_leaves_no_trace():
         attach(model, Count(), Schedule(), Fail())
     assert optimizer_attributes(model.optimizer) == before
     assert len(model.optimizer.variables) == variables
-
-
-def test_every_seam_of_keras_is_where_the_engine_expects_it():
-    from keras_deeptools.engine._update.optimizer_hooks import SEAMS
-
-    called = []
-    optimizer = keras.optimizers.Adam(0.01)
-    model = make_model(optimizer)
-    for name in SEAMS:
-        method = getattr(optimizer, name)
-
-        def seam(*args, name=name, method=method):
-            called.append(name)
-            return method(*args)
-
-        optimizer.__dict__[name] = seam
-    model.train_on_batch(X, Y)
-    assert tuple(called[:3]) == SEAMS
-
-
-def test_the_repository_has_no_other_room_that_imports_private_keras():
-    rooms = pathlib.Path(__file__).parents[2] / "keras_deeptools"
-    users = {
-        path.relative_to(rooms).parts[0]
-        for path in rooms.rglob("*.py")
-        if "keras.src" in path.read_text()
-    }
-    assert users <= {"engine"}

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.pretraining._masked import num_to_mask, random_mask
+from keras_deeptools.pretraining._pretrain_masked import num_to_mask, random_mask
 
 
 def drawn(sizes: tuple, patch: tuple, count: int, rows: int = 50) -> np.ndarray:

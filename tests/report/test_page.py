@@ -8,7 +8,7 @@ import pytest
 
 from keras_deeptools.diagnosis import (
     Audit,
-    AuditFinding,
+    Finding,
     LayerSignal,
     SignalPropagation,
 )
@@ -40,7 +40,7 @@ def nasty_signals() -> SignalPropagation:
 @pytest.fixture(scope="module")
 def nasty_page() -> str:
     page = Page(NASTY, NASTY)
-    finding = AuditFinding(NASTY, NASTY, NASTY, NASTY, NASTY)
+    finding = Finding(NASTY, NASTY, NASTY, NASTY, code=NASTY, reference=NASTY)
     page.add(NASTY, NASTY, nasty_signals(), Audit(NASTY, (finding,)))
     page.add("Twice", nasty_signals())
     return page.html()

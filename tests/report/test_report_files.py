@@ -1,5 +1,4 @@
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -23,29 +22,6 @@ def test_a_file_that_exists_is_replaced(tmp_path: Path) -> None:
     PAGE.save(path)
     assert path.read_text("utf-8") == PAGE.html()
     assert os.listdir(tmp_path) == ["report.html"]
-
-
-def test_what_fails_in_between_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("old")
-
-    def full(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        PAGE.save(path)
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["report.html"]
-
-
-def test_the_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
-    (tmp_path / "plain.html").write_text("")
-    path = PAGE.save(tmp_path / "report.html")
-    plain = (tmp_path / "plain.html").stat()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.st_mode)
 
 
 def test_a_folder_is_refused_with_a_file_to_give(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from keras_deeptools.callbacks import (
     MaxNormEnforcer,
     OneCycleScheduler,
 )
-from keras_deeptools.diagnosis import SignalFinding
+from keras_deeptools.diagnosis import Finding
 from keras_deeptools.report import training_report
 from keras_deeptools.transfer import FineTuning, FineTuningPhase
 from report_pages import PageReader
@@ -195,10 +195,12 @@ def test_a_healthy_run_has_no_findings(losses: dict) -> None:
 
 
 def test_findings_of_a_diagnosis_stand_at_the_top_with_remedies() -> None:
-    finding = SignalFinding("dead", "dense_3", "All units are dead.", "Use lsuv.")
+    finding = Finding(
+        "dead", "dense_3", "All units are dead.", "Use lsuv.", code="lsuv(model, x)"
+    )
     page = read(FALLING, [SimpleNamespace(findings=(finding,))])
     top = page.text.partition("Learning curves")[2].partition("Learning curves")[0]
-    for text in ("dead: dense_3", "All units are dead.", "Use lsuv."):
+    for text in ("dead: dense_3", "All units are dead.", "Use lsuv.", "lsuv(model, x)"):
         assert text in top
 
 

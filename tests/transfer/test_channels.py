@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.transfer import backbone, reuse
+from keras_deeptools.transfer import backbone, reuse_layers
 from keras_deeptools.transfer._backbones.applications import application_names
 from keras_deeptools.transfer._backbones.preprocessing import MEAN, STD
 from keras_deeptools.tuning._transfer.pooled_features import copied
@@ -159,7 +159,7 @@ def adapted() -> keras.Model:
     return keras.Sequential([keras.Input((1,)), *layers])
 
 
-@pytest.mark.parametrize("copy", [reuse, copied])
+@pytest.mark.parametrize("copy", [reuse_layers, copied])
 def test_a_copy_normalizes_as_the_model_it_is_of(copy: Callable) -> None:
     model, rows = adapted(), np.array([[7.0], [1.0]])
     twin = copy(model)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import CachedFeatures, cache_features, freeze
-from keras_deeptools.transfer._features.computation import RowDigest
+from keras_deeptools.transfer._features.compute_features import RowDigest
 from keras_deeptools.transfer._features.store import LIST, FeatureFiles, MemoryStore
 
 pytestmark = pytest.mark.one_backend

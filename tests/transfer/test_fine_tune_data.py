@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 import torch
 
-from keras_deeptools.statistics._metric_direction import checked_direction as direction
 from keras_deeptools.transfer import LayerGroups, fine_tune, layer_groups
 from keras_deeptools.transfer._epoch_batches import ShuffledRows
 from keras_deeptools.transfer._fine_tune.chosen_loss import chosen_loss
@@ -160,22 +159,6 @@ def test_a_loss_that_cannot_be_told_must_be_given(
 ) -> None:
     with pytest.raises(ValueError, match=f"`loss` must be given.*{words}"):
         chosen_loss("fine_tune", model, np.array(y))
-
-
-@pytest.mark.parametrize(
-    ("monitor", "mode", "expected"),
-    [
-        ("val_loss", "auto", False),
-        ("val_sparse_categorical_accuracy", "auto", True),
-        ("auc_3", "auto", True),
-        ("mean_absolute_error", "auto", False),
-        ("mine", "max", True),
-    ],
-)
-def test_the_name_of_a_metric_tells_which_way_is_better(
-    monitor: str, mode: str, expected: bool
-) -> None:
-    assert (direction("fine_tune", mode, monitor) == "max") == expected
 
 
 def other_groups() -> LayerGroups:

@@ -23,7 +23,7 @@ from keras_deeptools.transfer import (
     freeze_to,
     layer_groups,
 )
-from keras_deeptools.transfer._freezing.progress import UnfreezingProgress
+from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingProgress
 from transfer.grouped_model import INPUTS, TARGETS, fit, grouped_model
 
 RATE = 0.01
@@ -132,7 +132,7 @@ def test_groups_are_unfrozen_at_the_given_epochs() -> None:
     assert [phase.update for phase in unfreezing.history] == [0, 8, 24]
     assert [phase.group for phase in unfreezing.history] == ["head", "neck", "body"]
     assert [phase.num_parameters for phase in unfreezing.history] == [8, 20, 32]
-    assert unfreezing.summary().count("\n") == 2
+    assert unfreezing.table().count("\n") == 2
     assert len(model.trainable_variables) == 6
     fit(model, 3, initial_epoch=2, callbacks=[GradualUnfreezing([2], start="neck")])
     assert len(model.trainable_variables) == 6
@@ -165,7 +165,7 @@ def test_one_more_group_is_due_whenever_patience_is_out() -> None:
 def test_groups_are_unfrozen_when_what_is_watched_stops_improving() -> None:
     model = grouped_model("adam")
     falling = Falling([1.0] * 6)
-    unfreezing = GradualUnfreezing(patience=2, monitor="val_score")
+    unfreezing = GradualUnfreezing(patience=2, monitor="val_score", mode="max")
     fit(model, 4, callbacks=[falling, unfreezing])
     assert [phase.epoch for phase in unfreezing.history] == [0, 3]
     fit(model, 6, initial_epoch=4, callbacks=[falling, unfreezing])

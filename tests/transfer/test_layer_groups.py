@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import layer_groups
-from keras_deeptools.transfer._groups.graph_cuts import (
+from keras_deeptools.transfer._layer_groups.graph_cuts import (
     block_name,
     cut_points,
     pieces_between,
@@ -186,7 +186,7 @@ def test_the_summary_follows_when_layers_are_frozen() -> None:
     assert groups[0].state == "partly frozen"
     model.trainable = False
     assert [group.state for group in groups] == ["frozen"] * 3
-    assert "0 of" in groups.summary()
+    assert "0 of" in str(groups)
 
 
 def test_moving_statistics_count_as_parameters_that_never_train() -> None:

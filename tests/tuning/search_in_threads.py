@@ -7,9 +7,9 @@ from pathlib import Path
 
 import keras_tuner
 import pytest
-from keras_tuner.src.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
-from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
 from keras_deeptools._distributed_search.server import serve
 from keras_deeptools._distributed_search.settings import SearchSettings
 from keras_deeptools._distributed_search.worker import WorkerClient
@@ -122,7 +122,7 @@ def search(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "_end_process", ENDS.append)
     monkeypatch.setattr(worker, "IDLE_PAUSE", 0.02)
     ENDS.clear()
-    join_search(SearchSettings())
+    install_hooks(SearchSettings())
 
     def make(kind: str = "random", patience=60.0, max_losses=2, **options) -> Search:
         found = Search(make_oracle(kind, tmp_path, **options), monkeypatch)

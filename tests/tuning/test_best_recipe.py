@@ -12,10 +12,10 @@ from keras_deeptools.tuning import (
     IntRange,
     SearchedTrial,
     TransferHyperModel,
-    mlp_space,
+    mlp_family,
     search_report,
 )
-from keras_deeptools.tuning._report.best_recipe import recipe
+from keras_deeptools.tuning._search_report.best_recipe import recipe
 from tuning.searches import Kept, measured, peak, random_search
 
 pytestmark = pytest.mark.one_backend
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_be_written_is_named_in_the_first_lines() -> None:
 
 
 def test_the_recipe_of_a_family_runs_by_itself() -> None:
-    family = mlp_space(4, 2, width=IntRange(4, 8), adapt_to=X)
+    family = mlp_family(4, 2, width=IntRange(4, 8), adapt_to=X)
     made = run(recipe_of(DeepHyperModel(family, max_epochs=2, parts=["optimizer"])))
     assert made["model"].output_shape == (None, 2)
 

@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 
 from keras_deeptools.callbacks import GradientMonitor
-from keras_deeptools.tuning import fit_trial, objective, trial_records
+from keras_deeptools.tuning import fit_trial, objective
+from keras_deeptools.tuning._trials.searched_trial import (
+    project_records,
+    recorded_objective,
+)
 from tuning.trial_of_a_search import Trial, TunerCallback, scripted
 
 pytestmark = pytest.mark.one_backend
 
+PROJECT = Path("project")
 FAILED = keras_tuner.errors.FailedTrialError
 
 
@@ -30,7 +35,7 @@ def test_a_trial_is_recorded_with_its_curves_time_and_memory() -> None:
 
 def test_a_promoted_trial_is_recorded_with_the_epochs_it_trained_itself() -> None:
     record = Trial().run([1.0, 0.5], epochs=6, initial_epoch=4)
-    assert (record.initial_epoch, record.epochs, record.planned_epochs) == (4, 2, 2)
+    assert (record.initial_epoch, record.epochs, record.planned_epochs) == (4, 6, 6)
 
 
 def test_a_running_trial_is_recorded_as_such_from_its_start() -> None:
@@ -38,7 +43,7 @@ def test_a_running_trial_is_recorded_as_such_from_its_start() -> None:
 
     class Look(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            seen.append(trial_records("project").records[0].status)
+            seen.append(project_records(PROJECT)[0].status)
 
     Trial().run([1.0], Look())
     assert seen == ["running"]
@@ -49,7 +54,11 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_failed_with_its_epoch() -> 
     with pytest.raises(FAILED, match="not finite in epoch 3"):
         trial.run([3.0, 2.0, math.nan, 1.0])
     record = trial.record()
-    assert (record.status, record.finding, record.epoch) == ("failed", "non-finite", 3)
+    assert (record.status, record.finding, record.finding_epoch) == (
+        "failed",
+        "non-finite",
+        3,
+    )
     assert math.isnan(record.history["loss"][2])
 
 
@@ -122,21 +131,13 @@ def test_executions_are_recorded_one_after_another_and_a_retry_anew() -> None:
     assert trial.run([2.0]).execution == 1
     retry = Trial()
     assert retry.run([3.0]).execution == 0
-    assert [one.history["loss"] for one in trial_records("project")] == [[3.0]]
+    assert [one.history["loss"] for one in project_records(PROJECT)] == [[3.0]]
 
 
-def test_records_are_printed_with_the_time_saved() -> None:
-    trial = Trial()
-    with pytest.raises(FAILED):
-        trial.run([3.0, 2.0, math.nan])
-    text = str(trial_records(trial.tuner))
-    assert "non-finite" in text and "3/10" in text
-    assert "0 stopped and 1 failed early, which saved about" in text
-
-
-def test_records_of_no_search_are_refused() -> None:
-    with pytest.raises(ValueError, match="trial_records: `search` must be a tuner"):
-        trial_records("nowhere")
+def test_what_the_search_looks_for_is_written_beside_the_trial() -> None:
+    Trial(objective=objective("loss")).run([1.0])
+    told = recorded_objective(PROJECT / "trial_0")
+    assert told == {"name": "loss", "direction": "min"}
 
 
 def test_outside_of_a_search_nothing_is_written() -> None:
@@ -166,7 +167,7 @@ def test_a_search_for_the_worst_model_is_refused_before_it_trains() -> None:
     trial = Trial(objective=keras_tuner.Objective("val_f1_score", "min"))
     with pytest.raises(keras_tuner.errors.FatalValueError, match=r"more is better"):
         trial.run([1.0])
-    assert not len(trial_records(trial.tuner))
+    assert not project_records(PROJECT)
 
 
 def test_a_direction_that_was_given_here_is_kept() -> None:

@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -6,12 +8,13 @@ import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
-from keras_deeptools.tuning import HopelessTrialStopper, objective, trial_records
+from keras_deeptools.tuning import HopelessTrialStopper, SearchReport, objective
 from keras_deeptools.tuning._trials.hopeless_rules import (
     constant_loss,
     constant_loss_of,
     median_of_others,
 )
+from keras_deeptools.tuning._trials.searched_trial import project_records
 from tuning.trial_of_a_search import Trial, scripted
 
 pytestmark = pytest.mark.one_backend
@@ -28,7 +31,7 @@ def stopper(**options: object) -> HopelessTrialStopper:
 
 def test_a_trial_that_learns_nothing_ends_after_the_patience() -> None:
     record = Trial().run([1.0] * 10, stopper(patience=4))
-    assert (record.status, record.finding, record.epoch) == (
+    assert (record.status, record.finding, record.finding_epoch) == (
         "stopped",
         "no learning",
         4,
@@ -173,7 +176,7 @@ def test_a_trial_below_the_median_of_those_before_ends() -> None:
     rule = {"min_trials": 3, "warmup_epochs": 1, "patience": 9}
     # The median of the running averages after two epochs is 1.95.
     worse = Trial("worse", goal).run([9.0, 1.96, 1.0], stopper(**rule))
-    assert (worse.finding, worse.epoch) == ("below median", 2)
+    assert (worse.finding, worse.finding_epoch) == ("below median", 2)
     assert "loss was 1.96 at best; the median of 3 trials was 1.95" in worse.message
     better = Trial("better", goal).run([9.0, 1.94, 1.8], stopper(**rule))
     assert better.status == "completed"
@@ -257,7 +260,9 @@ def test_an_argument_out_of_range_is_named(
 def test_findings_and_time_saved_are_summed_over_the_search() -> None:
     for name in "01":
         Trial(name).run([1.0] * 10, stopper(patience=4))
-    records = trial_records("project")
-    assert records.seconds_saved == sum(one.seconds_saved for one in records) > 0
-    assert str(records).count("no learning") == 2
-    assert "2 stopped and 0 failed early" in str(records)
+    records = project_records(Path("project"))
+    trials = tuple(replace(one, executions=(one,)) for one in records)
+    report = SearchReport(trials, "loss", maximize=False)
+    assert report.seconds_saved == sum(one.seconds_saved for one in records) > 0
+    assert str(report).count("no learning") == 2
+    assert "2 stopped and 0 failed early" in str(report)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_deeptools.tuning._report.importance import importances
+from keras_deeptools.tuning._search_report.hyperparameter_importance import importances
 
 pytestmark = pytest.mark.backend_free
 

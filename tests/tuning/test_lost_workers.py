@@ -3,11 +3,11 @@ import os
 import grpc
 import keras_tuner
 import pytest
-from keras_tuner.src import protos
+from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute import oracle_chief
-from keras_tuner.src.engine.trial import TrialStatus
 
 from keras_deeptools._distributed_search import chief
+from keras_deeptools._distributed_search.keras_tuner_private import messages, stub_of
 from keras_deeptools._distributed_search.settings import tell_chief
 from tuning import search_in_threads as threads
 from tuning.search_in_threads import fail, finish, vanish, wait_until, work
@@ -215,8 +215,8 @@ def test_a_worker_that_cannot_be_watched_is_told_how_to_start_it(search) -> None
     running = search()
     port = os.environ["KERASTUNER_ORACLE_PORT"]
     channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-    stub = protos.get_service_grpc().OracleStub(channel)
-    request = protos.get_service().CreateTrialRequest(tuner_id="tuner0")
+    stub = stub_of(channel)
+    request = messages().CreateTrialRequest(tuner_id="tuner0")
     with pytest.raises(grpc.RpcError, match="keras_deeptools tune"):
         stub.CreateTrial(request, timeout=10)
     work(running.worker())

@@ -10,9 +10,9 @@ from keras_deeptools.tuning import (
     DeepHyperModel,
     IntRange,
     OneOf,
-    cnn_space,
-    mlp_space,
-    residual_space,
+    cnn_family,
+    mlp_family,
+    residual_family,
 )
 
 pytestmark = pytest.mark.one_backend
@@ -25,10 +25,10 @@ IMAGES = RANDOM.normal(5.0, 3.0, size=(16, 8, 8, 2)).astype("float32")
 SMALL = {"depth": IntRange(1, 2), "width": IntRange(8, 12)}
 
 FAMILIES = {
-    "mlp": lambda *a, **k: mlp_space(6, *a, **SMALL | k),
-    "cnn": lambda *a, **k: cnn_space((8, 8, 2), *a, **SMALL | k),
-    "rows": lambda *a, **k: residual_space((6,), *a, **SMALL | k),
-    "images": lambda *a, **k: residual_space((8, 8, 2), *a, **SMALL | k),
+    "mlp": lambda *a, **k: mlp_family(6, *a, **SMALL | k),
+    "cnn": lambda *a, **k: cnn_family((8, 8, 2), *a, **SMALL | k),
+    "rows": lambda *a, **k: residual_family((6,), *a, **SMALL | k),
+    "images": lambda *a, **k: residual_family((8, 8, 2), *a, **SMALL | k),
 }
 families = pytest.mark.parametrize("family", FAMILIES)
 
@@ -129,7 +129,7 @@ def standard_deviation(activation: str, normalization: str) -> float:
     hp = keras_tuner.HyperParameters()
     hp.values |= {"mlp/activation": activation, "mlp/normalization": normalization}
     hp.values |= {"mlp/alpha_dropout_rate": 0.0}
-    model = mlp_space(256, 3, depth=10, width=256)(hp)
+    model = mlp_family(256, 3, depth=10, width=256)(hp)
     hidden = keras.Model(model.inputs, model.layers[-1].input)
     x = np.random.default_rng(1).normal(size=(256, 256)).astype("float32")
     return float(np.asarray(hidden.predict(x, verbose=0)).std())
@@ -156,7 +156,7 @@ def test_selu_comes_with_neither_normalization_nor_plain_dropout() -> None:
 def test_selu_is_offered_where_perceptrons_may_be_deep(
     depth: object, offered: bool
 ) -> None:
-    hp = space_of(mlp_space(6, 3, depth=depth))
+    hp = space_of(mlp_family(6, 3, depth=depth))
     choices = next(one for one in hp.space if one.name == "mlp/activation").values
     assert ("selu" in choices) == offered
 
@@ -176,27 +176,27 @@ def test_one_activation_is_not_searched(family: str) -> None:
 
 
 def test_selu_alone_has_no_hyperparameters_of_other_activations() -> None:
-    hp = space_of(mlp_space(6, 3, activations=["selu"]))
+    hp = space_of(mlp_family(6, 3, activations=["selu"]))
     names = {one.name for one in hp.space if one.name.startswith("mlp/")}
     assert names == {"mlp/depth", "mlp/width", "mlp/alpha_dropout_rate"}
 
 
 def test_the_first_activation_is_the_default() -> None:
-    hp = space_of(cnn_space((8, 8, 2), 3, activations=["mish", "relu", "selu"]))
+    hp = space_of(cnn_family((8, 8, 2), 3, activations=["mish", "relu", "selu"]))
     assert hp.get("cnn/activation") == "mish"
 
 
 def test_a_residual_net_without_normalization_starts_as_its_stem_and_head() -> None:
     hp = keras_tuner.HyperParameters()
     hp.values["residual/normalization"] = "none"
-    model = residual_space(6, 2, "regression", depth=3, width=4)(hp)
+    model = residual_family(6, 2, "regression", depth=3, width=4)(hp)
     stem, head = model.layers[1], model.layers[-1]
     expected = keras.ops.convert_to_numpy(head(keras.ops.relu(stem(ROWS))))
     np.testing.assert_allclose(model.predict(ROWS, verbose=0), expected, rtol=1e-4)
 
 
 def test_sizes_may_be_given_or_searched_otherwise() -> None:
-    build = mlp_space(6, 3, depth=2, width=OneOf((4, 9)))
+    build = mlp_family(6, 3, depth=2, width=OneOf((4, 9)))
     hp = keras_tuner.HyperParameters()
     hp.values["mlp/width"] = 9
     model = build(hp)
@@ -238,35 +238,43 @@ def test_an_optimizer_need_not_be_searched() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: mlp_space(0, 3), ValueError, "mlp_space: `input_shape` must be"),
-        (lambda: mlp_space(4, 0), ValueError, "mlp_space: `num_outputs` must be"),
-        (lambda: mlp_space(4, 3, "sorting"), ValueError, "mlp_space: `task` must be"),
-        (lambda: mlp_space(4, 3, depth=0), ValueError, "mlp_space: `depth` must be"),
-        (lambda: mlp_space(4, 3, logits=1), TypeError, "mlp_space: `logits` must be"),
-        (lambda: mlp_space(4, 3, prefix=""), TypeError, "mlp_space: `prefix` must be"),
+        (lambda: mlp_family(0, 3), ValueError, "mlp_family: `input_shape` must be"),
+        (lambda: mlp_family(4, 0), ValueError, "mlp_family: `num_outputs` must be"),
+        (lambda: mlp_family(4, 3, "sorting"), ValueError, "mlp_family: `task` must be"),
+        (lambda: mlp_family(4, 3, depth=0), ValueError, "mlp_family: `depth` must be"),
+        (lambda: mlp_family(4, 3, logits=1), TypeError, "mlp_family: `logits` must be"),
         (
-            lambda: mlp_space(4, 3, activations="relu"),
-            ValueError,
-            "mlp_space: `activations` must be a sequence of names",
+            lambda: mlp_family(4, 3, prefix=""),
+            TypeError,
+            "mlp_family: `prefix` must be",
         ),
         (
-            lambda: cnn_space((8, 8, 1), 3, activations=["rulu"]),
+            lambda: mlp_family(4, 3, activations="relu"),
             ValueError,
-            "cnn_space: `activations` must be one of",
+            "mlp_family: `activations` must be a sequence of names",
         ),
         (
-            lambda: residual_space(4, 3, activations=["relu", "selu"]),
+            lambda: cnn_family((8, 8, 1), 3, activations=["rulu"]),
             ValueError,
-            "residual_space: `activations` must be one of",
-        ),
-        (lambda: cnn_space((8, 8), 3), ValueError, "cnn_space: `input_shape` must be"),
-        (
-            lambda: residual_space(4, 3, width=OneOf(("4", "8"))),
-            ValueError,
-            "residual_space: `width` must be",
+            "cnn_family: `activations` must be one of",
         ),
         (
-            lambda: cnn_space((8, 8, 1), 3, adapt_to=IMAGES),
+            lambda: residual_family(4, 3, activations=["relu", "selu"]),
+            ValueError,
+            "residual_family: `activations` must be one of",
+        ),
+        (
+            lambda: cnn_family((8, 8), 3),
+            ValueError,
+            "cnn_family: `input_shape` must be",
+        ),
+        (
+            lambda: residual_family(4, 3, width=OneOf(("4", "8"))),
+            ValueError,
+            "residual_family: `width` must be",
+        ),
+        (
+            lambda: cnn_family((8, 8, 1), 3, adapt_to=IMAGES),
             ValueError,
             r"`adapt_to` must be .*\(rows, 8, 8, 1\)",
         ),

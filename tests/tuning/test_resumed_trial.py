@@ -12,8 +12,9 @@ from keras_deeptools.tuning import (
     HopelessTrialStopper,
     fit_trial,
     objective,
-    trial_records,
+    search_report,
 )
+from keras_deeptools.tuning._trials.searched_trial import project_records
 from keras_deeptools.tuning._trials.watch import TrialWatch
 
 pytestmark = pytest.mark.one_backend
@@ -133,10 +134,10 @@ def test_the_score_and_the_weights_are_those_of_the_best_epoch_of_all(
 
 def test_the_record_holds_all_epochs(killed):
     killed(Own(), [Kill(2)])
-    [record] = trial_records("search/untitled_project")
+    [record] = project_records(Path("search/untitled_project"))
     assert (record.status, record.history["val_loss"]) == ("running", VALUES[:2])
     tuner = search(Own())
-    [record] = trial_records(tuner)
+    [record] = search_report(tuner).trials[0].executions
     assert (record.status, record.epochs, record.initial_epoch) == ("completed", 4, 0)
     assert record.history["val_loss"] == VALUES
 
@@ -146,7 +147,7 @@ def test_a_trial_that_is_killed_twice_keeps_its_first_epochs(killed):
     killed(Own(), [Kill(2)])
     killed(Own(), [Kill(3)])
     tuner = search(Own())
-    assert trial_records(tuner).records[0].history["val_loss"] == VALUES
+    assert search_report(tuner).trials[0].history["val_loss"] == VALUES
     assert tuner.oracle.get_best_trials()[0].score == pytest.approx(0.859)
 
 

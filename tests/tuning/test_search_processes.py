@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_deeptools.tuning import launch
+from keras_deeptools.tuning import launch_search
 from tuning import command_line
 from tuning.command_line import NAMES, tune
 
@@ -17,7 +17,7 @@ SEARCH = Path(__file__).with_name("searching_script.py")
 
 
 def test_a_killed_worker_does_not_keep_the_search_from_ending() -> None:
-    found = launch(SEARCH, ["tuner0"], workers=2, restarts=0)
+    found = launch_search(SEARCH, ["tuner0"], workers=2, restarts=0)
     assert found.ok, found
     assert found.trials == {str(i): "COMPLETED" for i in range(5)}
     assert found.lost == ("tuner0 (killed by SIGKILL)",)
@@ -38,7 +38,7 @@ def test_a_search_of_which_everything_was_killed_goes_on_with_the_same_command(
     finally:
         first.kill()
     assert first.returncode == -signal.SIGKILL
-    again = launch(SEARCH, ["launcher"], workers=2)
+    again = launch_search(SEARCH, ["launcher"], workers=2)
     assert again.ok and not again.lost
     assert again.trials == {str(i): "COMPLETED" for i in range(5)}
 

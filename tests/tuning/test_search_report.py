@@ -9,10 +9,9 @@ import pytest
 from keras_deeptools.tuning import (
     SearchedTrial,
     SearchReport,
-    TrialRecord,
     search_report,
 )
-from keras_deeptools.tuning._trials.record import write_record
+from keras_deeptools.tuning._trials.searched_trial import write_record
 from report_pages import PageReader, charts_of
 from tuning.searches import hyperband, random_search
 
@@ -132,8 +131,23 @@ def test_a_worker_is_told_to_ask_the_chief() -> None:
 
 
 def test_what_is_no_tuner_is_refused() -> None:
-    with pytest.raises(TypeError, match="`tuner` must be a tuner of KerasTuner"):
-        search_report("search")
+    with pytest.raises(TypeError, match="`search` must be a tuner of KerasTuner"):
+        search_report(3)
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="`search` must be a tuner or the folder"):
+        search_report("nowhere")
+
+
+def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`search` must be one that has at least one"):
+        search_report(tmp_path)
+
+
+def test_files_that_do_not_tell_the_objective_need_the_tuner(searched: Any) -> None:
+    with pytest.raises(ValueError, match="do not tell what the search looks for"):
+        search_report(searched.project_dir)
 
 
 # Hyperband
@@ -186,7 +200,7 @@ def recorded(tmp_path: Path) -> SearchReport:
     tuner = random_search(tmp_path, 3, score=lambda hp: hp.Float("rate", 0.1, 1.0))
     tuner.search(verbose=0)
     for number in range(3):
-        record = TrialRecord(
+        record = SearchedTrial(
             str(number),
             status="stopped" if number == 1 else "completed",
             finding="no learning" if number == 1 else "",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import keras_tuner
 import pytest
-from keras_tuner.src.engine.trial import TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_deeptools._distributed_search import keras_tuner_hooks as _search_seams
-from keras_deeptools._distributed_search.keras_tuner_hooks import join_search
+from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
 from keras_deeptools._distributed_search.lost_trials import reconcile
 from keras_deeptools._distributed_search.settings import SearchSettings
 from tuning.search_in_threads import ORACLES, make_oracle, score
@@ -44,7 +44,7 @@ def values(oracle: keras_tuner.Oracle) -> list[dict]:
 @pytest.fixture
 def snapshots(tmp_path, monkeypatch) -> list[Path]:
     """Copies of the files after each write: what a kill at that moment leaves."""
-    join_search(SearchSettings())
+    install_hooks(SearchSettings())
     write, found = _search_seams.write_whole, []
 
     def write_and_copy(path, thing):
@@ -79,18 +79,3 @@ def test_no_trial_is_lost_or_doubled_wherever_the_search_was_killed(
         assert all(t.status == "COMPLETED" for t in oracle.trials.values())
         if kind in ("random", "grid"):
             assert {*map(str, values(oracle))} == {*map(str, values(whole))}
-
-
-def test_a_file_that_is_being_written_is_whole(tmp_path, monkeypatch) -> None:
-    from keras_deeptools._files import write_json as write_whole
-
-    path = tmp_path / "oracle.json"
-    write_whole(path, {"old": 1})
-
-    def killed(source, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, {"new": 2})
-    assert path.read_text() == '{"old": 1}'

@@ -11,11 +11,10 @@ from sklearn.datasets import load_digits
 from keras_deeptools.tuning import (
     DeepHyperModel,
     HopelessTrialStopper,
-    TrialRecords,
     fit_trial,
-    mlp_space,
+    mlp_family,
     objective,
-    trial_records,
+    search_report,
 )
 
 pytestmark = pytest.mark.one_backend
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.one_backend
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype(int)
-FAMILY = mlp_space(4, 2, depth=1, width=8, optimizers=["sgd"])
+FAMILY = mlp_family(4, 2, depth=1, width=8, optimizers=["sgd"])
 
 TUNERS = {
     "random": lambda model: keras_tuner.RandomSearch(
@@ -61,12 +60,13 @@ def test_every_tuner_trains_each_trial_of_a_family_as_it_planned(kind: str) -> N
     trials = tuner.oracle.trials
     assert len(trials) >= 2
     assert {trial.status for trial in trials.values()} == {"COMPLETED"}
-    records = {one.trial_id: one for one in trial_records(tuner)}
+    records = {one.trial_id: one for one in search_report(tuner).trials}
     assert set(records) == set(trials)
     for trial_id, trial in trials.items():
         values, record = trial.hyperparameters.values, records[trial_id]
         assert record.initial_epoch == values.get("tuner/initial_epoch", 0)
-        assert record.epochs + record.initial_epoch == values.get("tuner/epochs", 3)
+        assert record.epochs == values.get("tuner/epochs", 3)
+        assert len(record.executions) == 1
         assert min(record.history["val_loss"]) == pytest.approx(trial.score)
 
 
@@ -107,10 +107,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> keras_tuner.Tuner:
     return tuner
 
 
-def records_of(searched: keras_tuner.Tuner) -> TrialRecords:
-    return trial_records(searched)
-
-
 def test_a_good_a_hopeless_and_a_failing_trial_end_as_such(
     searched: keras_tuner.Tuner,
 ) -> None:
@@ -118,7 +114,8 @@ def test_a_good_a_hopeless_and_a_failing_trial_end_as_such(
     assert statuses == ["COMPLETED", "COMPLETED", "FAILED"]
     found = [
         (one.trial_id, one.execution, one.status, one.finding, one.epochs)
-        for one in records_of(searched)
+        for trial in search_report(searched).trials
+        for one in trial.executions
     ]
     assert found == [
         ("0000", 0, "completed", "", 5),
@@ -137,9 +134,37 @@ def test_the_finding_is_in_the_tuners_own_record_of_a_failed_trial(
 
 
 def test_the_time_that_a_search_saved_is_told(searched: keras_tuner.Tuner) -> None:
-    records = records_of(searched)
-    assert records.seconds_saved > 0
-    assert records.peak_memory > 1e7
+    report = search_report(searched)
+    assert report.seconds_saved > 0
+    assert report.peak_memory > 1e7
+    lines = str(report).splitlines()
+    assert any(line.startswith("trial 0001: After 3 epochs the loss") for line in lines)
+    assert lines[-1].startswith("5 executions in ")
+    assert "; 2 stopped and 1 failed early, which saved about " in lines[-1]
+
+
+def test_the_files_of_a_search_tell_the_same_as_its_tuner(
+    searched: keras_tuner.Tuner,
+) -> None:
+    from_tuner = search_report(searched)
+    from_files = search_report(searched.project_dir)
+    assert from_files.trials == from_tuner.trials
+    assert str(from_files) == str(from_tuner)
+    assert from_files.recipe == ""
+    assert from_files.objective == "val_loss" and not from_files.maximize
+
+
+def test_a_trial_tells_what_its_executions_tell_together(
+    searched: keras_tuner.Tuner,
+) -> None:
+    trial = search_report(searched).trials[1]
+    first, last = trial.executions
+    assert (trial.status, trial.finding, trial.epochs) == ("stopped", "no learning", 3)
+    assert (trial.message, trial.finding_epoch) == (first.message, 3)
+    assert trial.seconds == first.seconds + last.seconds
+    assert trial.seconds_saved == first.seconds_saved + last.seconds_saved
+    assert (trial.planned_epochs, trial.initial_epoch) == (5, 0)
+    assert trial.history == last.history
 
 
 def test_each_execution_of_each_trial_has_files_of_its_own(
@@ -171,7 +196,7 @@ def test_a_search_over_many_components_beats_the_defaults_on_digits() -> None:
     train, valid = (x[:400], y[:400]), (x[400:1000], y[400:1000])
     parts = ["optimizer", "one_cycle", "max_norm", "clipping", "initializer"]
     hypermodel = DeepHyperModel(
-        mlp_space(64, 10, adapt_to=train[0], width=32), max_epochs=6, parts=parts
+        mlp_family(64, 10, adapt_to=train[0], width=32), max_epochs=6, parts=parts
     )
     options = {"validation_data": valid, "epochs": 6, "batch_size": 32, "verbose": 0}
     defaults = keras_tuner.HyperParameters()

@@ -10,7 +10,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def visible(found: list[str], workers: int, each: int = 1) -> list[str]:
-    return [one[VISIBLE] for one in device_environments("launch", found, workers, each)]
+    return [
+        one[VISIBLE]
+        for one in device_environments("launch_search", found, workers, each)
+    ]
 
 
 def test_each_worker_has_gpus_of_its_own() -> None:
@@ -24,23 +27,23 @@ def test_workers_share_gpus_in_turn_where_there_are_too_few() -> None:
 
 
 def test_a_worker_that_shares_a_gpu_does_not_take_all_of_its_memory() -> None:
-    (alone,) = device_environments("launch", ["0"], 1, 1)
+    (alone,) = device_environments("launch_search", ["0"], 1, 1)
     assert alone == {VISIBLE: "0"}
-    for one in device_environments("launch", ["0"], 2, 1):
+    for one in device_environments("launch_search", ["0"], 2, 1):
         assert one["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
         assert one["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 def test_more_gpus_than_there_are_are_refused() -> None:
     with pytest.raises(ValueError, match="`gpus_per_worker` must be at most 1"):
-        device_environments("launch", ["0"], 1, 2)
+        device_environments("launch_search", ["0"], 1, 2)
 
 
 def test_without_gpus_the_cores_are_divided(monkeypatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    (one, _, _) = device_environments("launch", [], 3, 1)
+    (one, _, _) = device_environments("launch_search", [], 3, 1)
     assert one == {"OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "1"}
 
 

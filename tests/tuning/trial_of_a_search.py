@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import keras
 import keras_tuner
 
-from keras_deeptools import tuning
+from keras_deeptools.tuning import SearchedTrial, fit_trial
+from keras_deeptools.tuning._trials.searched_trial import project_records
 
 
 class Tuner:
@@ -58,15 +59,16 @@ class Trial:
         losses: list[float],
         *callbacks: keras.callbacks.Callback,
         **kwargs: object,
-    ) -> tuning.TrialRecord:
+    ) -> SearchedTrial:
         """Fits once more, with the given losses, and reads the record."""
         given = [*callbacks, TunerCallback(self.tuner, self.trial_id), self.keeper]
         options = {"epochs": 10} | kwargs
-        tuning.fit_trial(scripted(losses), callbacks=given, **options)
+        fit_trial(scripted(losses), callbacks=given, **options)
         return self.record()
 
-    def record(self) -> tuning.TrialRecord:
-        records = tuning.trial_records(self.tuner)
+    def record(self) -> SearchedTrial:
+        """Its last execution, as it was written down."""
+        records = project_records(Path(self.tuner.project_dir))
         return [one for one in records if one.trial_id == self.trial_id][-1]
 
 

@@ -3,10 +3,10 @@
 import warnings
 from typing import Any
 
-from keras_deeptools.statistics import GradientProblem
+from keras_deeptools._finding import Finding
 
 MOST_NAMED = 8
-"""Layers named in a warning; `GradientMonitor.problems` has them all."""
+"""Layers named in a warning; `GradientMonitor.findings` has them all."""
 
 
 class GradientWarning(UserWarning):
@@ -25,26 +25,24 @@ class GradientProblemError(RuntimeError):
 
     Args:
         message: Str.
-        problems: List of `GradientProblem`, those that were found together.
+        findings: List of `Finding`, those that were found together.
 
     Example:
 
     >>> from keras_deeptools.callbacks import GradientProblemError
-    >>> GradientProblemError("dead layers", problems=[]).problems
+    >>> GradientProblemError("dead layers", findings=[]).findings
     []
     """
 
-    def __init__(
-        self, message: str, problems: list[GradientProblem] | None = None
-    ) -> None:
+    def __init__(self, message: str, findings: list[Finding] | None = None) -> None:
         super().__init__(message)
-        self.problems = list(problems or [])
+        self.findings = list(findings or [])
 
 
-def message_of(problems: list[GradientProblem]) -> str:
-    """One message about problems of one kind, with the first as the example."""
-    first = problems[0]
-    names = list(dict.fromkeys(problem.variable for problem in problems))
+def message_of(findings: list[Finding]) -> str:
+    """One message about findings of one kind, with the first as the example."""
+    first = findings[0]
+    names = list(dict.fromkeys(finding.where for finding in findings))
     listed = ", ".join(names[:MOST_NAMED])
     if len(names) > MOST_NAMED:
         listed += f" and {len(names) - MOST_NAMED} more"
@@ -52,28 +50,28 @@ def message_of(problems: list[GradientProblem]) -> str:
     kind = first.kind.removesuffix(" updates")
     return (
         f"GradientMonitor: {kind} {what} at step {first.step} in {listed}. "
-        f"{first.variable}: {first.evidence} {first.remedy}"
+        f"{first.where}: {first.message} {first.remedy}"
     )
 
 
 def sound(
-    problems: list[GradientProblem], on_problem: str, told: set[str], callback: Any
+    findings: list[Finding], on_problem: str, told: set[str], callback: Any
 ) -> None:
-    """Acts on problems that are new: each kind is told once per run.
+    """Acts on findings that are new: each kind is told once per run.
 
     Args:
-        problems: List of `GradientProblem`.
+        findings: List of `Finding`.
         on_problem: `"ignore"`, `"warn"`, `"stop"` or `"raise"`.
         told: Kinds that have been told before; the new ones are added.
         callback: The callback whose model is to stop.
     """
-    kinds = dict.fromkeys(p.kind for p in problems if p.kind not in told)
+    kinds = dict.fromkeys(f.kind for f in findings if f.kind not in told)
     if on_problem == "ignore" or not kinds:
         return
     told.update(kinds)
-    messages = [message_of([p for p in problems if p.kind == kind]) for kind in kinds]
+    messages = [message_of([f for f in findings if f.kind == kind]) for kind in kinds]
     if on_problem == "raise":
-        raise GradientProblemError("\n".join(messages), problems)
+        raise GradientProblemError("\n".join(messages), findings)
     for message in messages:
         warnings.warn(GradientWarning(message), stacklevel=3)
     if on_problem == "stop":

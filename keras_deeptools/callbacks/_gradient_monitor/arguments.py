@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from keras_deeptools import _arguments
+from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.callbacks._gradient_monitor.record import STATISTICS
 from keras_deeptools.statistics import GradientThresholds
 
@@ -18,10 +20,9 @@ def checked_statistics(statistics: str | Iterable[str]) -> tuple[str, ...]:
     """The names, in the order of the package."""
     names = (statistics,) if isinstance(statistics, str) else statistics
     if not isinstance(names, (list, tuple, set, frozenset)) or not names:
-        raise TypeError(
-            f"{OWNER}: `statistics` must be a non-empty sequence of names. Received: "
-            f"statistics={statistics!r}. Choose from {list(STATISTICS)}."
-        )
+        rule = "a non-empty sequence of names"
+        remedy = f"Choose from {list(STATISTICS)}."
+        raise TypeError(message(OWNER, "statistics", rule, statistics, remedy))
     unknown = [name for name in names if name not in STATISTICS]
     if unknown:
         raise ValueError(
@@ -34,12 +35,7 @@ def checked_statistics(statistics: str | Iterable[str]) -> tuple[str, ...]:
 
 def checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """`value`, if it is one of `choices`."""
-    if value not in choices:
-        raise ValueError(
-            f"{OWNER}: `{name}` must be one of {list(choices)}. "
-            f"Received: {name}={value!r}."
-        )
-    return value
+    return checked_option(OWNER, name, value, choices)
 
 
 def checked_count(name: str, value: Any, least: int, optional: bool = False) -> Any:
@@ -47,12 +43,7 @@ def checked_count(name: str, value: Any, least: int, optional: bool = False) -> 
     if optional and value is None:
         return None
     rule = f"an int >= {least}" + (", or None" if optional else "")
-    message = f"{OWNER}: `{name}` must be {rule}. Received: {name}={value!r}."
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(message)
-    if value < least:
-        raise ValueError(message)
-    return value
+    return _arguments.checked_count(OWNER, name, value, least, rule=rule)
 
 
 def checked_log_dir(log_dir: Any) -> str | None:
@@ -60,10 +51,8 @@ def checked_log_dir(log_dir: Any) -> str | None:
     if log_dir is None:
         return None
     if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
-        raise TypeError(
-            f"{OWNER}: `log_dir` must be the path of a folder, or None. "
-            f"Received: log_dir={log_dir!r}."
-        )
+        rule = "the path of a folder, or None"
+        raise TypeError(message(OWNER, "log_dir", rule, log_dir))
     return os.fspath(log_dir)
 
 
@@ -74,10 +63,8 @@ def checked_thresholds(thresholds: Any) -> GradientThresholds:
     if isinstance(thresholds, GradientThresholds):
         return thresholds
     if not isinstance(thresholds, dict):
-        raise TypeError(
-            f"{OWNER}: `thresholds` must be a GradientThresholds or a dict. "
-            f"Received: thresholds={thresholds!r}."
-        )
+        rule = "a GradientThresholds or a dict"
+        raise TypeError(message(OWNER, "thresholds", rule, thresholds))
     unknown = [name for name in thresholds if name not in THRESHOLDS]
     if unknown:
         raise ValueError(

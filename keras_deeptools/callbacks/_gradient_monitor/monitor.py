@@ -95,7 +95,7 @@ class GradientMonitor(GradientReadings):
     (4, 2)
     >>> [path.split("/")[-1] for path in monitor.variables]
     ['kernel', 'bias']
-    >>> monitor.problems
+    >>> monitor.findings
     []
 
     Reference:
@@ -281,7 +281,7 @@ class GradientMonitor(GradientReadings):
 
     def _examine(self, loss: float | None) -> None:
         self._read(loss)
-        sound(self._problems(), self.on_problem, self._told, self)
+        sound(self._found(), self.on_problem, self._told, self)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

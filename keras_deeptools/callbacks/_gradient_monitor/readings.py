@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.callbacks._gradient_monitor import plots
-from keras_deeptools.callbacks._gradient_monitor import plots as report
 from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
 from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
+from keras_deeptools.callbacks._gradient_monitor.tables import table_of, to_csv
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
-from keras_deeptools.statistics import GradientProblem, GradientThresholds
+from keras_deeptools.statistics import GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
 
 
@@ -57,8 +58,8 @@ class GradientReadings(TrainingFeature):
             found.setdefault(id(record.leaf.root), []).append(record)
         return found
 
-    def _problems(self) -> list[GradientProblem]:
-        return [p for detector in self._detectors.values() for p in detector.problems]
+    def _found(self) -> list[Finding]:
+        return [f for detector in self._detectors.values() for f in detector.findings]
 
     @property
     def variables(self) -> list[str]:
@@ -99,18 +100,23 @@ class GradientReadings(TrainingFeature):
         return self._history.lost
 
     @property
-    def problems(self) -> list[GradientProblem]:
-        """What was found, each kind once for each variable or layer."""
+    def findings(self) -> list[Finding]:
+        """What is wrong, each kind once for each variable or layer."""
         self._read()
-        return self._problems()
+        return self._found()
 
-    def summary(self) -> str:
-        """A table of the latest updates, one line for each variable, and the problems.
+    @property
+    def problems(self) -> list[Finding]:
+        """The same as `findings`."""
+        return self.findings
+
+    def table(self) -> str:
+        """The latest updates, one line for each variable, and what was found.
 
         Returns:
             Str. Medians over the latest 100 recorded updates.
         """
-        return report.summary(self)
+        return table_of(self)
 
     def to_csv(self, path: str) -> None:
         """Writes the history as a table, one line for each update and variable.
@@ -118,7 +124,7 @@ class GradientReadings(TrainingFeature):
         Args:
             path: Str. The file to write.
         """
-        report.to_csv(self, path)
+        to_csv(self, path)
 
     def plot(self, path: str | None = None, ax: Any = None) -> Any:
         """Draws the norms over layers and steps, and the gradient flow.

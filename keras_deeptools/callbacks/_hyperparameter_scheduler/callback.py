@@ -388,15 +388,8 @@ class HyperparameterScheduler(TrainingFeature):
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.
 
-        Args:
-            ax: Matplotlib axes for the first; the others get a scale of their own.
-                Default: those of a new figure.
-
-        Returns:
-            The matplotlib axes.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        The first has the matplotlib axes `ax`, or those of a new figure, which are
+        returned; the others get a scale of their own.
         """
         if ax is None:
             ax = new_axes(f"{type(self).__name__}.plot")

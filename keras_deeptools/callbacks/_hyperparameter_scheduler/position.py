@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._update.train_step import running_fit
-from keras_deeptools.schedules._base import Schedule
+from keras_deeptools.schedules._schedule import Schedule
 
 
 def params_of(model: Any, params: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Checks of what users pass to the range test."""
 
 import math
-from numbers import Integral, Real
 from typing import Any
 
-import keras
-
+from keras_deeptools._arguments import (
+    checked_model,
+    checked_verbose,
+    is_integer,
+    is_number,
+    message,
+)
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     OptimizerChoice,
@@ -54,30 +58,27 @@ def check_arguments(
     loss_name: Any = None,
 ) -> None:
     """Raises for an option that is out of range."""
-    if not _is_number(min_learning_rate) or not min_learning_rate > 0:
+    if not _is_finite(min_learning_rate) or not min_learning_rate > 0:
         raise ValueError(
-            _message(owner, "min_learning_rate", "a float > 0", min_learning_rate)
+            message(owner, "min_learning_rate", "a float > 0", min_learning_rate)
         )
-    if not _is_number(max_learning_rate) or not max_learning_rate > min_learning_rate:
+    if not _is_finite(max_learning_rate) or not max_learning_rate > min_learning_rate:
         rule = f"a float > min_learning_rate={min_learning_rate!r}"
-        raise ValueError(_message(owner, "max_learning_rate", rule, max_learning_rate))
-    if not _is_count(num_steps) or not 10 <= num_steps < 2**30:
+        raise ValueError(message(owner, "max_learning_rate", rule, max_learning_rate))
+    if not is_integer(num_steps) or not 10 <= num_steps < 2**30:
         rule = "an integer in [10, 2**30)"
-        raise ValueError(
-            _message(owner, "num_steps", rule, num_steps)
-            + " Fewer steps do not show where the loss falls."
-        )
+        remedy = "Fewer steps do not show where the loss falls."
+        raise ValueError(message(owner, "num_steps", rule, num_steps, remedy))
     if ramp not in ("exponential", "linear"):
-        raise ValueError(_message(owner, "ramp", "'exponential' or 'linear'", ramp))
-    if stop_factor is not None and not (_is_number(stop_factor) and stop_factor > 1):
+        raise ValueError(message(owner, "ramp", "'exponential' or 'linear'", ramp))
+    if stop_factor is not None and not (_is_finite(stop_factor) and stop_factor > 1):
         rule = "a float > 1, or None for no early end"
-        raise ValueError(_message(owner, "stop_factor", rule, stop_factor))
-    if not _is_number(smoothing) or not 0 <= smoothing < 1:
-        raise ValueError(_message(owner, "smoothing", "in [0, 1)", smoothing))
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(_message(owner, "verbose", "'auto', 0, 1 or 2", verbose))
+        raise ValueError(message(owner, "stop_factor", rule, stop_factor))
+    if not _is_finite(smoothing) or not 0 <= smoothing < 1:
+        raise ValueError(message(owner, "smoothing", "in [0, 1)", smoothing))
+    checked_verbose(owner, verbose)
     if loss_name is not None and not isinstance(loss_name, str):
-        raise TypeError(_message(owner, "loss_name", "a str or None", loss_name))
+        raise TypeError(message(owner, "loss_name", "a str or None", loss_name))
 
 
 def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
@@ -97,8 +98,7 @@ def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
 
 def check_model(owner: str, model: Any) -> None:
     """Raises for what is no compiled model."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(_message(owner, "model", "a compiled keras.Model", model))
+    checked_model(owner, model, "a compiled keras.Model")
     if not getattr(model, "compiled", False) or not model_optimizers(model):
         raise ValueError(
             f"{owner}: `model` must be compiled. Received: model={model.name!r}, which "
@@ -106,7 +106,7 @@ def check_model(owner: str, model: Any) -> None:
         )
 
 
-def check_trainable(owner: str, model: keras.Model) -> None:
+def check_trainable(owner: str, model: Any) -> None:
     """Raises for a built model in which nothing can be trained."""
     if not model.trainable_variables:
         raise ValueError(
@@ -116,22 +116,12 @@ def check_trainable(owner: str, model: keras.Model) -> None:
         )
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _message(owner: str, argument: str, rule: str, value: Any) -> str:
-    return f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def chosen_optimizer(
-    owner: str, model: keras.Model, choice: OptimizerChoice
+    owner: str, model: Any, choice: OptimizerChoice
 ) -> list[ModelOptimizer]:
     """The optimizers that a user has chosen, or the one that the train step uses.
 

@@ -2,12 +2,11 @@
 
 import math
 import warnings
-from numbers import Integral, Real
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._arguments import checked_count, checked_float, is_integer, message
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._update.attachment import attached_features
 
@@ -17,21 +16,18 @@ def checked_decay(owner: str, value: Any) -> float | None:
     if value is None:
         return None
     remedy = "Give 0.99 to 0.9999, or None for the mean of all weights."
-    number = checked_float(owner, "decay", value, at_least=0, remedy=remedy)
-    if number >= 1:
-        raise ValueError(message(owner, "decay", "in [0, 1) or None", value, remedy))
-    return number
+    rule = "in [0, 1) or None"
+    return checked_float(
+        owner, "decay", value, at_least=0, below=1, rule=rule, remedy=remedy
+    )
 
 
 def checked_start(owner: str, value: Any) -> int | float:
     """An int >= 0, or a float in [0, 1)."""
     rule = "an epoch, an int >= 0, or a part of all epochs, a float in [0, 1)"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(message(owner, "start", rule, value))
-    number = int(value) if isinstance(value, Integral) else float(value)
-    if not 0 <= number or (isinstance(number, float) and number >= 1):
-        raise ValueError(message(owner, "start", rule, value))
-    return number
+    if is_integer(value):
+        return checked_count(owner, "start", value, 0, rule=rule)
+    return checked_float(owner, "start", value, at_least=0, below=1, rule=rule)
 
 
 def checked_warmup(owner: str, value: Any) -> float | None:
@@ -91,6 +87,6 @@ def warn_of_statistics(owner: str, model: keras.Model) -> None:
         warnings.warn(
             f"{owner}: the mean of weights needs statistics of its own in "
             "BatchNormalization layers. Received: batch_norm_data=None. Give inputs, "
-            "or call `update_batch_norm(model, x)` after `fit`.",
+            "or call `layers.update_batch_norm(model, x)` after `fit`.",
             stacklevel=4,
         )

@@ -54,7 +54,7 @@ class WeightAveraging(TrainingFeature):
 
     Statistics of BatchNormalization belong to the weights that trained, not to their
     average. `batch_norm_data` has them computed for it whenever it is shown (see
-    `update_batch_norm`), which SWA may need.
+    `layers.update_batch_norm`), which SWA may need.
 
     Args:
         decay: Float in [0, 1) or None. What an average keeps at each update; 0.999

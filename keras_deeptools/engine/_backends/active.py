@@ -1,14 +1,17 @@
 """What differs between backends, for the active one."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 import keras
 
+from keras_deeptools.engine._backends.common import BACKENDS
+
 
 def _of_the_backend(name: str) -> ModuleType:
     backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax", "torch"):
+    if backend not in BACKENDS:
         raise ImportError(
             "keras_deeptools: the Keras backend must be tensorflow, jax or torch. "
             f"Received: backend={backend!r}. Set KERAS_BACKEND before importing keras."
@@ -20,9 +23,24 @@ tensors = _of_the_backend("tensors")
 training = _of_the_backend("training")
 programs = _of_the_backend("programs")
 sampling = _of_the_backend("random")
+feeding = _of_the_backend("feeding")
 
 
-def random_functions() -> ModuleType:
-    """The module whose `dropout`, `uniform`, ... every Keras layer draws from."""
-    backend = keras.backend.backend()
-    return importlib.import_module(f"keras.src.backend.{backend}.random")
+def missing_for_keras_tuner() -> str | None:
+    """The name of a package that is missing, without which every trial would fail.
+
+    KerasTuner imports tensorboard in each trial on TensorFlow, which no longer brings
+    it.
+
+    Returns:
+        Str or None.
+
+    Example:
+
+    >>> from keras_deeptools.engine._backends.active import missing_for_keras_tuner
+    >>> missing_for_keras_tuner()
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    found = importlib.util.find_spec("tensorboard")
+    return "tensorboard" if found is None else None

@@ -7,6 +7,23 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._keras_private.layers import value_of
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""The backends that this package runs on."""
+
+LIBRARIES = ("keras", *BACKENDS, "numpy")
+"""Packages whose functions are none of the user's own."""
+
+FOREIGN = (*LIBRARIES, "jaxlib", "optree")
+"""Packages whose objects hold no state of a model that is not known otherwise."""
+
+SUBMODULES = "_modules"
+"""Where torch keeps the layers of a layer, apart from its other attributes."""
+
+TRACKING = "_self_"
+"""With what the names begin under which TensorFlow tracks attributes of a layer."""
+
 
 def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
     """Moves each average towards a value by the fraction `rate` of the way.
@@ -19,20 +36,6 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
     for average, value in zip(averages, values, strict=True):
         now = ops.convert_to_tensor(average)
         average.assign(now + rate * (ops.cast(value, "float32") - now))
-
-
-class SeveralReplicasError(ValueError):
-    """Raised where a feature meets a `tf.distribute` strategy of several replicas.
-
-    Keras reduces gradients only inside of the update there, after the point where
-    features see them. `keras.distribution` on JAX has no such limit.
-
-    Example:
-
-    >>> from keras_deeptools.engine import SeveralReplicasError
-    >>> issubclass(SeveralReplicasError, ValueError)
-    True
-    """
 
 
 def on_host(tensor: Any) -> np.ndarray:
@@ -83,4 +86,69 @@ def reason_to_trace_again() -> Any:
 
 def have_values(variables: list[Any]) -> bool:
     """Whether variables have values."""
-    return all(variable._value is not None for variable in variables)
+    return all(value_of(variable) is not None for variable in variables)
+
+
+LOSES_VALUES = False
+
+
+"""Whether a step that fails takes the values of the variables along."""
+
+
+def are_lost(variables: list[Any]) -> bool:
+    """Whether the memory of a variable has been reused: no step is given it."""
+    return False
+
+
+SILENT_ON_WRONG_LABELS = False
+
+
+"""Whether training on labels that are no classes raises no error."""
+
+
+def single_steps(model: Any) -> None:
+    """Readies a model for steps that are run one at a time."""
+
+
+def trace_step(model: Any, batch: Any) -> None:
+    """Nothing: where `fit` builds models before their first step, no trace need."""
+
+
+def row_losses() -> Any:
+    """A context in which losses of pixels have gradients: they do."""
+    return contextlib.nullcontext()
+
+
+def is_traced(values: list[Any]) -> bool:
+    """Whether any of the values is being traced: none where steps are not pure."""
+    return False
+
+
+def is_mutable(value: Any) -> bool:
+    """Whether a value is a tensor that can be written to: none is."""
+    return False
+
+
+def keeps_contents_apart(container: Any) -> bool:
+    """Whether a list holds its items a second time: plain ones do not."""
+    return False
+
+
+def modules_in(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Modules, parameters and buffers of a model that are not Keras': none."""
+    return [], [], []
+
+
+def is_exporting() -> bool:
+    """Whether a trace is under way in which Keras cannot draw: never here."""
+    return False
+
+
+def unseeded_uniform(shape: tuple[int, ...]) -> Any:
+    """Random float32 in [0, 1) while exporting, which never happens here."""
+    raise NotImplementedError("Only where `is_exporting`.")
+
+
+def unseeded_normal(shape: tuple[int, ...]) -> Any:
+    """Random float32 from N(0, 1) while exporting, which never happens here."""
+    raise NotImplementedError("Only where `is_exporting`.")

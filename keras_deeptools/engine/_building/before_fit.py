@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_deeptools.engine._keras_private.data import dataset_in
 from keras_deeptools.engine._update.step_reads import lacks_what_it_reads
 from keras_deeptools.engine._update.train_step import running_fit
 
@@ -34,7 +35,7 @@ def build_for_fit(model: keras.Model) -> None:
         return
     run = running_fit(model)
     iterator = None if run is None else run.epoch_iterator
-    dataset = getattr(iterator, "_distributed_dataset", None)
+    dataset = dataset_in(iterator)
     spec = getattr(dataset, "element_spec", None)
     inputs, _, _ = keras.utils.unpack_x_y_sample_weight(spec)
     if inputs is not None:

@@ -6,6 +6,7 @@ import keras
 
 from keras_deeptools.engine._building.first_call import build_on, has_call, reason_of
 from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._keras_private.layers import flat_layers
 
 
 def built_by(model: keras.Model, x: Any, owner: str) -> None:
@@ -88,6 +89,6 @@ def mark_built(model: keras.Model) -> None:
     >>> model.built
     False
     """
-    layers = list(model._flatten_layers(include_self=False))
+    layers = list(flat_layers(model, include_self=False))
     if not model.built and model.weights and all(layer.built for layer in layers):
         model.built = True

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 import keras
-from keras.src import backend
 
+from keras_deeptools.engine._keras_private.layers import flat_layers, output_spec
 from keras_deeptools.engine._state.random_state import RandomState
 
 MOST_OF_A_REASON = 300
@@ -26,7 +26,7 @@ def is_built(model: Any) -> bool:
     Args:
         model: `keras.Layer`, for instance a model.
     """
-    layers = model._flatten_layers(include_self=has_call(model))
+    layers = flat_layers(model, include_self=has_call(model))
     return all(layer.built for layer in layers)
 
 
@@ -68,7 +68,7 @@ def try_on(model: Any, x: Any) -> None:
         Exception: What the model raises for such inputs.
     """
     try:
-        backend.compute_output_spec(model, _without_numbers(x), training=False)
+        output_spec(model, _without_numbers(x), training=False)
     except Exception:
         # Code that looks at numbers can run all the same; else this says what is wrong.
         _call_on(model, x)
@@ -120,15 +120,15 @@ def _symbolic(array: Any) -> Any:
 
 def _dtype_of(array: Any) -> str:
     is_text = str(array.dtype) == "object"
-    return "string" if is_text else backend.standardize_dtype(array.dtype)
+    return "string" if is_text else keras.backend.standardize_dtype(array.dtype)
 
 
 def _call_on(model: Any, x: Any) -> None:
     """Calls a model on inputs, and takes back what is drawn and counted by that."""
-    known = [(each, backend.convert_to_numpy(each)) for each in model.variables]
+    known = [(each, keras.ops.convert_to_numpy(each)) for each in model.variables]
     random = RandomState()
     try:
-        model(keras.tree.map_structure(backend.convert_to_tensor, x), training=False)
+        model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
     finally:
         random.restore()
         for variable, value in known:

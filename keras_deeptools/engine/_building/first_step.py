@@ -1,14 +1,22 @@
 """Creating the variables that a first training step creates, without training."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._data.batch_loss import running_metrics
+from keras_deeptools.engine._keras_private.layers import (
+    INITIALIZE,
+    flat_layers,
+    tracker_of,
+)
+from keras_deeptools.engine._keras_private.training import compiled_parts
+from keras_deeptools.engine._patching import replaced_in_thread
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.snapshot import Snapshot, Structure
 
@@ -26,12 +34,9 @@ def build_in_first_step(model: keras.Model, batch: Any) -> None:
         model: `keras.Model`, compiled.
         batch: What `fit` would hand to `train_step`.
     """
-    import tensorflow as tf
-
     if not model.run_eagerly:
-        step = tf.function(lambda data: model.train_step(data))
         with unbuilt_again_on_failure(model):
-            step.get_concrete_function(batch)
+            training.trace_step(model, batch)
         return
     snapshot = Snapshot(model)
     created: list[tuple[Any, np.ndarray]] = []
@@ -51,9 +56,8 @@ def unbuilt_again_on_failure(model: keras.Model) -> Iterator[None]:
     What a failed trace made never gets a value, and losses and metrics would stay as
     they were built for data that do not fit.
     """
-    compiled = [model._compile_loss, model._compile_metrics]
-    parts = [*model._flatten_layers(), *running_metrics(model), *compiled]
-    parts += [part._tracker for part in parts if hasattr(part, "_tracker")]
+    parts = [*flat_layers(model), *running_metrics(model), *compiled_parts(model)]
+    parts += [tracker_of(part) for part in parts]
     structures = [Structure(part) for part in parts if part is not None]
     random = RandomState()
     try:
@@ -65,18 +69,16 @@ def unbuilt_again_on_failure(model: keras.Model) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def _initial_values(created: list[tuple[Any, np.ndarray]]) -> Iterator[None]:
-    """Notes the values that variables are made with in the block."""
-    variable_class = keras.Variable
-    initialize = variable_class._initialize
+def _initial_values(
+    created: list[tuple[Any, np.ndarray]],
+) -> contextlib.AbstractContextManager:
+    """Notes the values that variables are made with in the block, by this thread."""
 
-    def noting(self: Any, value: Any) -> None:
-        initialize(self, value)
-        created.append((self, on_host(self)))
+    def make(initialize: Callable) -> Callable:
+        def noting(self: Any, value: Any) -> None:
+            initialize(self, value)
+            created.append((self, on_host(self)))
 
-    variable_class._initialize = noting
-    try:
-        yield
-    finally:
-        variable_class._initialize = initialize
+        return noting
+
+    return replaced_in_thread(keras.Variable, INITIALIZE, make)

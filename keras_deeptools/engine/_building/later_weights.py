@@ -9,6 +9,8 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._patching import Replacement, replaced_in_thread
 
 Choose = Callable[[tuple[keras.Layer, ...], str, tuple[int, ...], str], Any]
 
@@ -54,46 +56,53 @@ def initialize_later(model: keras.Layer, choose: Choose) -> list[keras.Layer]:
     >>> model.layers[0].kernel.numpy().tolist(), model.layers[0].bias.numpy().tolist()
     ([[1.0, 1.0]], [1.0, 1.0])
     """
-    waiting = [layer for layer in model._flatten_layers() if not layer.built]
+    waiting = [layer for layer in flat_layers(model) if not layer.built]
     for layer in waiting:
         _choose_in_build(layer, choose)
     return [layer for layer in waiting if not isinstance(layer, keras.Model)]
 
 
 def _choose_in_build(layer: Any, choose: Choose) -> None:
-    build = getattr(layer.build, "_chosen_for", layer.build)
+    earlier = getattr(layer.build, "chosen_for", None)
+    if earlier is not None:
+        earlier.undo()
+    build = layer.build
 
     @functools.wraps(build)
     def choosing(*arguments: Any, **options: Any) -> Any:
-        vars(layer)["build"] = build
+        replacement.undo()
         _building.layers.append((choose, layer))
         try:
             with _asked_for_weights():
                 built = build(*arguments, **options)
         finally:
             _building.layers.pop()
-        for part in layer._flatten_layers(include_self=False):
+        for part in flat_layers(layer, include_self=False):
             # Made in `build`, and built when it is called for the first time.
-            if not part.built and not hasattr(part.build, "_chosen_for"):
+            if not part.built and not hasattr(part.build, "chosen_for"):
                 _choose_in_build(part, choose)
         return built
 
-    choosing._chosen_for = build  # type: ignore[attr-defined]
-    vars(layer)["build"] = choosing
+    replacement = Replacement(layer, "build", choosing)
+    choosing.chosen_for = replacement  # type: ignore[attr-defined]
 
 
 @contextmanager
 def _asked_for_weights() -> Iterator[None]:
     """While a layer is built, `add_weight` asks which initializer to use.
 
-    It is replaced for all layers, since a layer makes parts of its own in `build`; what
-    other threads build meanwhile is not asked for.
+    It is replaced for all layers, since a layer makes parts of its own in `build`, and
+    in this thread alone.
     """
-    add_weight = keras.Layer.add_weight
-    if hasattr(add_weight, "_asks"):
+    if len(_building.layers) > 1:
+        # Inside of the `build` of another layer that asks.
         yield
         return
+    with replaced_in_thread(keras.Layer, "add_weight", _asking):
+        yield
 
+
+def _asking(add_weight: Callable) -> Callable:
     @functools.wraps(add_weight)
     def asking(self: Any, *arguments: Any, **options: Any) -> Any:
         shape = arguments[0] if arguments else options.get("shape")
@@ -109,12 +118,7 @@ def _asked_for_weights() -> Iterator[None]:
                 options["initializer"] = functools.partial(_as_tensor, chosen)
         return add_weight(self, *arguments, **options)
 
-    asking._asks = True  # type: ignore[attr-defined]
-    keras.Layer.add_weight = asking
-    try:
-        yield
-    finally:
-        keras.Layer.add_weight = add_weight
+    return asking
 
 
 def _as_tensor(choose: Callable[[], Any], shape: Any, dtype: Any = None) -> Any:

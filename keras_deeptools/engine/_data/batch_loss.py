@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_private.layers import flat_layers, held_metrics
+from keras_deeptools.engine._keras_private.training import own_metrics
 
 
 def train_by_batch(model: keras.Model) -> None:
@@ -31,8 +33,7 @@ def train_by_batch(model: keras.Model) -> None:
     8
     """
     model.steps_per_execution = 1
-    if keras.backend.backend() == "torch":
-        model.jit_compile = False
+    training.single_steps(model)
     model.make_train_function(force=True)
 
 
@@ -62,7 +63,7 @@ def batch_logs(model: keras.Model, batch: Any) -> dict[str, float]:
     >>> sorted(batch_logs(model, (np.ones((4, 1)), np.ones((4, 1)))))
     ['loss', 'mae']
     """
-    logs = STEPS[keras.backend.backend()](model, batch)
+    logs = training.run_step(model, batch, reset_running_metrics)
     if not isinstance(logs, Mapping):
         raise TypeError(
             "batch_logs: `train_step` must return a dict from names to numbers, as "
@@ -112,9 +113,9 @@ def running_metrics(model: keras.Model) -> list[Any]:
     Also those that `metrics` leaves out, and that `reset_metrics` of a model hence
     leaves as they are.
     """
-    found = [*model.metrics, *model._get_own_metrics()]
-    for layer in model._flatten_layers():
-        found += getattr(layer, "_metrics", [])
+    found = [*model.metrics, *own_metrics(model)]
+    for layer in flat_layers(model):
+        found += held_metrics(layer)
     return list({id(metric): metric for metric in found}.values())
 
 
@@ -123,38 +124,6 @@ def reset_running_metrics(model: keras.Model) -> None:
     model.reset_metrics()
     for metric in running_metrics(model):
         metric.reset_state()
-
-
-def _on_tensorflow(model: Any, batch: Any) -> Any:
-    model.make_train_function()
-    reset_running_metrics(model)
-    return model.train_function(iter([batch]))
-
-
-def _on_torch(model: Any, batch: Any) -> Any:
-    model.train()
-    model._symbolic_build(data_batch=batch)
-    model.make_train_function()
-    reset_running_metrics(model)
-    return model.train_function([batch])
-
-
-def _on_jax(model: Any, batch: Any) -> Any:
-    model._symbolic_build(data_batch=batch)
-    model.make_train_function()
-    reset_running_metrics(model)
-    training.record_shardings(model)
-    kinds = ("trainable", "non_trainable", "optimizer", "metrics")
-    names = [f"{kind}_variables" for kind in kinds]
-    state = model._get_jax_state(**dict.fromkeys(names, True))
-    model._jax_state_synced = False
-    logs, state = model.train_function(state, iter([batch]))
-    model._jax_state = dict(zip(names, state, strict=True))
-    model.jax_state_sync()
-    return logs
-
-
-STEPS = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
 
 
 def _numbers(logs: Mapping) -> dict[str, float]:

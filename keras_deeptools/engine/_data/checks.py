@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import get_data_adapter
 
-from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._backends.active import feeding, training
 from keras_deeptools.engine._building.first_call import (
     has_call,
     is_built,
@@ -20,8 +19,10 @@ from keras_deeptools.engine._building.first_call import (
 from keras_deeptools.engine._building.first_step import build_in_first_step
 from keras_deeptools.engine._data.fit_batches import (
     random_generators,
-    tensorflow_tensors,
 )
+from keras_deeptools.engine._keras_private.data import adapter_of
+from keras_deeptools.engine._keras_private.graph import input_structure
+from keras_deeptools.engine._keras_private.layers import build_shapes, flat_layers
 from keras_deeptools.engine._state.random_state import RandomState
 
 MOST_ROWS = 4096
@@ -116,7 +117,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
         if isinstance(x, types.GeneratorType):
             # Keras reads ahead.
             x = _first_of(x)
-        adapter = get_data_adapter(x=x, y=y, batch_size=2**31, shuffle=False)
+        adapter = adapter_of(x, 2**31, y)
         with contextlib.closing(_batches(adapter)) as batches:
             batch = _joined(batches, type(adapter).__name__)
     except Exception as error:
@@ -227,7 +228,7 @@ def _check_fit(owner: str, model: Any, x: Any) -> None:
 
 
 def _check_shapes(owner: str, model: Any, declared: list[Any], x: Any) -> None:
-    named = getattr(model, "_inputs_struct", None)
+    named = input_structure(model)
     if isinstance(named, dict) and isinstance(x, dict) and not set(named) <= set(x):
         raise ValueError(
             f"{owner}: `x` must have the keys of the model's inputs, "
@@ -260,10 +261,10 @@ def _networks_for(
         # are built are looked at all the same.
         if training.BUILDS_IN_STEP:
             with contextlib.suppress(Exception):
-                build_in_first_step(model, tensorflow_tensors(batch))
+                build_in_first_step(model, feeding.as_tensors(batch))
     inner = [
         each
-        for each in model._flatten_layers(include_self=False, recursive=False)
+        for each in flat_layers(model, include_self=False, recursive=False)
         if isinstance(each, keras.Model) and has_call(each)
     ]
     if len(inner) == 1 and not is_built(inner[0]):
@@ -324,7 +325,7 @@ def _described(x: Any) -> str:
 
 
 def _built_for(model: Any) -> str:
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    shapes = build_shapes(model)
     if not shapes:
         return ""
     return f", built for shape {next(iter(shapes.values()))},"

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers import data_adapters
-from keras.src.trainers.data_adapters import array_data_adapter
+
+from keras_deeptools.engine._keras_private.data import are_arrays, kind_of
 
 KINDS = "arrays, a tf.data.Dataset, a PyDataset, a torch DataLoader or a generator"
 
@@ -91,14 +91,7 @@ def _kind(x: Any) -> str:
         return "PyDataset"
     if isinstance(x, types.GeneratorType):
         return "generator"
-    for name, test in (
-        ("tf.data.Dataset", "is_tf_dataset"),
-        ("torch DataLoader", "is_torch_dataloader"),
-        ("grain dataset", "is_grain_dataset"),  # From Keras 3.11 on.
-    ):
-        if getattr(data_adapters, test, _no)(x):
-            return name
-    return ""
+    return kind_of(x)
 
 
 def _check_class_weight(
@@ -129,12 +122,10 @@ def _check_class_weight(
 
 def _check_arrays(owner: str, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
-        if array_data_adapter.can_convert_arrays(value):
+        if are_arrays(value):
             continue
         leaves = keras.tree.flatten(value)
-        odd = next(
-            leaf for leaf in leaves if not array_data_adapter.can_convert_arrays(leaf)
-        )
+        odd = next(leaf for leaf in leaves if not are_arrays(leaf))
         if isinstance(odd, (bool, int, float, str, np.number)):
             kind = "strings" if isinstance(odd, str) else "numbers"
             raise ValueError(

@@ -1,7 +1,6 @@
 """Batches of any data that `fit` takes, as `fit` would draw them."""
 
 import contextlib
-import importlib
 import itertools
 import types
 import warnings
@@ -9,8 +8,8 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import keras
-from keras.src.trainers.data_adapters import data_adapter_utils
 
+from keras_deeptools.engine._backends.active import feeding, training
 from keras_deeptools.engine._building.first_step import (
     build_in_first_step,
     unbuilt_again_on_failure,
@@ -22,17 +21,15 @@ from keras_deeptools.engine._data.errors import (
     explained,
 )
 from keras_deeptools.engine._data.non_finite import non_finite
+from keras_deeptools.engine._keras_private.data import arrays_in
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._keras_private.registry import check_seams
+from keras_deeptools.engine._keras_private.training import (
+    build_for,
+    build_in_strategy,
+    is_distributed,
+)
 from keras_deeptools.engine._state.random_state import RandomState
-
-EPOCH_ITERATORS = {
-    "tensorflow": "TFEpochIterator",
-    "jax": "JAXEpochIterator",
-    "torch": "TorchEpochIterator",
-}
-ADAPTERS_AS_THEY_ARE = {
-    "tensorflow": ("ArrayDataAdapter", "TFDatasetAdapter"),
-    "torch": ("ArrayDataAdapter", "TorchDataLoaderAdapter"),
-}
 
 
 class Batches:
@@ -80,10 +77,10 @@ class Batches:
         class_weight: dict[int, float] | None = None,
         owner: str = "Batches",
     ) -> None:
+        check_seams(owner, "layers", "training", "data", "random")
         self._model = model
         self._source = x
         self._owner = owner
-        self._backend = keras.backend.backend()
         self.one_pass = isinstance(x, types.GeneratorType)
         self.generators = random_generators(x)
         self._kept: list[Any] = []
@@ -115,8 +112,8 @@ class Batches:
 
     def first(self) -> Any:
         """A batch as `fit` would hand it to the first step; it counts as not drawn."""
-        with self._undrawn(), contextlib.closing(self._endless()) as batches:
-            return next(batches)
+        with self._undrawn(), contextlib.closing(self._endless()) as endless:
+            return next(endless)
 
     def sample(self) -> Any:
         """What errors are explained with: all of the arrays, or the first batch."""
@@ -125,9 +122,7 @@ class Batches:
     @property
     def _arrays(self) -> Any:
         """`x`, `(x, y)` or `(x, y, sample_weight)` where these are arrays, or None."""
-        adapter: Any = getattr(self._iterator, "data_adapter", None)
-        is_arrays = type(adapter).__name__ == "ArrayDataAdapter"
-        return adapter._inputs if is_arrays else None
+        return arrays_in(getattr(self._iterator, "data_adapter", None))
 
     def build(self) -> None:
         """Creates the variables that `fit` would create, and draws what it would draw.
@@ -139,14 +134,14 @@ class Batches:
         iterator = self._iterator
         if self.one_pass:
             iterator = self._epoch_iterator(x=self._drawn(), shuffle=False)
-        if self._backend != "tensorflow":
+        if not training.BUILDS_IN_STEP:
             with unbuilt_again_on_failure(model):
-                model._symbolic_build(iterator=iterator)
+                build_for(model, iterator=iterator)
             iterator.reset()
-        elif model._distribute_strategy is not None:
-            model._maybe_symbolic_build(iterator=iterator)
+        elif is_distributed(model):
+            build_in_strategy(model, iterator)
             iterator.reset()
-        elif not all(layer.built for layer in model._flatten_layers()):
+        elif not all(layer.built for layer in flat_layers(model)):
             build_in_first_step(model, self.first())
 
     def non_finite(self, batch: Any) -> list[str]:
@@ -166,18 +161,18 @@ class Batches:
 
         Leaving the context ends the threads that load data.
         """
-        with contextlib.closing(self._endless()) as batches:
-            yield batches
+        with contextlib.closing(self._endless()) as endless:
+            yield endless
 
     def _endless(self) -> Generator[Any, None, None]:
         if self.one_pass:
             while True:
                 for batch in self._drawn():
-                    yield self._converted(batch)
+                    yield feeding.converted(batch)
         while True:
             nothing = True
-            with contextlib.closing(self._pass()) as batches:
-                for batch in batches:
+            with contextlib.closing(self._pass()) as one_pass:
+                for batch in one_pass:
                     nothing = False
                     yield batch
             if nothing:
@@ -200,49 +195,17 @@ class Batches:
                     return
             yield self._kept[position]
 
-    def _converted(self, batch: Any) -> Any:
-        """A batch of numpy arrays in the form in which `fit` hands it to the step."""
-        if self._backend == "jax":
-            from keras.src.backend.jax import trainer
-
-            batch = next(data_adapter_utils.get_jax_iterator([batch]))
-            return trainer._distribute_data(batch) if self._on_device else batch
-        if self._backend == "torch":
-            return next(iter(data_adapter_utils.get_torch_dataloader([batch])))
-        return tensorflow_tensors(next(data_adapter_utils.get_numpy_iterator([batch])))
-
-    @property
-    def _on_device(self) -> bool:
-        """Whether JAX gets its batches on a device, and not as numpy arrays."""
-        from keras.src.backend.jax import trainer
-
-        distributed = trainer.distribution_lib.distribution() is not None
-        return distributed or trainer.jax.default_backend() != "cpu"
-
     def _pass(self) -> Generator[Any, None, None]:
         adapter = self._iterator.data_adapter
-        kept_as_is = ADAPTERS_AS_THEY_ARE.get(self._backend, ())
         adapter.on_epoch_begin()
         try:
-            if self._backend == "jax":
-                yield from self._iterator._get_iterator()
-            elif type(adapter).__name__ not in kept_as_is:
-                # Threads that load data for a Dataset would go on after the last batch.
-                yield from map(self._converted, adapter.get_numpy_iterator())
-            elif self._backend == "tensorflow":
-                yield from map(_without_optionals, self._iterator._get_iterator())
-            else:
-                yield from self._iterator._get_iterator()
+            yield from feeding.of_epoch(self._iterator)
         finally:
             adapter.on_epoch_end()
 
     def _epoch_iterator(self, **arguments: Any) -> Any:
-        module = importlib.import_module(f"keras.src.backend.{self._backend}.trainer")
-        if self._backend == "tensorflow":
-            arguments["distribute_strategy"] = self._model.distribute_strategy
-        iterator_class = getattr(module, EPOCH_ITERATORS[self._backend])
         with explained(self._owner, arguments):
-            return iterator_class(**arguments)
+            return feeding.iterator_of(self._model)(**arguments)
 
     @contextlib.contextmanager
     def _undrawn(self) -> Iterator[None]:
@@ -266,34 +229,3 @@ def random_generators(x: Any) -> list[Any]:
     samplers.append(getattr(samplers[-1], "sampler", None))
     found = [getattr(each, "generator", None) for each in samplers]
     return list({id(g): g for g in found if hasattr(g, "get_state")}.values())
-
-
-def tensorflow_tensors(batch: Any) -> Any:
-    """A batch of arrays as `fit` hands it to the step on TensorFlow.
-
-    Args:
-        batch: Structure of arrays, sparse matrices or tensors.
-    """
-    return keras.tree.map_structure(
-        lambda each: None if each is None else _tensorflow_tensor(each), batch
-    )
-
-
-def _tensorflow_tensor(value: Any) -> Any:
-    import tensorflow as tf
-
-    if data_adapter_utils.is_scipy_sparse(value):
-        return data_adapter_utils.scipy_sparse_to_tf_sparse(value)
-    if data_adapter_utils.is_jax_sparse(value):
-        return data_adapter_utils.jax_sparse_to_tf_sparse(value)
-    kept = (tf.Tensor, tf.RaggedTensor, tf.SparseTensor)
-    return value if isinstance(value, kept) else tf.convert_to_tensor(value)
-
-
-def _without_optionals(batch: Any) -> Any:
-    """None in the place of what says that a Dataset has no value, as Keras does it."""
-    import tensorflow as tf
-
-    return keras.tree.map_structure(
-        lambda i: None if isinstance(i, tf.experimental.Optional) else i, batch
-    )

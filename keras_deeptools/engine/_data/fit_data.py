@@ -9,6 +9,12 @@ import keras
 
 from keras_deeptools.engine._data.fit_batches import random_generators
 from keras_deeptools.engine._data.non_finite import advice, non_finite
+from keras_deeptools.engine._keras_private.data import (
+    adapter_kind,
+    arrays_in,
+    loader_in,
+    standardized_batch,
+)
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._update.train_step import running_fit
 
@@ -50,12 +56,13 @@ class FitData:
         Arrays are looked at as a whole, others are read until the first batch that is
         not finite, for a few seconds at most. Draws from random states are undone.
         """
-        kind = type(self._adapter).__name__
+        kind = adapter_kind(self._adapter)
         if self._adapter is None or kind == "GeneratorDataAdapter":
             return ""
-        if kind == "ArrayDataAdapter":
-            return advice(non_finite(self._adapter._inputs))
-        loader = getattr(self._adapter, "_dataloader", None)
+        arrays = arrays_in(self._adapter)
+        if arrays is not None:
+            return advice(non_finite(arrays))
+        loader = loader_in(self._adapter)
         state = RandomState(*random_generators(loader))
         try:
             start = time.monotonic()
@@ -81,4 +88,4 @@ class FitData:
         count = dataset.num_batches
         numbers = itertools.count() if count is None else range(count)
         for number in numbers:
-            yield self._adapter._standardize_batch(dataset[number])
+            yield standardized_batch(self._adapter, dataset[number])

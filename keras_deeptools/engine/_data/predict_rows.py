@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import get_data_adapter
 
 from keras_deeptools.engine._building.first_call import reason_of
+from keras_deeptools.engine._keras_private.data import adapter_of, arrays_in
+from keras_deeptools.engine._keras_private.registry import check_seams
 
 
 class RowBatches:
@@ -43,12 +44,13 @@ class RowBatches:
         owner: str = "mc_predict",
         labelled: bool = False,
     ) -> None:
+        check_seams(owner, "data")
         self._batch_size = batch_size
         self._first: list[Any] = []
         self._running: Iterator[Any] | None = None
         self._labelled = labelled
         try:
-            self._adapter = get_data_adapter(x=x, batch_size=batch_size, shuffle=False)
+            self._adapter = adapter_of(x, batch_size)
         except (ValueError, KeyError) as error:
             raise ValueError(
                 f"{owner}: `x` must be arrays, a tf.data.Dataset, a PyDataset, a "
@@ -64,7 +66,7 @@ class RowBatches:
                     "strings give a `tf.data.Dataset`, or number them first."
                 )
         self.num_rows = None
-        if type(self._adapter).__name__ == "ArrayDataAdapter":
+        if arrays_in(self._adapter) is not None:
             self.num_rows = len(keras.tree.flatten(x)[0])
 
     def __iter__(self) -> Iterator[Any]:

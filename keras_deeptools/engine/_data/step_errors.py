@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._keras_private.training import compiled_loss, loss_given
 from keras_deeptools.engine._passes.compiled_with import computes_loss
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 
@@ -65,14 +68,13 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
             return _of_text(name, text)
     if has_own_train_step(model) or computes_loss(model):
         return ""
-    compiled = getattr(model, "_compile_loss", None)
-    if y is None and compiled is not None and not model.losses:
+    if y is None and compiled_loss(model) is not None and not model.losses:
         return (
             f"`y` must be given for a model that is compiled with a loss. Received: "
-            f"y=None with loss={compiled._user_loss!r}. Pass the targets as `y`, or "
+            f"y=None with loss={loss_given(model)!r}. Pass the targets as `y`, or "
             "let the dataset yield (x, y)."
         )
-    return _of_inputs(model, x) or _of_targets(model, compiled, x, y)
+    return _of_inputs(model, x) or _of_targets(model, x, y)
 
 
 def _text_in(value: Any) -> str | None:
@@ -97,7 +99,7 @@ def classes_outside(
         where_silent: Bool. Whether to look only where training with such labels raises
             no error, which is on JAX.
     """
-    if where_silent and keras.backend.backend() != "jax":
+    if where_silent and not training.SILENT_ON_WRONG_LABELS:
         return ""
     # Data that cannot be looked at are told of by the step itself.
     with contextlib.suppress(Exception):
@@ -110,7 +112,7 @@ def classes_outside(
 def _takes_text(model: keras.Model) -> bool:
     kinds = (keras.layers.TextVectorization, keras.layers.StringLookup)
     text = (*kinds, keras.layers.Hashing, keras.layers.HashedCrossing)
-    return any(isinstance(layer, text) for layer in model._flatten_layers())
+    return any(isinstance(layer, text) for layer in flat_layers(model))
 
 
 def _of_text(name: str, text: str) -> str:
@@ -151,8 +153,8 @@ def _of_inputs(model: keras.Model, x: Any) -> str:
     )
 
 
-def _of_targets(model: keras.Model, compiled: Any, x: Any, y: Any) -> str:
-    if compiled is None or y is None:
+def _of_targets(model: keras.Model, x: Any, y: Any) -> str:
+    if compiled_loss(model) is None or y is None:
         return ""
     specs = keras.tree.map_structure(
         lambda v: keras.KerasTensor(v.shape, keras.backend.standardize_dtype(v.dtype)),
@@ -160,7 +162,7 @@ def _of_targets(model: keras.Model, compiled: Any, x: Any, y: Any) -> str:
     )
     outputs = keras.tree.flatten(model.compute_output_spec(specs))
     targets = keras.tree.flatten(y)
-    losses = keras.tree.flatten(compiled._user_loss)
+    losses = keras.tree.flatten(loss_given(model))
     if len(targets) != len(outputs):
         return (
             f"`y` must hold an array for each of the {len(outputs)} outputs of the "

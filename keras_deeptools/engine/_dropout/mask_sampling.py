@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.random.seed_generator import SeedGenerator
 
-from keras_deeptools.engine._backends.active import random_functions, sampling
-from keras_deeptools.engine._patching import replaced
+from keras_deeptools.engine._backends.active import sampling
+from keras_deeptools.engine._keras_private.random import random_module
+from keras_deeptools.engine._patching import replaced_in_thread
 
 FEWEST_BITS = 0.01
 
@@ -183,7 +183,7 @@ class Draws:
         return draw(seed, rows if by_prefix else self._block, columns)[:rows]
 
 
-class _FixedSeed(SeedGenerator):
+class _FixedSeed(keras.random.SeedGenerator):
     """A seed generator that gives one seed and has no state."""
 
     def __init__(self, words: Any) -> None:
@@ -217,13 +217,24 @@ def exportable_draws() -> Iterator[None]:
     if not sampling.is_exporting():
         yield
         return
-    module = random_functions()
     with (
-        replaced(module, "dropout", _dropout),
-        replaced(module, "uniform", _uniform),
-        replaced(module, "normal", _normal),
+        drawing_from("dropout", lambda own: _dropout),
+        drawing_from("uniform", lambda own: _uniform),
+        drawing_from("normal", lambda own: _normal),
     ):
         yield
+
+
+def drawing_from(
+    name: str, make: Callable[[Callable], Callable]
+) -> contextlib.AbstractContextManager:
+    """A block in which layers draw from another function, in this thread alone.
+
+    Args:
+        name: Str, the function of the backend that they draw from.
+        make: Function of that function, which returns what to draw from.
+    """
+    return replaced_in_thread(random_module(), name, make)
 
 
 def _dropout(

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_deeptools.engine._backends.active import sampling, training
 from keras_deeptools.engine._dropout.mask_sampling import Draws, seed_words
@@ -25,6 +24,17 @@ from keras_deeptools.engine._graph.execution import (
     run_steps,
     variables_of,
 )
+from keras_deeptools.engine._keras_private.graph import num_nodes
+from keras_deeptools.engine._keras_private.layers import (
+    NOTED_BY_CALLS,
+    flat_layers,
+    held_states,
+    held_weights,
+    mask_of,
+    set_mask,
+)
+from keras_deeptools.engine._keras_private.registry import check_seams
+from keras_deeptools.engine._keras_private.training import INITIAL_EPOCH, SYNCED
 from keras_deeptools.engine._state.snapshot import ModuleState
 
 
@@ -65,7 +75,7 @@ class Parts:
         if not self.is_split:
             return x
         values = run_steps(self._trunk, {INPUTS: x}, self._crossing)
-        return [(values[slot], get_keras_mask(values[slot])) for slot in self._crossing]
+        return [(values[slot], mask_of(values[slot])) for slot in self._crossing]
 
     def head(self, features: Any) -> Any:
         """Features -> outputs of the model."""
@@ -74,7 +84,7 @@ class Parts:
         values = {}
         for slot, (value, mask) in zip(self._crossing, features, strict=True):
             if mask is not None:
-                set_keras_mask(value, mask)
+                set_mask(value, mask)
             values[slot] = value
         values = run_steps(self._head, values, self._steps.outputs)
         return self._steps.packed(values)
@@ -85,8 +95,8 @@ def _drawing(model: keras.Model) -> set[int]:
     stochastic = {id(layer) for layer in stochastic_layers(model)}
     return {
         id(layer)
-        for layer in model._flatten_layers()
-        if any(id(inner) in stochastic for inner in layer._flatten_layers())
+        for layer in flat_layers(model)
+        if any(id(inner) in stochastic for inner in flat_layers(layer))
     }
 
 
@@ -287,9 +297,9 @@ def _tensors(x: Any) -> Any:
 
 
 CHANGED_BY_USE = {
-    "_called",
-    "_initial_epoch",
-    "_jax_state_synced",
+    *NOTED_BY_CALLS,
+    INITIAL_EPOCH,
+    SYNCED,
     "predict_function",
     "stop_evaluating",
     "stop_predicting",
@@ -328,6 +338,7 @@ def stochastic_pass(model: keras.Model) -> StochasticPass:
     >>> stochastic_pass(model) is found
     False
     """
+    check_seams("mc_predict", "layers", "graph", "random")
     training.synchronize(model)
     fingerprint = _fingerprint(model)
     found = _PASSES.get(model)
@@ -348,9 +359,9 @@ def _fingerprint(model: keras.Model) -> list[Any]:
                 if name not in CHANGED_BY_USE
                 and (isinstance(value, plain) or callable(value))
             },
-            [id(variable) for variable in layer._trainable_variables],
-            [id(variable) for variable in layer._non_trainable_variables],
-            len(getattr(layer, "_nodes", ())),
+            [id(variable) for variable in held_weights(layer)],
+            [id(variable) for variable in held_states(layer)],
+            num_nodes(layer),
         )
-        for layer in model._flatten_layers()
+        for layer in flat_layers(model)
     ]

@@ -5,16 +5,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.saving import serialization_lib
 
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
+from keras_deeptools.engine._keras_private.layers import ATTENTION_DROPOUT, flat_layers
+from keras_deeptools.engine._keras_private.saving import trusting
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 from keras_deeptools.engine._state.adapted_state import copy_adapted_state
 
 RATES = ("rate", "dropout", "recurrent_dropout")
 # What decides whether their inner Dropout layer is called at all.
 SWITCHES = {
-    keras.layers.MultiHeadAttention: "_dropout",
+    keras.layers.MultiHeadAttention: ATTENTION_DROPOUT,
     keras.layers.GroupQueryAttention: "dropout",
 }
 
@@ -103,7 +104,7 @@ def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
     found = [
         (layer, name) for layer in stochastic_layers(model) for name in _rates_of(layer)
     ]
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         for kind, name in SWITCHES.items():
             if isinstance(layer, kind) and getattr(layer, name) > 0:
                 found.append((layer, name))
@@ -121,7 +122,7 @@ def _rates_of(layer: keras.Layer) -> list[str]:
 def _copied(model: keras.Model) -> Any:
     """A copy with weights of its own, uncompiled."""
     try:
-        with serialization_lib.SafeModeScope(safe_mode=False):
+        with trusting():
             copied = type(model).from_config(model.get_config())
         if not copied.built and model.built:
             copied.build_from_config(model.get_build_config())

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
-from keras.src.layers.rnn.rnn import RNN
 
-from keras_deeptools.engine._backends.active import random_functions
-from keras_deeptools.engine._dropout.mask_sampling import Draws
-from keras_deeptools.engine._patching import replaced
+from keras_deeptools.engine._dropout.mask_sampling import Draws, drawing_from
+from keras_deeptools.engine._keras_private.layers import flat_layers, held_generators
+from keras_deeptools.engine._keras_private.random import DRAWING, is_dropping_cell
+from keras_deeptools.engine._patching import replaced_in_thread
 
 DROPOUT = (
     keras.layers.Dropout,
@@ -20,16 +19,6 @@ DROPOUT = (
     keras.layers.GaussianDropout,
 )
 ATTENTION = (keras.layers.Attention, keras.layers.AdditiveAttention)
-REPLACED = ("dropout", "uniform", "normal")
-SEEDED = (
-    "beta",
-    "binomial",
-    "categorical",
-    "gamma",
-    "randint",
-    "shuffle",
-    "truncated_normal",
-)
 
 
 def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
@@ -61,17 +50,17 @@ def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
     >>> [type(layer).__name__ for layer in stochastic_layers(model)]
     ['LSTMCell', 'Dropout']
     """
-    return [layer for layer in model._flatten_layers() if _is_stochastic(layer)]
+    return [layer for layer in flat_layers(model) if _is_stochastic(layer)]
 
 
 def _is_stochastic(layer: keras.Layer) -> bool:
     if isinstance(layer, DROPOUT):
         return layer.rate > 0
-    if isinstance(layer, DropoutRNNCell):
+    if is_dropping_cell(layer):
         return layer.dropout > 0 or layer.recurrent_dropout > 0
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
-    if type(layer).__module__.startswith("keras.") or not layer._seed_generators:
+    if type(layer).__module__.startswith("keras.") or not held_generators(layer):
         return False
     return "drop" in type(layer).__name__.lower() or any(
         "drop" in name.lower() and isinstance(value, int | float) and value > 0
@@ -88,38 +77,37 @@ def dropping(
     """Lets the stochastic layers of a model drop, inside the block.
 
     Their `call` gets `training=True`, whatever the rest of the model gets, and all
-    random functions draw from `draws`.
+    random functions draw from `draws`: for the running thread. Others see nothing.
 
     Args:
         model: `keras.Layer`.
         draws: `Draws`.
         observe: Called with what every layer returns.
     """
-    replacements: list[tuple[Any, str, Callable[..., Any]]] = []
     stochastic = stochastic_layers(model)
-    for layer in model._flatten_layers():
-        if layer in stochastic:
-            replacements.append((layer, "call", _with_training(layer.call, True)))
-            if not type(layer).__module__.startswith("keras."):
-                for inner in layer._flatten_layers(include_self=False):
-                    if inner not in stochastic:
-                        still = _with_training(inner.call, False)
-                        replacements.append((inner, "call", still))
-        elif isinstance(layer, RNN) and layer.cell in stochastic:
-            loop = _with_training(layer.inner_loop, True)
-            replacements.append((layer, "inner_loop", loop))
-    module = random_functions()
-    for name in REPLACED:
-        replacements.append((module, name, getattr(draws, name)))
-    for name in SEEDED:
-        replacements.append((module, name, draws.seeded(getattr(module, name))))
+    dropping_too = functools.partial(_with_training, training=True)
     with contextlib.ExitStack() as stack:
-        for owner, name, function in replacements:
-            stack.enter_context(replaced(owner, name, function))
+
+        def replace(layer: Any, name: str, make: Callable) -> None:
+            stack.enter_context(replaced_in_thread(layer, name, make))
+
+        for layer in flat_layers(model):
+            if layer in stochastic:
+                replace(layer, "call", dropping_too)
+                if not type(layer).__module__.startswith("keras."):
+                    for inner in flat_layers(layer, include_self=False):
+                        if inner not in stochastic:
+                            still = functools.partial(_with_training, training=False)
+                            replace(inner, "call", still)
+            elif isinstance(layer, keras.layers.RNN) and layer.cell in stochastic:
+                replace(layer, "inner_loop", dropping_too)
+        for name in DRAWING:
+            own = getattr(draws, name, None)
+            make = draws.seeded if own is None else lambda _, own=own: own
+            stack.enter_context(drawing_from(name, make))
         if observe is not None:
-            for layer in model._flatten_layers():
-                watched = _observed(layer.call, observe)
-                stack.enter_context(replaced(layer, "call", watched))
+            for layer in flat_layers(model):
+                replace(layer, "call", functools.partial(_observed, observe=observe))
         stack.callback(_forget_masks, stochastic)
         yield
 
@@ -151,6 +139,6 @@ def _observed(
 def _forget_masks(layers: list[keras.Layer]) -> None:
     """Lets recurrent cells forget the masks of a pass that was broken off."""
     for layer in layers:
-        if isinstance(layer, DropoutRNNCell):
+        if is_dropping_cell(layer):
             layer.reset_dropout_mask()
             layer.reset_recurrent_dropout_mask()

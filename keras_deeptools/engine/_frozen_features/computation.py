@@ -10,6 +10,11 @@ import numpy as np
 
 from keras_deeptools.engine._data.predict_rows import BatchPadding, padded
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
+from keras_deeptools.engine._keras_private.layers import (
+    flat_layers,
+    held_states,
+    take_any_inputs,
+)
 from keras_deeptools.engine._state.random_state import RandomState
 
 TOLERANCE = 5e-3
@@ -136,8 +141,7 @@ class _Trunk(keras.Model):
         self._cut = weakref.ref(cut)
         self._before = list(cut.layers)
         self._training = training
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_any_inputs(self)
         self.built = True
 
     def call(self, x: Any) -> dict[str, Any]:
@@ -155,7 +159,7 @@ def as_tensors(x: Any) -> Any:
 
 def _has_custom_layers(cut: FeatureCut) -> bool:
     """Whether a layer may do something of its own in training."""
-    inside = [inner for layer in cut.layers for inner in layer._flatten_layers()]
+    inside = [inner for layer in cut.layers for inner in flat_layers(layer)]
     return any(
         isinstance(layer, keras.layers.Lambda)
         or type(layer).__module__.partition(".")[0] not in ("keras", "keras_deeptools")
@@ -168,8 +172,8 @@ def _updatable(cut: FeatureCut) -> list[Any]:
     found = {
         id(variable): variable
         for layer in cut.layers
-        for inner in layer._flatten_layers()
-        for variable in inner._non_trainable_variables
+        for inner in flat_layers(layer)
+        for variable in held_states(inner)
     }
     for state in cut.states:
         found.pop(id(state), None)

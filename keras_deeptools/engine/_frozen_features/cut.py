@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._graph.execution import (
@@ -19,6 +18,17 @@ from keras_deeptools.engine._graph.execution import (
     run_steps,
     variables_of,
 )
+from keras_deeptools.engine._keras_private.layers import (
+    CHECKS_INPUTS,
+    CONVERTS_INPUTS,
+    TAKES_NON_TENSORS,
+    flat_layers,
+    held_generators,
+    mask_of,
+    own_flag,
+    set_mask,
+)
+from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._patching import replaced
 
 RATED = (
@@ -50,14 +60,14 @@ def changes_in_training(layer: keras.Layer) -> bool:
     if any(variable.trainable for variable in layer.variables):
         return True
     quiet = _at_inference(layer)
-    for inner in layer._flatten_layers():
+    for inner in flat_layers(layer):
         if inner.activity_regularizer is not None or getattr(inner, "stateful", False):
             return True
         if id(inner) in quiet:
             continue
         if isinstance(inner, keras.layers.SpectralNormalization):
             return True
-        if isinstance(inner, keras.layers.BatchNormalization) and inner._trainable:
+        if isinstance(inner, keras.layers.BatchNormalization) and own_flag(inner):
             return True
     return False
 
@@ -75,9 +85,9 @@ def draws_in_training(layer: keras.Layer) -> bool:
     dropping = {id(each) for each in stochastic_layers(layer)}
     return any(
         id(inner) in dropping
-        or (bool(inner._seed_generators) and not isinstance(inner, RATED))
+        or (bool(held_generators(inner)) and not isinstance(inner, RATED))
         or "StochasticDepth" in type(inner).__name__
-        for inner in layer._flatten_layers()
+        for inner in flat_layers(layer)
         if id(inner) not in quiet or getattr(inner, "stochastic_inference", False)
     )
 
@@ -87,8 +97,8 @@ def generator_states(layers: list[keras.Layer]) -> list[Any]:
     found = {
         id(generator.state): generator.state
         for layer in layers
-        for inner in layer._flatten_layers()
-        for generator in inner._seed_generators
+        for inner in flat_layers(layer)
+        for generator in held_generators(inner)
     }
     return list(found.values())
 
@@ -97,9 +107,9 @@ def _at_inference(layer: keras.Layer) -> set[int]:
     """Ids of the layers inside of those that always run as at inference."""
     return {
         id(inner)
-        for outer in layer._flatten_layers()
+        for outer in flat_layers(layer)
         if getattr(outer, "always_at_inference", False)
-        for inner in outer._flatten_layers()
+        for inner in flat_layers(outer)
     }
 
 
@@ -150,6 +160,7 @@ class FeatureCut:
     """
 
     def __init__(self, model: keras.Model, random: bool = False) -> None:
+        check_seams("FeatureCut", "layers", "graph", "training")
         graph = graph_of(model) if isinstance(model, keras.Model) else None
         if graph is None:
             raise ValueError(
@@ -158,7 +169,7 @@ class FeatureCut:
             )
         self.model = model
         self.is_random = random
-        inside = list(model._flatten_layers())
+        inside = flat_layers(model)
         changing = {id(each) for each in inside if changes_in_training(each)}
         drawing = {id(each) for each in inside if draws_in_training(each)}
         self._graph = Steps(graph, changing | drawing)
@@ -218,7 +229,7 @@ class FeatureCut:
         found = {}
         for i, slot in enumerate(self._crossing):
             found[f"feature_{i}"] = values[slot]
-            mask = get_keras_mask(values[slot])
+            mask = mask_of(values[slot])
             if mask is not None:
                 found[f"feature_{i}{MASK}"] = mask
         return found
@@ -237,7 +248,7 @@ class FeatureCut:
         Args:
             dtypes: Name of a feature -> the dtype in which it comes out of the layers.
         """
-        call, check = self.model.call, self.model._assert_input_compatibility
+        call, check = self.model.call, getattr(self.model, CHECKS_INPUTS)
 
         def routed(inputs: Any, training: Any = None, **arguments: Any) -> Any:
             if not self._are_features(inputs):
@@ -249,7 +260,7 @@ class FeatureCut:
                 values[slot] = keras.ops.cast(value, dtypes[name])
                 mask = inputs.get(self.prefix + name + MASK)
                 if mask is not None:
-                    set_keras_mask(values[slot], keras.ops.cast(mask, "bool"))
+                    set_mask(values[slot], keras.ops.cast(mask, "bool"))
             outputs = self._graph.outputs
             return self._graph.packed(
                 run_steps(self._after, values, outputs, bool(training))
@@ -260,10 +271,10 @@ class FeatureCut:
 
         with (
             replaced(self.model, "call", routed),
-            replaced(self.model, "_assert_input_compatibility", checked),
+            replaced(self.model, CHECKS_INPUTS, checked),
             # A Sequential of integers would make integers of features, too.
-            replaced(self.model, "_convert_input_args", False),
-            replaced(self.model, "_allow_non_tensor_positional_args", True),
+            replaced(self.model, CONVERTS_INPUTS, False),
+            replaced(self.model, TAKES_NON_TENSORS, True),
         ):
             yield
 

@@ -8,8 +8,9 @@ from keras import ops
 
 from keras_deeptools.engine._data.predict_rows import BatchPadding, padded
 from keras_deeptools.engine._frozen_features.computation import as_tensors
-from keras_deeptools.engine._graph.calls import calls_of
+from keras_deeptools.engine._graph.calls import calls_of, producer
 from keras_deeptools.engine._graph.execution import INPUTS, Steps, graph_of, run_steps
+from keras_deeptools.engine._keras_private.layers import flat_layers, take_any_inputs
 
 
 class PooledOutputs(keras.Model):
@@ -39,13 +40,12 @@ class PooledOutputs(keras.Model):
     def __init__(self, model: keras.Model, positions: list[int]) -> None:
         super().__init__(name=f"{model.name}_pooled")
         self._held = [model]
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_any_inputs(self)
         self.built = True
         graph, calls = graph_of(model), calls_of(model, wrapped=True)
         if graph is None or calls is None:
             raise _refusal(model)
-        inside = {id(layer) for layer in model._flatten_layers()}
+        inside = {id(layer) for layer in flat_layers(model)}
         steps = Steps(graph, inside, wrapped=True).steps
         run = [step for step in steps if step.operation is not None]
         inputs = [call for call in calls if _is_input(call.operation)]
@@ -53,7 +53,7 @@ class PooledOutputs(keras.Model):
         if [s.operation for s in run] != [calls[i].operation for i in others]:
             raise _refusal(model)
         slots = {i: step.outputs[0] for i, step in zip(others, run, strict=True)}
-        layers = [id(tensor._keras_history.operation) for tensor in graph.inputs]
+        layers = [id(producer(tensor)[0]) for tensor in graph.inputs]
         entries = dict(zip(layers, steps[0].outputs, strict=True))
         for call in inputs:
             slots[calls.index(call)] = entries[id(call.operation)]

@@ -6,6 +6,10 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._keras_private.training import (
+    INITIAL_EPOCH,
+    begin_callbacks,
+)
 from keras_deeptools.engine._patching import replaced
 
 
@@ -69,7 +73,7 @@ def fit_in_two_parts(
     rest = _Continued([*given, model.history], len(given), model, watch)
     arguments["initial_epoch"] = watch.left
     # What a callback restored must not bring the first part's epochs back.
-    with replaced(model, "_initial_epoch", None):
+    with replaced(model, INITIAL_EPOCH, None):
         return model.fit(**second(), callbacks=rest, **arguments)
 
 
@@ -135,9 +139,9 @@ class _Continued(keras.callbacks.CallbackList):
         self._seen = watch.left
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._on_begin()
-        if self._progbar is not None:
-            self._progbar.on_train_begin(logs)
+        progress_bar = begin_callbacks(self)
+        if progress_bar is not None:
+            progress_bar.on_train_begin(logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if epoch != self._seen:

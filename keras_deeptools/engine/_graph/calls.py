@@ -6,6 +6,15 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._keras_private.graph import (
+    functional_in,
+    has_graph,
+    history_of,
+    input_structure,
+    node_of,
+    nodes_in_order,
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -154,8 +163,8 @@ def _append_row(
 def graph_of_model(model: Any) -> Any | None:
     """The functional graph of a model, None for anything else."""
     if isinstance(model, keras.Sequential):
-        return model._functional
-    return model if hasattr(model, "_nodes_by_depth") else None
+        return functional_in(model)
+    return model if has_graph(model) else None
 
 
 def _walk(
@@ -175,30 +184,25 @@ def _walk(
             id(tensor): position
             for tensor, position in zip(graph.inputs, given, strict=False)
         }
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if all(id(tensor) in source for tensor in node.outputs):
-                continue
-            parents = tuple(source[id(t)] for t in node.arguments.keras_tensors)
-            call = Call(
-                operation=node.operation,
-                parents=parents,
-                training=node.arguments.kwargs.get("training"),
-                shape=tuple(node.outputs[0].shape),
-                enclosing=enclosing,
-            )
-            inner = graph_of_model(
-                unwrapped(node.operation) if wrapped else node.operation
-            )
-            if inner is None:
-                calls.append(call)
-                positions = [len(calls) - 1] * len(node.outputs)
-            else:
-                positions = _walk(
-                    inner, list(parents), calls, (*enclosing, call), wrapped
-                )
-            for tensor, position in zip(node.outputs, positions, strict=False):
-                source[id(tensor)] = position
+    for node in nodes_in_order(graph):
+        if all(id(tensor) in source for tensor in node.outputs):
+            continue
+        parents = tuple(source[id(t)] for t in node.arguments.keras_tensors)
+        call = Call(
+            operation=node.operation,
+            parents=parents,
+            training=node.arguments.kwargs.get("training"),
+            shape=tuple(node.outputs[0].shape),
+            enclosing=enclosing,
+        )
+        inner = graph_of_model(unwrapped(node.operation) if wrapped else node.operation)
+        if inner is None:
+            calls.append(call)
+            positions = [len(calls) - 1] * len(node.outputs)
+        else:
+            positions = _walk(inner, list(parents), calls, (*enclosing, call), wrapped)
+        for tensor, position in zip(node.outputs, positions, strict=False):
+            source[id(tensor)] = position
     return [source[id(tensor)] for tensor in graph.outputs]
 
 
@@ -256,8 +260,10 @@ def producer(tensor: Any) -> tuple[keras.Operation, list[Any]]:
     >>> layer.name, inputs[0].shape
     ('a', (None, 2))
     """
-    operation, node, _ = tensor._keras_history
-    return operation, list(operation._inbound_nodes[node].input_tensors)
+    history = history_of(tensor)
+    assert history is not None
+    operation, node, _ = history
+    return operation, list(node_of(operation, node).input_tensors)
 
 
 def submodel(model: keras.Model, outputs: Any) -> keras.Model:
@@ -278,8 +284,8 @@ def submodel(model: keras.Model, outputs: Any) -> keras.Model:
     >>> submodel(model, inputs[0]).output_shape
     (None, 3)
     """
-    functional = getattr(model, "_functional", model)
-    return keras.Model(functional._inputs_struct, outputs)
+    graph = functional_in(model) or model
+    return keras.Model(input_structure(graph), outputs)
 
 
 def moves_values(operation: Any) -> bool:
@@ -325,7 +331,7 @@ def final_activation(tensor: Any) -> str | None:
     >>> final_activation(model.outputs[0])
     'sigmoid'
     """
-    history = getattr(tensor, "_keras_history", None)
+    history = history_of(tensor)
     if history is None:
         return None
     operation, inputs = producer(tensor)
@@ -338,8 +344,8 @@ def final_activation(tensor: Any) -> str | None:
     while isinstance(operation, keras.layers.Wrapper | keras.layers.Bidirectional):
         operation = getattr(operation, "forward_layer", None) or operation.layer
     outputs = getattr(operation, "outputs", None) or []
-    if isinstance(operation, keras.Model) and history.tensor_index < len(outputs):
-        return final_activation(outputs[history.tensor_index])
+    if isinstance(operation, keras.Model) and history[2] < len(outputs):
+        return final_activation(outputs[history[2]])
     last = (-1, len(tensor.shape) - 1)
     if isinstance(operation, keras.layers.Concatenate):
         found = {final_activation(each) for each in inputs}

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._graph.calls import graph_of_model
+from keras_deeptools.engine._keras_private.graph import nodes_in_order
+from keras_deeptools.engine._keras_private.layers import takes_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Link:
         with keras.StatelessScope(state_mapping=mapping):
             inputs = keras.ops.convert_to_tensor(inputs)
             arguments, options = self.node.arguments.fill_in({id(self.tensor): inputs})
-            if getattr(self.operation, "_call_has_training_arg", False):
+            if takes_training(self.operation):
                 options = {**options, "training": False}
             return self.operation(*arguments, **options)
 
@@ -109,21 +111,20 @@ def _append(graph: Any, links: list[Link], owner: str) -> None:
             found = f"{graph.name!r} has {len(ends)} {word}s"
             raise ValueError(_not_a_chain(owner, found))
     tensor = graph.inputs[0]
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            sources = node.arguments.keras_tensors
-            if len(node.outputs) != 1 or any(each is not tensor for each in sources):
-                found = f"{node.operation.name!r} is not fed by the layer before alone"
-                raise ValueError(_not_a_chain(owner, found))
-            inner = graph_of_model(node.operation)
-            if inner is not None:
-                _append(inner, links, owner)
-            else:
-                shape = tuple(node.outputs[0].shape)
-                links.append(Link(node.operation, shape, node, tensor))
-            tensor = node.outputs[0]
+    for node in nodes_in_order(graph):
+        if node.is_input:
+            continue
+        sources = node.arguments.keras_tensors
+        if len(node.outputs) != 1 or any(each is not tensor for each in sources):
+            found = f"{node.operation.name!r} is not fed by the layer before alone"
+            raise ValueError(_not_a_chain(owner, found))
+        inner = graph_of_model(node.operation)
+        if inner is not None:
+            _append(inner, links, owner)
+        else:
+            shape = tuple(node.outputs[0].shape)
+            links.append(Link(node.operation, shape, node, tensor))
+        tensor = node.outputs[0]
 
 
 def _not_a_chain(owner: str, found: str) -> str:

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
-from keras.src.models.functional import Functional
 
 from keras_deeptools.engine._graph.calls import unwrapped
+from keras_deeptools.engine._keras_private.graph import (
+    functional_in,
+    nodes_in_order,
+    output_structure,
+    runs_graph_alone,
+    standardized,
+)
+from keras_deeptools.engine._keras_private.layers import (
+    mask_of,
+    passes_training,
+    set_mask,
+)
 
 Slot = tuple[int, int]
 """A tensor of the graph: the use of a model that it belongs to, and its own id."""
@@ -33,7 +43,7 @@ class Steps:
     """The steps of a graph in the order of computation.
 
     Args:
-        graph: `Functional`.
+        graph: Functional `keras.Model`.
         entered: Ids of the models inside that are taken apart too.
         wrapped: Bool, whether those inside of `transfer.InferenceMode` are, too; for
             steps that only run at inference.
@@ -43,12 +53,10 @@ class Steps:
         outputs: List of slots, those of the graph's outputs.
     """
 
-    def __init__(
-        self, graph: Functional, entered: set[int], wrapped: bool = False
-    ) -> None:
+    def __init__(self, graph: Any, entered: set[int], wrapped: bool = False) -> None:
         self.steps: list[Step] = []
         self._structure = keras.tree.map_structure(
-            lambda tensor: None, graph._outputs_struct
+            lambda tensor: None, output_structure(graph)
         )
         names: dict[Slot, Slot] = {}
         numbers = itertools.count(1)
@@ -84,15 +92,15 @@ class Steps:
         return packed[0] if alone else packed
 
 
-def graph_of(layer: Any) -> Functional | None:
+def graph_of(layer: Any) -> Any | None:
     """The graph that calling the layer runs, if it runs nothing else."""
     if "call" in vars(layer):
         return None
     if isinstance(layer, keras.Sequential):
-        return layer._functional if type(layer).call is keras.Sequential.call else None
-    if isinstance(layer, Functional) and type(layer).call is Functional.call:
-        return layer
-    return None
+        return (
+            functional_in(layer) if type(layer).call is keras.Sequential.call else None
+        )
+    return layer if runs_graph_alone(layer) else None
 
 
 def _slots(tensors: list[Any], use: int) -> list[Slot]:
@@ -100,7 +108,7 @@ def _slots(tensors: list[Any], use: int) -> list[Slot]:
 
 
 def _flatten(
-    graph: Functional,
+    graph: Any,
     sources: list[Slot],
     steps: list[Step],
     names: dict[Slot, Slot],
@@ -117,46 +125,45 @@ def _flatten(
     entry = _slots(graph.inputs, use)
     names.update(zip(entry, entry, strict=True))
     steps.append(Step(_entering(graph, pack), None, sources, entry))
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            taken = _slots(node.input_tensors, use)
-            if node.is_input or any(slot not in names for slot in taken):
-                continue
-            inputs = [names[slot] for slot in taken]
-            outputs = _slots(node.outputs, use)
-            inner_model = unwrapped(node.operation) if wrapped else node.operation
-            nested = graph_of(inner_model)
-            if nested is None or id(inner_model) not in entered:
-                names.update(zip(outputs, outputs, strict=True))
-                run = _calling(node)
-                given = (node.arguments.args, node.arguments.kwargs)
-                steps.append(Step(run, node.operation, inputs, outputs, given))
-                continue
-            inner = _flatten(
-                nested,
-                inputs,
-                steps,
-                names,
-                numbers,
-                entered,
-                wrapped,
-                _arguments(node),
-            )
-            ends = _slots(nested.outputs, inner)
-            names.update(zip(outputs, (names[end] for end in ends), strict=True))
+    for node in nodes_in_order(graph):
+        taken = _slots(node.input_tensors, use)
+        if node.is_input or any(slot not in names for slot in taken):
+            continue
+        inputs = [names[slot] for slot in taken]
+        outputs = _slots(node.outputs, use)
+        inner_model = unwrapped(node.operation) if wrapped else node.operation
+        nested = graph_of(inner_model)
+        if nested is None or id(inner_model) not in entered:
+            names.update(zip(outputs, outputs, strict=True))
+            run = _calling(node)
+            given = (node.arguments.args, node.arguments.kwargs)
+            steps.append(Step(run, node.operation, inputs, outputs, given))
+            continue
+        inner = _flatten(
+            nested,
+            inputs,
+            steps,
+            names,
+            numbers,
+            entered,
+            wrapped,
+            _arguments(node),
+        )
+        ends = _slots(nested.outputs, inner)
+        names.update(zip(outputs, (names[end] for end in ends), strict=True))
     return use
 
 
-def _entering(graph: Functional, pack: Callable[[list[Any]], Any]) -> Callable:
+def _entering(graph: Any, pack: Callable[[list[Any]], Any]) -> Callable:
     weakly: Any = weakref.ref(graph)
 
     def run(values: list[Any], training: bool) -> list[Any]:
-        masks = [get_keras_mask(value) for value in keras.tree.flatten(values)]
-        inputs = weakly()._standardize_inputs(pack(values))
+        masks = [mask_of(value) for value in keras.tree.flatten(values)]
+        inputs = standardized(weakly(), pack(values))
         if len(masks) == len(inputs):
             for value, mask in zip(inputs, masks, strict=True):
                 if mask is not None:
-                    set_keras_mask(value, mask)
+                    set_mask(value, mask)
         return inputs
 
     return run
@@ -174,7 +181,7 @@ def _arguments(node: Any) -> Callable[[list[Any]], Any]:
 
 
 def _calling(node: Any) -> Callable[[list[Any], bool], list[Any]]:
-    accepts_training = "training" in getattr(node.operation, "_call_context_args", {})
+    accepts_training = passes_training(node.operation)
 
     def run(values: list[Any], training: bool) -> list[Any]:
         tensors = {id(t): v for t, v in zip(node.input_tensors, values, strict=True)}

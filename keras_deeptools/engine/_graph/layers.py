@@ -5,7 +5,13 @@ import re
 from typing import Any
 
 import keras
-from keras.src.backend.common.name_scope import current_path
+
+from keras_deeptools.engine._keras_private.layers import (
+    current_path,
+    flat_layers,
+    held_states,
+    held_weights,
+)
 
 
 def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
@@ -34,7 +40,7 @@ def layers_of(layer: keras.Layer) -> list[tuple[keras.Layer, dict[str, Any]]]:
     LSTM []
     LSTMCell ['bias', 'kernel', 'recurrent_kernel']
     """
-    return [(inner, _held_by(inner)) for inner in layer._flatten_layers()]
+    return [(inner, _held_by(inner)) for inner in flat_layers(layer)]
 
 
 def _held_by(layer: keras.Layer) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
         if isinstance(value, keras.Variable)
     }
     held: dict[str, Any] = {}
-    for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+    for variable in [*held_weights(layer), *held_states(layer)]:
         role = names.get(id(variable), variable.name)
         held[role if role not in held else f"{role}_{len(held)}"] = variable
     return held
@@ -53,8 +59,11 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
 def models_alive() -> list[keras.Model]:
     """All models of the process, to find those that hold some layer or optimizer.
 
-    Neither a layer nor an optimizer knows the models that it is part of, and a list of
-    our own would miss the models that were made before this package was imported.
+    The garbage collector is asked because nobody else knows: neither a layer nor an
+    optimizer knows the models that it is part of, and a list of our own would miss the
+    models that were made before this package was imported. Hence only where layers are
+    frozen or unfrozen, a file is loaded that says so, or an optimizer is attached to
+    without its model; never in a step.
     """
     return [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
 

@@ -8,7 +8,18 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._graph.calls import graph_of_model
+from keras_deeptools.engine._graph.calls import graph_of_model, producer
+from keras_deeptools.engine._keras_private.graph import (
+    history_of,
+    left_by_calls,
+    node_of,
+    output_structure,
+)
+from keras_deeptools.engine._keras_private.layers import (
+    build_shapes,
+    direct_layers,
+    flat_layers,
+)
 
 Shape = tuple[int | None, ...]
 LONGEST = 50
@@ -61,7 +72,7 @@ def output_tails_of(model: keras.Model) -> list[OutputTail]:
         return [OutputTail(rows[0][0].name, list(rows))] if rows else []
     with _without_traces(model):
         try:
-            outputs = _traced(model) if graph is None else graph._outputs_struct
+            outputs = _traced(model) if graph is None else output_structure(graph)
             return [
                 OutputTail(name, list(_tail(tensor, [])))
                 for name, tensor in _named(outputs, model)
@@ -78,13 +89,13 @@ def _named(outputs: Any, model: keras.Model) -> list[tuple[str, Any]]:
     if not isinstance(outputs, dict):
         names = list(getattr(model, "output_names", None) or [])
     if len(names) != len(tensors):
-        names = [tensor._keras_history.operation.name for tensor in tensors]
+        names = [producer(tensor)[0].name for tensor in tensors]
     return list(zip(names, tensors, strict=True))
 
 
 def _traced(model: keras.Model) -> Any:
     """The outputs of a model without a graph, as tensors that know their history."""
-    shapes = getattr(model, "_build_shapes_dict", None)
+    shapes = build_shapes(model)
     if not model.built or not shapes:
         raise ValueError("The shapes of the inputs are not known.")
 
@@ -114,11 +125,11 @@ def _tail(tensor: Any, frames: list[dict[int, Any]]) -> Iterator[tuple[Any, Any]
     for _ in range(LONGEST):
         while frames and id(tensor) in frames[-1]:
             tensor = frames.pop()[id(tensor)]
-        history = getattr(tensor, "_keras_history", None)
-        if history is None or history.operation is None:
+        history = history_of(tensor)
+        if history is None or history[0] is None:
             return
         operation, node_index, place = history
-        node = operation._inbound_nodes[node_index]
+        node = node_of(operation, node_index)
         inner, given = _inside(operation, node)
         if inner is not None:
             frames.append(given)
@@ -137,14 +148,14 @@ def _inside(operation: Any, node: Any) -> tuple[list[Any] | None, dict[int, Any]
         pairs = zip(graph.inputs, node.input_tensors, strict=False)
         return list(graph.outputs), {id(inner): outer for inner, outer in pairs}
     own = not type(operation).__module__.startswith("keras.")
-    if own and getattr(operation, "_layers", None) and operation.built:
+    if own and direct_layers(operation) and operation.built:
         arguments = node.arguments
         kwargs = dict(arguments.kwargs)
         kwargs |= _needed(operation, len(arguments.args), kwargs)
         # A user's `call` may do anything with such a tensor; the layer is then the end.
         with contextlib.suppress(Exception):
             outputs = keras.tree.flatten(operation.call(*arguments.args, **kwargs))
-            if all(hasattr(tensor, "_keras_history") for tensor in outputs):
+            if all(history_of(tensor) is not None for tensor in outputs):
                 return outputs, {}
     return None, {}
 
@@ -152,12 +163,7 @@ def _inside(operation: Any, node: Any) -> tuple[list[Any] | None, dict[int, Any]
 @contextlib.contextmanager
 def _without_traces(model: keras.Model) -> Iterator[None]:
     """Takes away what symbolic calls leave in layers."""
-    holders = [
-        getattr(layer, name)
-        for layer in model._flatten_layers()
-        for name in ("_inbound_nodes", "_outbound_nodes", "_losses")
-        if isinstance(getattr(layer, name, None), list)
-    ]
+    holders = [held for layer in flat_layers(model) for held in left_by_calls(layer)]
     lengths = [len(holder) for holder in holders]
     try:
         with keras.StatelessScope():

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._graph.calls import graph_of_model
+from keras_deeptools.engine._keras_private.graph import nodes_in_order
 
 
 def tensor_before_head(model: keras.Model, owner: str) -> Any:
@@ -120,7 +121,4 @@ def _nodes(model: Any, owner: str) -> list[Any]:
             f"{owner}: `model` must be functional, or a built Sequential. Received: "
             f"{model.name!r}, without a graph. Build it with `keras.Input`."
         )
-    by_depth = graph._nodes_by_depth
-    return [
-        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-    ]
+    return list(nodes_in_order(graph))

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._passes.capture import Capture
-from keras_deeptools.engine._passes.layer_taps import LayerCall
+from keras_deeptools.engine._passes.layer_call import LayerCall
 from keras_deeptools.engine._patching import replaced
 
 Values = list[tuple[Any, np.ndarray]]
@@ -42,7 +43,7 @@ class BatchStatistics:
     def __init__(self, model: keras.Model) -> None:
         self.layers = [
             layer
-            for layer in model._flatten_layers()
+            for layer in flat_layers(model)
             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         ]
         self._capture = Capture(model, forward=self._seen)

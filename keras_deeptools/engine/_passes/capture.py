@@ -6,12 +6,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common.stateless_scope import StatelessScope
 
 from keras_deeptools.engine._backends.active import programs, training
 from keras_deeptools.engine._building.first_call import build_on
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._passes.compiled_with import loss_of
-from keras_deeptools.engine._passes.layer_taps import LayerCall, Taps
+from keras_deeptools.engine._passes.layer_call import LayerCall, Taps
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.snapshot import ModuleState
 
@@ -113,6 +114,7 @@ class Capture:
         loss: Any = None,
         training: bool = False,
     ) -> None:
+        check_seams("Capture", "layers", "graph", "training")
         if not isinstance(model, keras.Model):
             raise TypeError(
                 f"Capture: `model` must be a keras.Model. Received: model={model!r}."
@@ -171,9 +173,7 @@ class Capture:
         self._variables = list(model.trainable_variables)
         trained = {id(variable) for variable in self._variables}
         self._fixed = [v for v in model.variables if id(v) not in trained]
-        half = any(
-            layer.compute_dtype == "float16" for layer in model._flatten_layers()
-        )
+        half = any(layer.compute_dtype == "float16" for layer in flat_layers(model))
         self._loss_scale = HALF_PRECISION_SCALE if half else 1.0
 
     @property
@@ -202,7 +202,7 @@ class Capture:
                 *zip(self._variables or [], variables, strict=True),
                 *zip(self._fixed, fixed, strict=True),
             ]
-            with StatelessScope(state_mapping=mapping):
+            with keras.StatelessScope(state_mapping=mapping):
                 return self._run(inputs, targets, arguments, probe)
 
         if not self._goes_backward:

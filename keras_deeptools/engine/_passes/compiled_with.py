@@ -1,15 +1,20 @@
 """What a model was compiled with."""
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src import backend
-from keras.src.trainers.compile_utils import CompileLoss
 
-from keras_deeptools.engine._patching import replaced
+from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._keras_private.layers import output_spec
+from keras_deeptools.engine._keras_private.training import (
+    compile_config,
+    compute_own_loss,
+    loss_given,
+    loss_weights_given,
+    new_loss,
+)
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """
     if not model.compiled:
         return {}
-    arguments = dict(model._compile_config.config)
+    arguments = compile_config(model)
     arguments.pop("optimizer")
     for name in ("metrics", "weighted_metrics"):
         arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
@@ -67,22 +72,27 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     """
     weights = None
     if loss is None:
-        compiled = getattr(model, "_compile_loss", None)
-        if compiled is None or compiled._user_loss is None:
+        loss = loss_given(model)
+        if loss is None:
             if computes_loss(model):
-                return lambda x, y, predicted: model._compute_loss(
-                    x=x, y=y, y_pred=predicted, sample_weight=None, training=False
+                return lambda x, y, predicted: compute_own_loss(
+                    model,
+                    x=x,
+                    y=y,
+                    y_pred=predicted,
+                    sample_weight=None,
+                    training=False,
                 )
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
                 "Received: loss=None. Pass the loss that the model will train on."
             )
-        loss, weights = compiled._user_loss, compiled._user_loss_weights
+        weights = loss_weights_given(model)
     names = getattr(model, "output_names", None)
-    own = CompileLoss(loss, weights, output_names=names)
+    own = new_loss(loss, weights, names)
     inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
     # Called like a layer, which accepts what `fit` accepts, a missing last axis of one.
-    own.build(targets, backend.compute_output_spec(model, inputs, training=False))
+    own.build(targets, output_spec(model, inputs, training=False))
     return lambda x, y, predicted: own(y, predicted)
 
 
@@ -92,9 +102,7 @@ def has_loss(model: keras.Model) -> bool:
     Args:
         model: `keras.Model`.
     """
-    compiled = getattr(model, "_compile_loss", None)
-    is_compiled = compiled is not None and compiled._user_loss is not None
-    return is_compiled or computes_loss(model)
+    return loss_given(model) is not None or computes_loss(model)
 
 
 def computes_loss(model: keras.Model) -> bool:
@@ -129,24 +137,5 @@ def row_losses() -> Iterator[None]:
     >>> losses.shape == (1, 2, 2)
     True
     """
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    module = importlib.import_module("keras.src.backend.torch.nn")
-    own = module.sparse_categorical_crossentropy
-
-    def by_rows(
-        target: Any, output: Any, from_logits: bool = False, axis: int = -1
-    ) -> Any:
-        rank = len(output.shape)
-        if rank < 3 or axis not in (-1, rank - 1):
-            return own(target, output, from_logits, axis)
-        places = tuple(output.shape[:-1])
-        if tuple(target.shape) not in (places, (*places, 1)):
-            return own(target, output, from_logits, axis)
-        rows = keras.ops.reshape(output, (-1, output.shape[-1]))
-        losses = own(keras.ops.reshape(target, (-1,)), rows, from_logits, -1)
-        return keras.ops.reshape(losses, places)
-
-    with replaced(module, "sparse_categorical_crossentropy", by_rows):
+    with training.row_losses():
         yield

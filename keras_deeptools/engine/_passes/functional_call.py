@@ -5,6 +5,12 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._keras_private.layers import (
+    flat_layers,
+    held_generators,
+    takes_training,
+)
+
 
 class ModelFunction:
     """Computes what a model or layer would with other weights; itself it is only read.
@@ -37,8 +43,8 @@ class ModelFunction:
         self.states = list(layer.non_trainable_variables)
         self._seeds = {
             id(generator.state)
-            for inner in layer._flatten_layers()
-            for generator in inner._seed_generators
+            for inner in flat_layers(layer)
+            for generator in held_generators(inner)
         }
 
     def is_seed(self, variable: Any) -> bool:
@@ -62,7 +68,7 @@ class ModelFunction:
             inputs: Tensor, what the layer takes.
             training: Bool.
         """
-        options = {"training": training} if self._layer._call_has_training_arg else {}
+        options = {"training": training} if takes_training(self._layer) else {}
         mapped = [keras.ops.convert_to_tensor(value) for value in trainable]
         kept = [keras.ops.convert_to_tensor(value) for value in states]
         outputs, found, losses = self._layer.stateless_call(

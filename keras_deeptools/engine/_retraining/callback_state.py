@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._keras_private.saving import group_of
 from keras_deeptools.engine._retraining.variable_ages import birth_notes
 from keras_deeptools.engine._update.checkpoint_notes import (
     Note,
@@ -138,5 +139,4 @@ class ResumableArrays:
 
 def _beside(store: Any) -> Any:
     """The group in the file that holds the group of the variables; None elsewhere."""
-    group = getattr(store, "_h5_entry_group", None)
-    return getattr(group, "parent", None)
+    return getattr(group_of(store), "parent", None)

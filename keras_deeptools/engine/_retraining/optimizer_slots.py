@@ -8,7 +8,18 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._keras_versions import multi_optimizers
+from keras_deeptools.engine._keras_private.optimizers import (
+    built_for,
+    counted_batches,
+    forget_built_for,
+    mapped_anew,
+    mapped_when_built,
+    rate_of,
+    tracked,
+    untrack,
+    weight_averages,
+)
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 from keras_deeptools.engine._retraining.features_follow import site_of
 from keras_deeptools.engine._retraining.variable_ages import Births, settle
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
@@ -41,13 +52,13 @@ class OptimizerMemory:
                 self._remember(part)
 
     def _remember(self, part: Any) -> None:
-        tracked = {id(variable) for variable in part._variables}
-        tracked -= {id(variable) for variable in _permanent(part)}
-        trained = part._trainable_variables
+        own = {id(variable) for variable in tracked(part)}
+        own -= {id(variable) for variable in _permanent(part)}
+        trained = built_for(part)
         for name, value in vars(part).items():
-            if isinstance(value, keras.Variable) and id(value) in tracked:
+            if isinstance(value, keras.Variable) and id(value) in own:
                 self._scalars.append((part, name, value))
-            elif _is_slot_list(value, len(trained), tracked):
+            elif _is_slot_list(value, len(trained), own):
                 pairs = zip(trained, value, strict=True)
                 slots = {id(v): (v, s) for v, s in pairs if s is not None}
                 self._slots.append((part, name, slots))
@@ -72,7 +83,7 @@ class OptimizerMemory:
         for part, name, slots in self._slots:
             if not part.built:
                 continue
-            now = zip(part._trainable_variables, vars(part)[name], strict=True)
+            now = zip(built_for(part), vars(part)[name], strict=True)
             for variable, slot in now:
                 if id(variable) in slots and slot is not None:
                     slot.assign(keras.ops.copy(slots[id(variable)][1]))
@@ -91,25 +102,23 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
     """
     memory = OptimizerMemory(optimizer)
     parts = optimizer_parts(optimizer)
-    before = [(part, dict(vars(part)), list(part._variables)) for part in parts]
+    before = [(part, dict(vars(part)), list(tracked(part))) for part in parts]
     for part in parts:
         _reset(part)
     with training.variable_scope(leaf_optimizers(optimizer)[0]):
         optimizer.build(variables)
-    for part, attributes, tracked in before:
-        _check_rebuilt(part, attributes, tracked)
+    for part, attributes, known in before:
+        _check_rebuilt(part, attributes, known)
         if part.built and part.use_ema:
-            averages = part._model_variables_moving_average
-            for variable, average in zip(
-                part._trainable_variables, averages, strict=True
-            ):
+            averages = weight_averages(part)
+            for variable, average in zip(built_for(part), averages, strict=True):
                 if average is not None:
                     average.assign(keras.ops.copy(variable))
-    known = earlier if earlier and earlier.optimizer is optimizer else None
-    if known is not None:
-        known.put_back()
+    past = earlier if earlier and earlier.optimizer is optimizer else None
+    if past is not None:
+        past.put_back()
     memory.put_back()
-    memory.births.put_back(known and known.births)
+    memory.births.put_back(past and past.births)
 
 
 def check_rebuildable(optimizer: Any, owner: str) -> None:
@@ -120,9 +129,9 @@ def check_rebuildable(optimizer: Any, owner: str) -> None:
 
 
 def _check_map(optimizer: Any, owner: str) -> None:
-    for variable in optimizer._trainable_variables:
-        index = optimizer._var_to_optimizer_idx[optimizer._var_key(variable)]
-        if optimizer._optimizer_map(variable) is not optimizer.optimizers[index]:
+    for variable in built_for(optimizer):
+        kept = mapped_when_built(optimizer, variable)
+        if mapped_anew(optimizer, variable) is not kept:
             raise ValueError(
                 f"{owner}: the map of a MultiOptimizer must give a variable the same "
                 f"optimizer each time. Received: {variable.path!r} got another one. "
@@ -133,32 +142,31 @@ def _check_map(optimizer: Any, owner: str) -> None:
 
 def _permanent(part: Any) -> list[Any]:
     """The variables that an optimizer has before it is built."""
-    return [part._iterations, part._learning_rate]
+    return [counted_batches(part), rate_of(part)]
 
 
-def _is_slot_list(value: Any, length: int, tracked: set[int]) -> bool:
+def _is_slot_list(value: Any, length: int, own: set[int]) -> bool:
     return (
         isinstance(value, list)
         and len(value) == length > 0
-        and all(slot is None or id(slot) in tracked for slot in value)
+        and all(slot is None or id(slot) in own for slot in value)
     )
 
 
 def _reset(part: Any) -> None:
     """Takes an optimizer back to where it was before it was built."""
     permanent = {id(variable) for variable in _permanent(part)}
-    for variable in list(part._variables):
+    for variable in list(tracked(part)):
         if id(variable) not in permanent:
-            part._untrack_variable(variable)
+            untrack(part, variable)
     part.built = False
-    vars(part)["_trainable_variables"] = []
-    vars(part)["_trainable_variables_indices"] = {}
+    forget_built_for(part)
 
 
-def _check_rebuilt(part: Any, attributes: dict[str, Any], tracked: list[Any]) -> None:
+def _check_rebuilt(part: Any, attributes: dict[str, Any], before: list[Any]) -> None:
     """Raises if a variable was lost that `build` does not create."""
-    known = {id(variable) for variable in tracked}
-    now = {id(variable) for variable in part._variables}
+    known = {id(variable) for variable in before}
+    now = {id(variable) for variable in tracked(part)}
     for name, value in attributes.items():
         lost = id(value) in known and id(value) not in now
         if lost and vars(part).get(name) is value and part.built:
@@ -197,7 +205,7 @@ def optimizer_state(optimizer: Any) -> tuple[list[np.ndarray], list[list[int]]]:
     with contextlib.nullcontext() if site is None else site.hidden():
         values = [on_host(variable) for variable in _variables(optimizer)]
     births = [
-        [births_of(leaf).get(id(v), 0) for v in leaf._trainable_variables]
+        [births_of(leaf).get(id(v), 0) for v in built_for(leaf)]
         for leaf in leaf_optimizers(optimizer)
     ]
     return values, births
@@ -227,7 +235,7 @@ def set_optimizer_state(
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     for leaf, counts in zip(leaves, births, strict=True):
-        trained = leaf._trainable_variables
+        trained = built_for(leaf)
         pairs = zip(trained, counts, strict=True)
         set_births(leaf, {id(variable): count for variable, count in pairs})
     settle(optimizer)

@@ -7,6 +7,9 @@ import keras
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._keras_private.layers import flat_layers, value_of
+from keras_deeptools.engine._keras_private.optimizers import built_for
+from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._retraining.features_follow import (
     bring_back,
     site_of,
@@ -112,6 +115,7 @@ def retrain(
     >>> len(model.optimizer.variables)  # iterations and learning rate
     2
     """
+    check_seams(owner, "layers", "optimizers")
     wanted = list(states)
     flags = Flags(root)
     memories = _change(root, lambda: set_flags(root, wanted), owner, [])
@@ -161,11 +165,11 @@ def _change(
 
 def models_with(root: keras.Layer) -> list[keras.Model]:
     """The models in use that hold any layer of `root`, itself among them."""
-    inside = {id(layer) for layer in root._flatten_layers()}
+    inside = {id(layer) for layer in flat_layers(root)}
     return [
         model
         for model in models_alive()
-        if _is_used(model) and inside & {id(x) for x in model._flatten_layers()}
+        if _is_used(model) and inside & {id(x) for x in flat_layers(model)}
     ]
 
 
@@ -187,7 +191,7 @@ def _follow(
     variables = model.trainable_variables
     if optimizer is None or not optimizer.built:
         return
-    if [id(v) for v in optimizer._trainable_variables] != [id(v) for v in variables]:
+    if [id(v) for v in built_for(optimizer)] != [id(v) for v in variables]:
         known = [past for past in earlier if past.optimizer is optimizer]
         rebuild(optimizer, variables, known[0] if known else None)
     memory.forget(variables)
@@ -205,4 +209,4 @@ def _check_values(model: Any, owner: str) -> None:
 def _lost_values(model: Any) -> bool:
     """Whether a failed step took the values, as it does on JAX."""
     variables = [*model.variables, *getattr(_optimizer_of(model), "variables", [])]
-    return any(variable._value is None for variable in variables)
+    return any(value_of(variable) is None for variable in variables)

@@ -6,6 +6,14 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._keras_private.layers import (
+    direct_layers,
+    flat_layers,
+    held_weights,
+    own_flag,
+    set_own_flag,
+)
+
 
 @dataclass(frozen=True)
 class Trainability:
@@ -53,8 +61,8 @@ def leaves_of(layer: keras.Layer) -> list[keras.Layer]:
     """
     return [
         inner
-        for inner in layer._flatten_layers()
-        if not inner._layers or own_weights(inner)
+        for inner in flat_layers(layer)
+        if not direct_layers(inner) or own_weights(inner)
     ]
 
 
@@ -76,7 +84,7 @@ def own_weights(layer: keras.Layer) -> list[Any]:
     >>> [variable.name for variable in own_weights(layer)]
     ['gamma', 'beta']
     """
-    return list(layer._trainable_variables)
+    return list(held_weights(layer))
 
 
 class Flags:
@@ -84,8 +92,8 @@ class Flags:
 
     def __init__(self, root: keras.Layer) -> None:
         self._states = [
-            (each, each._trainable, [(v, v.trainable) for v in own_weights(each)])
-            for each in root._flatten_layers()
+            (each, own_flag(each), [(v, v.trainable) for v in own_weights(each)])
+            for each in flat_layers(root)
         ]
 
     def restore(self, layers: Iterable[keras.Layer] | None = None) -> None:
@@ -93,7 +101,7 @@ class Flags:
         chosen = None if layers is None else {id(layer) for layer in layers}
         for layer, trains, weights in self._states:
             if chosen is None or id(layer) in chosen:
-                layer._trainable = trains
+                set_own_flag(layer, trains)
                 for variable, flag in weights:
                     variable.trainable = flag
 
@@ -102,11 +110,11 @@ def set_flags(root: keras.Layer, states: Iterable[Trainability]) -> None:
     """Sets the flags of leaves; what encloses one that trains lets it train."""
     training = set()
     for state in states:
-        state.layer._trainable = state.trains
+        set_own_flag(state.layer, state.trains)
         for variable in own_weights(state.layer):
             variable.trainable = state.weights
         if state.weights:
             training.add(id(state.layer))
-    for layer in root._flatten_layers():
-        if layer._layers and training & {id(x) for x in layer._flatten_layers()}:
-            layer._trainable = True
+    for layer in flat_layers(root):
+        if direct_layers(layer) and training & {id(x) for x in flat_layers(layer)}:
+            set_own_flag(layer, True)

@@ -9,6 +9,11 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._keras_private.optimizers import (
+    FIRST_MOMENTS,
+    SECOND_MOMENTS,
+    built_for,
+)
 from keras_deeptools.engine._update.checkpoint_notes import (
     Note,
     hold_note,
@@ -23,19 +28,6 @@ from keras_deeptools.engine._update.step_counts import (
     set_births,
 )
 from keras_deeptools.engine._update.train_step import trace_again
-
-FIRST = {"_momentums": "beta_1", "_m": "beta_1", "momentums": "adam_beta_1"}
-
-
-SECOND = {
-    "_velocities": "beta_2",
-    "_velocity_hats": "beta_2",
-    "adam_velocities": "adam_beta_2",
-}
-
-
-"""Lists of averages that the optimizer corrects, and their decay."""
-
 
 of = keras.optimizers
 
@@ -87,12 +79,12 @@ def exponents(leaf: Any) -> dict[int, int]:
     found: dict[int, int] = {}
     if not isinstance(leaf, AVERAGING):
         return found
-    for position, variable in enumerate(leaf._trainable_variables):
+    for position, variable in enumerate(built_for(leaf)):
         own = count - births.get(id(variable), 0)
         if not 0 < own < count or _is_without_second(leaf, position):
             continue
         # Rounded so that steps are rather shorter than longer.
-        for slots, round_ in ((FIRST, math.floor), (SECOND, math.ceil)):
+        for slots, round_ in ((FIRST_MOMENTS, math.floor), (SECOND_MOMENTS, math.ceil)):
             for name, decay in slots.items():
                 listed = vars(leaf).get(name)
                 if listed and hasattr(leaf, decay):
@@ -134,7 +126,7 @@ class Births:
             return
         for leaf in leaf_optimizers(optimizer):
             births = births_of(leaf)
-            known = {id(v): births.get(id(v), 0) for v in leaf._trainable_variables}
+            known = {id(v): births.get(id(v), 0) for v in built_for(leaf)}
             self._known[id(leaf)] = (num_updates(leaf), known)
 
     def put_back(self, earlier: "Births | None" = None) -> None:
@@ -148,7 +140,7 @@ class Births:
             now, known = num_updates(leaf), self._of(leaf)[1]
             then, past = (now, {}) if earlier is None else earlier._of(leaf)
             births = {}
-            for variable in leaf._trainable_variables:
+            for variable in built_for(leaf):
                 key = id(variable)
                 again = past[key] + now - then if key in past else now
                 births[key] = known.get(key, again)
@@ -192,7 +184,7 @@ def _note(optimizer: Any) -> Note:
             births |= births_of(leaf)
         if not births:
             return None
-        trained = optimizer._trainable_variables
+        trained = built_for(optimizer)
         counts = [births.get(id(variable), 0) for variable in trained]
         runs = [(birth, len(list(run))) for birth, run in itertools.groupby(counts)]
         return {"runs": runs, "scaled": scale_saved(store, optimizer)}
@@ -202,12 +194,12 @@ def _note(optimizer: Any) -> Note:
             return
         runs = [] if found is None else found["runs"]
         counts = [birth for birth, length in runs for _ in range(length)]
-        trained = optimizer._trainable_variables
+        trained = built_for(optimizer)
         births = {id(v): birth for v, birth in zip(trained, counts, strict=False)}
         changed = False
         for leaf in leaf_optimizers(optimizer):
             before = births_of(leaf)
-            own = {id(v): births.get(id(v), 0) for v in leaf._trainable_variables}
+            own = {id(v): births.get(id(v), 0) for v in built_for(leaf)}
             set_births(leaf, own)
             changed = changed or births_of(leaf) != before
         if changed:
@@ -220,7 +212,11 @@ def _note(optimizer: Any) -> Note:
 
 
 def _trace_anew(optimizer: Any) -> None:
-    """Forgets the steps that were compiled with other births, of any model."""
+    """Forgets the steps that were compiled with other births, of any model.
+
+    They hold the births as constants. An optimizer that a file is loaded into does not
+    know which models have compiled it into a step, so all models are looked at.
+    """
     leaves = {id(leaf) for leaf in leaf_optimizers(optimizer)}
     for model in models_alive():
         root = getattr(model, "optimizer", None)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.engine._keras_private.layers import lookup_of
 
 
 def copy_adapted_state(source: keras.Model, target: keras.Model) -> None:
@@ -102,7 +103,7 @@ def _as_arguments(layer: Any) -> dict[str, Any]:
 
 def _vocabulary(layer: Any) -> dict[str, Any]:
     """The vocabulary of a layer, and its inverse document frequencies if it has any."""
-    lookup = getattr(layer, "_lookup_layer", layer)
+    lookup = lookup_of(layer)
     store: dict[str, Any] = {}
     lookup.save_own_variables(store)
     # Of an IntegerLookup they are numbers of numpy.

@@ -2,17 +2,19 @@
 
 import contextlib
 import random
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
-# The name has a constant of its own from Keras 3.13 on.
-GLOBAL_SEED_GENERATOR = "global_seed_generator"
+from keras_deeptools.engine._backends import foreign_random
+from keras_deeptools.engine._keras_private.random import (
+    global_generator,
+    global_seed,
+    set_global_generator,
+    set_global_seed,
+)
 
 
 class RandomState:
@@ -29,51 +31,25 @@ class RandomState:
     def __init__(self, *generators: Any) -> None:
         self._python = random.getstate()
         self._numpy = np.random.get_state()
-        self._keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        self._keras = global_generator()
         self._seed = None if self._keras is None else _copied(self._keras.state)
         self._generators = [(each, each.get_state()) for each in generators]
-        self._torch = _torch_states()
-        self._tensorflow = _tensorflow_state()
+        self._restore_foreign = foreign_random.kept()
 
     def restore(self) -> None:
         """Puts everything back."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, self._keras)
+        set_global_generator(self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._seed)
         for generator, state in self._generators:
             generator.set_state(state)
-        if self._torch is not None:
-            torch = sys.modules["torch"]
-            torch.set_rng_state(self._torch[0])
-            for device, state in enumerate(self._torch[1]):
-                torch.cuda.set_rng_state(state, device)
-        if self._tensorflow is not None:
-            _operation_seeds().setstate(self._tensorflow)
+        self._restore_foreign()
 
 
 def _copied(variable: Any) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable.value))
-
-
-def _torch_states() -> tuple[Any, list[Any]] | None:
-    torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "get_rng_state"):
-        return None
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return torch.get_rng_state(), devices
-
-
-def _operation_seeds() -> Any:
-    """What TensorFlow gives operations their seeds from, once a seed has been set."""
-    context = sys.modules.get("tensorflow.python.eager.context")
-    return getattr(context.context(), "_rng", None) if context else None
-
-
-def _tensorflow_state() -> Any:
-    seeds = _operation_seeds()
-    return None if seeds is None else seeds.getstate()
 
 
 @contextlib.contextmanager
@@ -99,19 +75,15 @@ def seeded(seed: int) -> Iterator[None]:
     True
     """
     before = RandomState()
-    global_seed = global_state.get_global_attribute(GLOBAL_RANDOM_SEED)
-    context = _tensorflow_context()
-    # Without a seed so far, nothing to draw the seeds of operations from exists.
-    operations = (getattr(context, "_seed", None), getattr(context, "_rng", None))
+    before_seed = global_seed()
+    unseed = foreign_random.kept_seed()
     try:
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+        set_global_generator(None)
         reseed(seed)
         yield
     finally:
-        if context is not None:
-            context._set_global_seed(operations[0])
-            context._rng = operations[1]
-        global_state.set_global_attribute(GLOBAL_RANDOM_SEED, global_seed)
+        unseed()
+        set_global_seed(before_seed)
         before.restore()
 
 
@@ -135,21 +107,10 @@ def reseed(seed: int) -> None:
     ...     np.random.uniform() == first
     True
     """
-    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
-    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    set_global_seed(seed)
+    generator = global_generator()
     if generator is not None:
         generator.state.assign([seed, 0])
     random.seed(seed)
     np.random.seed(seed)
-    context = _tensorflow_context()
-    if context is not None:
-        context._set_global_seed(seed)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.manual_seed(seed)
-
-
-def _tensorflow_context() -> Any:
-    """What operations get their seeds from, where TensorFlow has been imported."""
-    module = sys.modules.get("tensorflow.python.eager.context")
-    return module.context() if module else None
+    foreign_random.reseed(seed)

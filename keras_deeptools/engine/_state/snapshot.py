@@ -7,13 +7,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._data.batch_loss import (
     reset_running_metrics,
     running_metrics,
 )
-from keras_deeptools.engine._keras_versions import multi_optimizers
+from keras_deeptools.engine._keras_private.layers import tracker_of
+from keras_deeptools.engine._keras_private.optimizers import maps_by_table
+from keras_deeptools.engine._keras_private.training import (
+    CHANGED_BY_FIT,
+    end_jax_step,
+    knows_jax_state,
+)
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.untracked_state import UntrackedState
 from keras_deeptools.engine._update.leaf import optimizer_parts
@@ -32,10 +39,7 @@ class ModuleState:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        on_torch = keras.backend.backend() == "torch"
-        modules = list(model.modules()) if on_torch else []
-        parameters = list(model.parameters()) if on_torch else []
-        buffers = list(model.buffers()) if on_torch else []
+        modules, parameters, buffers = tensors.modules_in(model)
         self._modes: list[tuple[Any, bool]] = [(m, m.training) for m in modules]
         self._gradients: list[tuple[Any, Any]] = [(p, p.grad) for p in parameters]
         self._buffers = [(b, b.detach().clone()) for b in buffers]
@@ -61,9 +65,7 @@ ATTRIBUTES = (
     "stop_training",
     "stop_evaluating",
     "history",
-    "_initial_epoch",
-    "_jit_compile",
-    "_eval_epoch_iterator",
+    *CHANGED_BY_FIT,
 )
 
 
@@ -106,10 +108,9 @@ class Snapshot:
 
     def restore(self) -> None:
         """Puts everything back; may be called more than once."""
-        if hasattr(self._model, "_jax_state_synced"):
+        if knows_jax_state(self._model):
             # What a step handed over last is as old as the step.
-            self._model._jax_state = None
-            self._model._jax_state_synced = True
+            end_jax_step(self._model, None)
         for structure in self._structures:
             structure.restore()
         reset_running_metrics(self._model)
@@ -176,10 +177,10 @@ class Structure:
         self._attributes = dict(vars(owner))
         self._parts: list[Structure] = []
         self._contents: list[tuple[Any, Any, Any]] = []
-        tracker = self._attributes.get("_tracker")
+        tracker = tracker_of(owner)
         ids = [] if tracker is None else tracker.stored_ids.values()
         for value in [*self._attributes.values(), *ids]:
-            if isinstance(value, list) and hasattr(value, "_storage"):
+            if tensors.keeps_contents_apart(value):
                 self._parts.append(Structure(value))
                 continue
             container = getattr(value, "__wrapped__", value)
@@ -206,7 +207,7 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
     parts = [p for optimizer in _optimizers(model) for p in optimizer_parts(optimizer)]
     for part in parts:
         if isinstance(part, multi_optimizers()) and not part.built:
-            if not hasattr(part._optimizer_map, "values"):
+            if not maps_by_table(part):
                 return []
     return [Structure(part) for part in parts]
 

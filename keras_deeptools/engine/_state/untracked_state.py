@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.common import FOREIGN, on_host
+from keras_deeptools.engine._keras_private.layers import flat_layers, value_of
 
 NUMBERS = (int, float, complex, np.number)
 DEPTH = 6
-FOREIGN = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "optree")
-"""Packages whose objects are not looked into."""
 
 
 class UntrackedState:
@@ -43,7 +43,7 @@ class UntrackedState:
     def __init__(self, model: keras.Model, known: set[int]) -> None:
         self._restorers: list[Callable[[], None]] = []
         self._seen = set(known)
-        for layer in model._flatten_layers():
+        for layer in flat_layers(model):
             self._note_attributes(layer, DEPTH)
 
     def restore(self) -> None:
@@ -75,8 +75,8 @@ class UntrackedState:
             self._restorers.append(_contents(value, value.copy()))
         elif _is_variable(value):
             self._restorers.append(_assigned(value))
-        elif _is_mutable_tensor(value):
-            self._restorers.append(_contents_on_torch(value))
+        elif tensors.is_mutable(value):
+            self._restorers.append(_tensor_contents(value))
         elif isinstance(value, (list, tuple, dict, set, frozenset)):
             for each in _elements(value):
                 self._note(each, depth - 1)
@@ -97,12 +97,8 @@ def _elements(container: Any) -> Iterator[Any]:
 
 def _is_variable(value: Any) -> bool:
     if isinstance(value, keras.Variable):
-        return value._value is not None
+        return value_of(value) is not None
     return hasattr(value, "assign") and hasattr(value, "read_value")
-
-
-def _is_mutable_tensor(value: Any) -> bool:
-    return keras.backend.backend() == "torch" and keras.ops.is_tensor(value)
 
 
 def _is_plain_tensor(value: Any) -> bool:
@@ -128,7 +124,7 @@ def _contents(array: np.ndarray, value: np.ndarray) -> Callable[[], None]:
     return restore
 
 
-def _contents_on_torch(tensor: Any) -> Callable[[], None]:
+def _tensor_contents(tensor: Any) -> Callable[[], None]:
     value = tensor.detach().clone()
 
     def restore() -> None:

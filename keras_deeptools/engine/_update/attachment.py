@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
@@ -16,12 +17,7 @@ from keras_deeptools.engine._update.model_optimizers import (
     model_optimizers,
 )
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
-from keras_deeptools.engine._update.target import (
-    check_seams,
-    is_built,
-    own_choice,
-    resolved,
-)
+from keras_deeptools.engine._update.target import is_built, own_choice, resolved
 from keras_deeptools.engine._update.train_step import (
     forget_trace,
     is_fitting,
@@ -289,7 +285,7 @@ def _site(optimizer: Any, model: Any) -> Site:
 
 
 def _new_site(optimizer: Any, model: Any) -> Site:
-    check_seams(optimizer)
+    check_seams("attach", "layers", "optimizers", "saving")
     for leaf in leaf_optimizers(optimizer):
         training.check_supported(leaf, model)
     return _GuardedSite(optimizer, model)

@@ -5,11 +5,13 @@ as any other. It is written and read with the variables, by whatever saves or lo
 them: `model.save_weights`, `ModelCheckpoint`, `BackupAndRestore`.
 """
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from keras_deeptools.engine._keras_private.saving import group_of
+from keras_deeptools.engine._patching import Replacement
 
 ATTRIBUTE = "keras_deeptools"
 NOTES = "_keras_deeptools_notes"
@@ -41,15 +43,14 @@ class _Seam:
     """The notes of an optimizer, and the methods that were replaced for them."""
 
     notes: tuple[Note, ...]
-    replaced: dict[str, Any]
+    replaced: tuple[Replacement, ...]
 
 
 def hold_note(optimizer: Any, note: Note) -> None:
     """Lets a note travel with the optimizer's variables."""
     seam = vars(optimizer).get(NOTES)
     if seam is None:
-        seam = _Seam((), {name: vars(optimizer).get(name) for name in (SAVE, LOAD)})
-        _wrap(optimizer)
+        seam = _Seam((), _wrap(optimizer))
     if note not in seam.notes:
         vars(optimizer)[NOTES] = _Seam((*seam.notes, note), seam.replaced)
 
@@ -64,14 +65,11 @@ def release_note(optimizer: Any, note: Note) -> None:
     if notes:
         return
     del vars(optimizer)[NOTES]
-    for name, method in seam.replaced.items():
-        if method is None:
-            del vars(optimizer)[name]
-        else:
-            vars(optimizer)[name] = method
+    for replacement in seam.replaced:
+        replacement.undo()
 
 
-def _wrap(optimizer: Any) -> None:
+def _wrap(optimizer: Any) -> tuple[Replacement, ...]:
     save, load = getattr(optimizer, SAVE), getattr(optimizer, LOAD)
 
     def save_own_variables(store: Any) -> None:
@@ -95,8 +93,10 @@ def _wrap(optimizer: Any) -> None:
         for note in _notes(optimizer):
             note.read(found.get(note.name), store)
 
-    vars(optimizer)[SAVE] = save_own_variables
-    vars(optimizer)[LOAD] = load_own_variables
+    return (
+        Replacement(optimizer, SAVE, save_own_variables),
+        Replacement(optimizer, LOAD, load_own_variables),
+    )
 
 
 def _notes(optimizer: Any) -> list[Note]:
@@ -108,6 +108,4 @@ def _notes(optimizer: Any) -> list[Note]:
 
 def _attributes(store: Any) -> Any:
     """The attributes of the group that the variables are in; None outside HDF5."""
-    with contextlib.suppress(AttributeError):
-        return store._h5_entry_group.attrs
-    return None
+    return getattr(group_of(store), "attrs", None)

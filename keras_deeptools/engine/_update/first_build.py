@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_deeptools.engine._backends.active import training
+from keras_deeptools.engine._keras_private.optimizers import built_for
 from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import optimizer_parts
 
@@ -99,5 +100,5 @@ class BuildWatch:
         if not any(part is self._optimizer for part in parts):
             return False
         own = [variable for part in parts for variable in part.variables]
-        trained = [v for part in parts for v in part._trainable_variables]
+        trained = [v for part in parts for v in built_for(part)]
         return training.have_values([*own, *trained])

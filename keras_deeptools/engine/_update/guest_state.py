@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._keras_private.layers import current_scope
+from keras_deeptools.engine._keras_private.optimizers import track, untrack
 from keras_deeptools.engine._update.kept_trace import KEPT
 
 GUESTS = "_keras_deeptools_guests"
@@ -60,7 +61,7 @@ class GuestState:
     @contextlib.contextmanager
     def in_scope(self, optimizer: Any, variables: list[Any]) -> Iterator[None]:
         """Lets an update that runs in a `StatelessScope` read and write guests."""
-        scope = get_stateless_scope()
+        scope = current_scope()
         keys = {id(v) for v in variables}
         if self.values is None or scope is None or keys <= self._lent:
             yield
@@ -68,12 +69,12 @@ class GuestState:
         for variable in variables:
             scope.add_update((variable, self.values[id(variable)]))
             # Among its variables, they are undone where it only accumulates.
-            optimizer._track_variable(variable)
+            track(optimizer, variable)
         try:
             yield
         finally:
             for variable in variables:
-                optimizer._untrack_variable(variable)
+                untrack(optimizer, variable)
         for variable in variables:
             self.values[id(variable)] = scope.get_current_value(variable)
 
@@ -102,7 +103,7 @@ class GuestState:
             self._lent |= guests
             for leaf in leaves:
                 for variable in leaf.state:
-                    leaf.optimizer._track_variable(variable)
+                    track(leaf.optimizer, variable)
             try:
                 every = list(root.variables)
                 trained, new = apply(
@@ -112,7 +113,7 @@ class GuestState:
                 self._lent -= guests
                 for leaf in leaves:
                     for variable in leaf.state:
-                        leaf.optimizer._untrack_variable(variable)
+                        untrack(leaf.optimizer, variable)
             after = dict(zip(map(id, every), new, strict=True))
             self.values |= {key: after[key] for key in guests}
             return trained, [after[id(v)] for v in root.variables]

@@ -12,6 +12,9 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._keras_private.layers import flat_layers
+from keras_deeptools.engine._keras_private.optimizers import built_for, rate_of
+from keras_deeptools.engine._keras_private.training import COMPILED
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.rate_multipliers import SEAM, RateMultipliers
 from keras_deeptools.engine._update.scheduled_variables import ScheduledVariable
@@ -132,17 +135,16 @@ def _key(model: Any) -> Key | None:
             named = [(type(i), i.name, i.overrules) for i in items]
             values.append((type(session.feature), traced, named))
         for part in optimizer_parts(site.optimizer):
-            objects += [part, part._learning_rate]
+            objects += [part, rate_of(part)]
             values.append(_plain_attributes(part))
             # No `+=`: TensorFlow wraps tuples, and adds them by rules of its own.
-            objects.extend(part._trainable_variables)
-    compiled = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
-    objects += [getattr(model, name, None) for name in compiled]
+            objects.extend(built_for(part))
+    objects += [getattr(model, name, None) for name in COMPILED]
     objects += list(train_steps(model))
     objects.extend(model.variables)
     if model.optimizer is not None:
         objects.extend(model.optimizer.variables)
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         objects.append(layer)
         values.append(_plain_attributes(layer))
     values += [v.trainable for v in model.variables]

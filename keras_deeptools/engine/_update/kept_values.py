@@ -32,7 +32,7 @@ def kept_values(model: keras.Model) -> Iterator[None]:
     >>> with kept_values(model):
     ...     loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
     """
-    snapshot = Snapshot(model) if keras.backend.backend() == "jax" else None
+    snapshot = Snapshot(model) if training.LOSES_VALUES else None
     try:
         yield
     except BaseException:
@@ -45,9 +45,7 @@ def kept_values(model: keras.Model) -> Iterator[None]:
 
 def _lost(model: keras.Model) -> bool:
     """Whether the memory of a variable has been reused."""
-    variables = [*model.variables, *model.optimizer.variables]
-    values = [variable._value for variable in variables]
-    return any(value is None or value.is_deleted() for value in values)
+    return training.are_lost([*model.variables, *model.optimizer.variables])
 
 
 def _detach_all(model: keras.Model) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._keras_versions import multi_optimizers
+from keras_deeptools.engine._keras_private.optimizers import (
+    built_for,
+    counted_batches,
+    position_of,
+    weight_averages,
+)
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 
 
 class Leaf:
@@ -76,7 +82,7 @@ class Leaf:
 
     def follow(self) -> None:
         """Notes which variables the optimizer was built for."""
-        self.variables = list(self.optimizer._trainable_variables)
+        self.variables = list(built_for(self.optimizer))
         self.paths = [variable.path for variable in self.variables]
         self.active: list[Any] = []
         self.positions: list[int] = []
@@ -89,17 +95,19 @@ class Leaf:
         An int tensor, or an int where the host knows it at no cost. Counts updates,
         not micro-batches, under gradient accumulation.
         """
-        iterations = tensors.scalar(self.optimizer._iterations)
+        iterations = tensors.scalar(counted_batches(self.optimizer))
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
         # With bfloat16 as the global type Keras makes floats of counts that it divides.
-        whole = self.optimizer._iterations.dtype
+        whole = counted_batches(self.optimizer).dtype
         return keras.ops.cast(self.optimizer.iterations, whole)
 
     @property
     def num_updates(self) -> int:
         """`step` as a Python integer; on the host, between steps."""
-        return int(self.read(self.optimizer._iterations)) // self.accumulation_steps
+        return (
+            int(self.read(counted_batches(self.optimizer))) // self.accumulation_steps
+        )
 
     @property
     def accumulation_steps(self) -> int:
@@ -126,7 +134,7 @@ class Leaf:
         """Notes which variables have gradients in the step being traced."""
         self.entered = True
         self.active = list(variables)
-        self.positions = [self.optimizer._get_variable_index(v) for v in self.active]
+        self.positions = [position_of(self.optimizer, v) for v in self.active]
 
     def at_home(self) -> Any:
         """A context of an update, in which the state has the values of this step."""
@@ -266,7 +274,7 @@ def trained_variables(leaf: Leaf) -> list[Any]:
     2 of 2
     """
     roots = [root for root in leaf.roots if root.built]
-    trained = [variable for root in roots for variable in root._trainable_variables]
+    trained = [variable for root in roots for variable in built_for(root)]
     return list({id(variable): variable for variable in trained}.values())
 
 
@@ -290,7 +298,7 @@ def optimized_variables(optimizer: Any) -> list[Any]:
     >>> len(optimized_variables(optimizer))
     1
     """
-    return list(getattr(optimizer, "_trainable_variables", ()))
+    return list(built_for(optimizer))
 
 
 def moving_averages(leaf: Leaf) -> list[Any]:
@@ -319,4 +327,4 @@ def moving_averages(leaf: Leaf) -> list[Any]:
     """
     if not leaf.optimizer.use_ema:
         return []
-    return list(leaf.optimizer._model_variables_moving_average)
+    return list(weight_averages(leaf.optimizer))

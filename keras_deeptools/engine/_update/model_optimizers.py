@@ -7,6 +7,13 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._backends.common import SUBMODULES, TRACKING
+from keras_deeptools.engine._keras_private.layers import (
+    LEADING_TO_LAYERS,
+    TRAINABLE_STATE,
+    direct_layers,
+)
+from keras_deeptools.engine._keras_private.optimizers import counted_batches
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.step_reads import (
     LIBRARIES,
@@ -325,15 +332,12 @@ def updates_made(optimizer: Any) -> int:
     Returns:
         Int; -1 where a failed step has taken the count along.
     """
-    counts = [getattr(part, "_iterations", None) for part in optimizer_parts(optimizer)]
-    total = 0
-    for count in counts:
-        if count is not None:
-            try:
-                total += int(keras.ops.convert_to_numpy(count.value))
-            except (RuntimeError, TypeError, ValueError):
-                return -1
-    return total
+    counts = [counted_batches(part) for part in optimizer_parts(optimizer)]
+    try:
+        values = [keras.ops.convert_to_numpy(c.value) for c in counts if c is not None]
+    except (RuntimeError, TypeError, ValueError):
+        return -1
+    return sum(map(int, values))
 
 
 def log_prefix(found: ModelOptimizer) -> str:
@@ -357,7 +361,7 @@ def _walk(
     inside = own and not (depth and isinstance(owner, keras.Layer))
     if isinstance(owner, Mapping):
         for key, value in list(owner.items()):
-            if key != "_modules":
+            if key != SUBMODULES:
                 part = f"{name}[{key!r}]"
                 yield from _walk(value, part, path, inside, seen, depth + 1)
     elif isinstance(owner, (list, tuple, set, frozenset)):
@@ -378,17 +382,16 @@ def _attributes(owner: Any) -> list[tuple[str, Any]]:
         name: value
         for name, value in getattr(owner, "__dict__", {}).items()
         # What this package and TensorFlow keep on a model leads back to optimizers.
-        if not name.startswith(("_keras_deeptools", "_self_"))
+        if not name.startswith(("_keras_deeptools", TRACKING))
     }
     # torch keeps the layers of a layer apart.
-    modules = attributes.pop("_modules", None)
+    modules = attributes.pop(SUBMODULES, None)
     attributes |= modules if isinstance(modules, dict) else {}
     layers: dict[str, Any] = {}
     if isinstance(owner, keras.Layer):
-        attributes.pop("_compiled_trainable_state", None)
-        for name in ("_layers", "_operations", "_functional"):
+        for name in (*LEADING_TO_LAYERS, TRAINABLE_STATE):
             attributes.pop(name, None)
-        layers = {layer.name: layer for layer in getattr(owner, "_layers", ())}
+        layers = {layer.name: layer for layer in direct_layers(owner)}
     public = sorted(attributes, key=lambda name: name.startswith("_"))
     return [*((name, attributes[name]) for name in public), *layers.items()]
 

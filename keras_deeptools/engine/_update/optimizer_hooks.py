@@ -8,6 +8,12 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._keras_private.optimizers import (
+    APPLY_GRADIENTS,
+    CLIP_GRADIENTS,
+    UPDATE_STEP,
+    tracked,
+)
 from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.checkpoint_notes import (
     Note,
@@ -48,9 +54,6 @@ def check_free(leaf: Leaf, name: str, owner: str) -> None:
 
 
 SITE = "_keras_deeptools_site"
-
-
-SEAMS = ("_backend_apply_gradients", "_clip_gradients", "_backend_update_step")
 
 
 class Site:
@@ -189,11 +192,11 @@ class Site:
 
     def _wrap_leaf(self, leaf: Leaf) -> None:
         optimizer = leaf.optimizer
-        apply_gradients = optimizer._backend_apply_gradients
-        clip_gradients = optimizer._clip_gradients
-        update_step = optimizer._backend_update_step
+        apply_gradients = getattr(optimizer, APPLY_GRADIENTS)
+        clip_gradients = getattr(optimizer, CLIP_GRADIENTS)
+        update_step = getattr(optimizer, UPDATE_STEP)
 
-        def _backend_apply_gradients(grads: Any, trainable_variables: Any) -> None:
+        def apply_and_serve(grads: Any, trainable_variables: Any) -> None:
             leaf.enter(trainable_variables)
             entered: list[Any] = []
             try:
@@ -207,7 +210,7 @@ class Site:
                 for item in reversed(entered):
                     item.exit()
 
-        def _clip_gradients(grads: Any) -> Any:
+        def clip_and_serve(grads: Any) -> Any:
             grads = list(grads)
             for s in self._of(leaf):
                 s.feature.observe_gradients(s.state, leaf, grads)
@@ -215,7 +218,7 @@ class Site:
                 grads = s.feature.transform_gradients(s.state, leaf, grads)
             return clip_gradients(grads)
 
-        def _backend_update_step(
+        def update_and_serve(
             grads: Any, trainable_variables: Any, learning_rate: Any
         ) -> None:
             wanting = [
@@ -233,9 +236,9 @@ class Site:
             for s in self._of(leaf):
                 s.feature.observe_weights(s.state, leaf)
 
-        self.replace(optimizer, _backend_apply_gradients)
-        self.replace(optimizer, _clip_gradients)
-        self.replace(optimizer, _backend_update_step)
+        self.replace(optimizer, apply_and_serve, APPLY_GRADIENTS)
+        self.replace(optimizer, clip_and_serve, CLIP_GRADIENTS)
+        self.replace(optimizer, update_and_serve, UPDATE_STEP)
 
     # Files and configurations
 
@@ -249,19 +252,19 @@ class Site:
         for item in items:
             item.hide()
         hosts = {id(leaf.host): leaf.host for leaf in self.leaves}.values()
-        complete = [(host, list(host._variables)) for host in hosts]
+        complete = [(host, list(tracked(host))) for host in hosts]
         ours = {id(variable) for leaf in self.leaves for variable in leaf.state}
         for host, variables in complete:
             if ours & {id(variable) for variable in variables}:
-                host._variables[:] = [v for v in variables if id(v) not in ours]
+                tracked(host)[:] = [v for v in variables if id(v) not in ours]
         self._hidden = True
         try:
             yield
         finally:
             self._hidden = False
             for host, variables in complete:
-                if len(host._variables) != len(variables):
-                    host._variables[:] = variables
+                if len(tracked(host)) != len(variables):
+                    tracked(host)[:] = variables
             for item in items:
                 item.show(reloaded=loading)
 

@@ -5,14 +5,20 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
+from keras_deeptools.engine._keras_private.optimizers import (
+    ITERATIONS,
+    RATE,
+    READ_BY_CALLBACKS,
+    built_for,
+    note_built_for,
+    tracked,
+    untrack,
+)
 from keras_deeptools.engine._update.leaf import optimizer_parts
 
-SHARED = ("_iterations", "_learning_rate", "_model_variables_moving_average")
-"""Private attributes that Keras' callbacks and this engine read from any optimizer."""
-
 REPLACED = (
-    "_iterations",
-    "_learning_rate",
+    ITERATIONS,
+    RATE,
     "clipnorm",
     "clipvalue",
     "ema_momentum",
@@ -58,15 +64,15 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
                 message(type(self).__name__, "inner_optimizer", rule, inner_optimizer)
             )
         super().__init__(learning_rate=0.0, name=name)
-        for variable in list(self._variables):
-            self._untrack_variable(variable)
+        for variable in list(tracked(self)):
+            untrack(self, variable)
         for attribute in REPLACED:
             delattr(self, attribute)
         self.inner_optimizer = inner_optimizer
 
     def __getattr__(self, name: str) -> Any:
         inner = vars(self).get("inner_optimizer")
-        if inner is None or (name.startswith("_") and name not in SHARED):
+        if inner is None or (name.startswith("_") and name not in READ_BY_CALLBACKS):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
         return getattr(inner, name)
 
@@ -102,7 +108,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def build(self, variables: list[Any]) -> None:
         """Builds the inner optimizer for `variables`, unless it is built for them."""
         inner = self.inner_optimizer
-        if inner.built and not _same(inner._trainable_variables, variables):
+        if inner.built and not _same(built_for(inner), variables):
             raise ValueError(
                 f"{type(self).__name__}: an optimizer that is built must be built for "
                 f"the same variables. Received: {inner.name!r}, built for other ones. "
@@ -112,10 +118,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         if not inner.built:
             inner.build(variables)
         # Past the tracking of assigned containers, which would change them.
-        self.__dict__["_trainable_variables"] = list(variables)
-        self.__dict__["_trainable_variables_indices"] = {
-            self._var_key(variable): i for i, variable in enumerate(variables)
-        }
+        note_built_for(self, variables)
         self.built = True
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:

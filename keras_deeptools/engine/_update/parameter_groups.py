@@ -12,10 +12,17 @@ import keras
 from keras import ops
 
 from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._keras_private.optimizers import (
+    CURRENT_RATE,
+    counted_batches,
+    rate_in_effect,
+    rate_of,
+    tracked,
+)
+from keras_deeptools.engine._patching import replaced
 from keras_deeptools.engine._update.step_counts import own_count, own_rate
 
 OWNER = "Rates and counts of their own for some variables"
-RATE = "_get_current_learning_rate"
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,12 @@ def update_groups(
 
 def _advancing(leaf: Any) -> list[Any]:
     """What an update advances for all variables at once, as Nadam's `_u_product`."""
-    permanent = (leaf._iterations, leaf._learning_rate)
-    tracked = {id(v) for v in leaf._variables} - {id(v) for v in permanent}
+    permanent = (counted_batches(leaf), rate_of(leaf))
+    own = {id(v) for v in tracked(leaf)} - {id(v) for v in permanent}
     return [
         value
         for value in vars(leaf).values()
-        if isinstance(value, keras.Variable) and id(value) in tracked
+        if isinstance(value, keras.Variable) and id(value) in own
     ]
 
 
@@ -135,27 +142,18 @@ def decay_groups(
     leaf: Any, decay: Callable, groups: list[Group], variables: list[Any]
 ) -> None:
     """The optimizer's own weight decay, with the rate that it asks for multiplied."""
-    rate, shadowed = leaf._get_current_learning_rate, {RATE: vars(leaf).get(RATE)}
+    rate = rate_in_effect(leaf)
     for group in groups:
         decayed = group.of(variables)
         if not training.can_decay(leaf, decayed):
             continue
-        if group.multiplier is not None:
-            vars(leaf)[RATE] = functools.partial(_rate, group, rate)
-        try:
+        if group.multiplier is None:
             decay(decayed)
-        finally:
-            restore_attributes(leaf, shadowed)
+        else:
+            multiplied = functools.partial(_rate, group, rate)
+            with replaced(leaf, CURRENT_RATE, multiplied):
+                decay(decayed)
 
 
 def _rate(group: Group, learning_rate: Callable[[], Any]) -> Any:
     return group.rate(learning_rate())
-
-
-def restore_attributes(leaf: Any, attributes: dict[str, Any]) -> None:
-    """Puts attributes of the instance back; None: it had none of that name."""
-    for name, value in attributes.items():
-        if value is None:
-            vars(leaf).pop(name, None)
-        else:
-            vars(leaf)[name] = value

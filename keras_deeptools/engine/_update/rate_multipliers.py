@@ -6,18 +6,18 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._keras_private.optimizers import UPDATE_STEP, WEIGHT_DECAY
+from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.engine._update.parameter_groups import (
     all_as_is,
     decay_groups,
     groups_of,
-    restore_attributes,
     update_groups,
 )
 from keras_deeptools.engine._update.step_counts import births_of
 
 SEAM = "_keras_deeptools_grouped_update"
-UPDATE, DECAY = "_backend_update_step", "_apply_weight_decay"
 
 
 class RateMultipliers:
@@ -110,7 +110,7 @@ class _Seam:
     """Who needs the wrapped methods of an optimizer, and what they replaced."""
 
     users: tuple[Any, ...]
-    replaced: dict[str, Any]
+    replaced: tuple[Replacement, ...]
 
 
 def hold_seam(leaf: Any, user: Any) -> None:
@@ -121,8 +121,7 @@ def hold_seam(leaf: Any, user: Any) -> None:
     """
     seam = vars(leaf).get(SEAM)
     if seam is None:
-        seam = _Seam((), {name: vars(leaf).get(name) for name in (UPDATE, DECAY)})
-        _wrap(leaf)
+        seam = _Seam((), _wrap(leaf))
     if not any(user is other for other in seam.users):
         vars(leaf)[SEAM] = replace(seam, users=(*seam.users, user))
 
@@ -137,13 +136,14 @@ def release_seam(leaf: Any, user: Any) -> None:
     if users:
         return
     del vars(leaf)[SEAM]
-    restore_attributes(leaf, seam.replaced)
+    for replacement in seam.replaced:
+        replacement.undo()
 
 
-def _wrap(leaf: Any) -> None:
-    update, decay = getattr(leaf, UPDATE), getattr(leaf, DECAY)
+def _wrap(leaf: Any) -> tuple[Replacement, ...]:
+    update, decay = getattr(leaf, UPDATE_STEP), getattr(leaf, WEIGHT_DECAY)
 
-    def _backend_update_step(
+    def update_by_groups(
         grads: Any, trainable_variables: Any, learning_rate: Any
     ) -> None:
         groups = groups_of(leaf, trainable_variables, _functions(leaf), births_of(leaf))
@@ -153,7 +153,7 @@ def _wrap(leaf: Any) -> None:
             variables = list(trainable_variables)
             update_groups(leaf, update, groups, list(grads), variables, learning_rate)
 
-    def _apply_weight_decay(variables: Any) -> None:
+    def decay_by_groups(variables: Any) -> None:
         if leaf.weight_decay is None:
             return
         groups = groups_of(leaf, variables, _functions(leaf, decay=True))
@@ -162,8 +162,10 @@ def _wrap(leaf: Any) -> None:
         else:
             decay_groups(leaf, decay, groups, list(variables))
 
-    vars(leaf)[UPDATE] = _backend_update_step
-    vars(leaf)[DECAY] = _apply_weight_decay
+    return (
+        Replacement(leaf, UPDATE_STEP, update_by_groups),
+        Replacement(leaf, WEIGHT_DECAY, decay_by_groups),
+    )
 
 
 def _functions(leaf: Any, decay: bool = False) -> list[Callable]:

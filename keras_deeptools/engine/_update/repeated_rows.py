@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._backends.active import tensors
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
 
 SQUARING = (
@@ -42,7 +43,7 @@ def rows_taken_apart(optimizer: Any) -> str | None:
     >>> from keras_deeptools.engine._update.repeated_rows import rows_taken_apart
     >>> rows_taken_apart(keras.optimizers.SGD())
     """
-    if keras.backend.backend() != "tensorflow":
+    if not tensors.LISTS_ROWS:
         return None
     if any(map(_sums_rows, optimizer_parts(optimizer))):
         return None

@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_deeptools.engine._backends.active import tensors
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_private.optimizers import CURRENT_RATE, rate_of
+from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import Leaf
 from keras_deeptools.engine._update.scheduled_variables import schedulable_variables
 
@@ -55,21 +57,21 @@ class ScheduledAttribute:
         self.name = name
         self._leaf = leaf
         self._function = function
-        self._base = getattr(leaf.optimizer, name)
-        self.variable = _positive_variable(leaf, name, self._base)
+        self._shown: Replacement | None = None
+        self.variable = _positive_variable(leaf, name, getattr(leaf.optimizer, name))
 
     def enter(self) -> None:
         """Computes the value and shows it to the optimizer."""
         value = self._function(self._leaf.step)
         tensors.set_scalar(self.variable, value)
-        self._base = self._leaf.optimizer.__dict__[self.name]
         # A number spares the optimizer work, but 0 would switch momentum off.
         shown = value if isinstance(value, float) and value else self.variable
-        self._leaf.optimizer.__dict__[self.name] = shown
+        self._shown = Replacement(self._leaf.optimizer, self.name, shown)
 
     def exit(self) -> None:
         """Shows the plain float again."""
-        self._leaf.optimizer.__dict__[self.name] = self._base
+        if self._shown is not None:
+            self._shown.undo(force=True)
 
     def hide(self) -> None:
         """Nothing to hide: the attribute is a plain float between steps."""
@@ -93,11 +95,13 @@ class AddedMomentum(ScheduledAttribute):
     def __init__(self, leaf: Leaf, name: str, function: Callable) -> None:
         super().__init__(leaf, name, function)
         self._velocities: dict[int, Any] = {}
+        self._added: Replacement | None = None
         self.follow()
 
     def withdraw(self) -> None:
         """Leaves the optimizer as it was built."""
-        self._leaf.optimizer.__dict__["momentums"] = self._without
+        if self._added is not None:
+            self._added.undo(force=True)
 
     def follow(self) -> None:
         """Keeps the velocities of variables that were there before."""
@@ -108,8 +112,9 @@ class AddedMomentum(ScheduledAttribute):
         }
         gone = known.keys() - self._velocities.keys()
         self._leaf.drop_state([known[key] for key in gone])
-        self._without = self._leaf.optimizer.__dict__["momentums"]
-        self._leaf.optimizer.__dict__["momentums"] = list(self._velocities.values())
+        self.withdraw()
+        velocities = list(self._velocities.values())
+        self._added = Replacement(self._leaf.optimizer, "momentums", velocities)
 
     def _velocity(self, variable: Any) -> Any:
         return self._leaf.adopt(
@@ -144,7 +149,7 @@ class ScheduledLearningRate:
         self.overrules = self._entered = False
         self._leaf = leaf
         self._function = function
-        self.variable = leaf.optimizer._learning_rate
+        self.variable = rate_of(leaf.optimizer)
         base = float(leaf.read(self.variable))
         # In the variable's own precision, for it to be put back to the bit.
         dtype = self.variable.dtype
@@ -243,7 +248,7 @@ class OverriddenSchedule(ScheduledAttribute):
         self._function = function
         rate = float(on_host(leaf.optimizer.learning_rate))
         self.variable = _positive_variable(leaf, self.name, rate)
-        leaf.optimizer.__dict__["_get_current_learning_rate"] = lambda: self.variable
+        self._shown = Replacement(leaf.optimizer, CURRENT_RATE, lambda: self.variable)
 
     def enter(self) -> None:
         """Computes the value in effect."""
@@ -254,13 +259,14 @@ class OverriddenSchedule(ScheduledAttribute):
 
     def detach(self) -> None:
         """Lets the optimizer's own schedule speak again."""
-        del self._leaf.optimizer.__dict__["_get_current_learning_rate"]
+        assert self._shown is not None
+        self._shown.undo()
 
 
 def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
     """Makes the hyperparameter `name` of an optimizer a function of the step."""
     if name == "learning_rate":
-        if isinstance(leaf.optimizer._learning_rate, keras.Variable):
+        if isinstance(rate_of(leaf.optimizer), keras.Variable):
             return ScheduledLearningRate(leaf, function)
         return OverriddenSchedule(leaf, function)
     value = getattr(leaf.optimizer, name, None)

@@ -13,6 +13,12 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._keras_private.layers import (
+    flat_layers,
+    held_states,
+    held_weights,
+)
+from keras_deeptools.engine._keras_private.optimizers import counted_batches
 from keras_deeptools.engine._update.leaf import Leaf
 
 
@@ -178,7 +184,7 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
             f"{owner}: a scheduled variable must be a scalar. Received: {key.path!r} "
             f"of shape {tuple(key.shape)}. Use a variable for each number."
         )
-    if not tensors.readable([leaf.optimizer._iterations], model.optimizer):
+    if not tensors.readable([counted_batches(leaf.optimizer)], model.optimizer):
         raise ValueError(
             f"{owner}: variables are scheduled by the updates of the optimizer that "
             f"the model was compiled with. Received: {key.path!r} and the optimizer "
@@ -221,7 +227,7 @@ def _attributes(model: Any) -> list[tuple[str, str, Any]]:
     known = {id(variable) for variable in model.variables}
     return [
         (layer.name, name, value)
-        for layer in model._flatten_layers(include_self=True, recursive=True)
+        for layer in flat_layers(model, include_self=True, recursive=True)
         for name, value in vars(layer).items()
         if isinstance(value, keras.Variable) and id(value) in known
     ]
@@ -238,8 +244,8 @@ def _full_name(model: Any, variable: Any) -> str:
 
 
 def _owner(model: Any, variable: Any) -> Any:
-    for layer in model._flatten_layers(include_self=True, recursive=True):
-        own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    for layer in flat_layers(model, include_self=True, recursive=True):
+        own = [*held_weights(layer), *held_states(layer)]
         if any(variable is v for v in own):
             return layer
     return model

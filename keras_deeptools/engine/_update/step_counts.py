@@ -14,6 +14,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._keras_private.optimizers import (
+    ITERATIONS,
+    counted_batches,
+    momentum_product,
+)
+from keras_deeptools.engine._patching import replaced
+
 BIRTHS = "_keras_deeptools_births"
 of = keras.optimizers
 UNCOUNTED = (of.SGD, of.Adagrad, of.Adadelta, of.Ftrl, of.Lion)
@@ -35,7 +42,7 @@ def set_births(leaf: Any, births: dict[int, int]) -> None:
 
 def num_updates(leaf: Any) -> int:
     """Updates that the optimizer has made; on the host, between steps."""
-    batches = int(ops.convert_to_numpy(leaf._iterations))
+    batches = int(ops.convert_to_numpy(counted_batches(leaf)))
     return batches // (leaf.gradient_accumulation_steps or 1)
 
 
@@ -45,15 +52,12 @@ def own_count(leaf: Any, birth: int) -> Iterator[None]:
     if not birth:
         yield
         return
-    iterations = leaf._iterations
+    iterations = counted_batches(leaf)
     batches = birth * (leaf.gradient_accumulation_steps or 1)
-    vars(leaf)["_iterations"] = ops.subtract(iterations, batches)
-    try:
+    with replaced(leaf, ITERATIONS, ops.subtract(iterations, batches)):
         if isinstance(leaf, keras.optimizers.Nadam):
-            leaf._u_product.assign(_nadam_product(leaf))
+            momentum_product(leaf).assign(_nadam_product(leaf))
         yield
-    finally:
-        vars(leaf)["_iterations"] = iterations
 
 
 def own_rate(leaf: Any, birth: int, learning_rate: Any) -> Any:
@@ -66,7 +70,7 @@ def own_rate(leaf: Any, birth: int, learning_rate: Any) -> Any:
 
 def _nadam_product(leaf: Any) -> Any:
     """What Nadam's `_u_product` is after `leaf.iterations` updates."""
-    dtype = leaf._u_product.dtype
+    dtype = momentum_product(leaf).dtype
     factors = np.cumprod(1 - 0.5 * 0.96 ** np.arange(1.0, 500.0))
     table = ops.convert_to_tensor(np.concatenate([[1.0], factors]), dtype)
     place = ops.minimum(ops.cast(leaf.iterations, "int32"), len(factors))

@@ -6,9 +6,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from keras_deeptools.engine._backends.common import LIBRARIES, SUBMODULES
+
 Path = tuple[str, ...]
 
-LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 STARTS = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF")
 ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 BETWEEN = ("CACHE", "EXTENDED_ARG", "PUSH_NULL", "RESUME", "COPY_FREE_VARS")
@@ -149,7 +150,7 @@ def _held(owner: Any, name: str) -> Any:
     """An attribute, without running any code of the owner's."""
     attributes = getattr(owner, "__dict__", {})
     # A layer's layers are not among its attributes on torch.
-    return attributes.get(name, (attributes.get("_modules") or {}).get(name))
+    return attributes.get(name, (attributes.get(SUBMODULES) or {}).get(name))
 
 
 def _chains(code: types.CodeType, self_name: str) -> Iterator[Path]:

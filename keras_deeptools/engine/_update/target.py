@@ -6,12 +6,12 @@ import keras
 
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._graph.layers import models_alive
+from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import (
     chosen_optimizers,
     model_optimizers,
 )
-from keras_deeptools.engine._update.optimizer_hooks import SEAMS
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 
 
@@ -88,19 +88,7 @@ def is_built(optimizer: Any, model: Any) -> bool:
 def _variables_are_known(optimizer: Any, model: Any) -> bool:
     if optimizer is not model.optimizer:
         return False
-    if not all(layer.built for layer in model._flatten_layers()):
+    if not all(layer.built for layer in flat_layers(model)):
         return False
     # Elsewhere `fit` itself builds the optimizer so, whatever the step is.
     return not (training.BUILDS_IN_STEP and has_own_train_step(model))
-
-
-def check_seams(optimizer: Any) -> None:
-    """Raises on a Keras without the methods that the engine joins."""
-    for leaf in leaf_optimizers(optimizer):
-        missing = [name for name in SEAMS if not hasattr(leaf, name)]
-        if missing:
-            raise RuntimeError(
-                "attach: this version of Keras is not supported. Received: "
-                f"keras=={keras.__version__}, whose {type(leaf).__name__} has no "
-                f"{', '.join(missing)}. Install keras>=3.15,<3.16."
-            )

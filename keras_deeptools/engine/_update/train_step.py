@@ -1,8 +1,10 @@
 """Telling whether a model's `fit` is running.
 
-Keras calls no hook when an exception or Ctrl-C leaves `fit`, so the engine looks for
-the running call itself where it matters: before files are written, before the next
-`fit`, `compile` or `train_on_batch`.
+Keras notes nowhere that `fit` runs, and calls no hook when an exception or Ctrl-C
+leaves it. A wrapper around `fit` would not see the call that runs already, and features
+are attached inside of one. So the engine looks for the running call in the frames of
+the interpreter, where it matters: before files are written, before the next `fit`,
+`compile` or `train_on_batch`; never in a step.
 """
 
 import sys

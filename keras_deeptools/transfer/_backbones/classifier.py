@@ -7,8 +7,8 @@ import keras
 from keras_deeptools._arguments import (
     checked_bool,
     checked_count,
-    checked_float,
     checked_option,
+    checked_rate,
     message,
 )
 from keras_deeptools.layers import MCDropout
@@ -102,7 +102,7 @@ def classifier(
     checked_option(_OWNER, "head", head, _HEADS)
     num_classes = checked_count(_OWNER, "num_classes", num_classes)
     hidden_units = checked_count(_OWNER, "hidden_units", hidden_units)
-    rate = _checked_rate(dropout_rate)
+    rate = checked_rate(_OWNER, "dropout_rate", dropout_rate)
     dropout = MCDropout if checked_bool(_OWNER, "mc", mc) else keras.layers.Dropout
     if num_classes == 1 and activation == "softmax":
         rule = "other than 'softmax' for one class, of which it is always 1"
@@ -160,10 +160,3 @@ def _features(backbone: Any, head: str) -> Any:
             f"outputs of shape {tuple(shape)}. Build it without pooling."
         )
     return outputs[0]
-
-
-def _checked_rate(value: Any) -> float:
-    rate = checked_float(_OWNER, "dropout_rate", value, at_least=0)
-    if rate >= 1:
-        raise ValueError(message(_OWNER, "dropout_rate", "in [0, 1)", value))
-    return rate

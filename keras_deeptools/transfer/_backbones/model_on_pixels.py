@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import message
+from keras_deeptools._arguments import is_integer, message
 from keras_deeptools.transfer._backbones.classifier import pooling_layer
 from keras_deeptools.transfer._backbones.preprocessing import (
     PREPROCESSINGS,
@@ -36,7 +36,7 @@ def checked_image_shape(input_shape: Any) -> tuple[int | None, ...]:
     if len(input_shape) != 3 or input_shape[channel_axis(4) - 1] is None:
         raise ValueError(wrong)
     for side in input_shape:
-        if side is not None and (isinstance(side, bool) or not isinstance(side, int)):
+        if side is not None and not is_integer(side):
             raise TypeError(wrong)
         if side is not None and side < 1:
             raise ValueError(wrong)

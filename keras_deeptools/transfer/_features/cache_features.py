@@ -8,7 +8,7 @@ import keras
 from keras_deeptools._arguments import checked_count, checked_seed, message
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
 from keras_deeptools.transfer._features.cached_features import CachedFeatures
-from keras_deeptools.transfer._features.computation import (
+from keras_deeptools.transfer._features.compute_features import (
     OWNER,
     CacheOptions,
     compute_features,

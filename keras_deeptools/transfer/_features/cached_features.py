@@ -16,7 +16,7 @@ from keras_deeptools.engine._frozen_features.two_part_fit import (
     fit_in_two_parts,
 )
 from keras_deeptools.transfer._epoch_batches import FeatureBatches, shuffled_batches
-from keras_deeptools.transfer._features.computation import (
+from keras_deeptools.transfer._features.compute_features import (
     CacheOptions,
     Computed,
     compute_features,

@@ -13,6 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from keras_deeptools._files import force_to_disk, write_json
+
 Specs = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -208,15 +210,11 @@ class EntryWriter:
             file.seek(0)
             self._write_header(name)
             file.seek(size)
-            file.flush()
-            os.fsync(file.fileno())
+            force_to_disk(file)
         self.close()
         digests = {n: _digest(self._folder / f"{n}.npy") for n in self._specs}
         facts = {"key": key, "digests": digests}
-        with (self._folder / LIST).open("wb") as listing:
-            listing.write(json.dumps(facts, indent=1).encode())
-            listing.flush()
-            os.fsync(listing.fileno())
+        write_json(self._folder / LIST, facts)
         return self._moved(key)
 
     def close(self) -> None:

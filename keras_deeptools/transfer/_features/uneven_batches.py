@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_deeptools.transfer._epoch_batches import refuse_split
+
 
 class UnevenBatches(keras.utils.PyDataset):
     """Batches in an order of every epoch's own; each epoch takes the next view.
@@ -62,10 +64,5 @@ def uneven_feed(
         shuffle: Bool.
         validation_split: Float, what `fit` was given, which must be 0.
     """
-    if validation_split:
-        raise ValueError(
-            "CachedFeatures.fit: `validation_split` must be 0 for samples of several "
-            f"lengths or sizes. Received: validation_split={validation_split!r}. Give "
-            "`validation_data`."
-        )
+    refuse_split("samples of several lengths or sizes", validation_split)
     return UnevenBatches(views, int(np.random.randint(2**31)) if shuffle else None)

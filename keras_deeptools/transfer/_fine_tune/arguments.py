@@ -13,13 +13,13 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.engine._graph.layers import layers_of
-from keras_deeptools.statistics._metric_direction import checked_direction as direction
+from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._fine_tune.data import FineTuningData
 from keras_deeptools.transfer._fine_tune.plan import OWNER
 from keras_deeptools.transfer._fine_tune.run_store import RunFiles, RunMemory
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def check_model(model: Any) -> None:
@@ -95,7 +95,7 @@ def monitored(monitor: str | None, mode: str, data: FineTuningData) -> tuple[str
     """What tells which epoch is best, and whether it is better the larger it is."""
     if monitor is None:
         monitor = "loss" if data.validation is None else "val_loss"
-    return monitor, direction(OWNER, mode, monitor) == "max"
+    return monitor, checked_direction(OWNER, mode, monitor) == "max"
 
 
 def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:

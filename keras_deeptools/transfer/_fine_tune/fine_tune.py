@@ -30,7 +30,7 @@ from keras_deeptools.transfer._fine_tune.progress import KeptProgress
 from keras_deeptools.transfer._fine_tune.result import FineTuning
 from keras_deeptools.transfer._fine_tune.run import FineTuningRun
 from keras_deeptools.transfer._fine_tune.run_store import described, facts_of
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def fine_tune(

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.callbacks import OneCycleScheduler
-from keras_deeptools.callbacks._one_cycle_scheduler import momentum_name
 from keras_deeptools.engine._retraining.trainability import Trainability
-from keras_deeptools.engine._update.leaf import leaf_optimizers
+from keras_deeptools.transfer._fine_tune.recipe import (
+    ALL_LAYERS_CYCLE,
+    HEAD_CYCLE,
+    Cycle,
+    group_factors,
+)
 from keras_deeptools.transfer._freezing.freeze_to import states_after
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 OWNER = "fine_tune"
 HEAD, ALL_LAYERS = "head", "all layers"
@@ -28,9 +31,8 @@ class PlannedPhase:
         name: Str.
         first_epoch: Int, counted through all phases.
         num_epochs: Int.
-        learning_rate: Float, the peak of 1cycle, for the head.
-        warmup_fraction: Float, part of the cycle in which the rate rises.
-        initial_divisor: Float, the peak over the first rate.
+        learning_rate: Float, that of the whole recipe.
+        cycle: `Cycle` of the phase.
         states: List of `Trainability` of all leaves.
         multipliers: Dict from the identity of a variable to what its rate is
             multiplied by.
@@ -40,8 +42,7 @@ class PlannedPhase:
     first_epoch: int
     num_epochs: int
     learning_rate: float
-    warmup_fraction: float
-    initial_divisor: float
+    cycle: Cycle
     states: list[Trainability]
     multipliers: dict[int, float]
 
@@ -49,6 +50,11 @@ class PlannedPhase:
     def end(self) -> int:
         """The epoch after its last."""
         return self.first_epoch + self.num_epochs
+
+    @property
+    def peak(self) -> float:
+        """The largest rate of the head in it."""
+        return self.cycle.peak(self.learning_rate)
 
     @property
     def freezes(self) -> bool:
@@ -78,14 +84,8 @@ class PlannedPhase:
 
     def scheduler(self, optimizer: Any) -> OneCycleScheduler:
         """The learning rate over the epochs, and momentum if there is any."""
-        leaves = leaf_optimizers(optimizer)
-        return OneCycleScheduler(
-            self.learning_rate,
-            warmup_fraction=self.warmup_fraction,
-            initial_divisor=self.initial_divisor,
-            first_epoch=self.first_epoch,
-            cycle_momentum=all(momentum_name(leaf) is not None for leaf in leaves),
-        )
+        shape = self.cycle.arguments(optimizer, self.learning_rate)
+        return OneCycleScheduler(**shape, first_epoch=self.first_epoch)
 
 
 def first_of_head(groups: LayerGroups, head: int | str) -> int:
@@ -134,9 +134,9 @@ def planned_phases(
     """
     body = [layer for group in groups.groups[:first] for layer in group.layers]
     head = LayerGroup(HEAD, tuple(x for g in groups.groups[first:] for x in g.layers))
-    factors = np.geomspace(1 / rate_ratio, 1.0, first + 1)
+    factors = group_factors(first + 1, rate_ratio)
     multipliers = {
-        id(variable): float(factor)
+        id(variable): factor
         for group, factor in zip(groups.groups[:first], factors[:-1], strict=True)
         for layer in group.layers
         for variable in layer.weights
@@ -147,8 +147,7 @@ def planned_phases(
             first_epoch=0,
             num_epochs=frozen_epochs,
             learning_rate=learning_rate,
-            warmup_fraction=0.99,
-            initial_divisor=25.0,
+            cycle=HEAD_CYCLE,
             states=states_after(model, body, head, batch_norm),
             multipliers={},
         ),
@@ -156,9 +155,8 @@ def planned_phases(
             ALL_LAYERS,
             first_epoch=frozen_epochs,
             num_epochs=epochs,
-            learning_rate=learning_rate / 2,
-            warmup_fraction=0.3,
-            initial_divisor=5.0,
+            learning_rate=learning_rate,
+            cycle=ALL_LAYERS_CYCLE,
             states=states_after(model, [], head, batch_norm),
             multipliers=multipliers,
         ),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_deeptools._text_table import text_table
+
 
 @dataclass(frozen=True)
 class FineTuningPhase:
@@ -79,7 +81,7 @@ class FineTuning:
         """The phases as lines of text, with the losses at the end of each."""
         losses = [name for name in ("loss", "val_loss") if name in self.history]
         head = ["phase", "epochs", "largest rate", "trainable", "cached", *losses]
-        rows = [head]
+        rows = []
         for phase in self.phases:
             end = phase.first_epoch + phase.num_epochs
             numbers = [phase.first_epoch + 1, end][-min(phase.num_epochs, 2) :]
@@ -88,13 +90,7 @@ class FineTuning:
             cells.append("yes" if phase.cached else "no")
             values = [self._value(name, end - 1) for name in losses]
             rows.append([phase.name, *cells, *values])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for first, *rest in rows:
-            pairs = zip(rest, widths[1:], strict=True)
-            cells = [cell.rjust(width) for cell, width in pairs]
-            lines.append("  ".join([first.ljust(widths[0]), *cells]))
-        return "\n".join(lines)
+        return text_table(head, rows)
 
     def _value(self, name: str, epoch: int) -> str:
         if epoch not in self.epoch:

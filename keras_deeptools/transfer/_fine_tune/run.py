@@ -284,7 +284,7 @@ class FineTuningRun:
                 phase.name,
                 phase.first_epoch,
                 trained,
-                phase.learning_rate,
+                phase.peak,
                 phase.num_trainable,
                 cached,
             )

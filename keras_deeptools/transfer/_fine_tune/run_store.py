@@ -1,13 +1,13 @@
 """Arrays and numbers kept under names, in memory or in files."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools._files import write_whole
 from keras_deeptools.transfer._fine_tune.plan import OWNER
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
@@ -57,15 +57,9 @@ class RunFiles:
 
     def write(self, name: str, arrays: dict[str, np.ndarray], facts: dict) -> None:
         """Puts an entry in the place of one of that name."""
-        self._directory.mkdir(parents=True, exist_ok=True)
         entry: dict[str, Any] = {f"array/{key}": value for key, value in arrays.items()}
         entry["facts"] = np.frombuffer(json.dumps(facts).encode(), "uint8")
-        unfinished = self._directory / f"{name}.npz.unfinished"
-        with open(unfinished, "wb") as file:
-            np.savez(file, **entry)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path(name))
+        write_whole(self._path(name), lambda file: np.savez(file, **entry))
 
     def read(self, name: str) -> Entry | None:
         """An entry, or None where there is none of that name."""

@@ -15,7 +15,7 @@ from keras_deeptools._layer_choice import (
 )
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._retraining.trainability import Trainability, leaves_of
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 Choices = Layers | LayerGroup | LayerGroups | Sequence[Choice | LayerGroup]
 

@@ -1,17 +1,16 @@
 """Freezing a model up to one of its layer groups."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import keras
 
-from keras_deeptools._arguments import checked_option, message
+from keras_deeptools._arguments import checked_option, is_integer, message
 from keras_deeptools._layer_choice import listed
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._retraining.trainability import Trainability, leaves_of
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM, leaf_states
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 
 def freeze_to(
@@ -118,7 +117,7 @@ def checked_position(
     if isinstance(group, str):
         if group in groups.names:
             return groups.names.index(group)
-    elif isinstance(group, bool) or not isinstance(group, Integral):
+    elif not is_integer(group):
         raise TypeError(message(owner, argument, rule, group, remedy))
     elif -len(groups) <= group < len(groups):
         return int(group) % len(groups)

@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from keras_deeptools._arguments import (
     checked_count,
     checked_float,
     checked_option,
+    is_integer,
     message,
 )
 from keras_deeptools.callbacks._training_feature import ConfiguredCallback
@@ -19,16 +19,16 @@ from keras_deeptools.engine._building.before_fit import build_for_fit
 from keras_deeptools.engine._retraining.callback_state import Resumable
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
-from keras_deeptools.statistics._metric_direction import checked_direction as direction
+from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
-from keras_deeptools.transfer._freezing.progress import (
+from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingPhase,
     UnfreezingProgress,
     due_by_epoch,
 )
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:
@@ -36,7 +36,7 @@ def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:
     if epochs is None or not isinstance(epochs, (list, tuple)):
         return epochs if epochs is None else checked_count(owner, "epochs", epochs)
     rule = "an integer >= 1, or a list of increasing ones"
-    if not all(isinstance(e, Integral) and not isinstance(e, bool) for e in epochs):
+    if not all(map(is_integer, epochs)):
         raise TypeError(message(owner, "epochs", rule, epochs))
     listed = [int(epoch) for epoch in epochs]
     if not listed or listed[0] < 1 or listed != sorted(set(listed)):
@@ -58,7 +58,7 @@ def checked_monitor(owner: str, monitor: Any) -> str:
 
 def checked_start(owner: str, start: Any) -> int | str:
     """Return an int or a string, or raise."""
-    if isinstance(start, bool) or not isinstance(start, (int, str)):
+    if not isinstance(start, str) and not is_integer(start):
         raise TypeError(message(owner, "start", "an int or a string", start))
     return start
 
@@ -161,7 +161,7 @@ class GradualUnfreezing(ConfiguredCallback):
     >>> unfreezing = GradualUnfreezing(epochs=[2])
     >>> x, y = np.ones((8, 4)), np.ones((8, 2))
     >>> history = model.fit(x, y, epochs=4, callbacks=[unfreezing], verbose=0)
-    >>> print(unfreezing.summary())
+    >>> print(unfreezing.table())
     from epoch 0, update 0: 1 group trains, from head on (10 parameters)
     from epoch 2, update 2: 2 groups train, from body on (30 parameters)
 
@@ -190,7 +190,7 @@ class GradualUnfreezing(ConfiguredCallback):
         self.min_delta = checked_float(OWNER, "min_delta", min_delta, at_least=0)
         self.mode = mode
         watches = patience is not None
-        self._direction = direction(OWNER, mode, monitor) if watches else "min"
+        self._direction = checked_direction(OWNER, mode, monitor) if watches else "min"
         self.num_groups = checked_count_or_none(OWNER, "num_groups", num_groups)
         self.start = checked_start(OWNER, start)
         self.batch_norm = checked_option(OWNER, "batch_norm", batch_norm, BATCH_NORM)
@@ -306,7 +306,7 @@ class GradualUnfreezing(ConfiguredCallback):
         """List of `UnfreezingPhase` of the latest `fit`."""
         return list(self._progress.history)
 
-    def summary(self) -> str:
+    def table(self) -> str:
         """The phases of the latest `fit`, one line each."""
         return "\n".join(map(str, self._progress.history))
 

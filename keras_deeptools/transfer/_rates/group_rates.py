@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_deeptools._arguments import checked_float, message
+from keras_deeptools._text_table import text_table
 from keras_deeptools.engine._retraining.trainability import leaves_of, own_weights
 from keras_deeptools.transfer._freezing.choice import chosen_leaves
-from keras_deeptools.transfer._groups.find import layer_groups
-from keras_deeptools.transfer._groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.find import layer_groups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class RateGroups:
 
     def table(self, learning_rate: float | None) -> str:
         """Lines of text, columns aligned: each group with its rate now."""
-        rows = [["group", "layers", "parameters", "multiplier", "rate now"]]
+        titles = ["group", "layers", "parameters", "multiplier", "rate now"]
+        rows = []
         digits = len(str(len(self.groups) - 1))
         for number, group in enumerate(self.groups):
             rate = None if learning_rate is None else learning_rate * group.multiplier
@@ -136,13 +138,7 @@ class RateGroups:
                     "-" if rate is None else f"{rate:.3g}",
                 ]
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for first, *others in rows:
-            pairs = zip(others, widths[1:], strict=True)
-            cells = [cell.rjust(width) for cell, width in pairs]
-            lines.append("  ".join([first.ljust(widths[0]), *cells]))
-        return "\n".join(lines)
+        return text_table(titles, rows)
 
     def get_config(self) -> dict[str, Any]:
         """The groups, and the order of what is trained, as lists and dicts."""

@@ -8,7 +8,7 @@ import keras
 
 from keras_deeptools._arguments import message
 from keras_deeptools.initializers import gain
-from keras_deeptools.tuning._spaces.ranges import IntRange, OneOf
+from keras_deeptools.tuning._search_space.ranges import IntRange, OneOf
 
 # First choices for shallow and for deep networks. Not ELU: the best of twenty random
 # trials with it was no better than with these on Fashion-MNIST, and worse on digits

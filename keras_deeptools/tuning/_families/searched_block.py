@@ -9,7 +9,7 @@ from keras_deeptools._arguments import checked_count, checked_option, message
 from keras_deeptools.initializers import initializer_for
 from keras_deeptools.layers import SelfNormalizingDense
 from keras_deeptools.tuning._families.hidden_layer import MOMENTUM
-from keras_deeptools.tuning._spaces.ranges import FloatRange, OneOf
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
 
 OWNER = "searched_block"
 

@@ -18,14 +18,14 @@ from keras_deeptools._arguments import (
 from keras_deeptools.tuning._families.searched_block import (
     SEARCHED_ACTIVATIONS as ACTIVATIONS,
 )
-from keras_deeptools.tuning._spaces.searched_optimizer import searched_optimizer
+from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 
 TASKS = ("classification", "binary", "regression")
 
 
 @dataclass(frozen=True)
 class FamilyTask:
-    """What `mlp_space` and its siblings have in common.
+    """What `mlp_family` and its siblings have in common.
 
     Args:
         input_shape: Tuple of ints >= 1, without the batch.
@@ -172,7 +172,7 @@ def most_stages(shape: tuple[int, ...]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFamily:
-    """Builds the model of a trial; made by `mlp_space` and its siblings.
+    """Builds the model of a trial; made by `mlp_family` and its siblings.
 
     Args:
         task: `FamilyTask`.

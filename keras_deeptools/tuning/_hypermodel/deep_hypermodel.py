@@ -21,7 +21,7 @@ from keras_deeptools.tuning._hypermodel.fit_data import (
 )
 from keras_deeptools.tuning._hypermodel.learning_rate import RangeTestedRates
 from keras_deeptools.tuning._hypermodel.parts import PARTS, Draft, Run
-from keras_deeptools.tuning._report.recipe_text import json_of
+from keras_deeptools.tuning._search_report.recipe_text import json_of
 from keras_deeptools.tuning._trials.fit_trial import (
     ending_the_search_of_several_replicas,
     fit_searched,

@@ -21,13 +21,13 @@ from keras_deeptools.tuning._hypermodel.learning_rate import (
     OneCycleOverHorizon,
     RangeTestedRates,
 )
-from keras_deeptools.tuning._spaces.ranges import FloatRange, OneOf
-from keras_deeptools.tuning._spaces.searched_optimizer import (
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
+from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.searched_optimizer import (
     FACTOR,
     rate_factor,
     searched_optimizer,
 )
-from keras_deeptools.tuning._spaces.space import space
 
 DROPOUT_RATE = FloatRange(0.05, 0.5)
 SMOOTHING = OneOf((0.0, 0.05, 0.1))
@@ -38,35 +38,40 @@ STATISTICS_ROWS = 2048
 
 
 @dataclass
-class Draft:
-    """A trial's model while it is built.
+class Choice:
+    """What a trial chooses by, and from.
 
     Args:
         hp: `keras_tuner.HyperParameters`.
         parts: Names of all parts of the search.
         always: Names of those parts that every trial has.
         optimizers: Names of optimizers to choose from.
-        model: `keras.Model`, not compiled for the trial yet.
-        arguments: What it will be compiled with.
     """
 
     hp: Any
     parts: tuple[str, ...]
     always: tuple[str, ...]
     optimizers: tuple[str, ...]
+
+
+@dataclass
+class Draft(Choice):
+    """A trial's model while it is built.
+
+    Args:
+        model: `keras.Model`, not compiled for the trial yet.
+        arguments: What it will be compiled with.
+    """
+
     model: keras.Model
     arguments: dict[str, Any]
 
 
 @dataclass
-class Run:
+class Run(Choice):
     """A trial's training before it begins.
 
     Args:
-        hp: `keras_tuner.HyperParameters`.
-        parts: Names of all parts of the search.
-        always: Names of those parts that every trial has.
-        optimizers: Names of optimizers to choose from.
         max_epochs: Int, the most epochs that a trial trains.
         rates: `RangeTestedRates` of the search.
         model: `keras.Model`, compiled.
@@ -74,10 +79,6 @@ class Run:
         callbacks: List of callbacks that the trial chose.
     """
 
-    hp: Any
-    parts: tuple[str, ...]
-    always: tuple[str, ...]
-    optimizers: tuple[str, ...]
     max_epochs: int
     rates: RangeTestedRates
     model: keras.Model
@@ -177,7 +178,7 @@ def _one_cycle(run: Run) -> None:
 
 def _callback(part: str, name: str) -> Callable[[Run], None]:
     def choose(run: Run) -> None:
-        made = space(run.hp, name, prefix=part, optional=part not in run.always)
+        made = searched(run.hp, name, prefix=part, optional=part not in run.always)
         if made is not None:
             run.callbacks.append(made)
 
@@ -186,7 +187,7 @@ def _callback(part: str, name: str) -> Callable[[Run], None]:
 
 def _weight_averaging(run: Run) -> None:
     optional = "weight_averaging" not in run.always
-    averaging = space(run.hp, "weight_averaging", optional=optional)
+    averaging = searched(run.hp, "weight_averaging", optional=optional)
     if averaging is None:
         return
     if averaging.decay is None:

@@ -11,7 +11,7 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf
+from keras_deeptools.tuning._search_space.ranges import FloatRange, IntRange, OneOf
 from keras_deeptools.tuning._transfer.pooled_features import Backbones
 
 OWNER = "TransferHyperModel"

@@ -6,11 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.callbacks._one_cycle_scheduler import momentum_name
 from keras_deeptools.engine._frozen_features.computation import FeaturePass
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
 from keras_deeptools.engine._retraining.retrain import retrain
-from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.transfer import (
     DiscriminativeLearningRates,
     LayerGroup,
@@ -25,6 +23,7 @@ from keras_deeptools.transfer._epoch_batches import (
     split_rows,
 )
 from keras_deeptools.transfer._features.store import bytes_per_row
+from keras_deeptools.transfer._fine_tune.recipe import Cycle, group_factors
 from keras_deeptools.transfer._freezing.freeze_to import states_after
 from keras_deeptools.tuning._hypermodel.learning_rate import OneCycleOverHorizon
 
@@ -71,7 +70,7 @@ def with_rates(
         rate_ratio: Float >= 1, the rate of the head over that of the first group,
             whether this trains or not.
     """
-    factors = np.geomspace(1 / rate_ratio, 1.0, len(groups)).tolist()
+    factors = group_factors(len(groups), rate_ratio)
     pairs = [(f, group) for f, group in zip(factors, groups, strict=True) if group]
     return DiscriminativeLearningRates(
         optimizer,
@@ -81,23 +80,17 @@ def with_rates(
 
 
 def one_cycle(
-    optimizer: keras.optimizers.Optimizer, horizon: int, rate: float, **shape: float
+    optimizer: keras.optimizers.Optimizer, horizon: int, rate: float, cycle: Cycle
 ) -> OneCycleOverHorizon:
-    """1cycle over a number of epochs, of the momentum too where there is one.
+    """The 1cycle of a phase over a number of epochs.
 
     Args:
         optimizer: Keras optimizer.
         horizon: Int >= 1, epochs.
-        rate: Float, the peak.
-        **shape: As in `OneCycleScheduler`.
+        rate: Float, the learning rate of the whole recipe.
+        cycle: `Cycle` of the phase.
     """
-    leaves = leaf_optimizers(optimizer)
-    return OneCycleOverHorizon(
-        horizon,
-        max_learning_rate=rate,
-        cycle_momentum=all(momentum_name(leaf) is not None for leaf in leaves),
-        **shape,
-    )
+    return OneCycleOverHorizon(horizon, **cycle.arguments(optimizer, rate))
 
 
 def fit_from_cut(

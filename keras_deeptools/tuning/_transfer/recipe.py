@@ -7,8 +7,13 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, OneOf, Range
-from keras_deeptools.tuning._spaces.searched_optimizer import searched_optimizer
+from keras_deeptools.tuning._search_space.ranges import (
+    FloatRange,
+    IntRange,
+    OneOf,
+    Range,
+)
+from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from keras_deeptools.transfer._fine_tune.labels import (
     check_labels,
 )
 from keras_deeptools.transfer._freezing.choice import BATCH_NORM
-from keras_deeptools.tuning._spaces.ranges import FloatRange, IntRange, Range
+from keras_deeptools.tuning._search_space.ranges import FloatRange, IntRange, Range
 from keras_deeptools.tuning._transfer.arguments import (
     OWNER,
     checked_depths,

@@ -10,6 +10,11 @@ import numpy as np
 
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 from keras_deeptools.engine._patching import replaced
+from keras_deeptools.transfer._fine_tune.recipe import (
+    ALL_LAYERS_CYCLE,
+    HEAD_ALONE,
+    HEAD_CYCLE,
+)
 from keras_deeptools.tuning._transfer.fine_tuning import fit_from_cut, one_cycle
 from keras_deeptools.tuning._transfer.pooled_features import PooledFeatures, Rows
 from keras_deeptools.tuning._transfer.recipe import TransferRecipe
@@ -126,8 +131,8 @@ class TransferTrial:
         cycle = one_cycle(
             self.model.optimizer,
             self.max_epochs,
-            self.recipe.learning_rate / 2,
-            initial_divisor=5.0,
+            self.recipe.learning_rate,
+            ALL_LAYERS_CYCLE,
         )
         fit = functools.partial(fit_from_cut, self.model, self.folder, self.max_bytes)
         return fit_searched(fit, (), given, [cycle], self.must_log)
@@ -137,7 +142,8 @@ class TransferTrial:
         training = HeadFit(self.model)
         optimizer = self.model.optimizer
         training.head.compile(optimizer, **compile_arguments(self.model))
-        cycle = one_cycle(optimizer, self.max_epochs, self.recipe.learning_rate)
+        rate = self.recipe.learning_rate
+        cycle = one_cycle(optimizer, self.max_epochs, rate, HEAD_ALONE)
         rows = self._rows(given, training)
         arguments = {**given, **rows}
         return fit_searched(training.fit, (), arguments, [cycle], self.must_log)
@@ -151,7 +157,7 @@ class TransferTrial:
             optimizer,
             self.recipe.frozen_epochs,
             self.recipe.learning_rate,
-            warmup_fraction=0.99,
+            HEAD_CYCLE,
         )
         rows = self._rows(given, training)
         rows.pop("validation_data", None)

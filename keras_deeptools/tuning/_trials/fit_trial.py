@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine import SeveralReplicasError
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._trials.objective import (
@@ -15,9 +16,12 @@ from keras_deeptools.tuning._trials.objective import (
     in_every_epoch,
 )
 from keras_deeptools.tuning._trials.paths import give_own_paths, place_of
-from keras_deeptools.tuning._trials.record import ERROR, Finding, read_records
-from keras_deeptools.tuning._trials.records import curves_of_others
 from keras_deeptools.tuning._trials.resumed_trial import backups_at_the_end, resumption
+from keras_deeptools.tuning._trials.searched_trial import (
+    ERROR,
+    curves_of_others,
+    read_records,
+)
 from keras_deeptools.tuning._trials.watch import TrialWatch
 
 
@@ -64,7 +68,7 @@ def fit_trial(
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
     - `HopelessTrialStopper` gets to know the other trials.
-    - Curves, time, memory and the finding are written down, see `trial_records`.
+    - Curves, time, memory and the finding are written down, see `search_report`.
 
     Args:
         fit: What trains, mostly `model.fit`: any function that takes `*args`,
@@ -125,7 +129,11 @@ def fit_searched(
     resumed = None
     if place is not None:
         resumed = resumption(given, place, initial_epoch, stoppers)
-        others = curves_of_others(place, initial_epoch) if stoppers else []
+        others = []
+        if stoppers:
+            project, trial_id = place.directory.parent, place.trial_id
+            objective = place.objective
+            others = curves_of_others(project, trial_id, objective, initial_epoch)
         for stopper in stoppers:
             stopper.compare_with(place.objective, others, targets)
     watch = TrialWatch(place, resumed)
@@ -139,7 +147,7 @@ def fit_searched(
             every = [keras.callbacks.TerminateOnNaN(), *given, watch, *last, *checks]
             history = fit(*args, callbacks=every, **kwargs)
     except Exception as error:
-        watch.end("failed", Finding(ERROR, f"{type(error).__name__}: {error}"))
+        watch.end("failed", Finding(ERROR, "", f"{type(error).__name__}: {error}"))
         raise
     except BaseException:
         watch.end("interrupted")

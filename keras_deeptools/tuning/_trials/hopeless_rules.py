@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.tuning._trials.record import BELOW_MEDIAN, NO_LEARNING
+from keras_deeptools._finding import Finding
+from keras_deeptools.tuning._trials.searched_trial import BELOW_MEDIAN, NO_LEARNING
 
 OF_A_BATCH = 0.1
 
@@ -21,7 +22,7 @@ def no_learning(
     start: float | None,
     constant: float | None,
     min_improvement: float,
-) -> tuple[str, str] | None:
+) -> Finding | None:
     """What is wrong where nothing has been learned so far.
 
     Args:
@@ -33,18 +34,23 @@ def no_learning(
     """
     best, first = min(losses), losses[0]
     if constant is not None and not is_less(best, constant, min_improvement):
+        limit = {"constant_loss": constant}
         than = f"that of predicting the same for every row, {constant:.4g}"
     elif (
         start is not None
         and not is_less(first, start, OF_A_BATCH)
         and not is_less(best, first, min_improvement)
     ):
+        limit = {"first_loss": first, "start_loss": start}
         than = f"in the first epoch, {first:.4g}"
     else:
         return None
-    return NO_LEARNING, (
+    return Finding(
+        NO_LEARNING,
+        "loss",
         f"After {len(losses)} epochs the loss was {best:.4g} at best, no better than "
-        f"{than}."
+        f"{than}.",
+        evidence={"loss": best, **limit},
     )
 
 
@@ -53,7 +59,7 @@ def below_median(
     others: Iterable[Sequence[float]],
     objective: Any,
     min_trials: int,
-) -> tuple[str, str] | None:
+) -> Finding | None:
     """What is wrong where other trials were better at the same epoch.
 
     Args:
@@ -68,9 +74,14 @@ def below_median(
     best = best_of(values, objective.direction)
     if median is None or not is_worse(best, median, objective.direction):
         return None
-    return BELOW_MEDIAN, (
+    return Finding(
+        BELOW_MEDIAN,
+        objective.name,
         f"After {epochs} epochs {objective.name} was {best:.4g} at best; the median of "
-        f"{len(as_far)} trials was {median:.4g}."
+        f"{len(as_far)} trials was {median:.4g}.",
+        severity="note",
+        evidence={"best": best, "median": median, "trials": len(as_far)},
+        reference="Golovin et al., 2017, section 3.2.2",
     )
 
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from keras_deeptools._arguments import checked_bool, checked_count, checked_float
+from keras_deeptools._finding import Finding
 from keras_deeptools.callbacks import GradientMonitor
 from keras_deeptools.callbacks._training_feature import ConfiguredCallback
 from keras_deeptools.tuning._trials.hopeless_rules import (
@@ -15,7 +17,7 @@ from keras_deeptools.tuning._trials.hopeless_rules import (
     is_less,
     no_learning,
 )
-from keras_deeptools.tuning._trials.record import GRADIENTS, NON_FINITE, Finding
+from keras_deeptools.tuning._trials.searched_trial import GRADIENTS, NON_FINITE
 
 OWNER = "HopelessTrialStopper"
 HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
@@ -41,7 +43,7 @@ class HopelessTrialStopper(ConfiguredCallback):
 
     A trial that is ended counts for the tuner with the best it had; one whose loss is
     not finite fails. `DeepHyperModel`, `TransferHyperModel` and `fit_trial` write the
-    finding and the time saved into the trial's record, see `trial_records`, and the
+    finding and the time saved into the trial's record, see `search_report`, and the
     median rule reads the curves there: with another `HyperModel`, train with
     `fit_trial`. A trial that Hyperband has promoted is compared with those that began
     at the same epoch.
@@ -56,8 +58,7 @@ class HopelessTrialStopper(ConfiguredCallback):
         warmup_epochs: Int >= 0. Epochs of a trial before it is compared with others.
 
     Attributes:
-        finding: None, or what was found in the latest `fit`: an object with `kind`,
-            `message` and `epoch`, as in `TrialRecord`.
+        finding: None, or the `Finding` for which the latest `fit` was ended.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -189,7 +190,7 @@ class HopelessTrialStopper(ConfiguredCallback):
             or self._below_median()
         )
         if found:
-            self.finding = Finding(*found, epoch + 1)
+            self.finding = replace(found, epoch=epoch + 1)
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -197,25 +198,29 @@ class HopelessTrialStopper(ConfiguredCallback):
         if self._monitor is not None:
             self._monitor.on_train_end()
 
-    def _non_finite(self) -> tuple[str, str] | None:
+    def _non_finite(self) -> Finding | None:
         if math.isfinite(self._losses[-1]):
             return None
-        return NON_FINITE, f"The loss is {self._losses[-1]}."
+        loss = self._losses[-1]
+        return Finding(
+            NON_FINITE, "loss", f"The loss is {loss}.", evidence={"loss": loss}
+        )
 
-    def _bad_gradients(self) -> tuple[str, str] | None:
-        problems = self._monitor.problems if self._monitor is not None else []
-        problems = [one for one in problems if one.kind in HOPELESS_GRADIENTS]
-        if not problems or self._is_falling():
+    def _bad_gradients(self) -> Finding | None:
+        found = self._monitor.findings if self._monitor is not None else []
+        found = [one for one in found if one.kind in HOPELESS_GRADIENTS]
+        if not found or self._is_falling():
             return None
-        return GRADIENTS, str(problems[0])
+        first = found[0]
+        return replace(first, kind=GRADIENTS, message=f"{first.kind}: {first.message}")
 
-    def _no_learning(self) -> tuple[str, str] | None:
+    def _no_learning(self) -> Finding | None:
         if len(self._losses) < self.patience or self._is_falling():
             return None
         start, constant = self._start, self._constant_loss
         return no_learning(self._losses, start, constant, self.min_improvement)
 
-    def _below_median(self) -> tuple[str, str] | None:
+    def _below_median(self) -> Finding | None:
         if not self.median or len(self._values) <= self.warmup_epochs:
             return None
         return below_median(

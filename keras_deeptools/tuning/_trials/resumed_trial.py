@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -14,7 +13,11 @@ import keras
 
 from keras_deeptools.engine._patching import replaced
 from keras_deeptools.tuning._trials.paths import TrialPlace
-from keras_deeptools.tuning._trials.record import TrialRecord, read_records
+from keras_deeptools.tuning._trials.searched_trial import (
+    SearchedTrial,
+    logs_of,
+    read_records,
+)
 
 METADATA = "training_metadata.json"
 """The file in which `keras.callbacks.BackupAndRestore` keeps how far it came."""
@@ -173,16 +176,9 @@ def _wait(epoch: int, logs: dict[str, Any] | None = None) -> None:
     """Does nothing yet."""
 
 
-def _epochs_of(record: TrialRecord) -> EarlierEpochs:
-    logs = [
-        {
-            name: values[epoch]
-            for name, values in record.history.items()
-            if epoch < len(values) and not math.isnan(values[epoch])
-        }
-        for epoch in range(record.epochs)
-    ]
-    return EarlierEpochs(record.initial_epoch, tuple(logs), record.seconds)
+def _epochs_of(record: SearchedTrial) -> EarlierEpochs:
+    logs = tuple(logs_of(record))
+    return EarlierEpochs(record.initial_epoch, logs, record.seconds or 0.0)
 
 
 def _epoch_of(backup: Any) -> int | None:

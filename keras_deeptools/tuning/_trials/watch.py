@@ -12,22 +12,22 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._finding import Finding
 from keras_deeptools.engine._backends.memory import (
     peak_device_memory,
     reset_peak_device_memory,
 )
 from keras_deeptools.tuning._trials.hopeless_rules import constant_loss_of
 from keras_deeptools.tuning._trials.paths import TrialPlace
-from keras_deeptools.tuning._trials.record import (
+from keras_deeptools.tuning._trials.resumed_trial import EarlierEpochs, Resumption
+from keras_deeptools.tuning._trials.searched_trial import (
     ERROR,
     NO_LEARNING,
     NON_FINITE,
-    Finding,
-    TrialRecord,
+    SearchedTrial,
     project_records,
     write_record,
 )
-from keras_deeptools.tuning._trials.resumed_trial import EarlierEpochs, Resumption
 
 PROCESS = Path("/proc/self")
 
@@ -86,7 +86,7 @@ class TrialWatch(keras.callbacks.Callback):
         self.last_epoch = 0
         self._epoch_seconds: list[float] = []
         self._began = self._epoch_began = time.perf_counter()
-        self._record = TrialRecord(place.trial_id if place else "")
+        self._record = SearchedTrial(place.trial_id if place else "")
 
     def begin(self, initial_epoch: int, epochs: int) -> None:
         """Writes that the trial runs.
@@ -103,21 +103,21 @@ class TrialWatch(keras.callbacks.Callback):
         if self.place is None:
             return
         earlier = self._resumption.earlier
-        self._record = TrialRecord(
+        self._record = SearchedTrial(
             self.place.trial_id,
-            self.place.execution,
+            execution=self.place.execution,
             started=time.time(),
             initial_epoch=initial_epoch,
-            planned_epochs=max(epochs - initial_epoch, 0),
+            planned_epochs=max(epochs, initial_epoch),
         )
         # What is on record stays there until it is clear where the trial goes on.
         known = dataclasses.replace(
             self._record,
             history=_by_name(earlier.logs),
-            epochs=len(earlier.logs),
+            epochs=initial_epoch + len(earlier.logs),
             seconds=earlier.seconds,
         )
-        write_record(self.place.directory, known)
+        self._write(known)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the time."""
@@ -132,7 +132,7 @@ class TrialWatch(keras.callbacks.Callback):
         self.last_epoch = epoch + 1
         self.logs.append({name: float(it) for name, it in (logs or {}).items()})
         if self.place is not None:
-            write_record(self.place.directory, self._so_far())
+            self._write(self._so_far())
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -166,16 +166,21 @@ class TrialWatch(keras.callbacks.Callback):
         if not all(map(math.isfinite, losses)):
             return Finding(
                 NON_FINITE,
+                "loss",
                 f"The loss was not finite in epoch {self.last_epoch}. Rates or weights "
                 "of this trial are too large.",
-                self.last_epoch,
+                evidence={"loss": losses[-1]},
+                epoch=self.last_epoch,
             )
         name = self.place.objective.name if self.place is not None else "loss"
         values = self.history.get(name, [0.0])
         if any(map(math.isfinite, values)):
             return None
         message = f"{name} was not finite in any epoch, though the loss was."
-        return Finding(NON_FINITE, message, self.last_epoch)
+        evidence = {"epochs": len(values)}
+        return Finding(
+            NON_FINITE, name, message, evidence=evidence, epoch=self.last_epoch
+        )
 
     def no_learning(self, targets: Any) -> Finding | None:
         """What is wrong where the loss is that of one prediction for all rows.
@@ -191,43 +196,50 @@ class TrialWatch(keras.callbacks.Callback):
             return None
         return Finding(
             NO_LEARNING,
+            "loss",
             f"After {self.last_epoch} epochs the loss was {min(losses):.4g} at best, "
             "no better than that of predicting the same for every row, "
             f"{constant:.4g}.",
-            self.last_epoch,
+            evidence={"loss": min(losses), "constant_loss": constant},
+            epoch=self.last_epoch,
         )
 
     def end(self, status: str, finding: Finding | None = None) -> None:
         """Writes how the trial ended.
 
         Args:
-            status: Str, as in `TrialRecord`.
+            status: Str, as of an execution in `SearchedTrial`.
             finding: `Finding` or None, what was wrong.
         """
         if self.place is None:
             return
         trained = len(self.logs)
         record = self._so_far(status)
-        planned, pace = record.planned_epochs, record.seconds_per_epoch
+        pace = record.seconds_per_epoch
+        planned = (record.planned_epochs or 0) - record.initial_epoch
         if finding is not None:
             left = 0 if finding.kind == ERROR else max(planned - trained, 0)
             record = dataclasses.replace(
                 record,
                 finding=finding.kind,
-                message=finding.message,
-                epoch=finding.epoch,
+                message=_in_words(finding),
+                finding_epoch=finding.epoch,
                 seconds_saved=left * (pace or self._usual_pace()),
             )
-        write_record(self.place.directory, record)
+        self._write(record)
 
-    def _so_far(self, status: str = "running") -> TrialRecord:
+    def _write(self, record: SearchedTrial) -> None:
+        assert self.place is not None
+        write_record(self.place.directory, record, self.place.objective)
+
+    def _so_far(self, status: str = "running") -> SearchedTrial:
         """The record as it stands."""
         first = self._record.initial_epoch
         planned = self._record.planned_epochs
         if self.first_epoch is not None:
             # Only `fit` knows its own defaults.
             first = self.first_epoch if not self._earlier.logs else first
-            planned = (self.params or {}).get("epochs", first + planned) - first
+            planned = (self.params or {}).get("epochs", planned)
         paces = self._epoch_seconds[1:]
         return dataclasses.replace(
             self._record,
@@ -235,7 +247,7 @@ class TrialWatch(keras.callbacks.Callback):
             seconds=self._earlier.seconds + time.perf_counter() - self._began,
             seconds_per_epoch=statistics.median(paces) if paces else None,
             initial_epoch=first,
-            epochs=len(self.logs),
+            epochs=first + len(self.logs),
             planned_epochs=planned,
             peak_memory=peak_memory(),
             peak_device_memory=peak_device_memory(),
@@ -249,6 +261,12 @@ class TrialWatch(keras.callbacks.Callback):
         records = project_records(self.place.directory.parent)
         known = [one.seconds_per_epoch for one in records if one.seconds_per_epoch]
         return statistics.median(known) if known else 0.0
+
+
+def _in_words(finding: Finding) -> str:
+    """The message, with the variable and the update of a finding about gradients."""
+    at = "" if finding.step is None else f"{finding.where}, step {finding.step}: "
+    return f"{at}{finding.message} {finding.remedy}".rstrip()
 
 
 def _by_name(logs: Iterable[dict[str, float]]) -> dict[str, list[float]]:

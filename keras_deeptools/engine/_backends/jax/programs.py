@@ -11,7 +11,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
-MOST_EXECUTABLES = 8
+_MOST_EXECUTABLES = 8
 
 _executables: OrderedDict[Any, Any] = OrderedDict()
 
@@ -42,7 +42,7 @@ def _executable(lowered: Any, signature: tuple) -> Callable:
     if key not in _executables:
         _executables[key] = lowered.compile()
     _executables.move_to_end(key)
-    if len(_executables) > MOST_EXECUTABLES:
+    if len(_executables) > _MOST_EXECUTABLES:
         _executables.popitem(last=False)
     return _executables[key]
 

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from keras_deeptools.engine._backends.common import move_averages as move_averages
+from keras_deeptools.engine._backends.common import (
+    is_mutable as is_mutable,
+    keeps_contents_apart as keeps_contents_apart,
+    modules_in as modules_in,
+    move_averages as move_averages,
+)
+from keras_deeptools.engine._keras_private.layers import value_of
+from keras_deeptools.engine._keras_private.optimizers import track, untrack
+from keras_deeptools.engine._keras_private.training import JAX_STATE, jax_state
 
 
 def limit_norms(
@@ -253,16 +261,15 @@ def is_traced(values: list[Any]) -> bool:
 def _is_handed_over(optimizer: Any, model: Any) -> bool:
     """Whether what is added to an optimizer's variables reaches the train step."""
     probe = keras.Variable(0.0, trainable=False, name="probe")
-    optimizer._track_variable(probe)
-    parts = ("trainable", "non_trainable", "optimizer", "metrics")
+    track(optimizer, probe)
     try:
-        state = model._get_jax_state(**{f"{part}_variables": True for part in parts})
-        return any(value is probe._value for part in state for value in part)
+        state = jax_state(model, JAX_STATE)
+        return any(value is value_of(probe) for part in state for value in part)
     except AttributeError:
         # Keras' own looks for `model.optimizer`, which may be None.
         return False
     finally:
-        optimizer._untrack_variable(probe)
+        untrack(optimizer, probe)
 
 
 def is_compiled(function: Any) -> bool:
@@ -277,3 +284,9 @@ def forget_function(function: Any) -> None:
 
 def _float(tensor: Any) -> Any:
     return jnp.asarray(tensor, "float32")
+
+
+LISTS_ROWS = False
+
+
+"""Whether the gradient of an embedding lists rows, each as often as it was used."""

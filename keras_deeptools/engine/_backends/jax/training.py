@@ -7,19 +7,25 @@ import jax
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
-)
-from keras_deeptools.engine._backends.common import (
     between_steps as between_steps,
-)
-from keras_deeptools.engine._backends.common import (
     have_values as have_values,
-)
-from keras_deeptools.engine._backends.common import (
     reason_to_trace_again as reason_to_trace_again,
-)
-from keras_deeptools.engine._backends.common import (
+    row_losses as row_losses,
+    single_steps as single_steps,
+    trace_step as trace_step,
     tracing as tracing,
 )
+from keras_deeptools.engine._keras_private import optimizers
+from keras_deeptools.engine._keras_private.layers import value_of
+from keras_deeptools.engine._keras_private.training import (
+    JAX_STATE,
+    begin_jax_step,
+    build_for,
+    end_jax_step,
+    jax_state,
+    list_jax_shardings,
+)
+from keras_deeptools.engine._patching import replaced
 
 
 def forget(model: Any) -> None:
@@ -35,7 +41,7 @@ def forget(model: Any) -> None:
     model.predict_function = None
     if model.train_function is not None:
         model.make_train_function(force=True)
-    record_shardings(model)
+    list_jax_shardings(model)
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -63,36 +69,19 @@ def fresh_step_function(model: Any) -> None:
     def traced_step(state: Any, data: Any) -> Any:
         return train_step(state, data)
 
-    record_shardings(model)
-    overridden = "train_step" in model.__dict__
-    model.__dict__["train_step"] = traced_step
-    try:
+    list_jax_shardings(model)
+    with replaced(model, "train_step", traced_step):
         model.make_train_function(force=True)
-    finally:
-        if overridden:
-            model.__dict__["train_step"] = train_step
-        else:
-            del model.__dict__["train_step"]
-
-
-def record_shardings(model: Any) -> None:
-    """Lets Keras up to 3.11 list anew how each variable lies on the devices.
-
-    It lists them when `fit` begins, before callbacks have added any.
-    """
-    record = getattr(model, "_record_training_state_sharding_spec", None)
-    if record is not None and model.optimizer is not None and model.optimizer.built:
-        record()
 
 
 def track(optimizer: Any, variable: Any) -> None:
     """Threads a variable through the compiled step with the optimizer's own."""
-    optimizer._track_variable(variable)
+    optimizers.track(optimizer, variable)
 
 
 def untrack(optimizer: Any, variable: Any) -> None:
     """Undoes `track`."""
-    optimizer._untrack_variable(variable)
+    optimizers.untrack(optimizer, variable)
 
 
 def synchronize(model: Any) -> None:
@@ -107,7 +96,7 @@ def can_decay(optimizer: Any, variables: list[Any]) -> bool:
 
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
     """Methods for a LossScaleOptimizer that count its skipped updates."""
-    handle = optimizer._stateless_handle_non_finite_grads
+    handle = getattr(optimizer, optimizers.STATELESS_SKIP)
 
     def handle_and_count(optimizer_variables: Any, trainable_variables: Any) -> Any:
         trainable, values = handle(optimizer_variables, trainable_variables)
@@ -116,4 +105,36 @@ def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
         values[index] = values[index] + 1
         return trainable, values
 
-    return {"_stateless_handle_non_finite_grads": handle_and_count}
+    return {optimizers.STATELESS_SKIP: handle_and_count}
+
+
+LOSES_VALUES = True
+
+
+"""Whether a step that fails takes the values of the variables along."""
+
+
+def are_lost(variables: list[Any]) -> bool:
+    """Whether the memory of a variable has been reused."""
+    values = [value_of(variable) for variable in variables]
+    return any(value is None or value.is_deleted() for value in values)
+
+
+SILENT_ON_WRONG_LABELS = True
+
+
+"""Whether training on labels that are no classes raises no error."""
+
+
+def run_step(model: Any, batch: Any, reset: Any) -> Any:
+    """Runs the compiled step on a batch, after `reset(model)`; its logs."""
+    build_for(model, data_batch=batch)
+    model.make_train_function()
+    reset(model)
+    list_jax_shardings(model)
+    state = jax_state(model, JAX_STATE)
+    begin_jax_step(model)
+    logs, state = model.train_function(state, iter([batch]))
+    end_jax_step(model, dict(zip(JAX_STATE, state, strict=True)))
+    model.jax_state_sync()
+    return logs

@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_deeptools.engine._backends.common import (
+    is_exporting as is_exporting,
+    unseeded_normal as unseeded_normal,
+    unseeded_uniform as unseeded_uniform,
+)
+
 PADS_ROWS = True
 """Whether batches are padded to few shapes, because every shape is compiled."""
 NORMAL_BY_PREFIX = True
 """Whether `normal` for fewer rows gives the first of more rows."""
-
-
-def is_exporting() -> bool:
-    """Whether a trace is under way in which Keras cannot draw: never here."""
-    return False
 
 
 def seed_tensor(words: np.ndarray) -> Any:

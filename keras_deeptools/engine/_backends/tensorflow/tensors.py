@@ -6,7 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_deeptools.engine._backends.common import move_averages as move_averages
+from keras_deeptools.engine._backends.common import (
+    is_mutable as is_mutable,
+    is_traced as is_traced,
+    modules_in as modules_in,
+    move_averages as move_averages,
+)
 
 
 def limit_norms(
@@ -69,7 +74,7 @@ TINY = 1e-36
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 
 
-TRACED = (
+_TRACED = (
     "_function_cache",
     "_function_captures",
     "_created_variables",
@@ -269,7 +274,7 @@ def forget_function(function: Any) -> None:
     """Lets a `tf.function` trace anew at the next call, wherever it is held."""
     if hasattr(function, "_clone"):
         fresh = function._clone(None)
-        for name in TRACED:
+        for name in _TRACED:
             if hasattr(function, name):
                 setattr(function, name, getattr(fresh, name))
 
@@ -329,3 +334,14 @@ def _changed_rows(tensor: Any, acts: Any, change: Any) -> Any:
         lambda: (tensor.values, tensor.indices),
     )
     return tf.IndexedSlices(values, indices, tensor.dense_shape)
+
+
+def keeps_contents_apart(container: Any) -> bool:
+    """Whether a list holds its items a second time, in the attributes of a wrapper."""
+    return isinstance(container, list) and hasattr(container, "_storage")
+
+
+LISTS_ROWS = True
+
+
+"""Whether the gradient of an embedding lists rows, each as often as it was used."""

@@ -6,8 +6,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_deeptools.engine._backends.common import SeveralReplicasError
+from keras_deeptools.engine._backends.common import (
+    LOSES_VALUES as LOSES_VALUES,
+    SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
+    are_lost as are_lost,
+    row_losses as row_losses,
+    single_steps as single_steps,
+)
+from keras_deeptools.engine._backends.several_replicas_error import (
+    SeveralReplicasError,
+)
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
+from keras_deeptools.engine._keras_private import optimizers
+from keras_deeptools.engine._keras_private.layers import value_of
 
 
 def forget(model: Any) -> None:
@@ -18,7 +29,7 @@ def forget(model: Any) -> None:
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Raises under a strategy with several replicas, whose gradients are partial."""
-    strategy = optimizer._distribution_strategy
+    strategy = optimizers.strategy_of(optimizer)
     replicas = strategy.num_replicas_in_sync
     if replicas > 1 or "ParameterServer" in type(strategy).__name__:
         raise SeveralReplicasError(
@@ -43,7 +54,7 @@ def after(gradients: list[Any]) -> Any:
 
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
-    return optimizer._distribution_strategy.scope()
+    return optimizers.strategy_of(optimizer).scope()
 
 
 def fresh_step_function(model: Any) -> None:
@@ -70,13 +81,13 @@ def can_decay(optimizer: Any, variables: list[Any]) -> bool:
 
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
     """Methods for a LossScaleOptimizer that count its skipped updates."""
-    handle = optimizer._stateful_handle_non_finite_grads
+    handle = getattr(optimizer, optimizers.STATEFUL_SKIP)
 
     def handle_and_count() -> None:
         handle()
         counter.assign_add(1)
 
-    return {"_stateful_handle_non_finite_grads": handle_and_count}
+    return {optimizers.STATEFUL_SKIP: handle_and_count}
 
 
 BUILDS_IN_STEP = True
@@ -121,5 +132,19 @@ def have_values(variables: list[Any]) -> bool:
     """Whether variables have values: those created in a trace get them after it."""
     with tf.init_scope():
         return all(
-            v._value is not None and bool(v._value.is_initialized()) for v in variables
+            value_of(v) is not None and bool(value_of(v).is_initialized())
+            for v in variables
         )
+
+
+def run_step(model: Any, batch: Any, reset: Any) -> Any:
+    """Runs the compiled step on a batch, after `reset(model)`; its logs."""
+    model.make_train_function()
+    reset(model)
+    return model.train_function(iter([batch]))
+
+
+def trace_step(model: Any, batch: Any) -> None:
+    """Traces the train step on a batch, and throws the trace away."""
+    step = tf.function(lambda data: model.train_step(data))
+    step.get_concrete_function(batch)

@@ -9,6 +9,11 @@ from typing import Any
 
 import torch
 
+from keras_deeptools.engine._backends.common import (
+    is_traced as is_traced,
+    keeps_contents_apart as keeps_contents_apart,
+)
+
 
 @torch.no_grad()
 def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
@@ -31,7 +36,7 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
     torch._foreach_add_(held, changes)
 
 
-CHUNK = 2**18
+_CHUNK = 2**18
 
 
 """Elements that stay in a processor's cache."""
@@ -40,10 +45,10 @@ CHUNK = 2**18
 _MEMORY = threading.local()
 
 
-def scratch(num_elements: int) -> Any:
-    """A float32 vector of up to `CHUNK` elements; the next call may return the same."""
+def _scratch(num_elements: int) -> Any:
+    """A float32 vector of up to `_CHUNK` elements; the next call may return it too."""
     if not hasattr(_MEMORY, "vector"):
-        _MEMORY.vector = torch.empty(CHUNK)
+        _MEMORY.vector = torch.empty(_CHUNK)
     return _MEMORY.vector[:num_elements]
 
 
@@ -99,7 +104,7 @@ def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
     if dims == (value.ndim - 1,):
         return torch.linalg.vector_norm(value, dim=dims, keepdim=True)
     leading = dims == tuple(range(value.ndim - 1))
-    if leading and value.is_contiguous() and value.shape[-1] <= CHUNK:
+    if leading and value.is_contiguous() and value.shape[-1] <= _CHUNK:
         squares = _column_squares(value.view(-1, value.shape[-1]))
         return squares.sqrt_().view(*[1] * len(dims), -1)
     return value.square().sum(dim=dims, keepdim=True).sqrt()
@@ -109,9 +114,9 @@ def _column_squares(table: Any) -> Any:
     """Sum of squares of each column; several times as fast as `vector_norm`."""
     num_columns = table.shape[1]
     parts = []
-    for part in table.split(max(CHUNK // num_columns, 1)):
+    for part in table.split(max(_CHUNK // num_columns, 1)):
         if part.dtype == torch.float32:
-            out = scratch(part.numel()).view(part.shape)
+            out = _scratch(part.numel()).view(part.shape)
             parts.append(torch.mul(part, part, out=out).sum(dim=0))
         else:
             parts.append(part.square().sum(dim=0))
@@ -130,7 +135,7 @@ COMPILES = False
 """Whether functions of the user's may be traced once and kept."""
 
 
-LONGEST = 2**22
+_LONGEST = 2**22
 
 
 """Elements in one sum, so that rounding does not grow with the tensor."""
@@ -170,8 +175,8 @@ def _count_nonzero(tensor: Any) -> Any:
     if tensor.dtype != torch.float32:
         return torch.count_nonzero(tensor).float()
     counts = []
-    for part in tensor.reshape(-1).split(CHUNK):
-        ones = torch.ne(part, 0, out=scratch(len(part)))
+    for part in tensor.reshape(-1).split(_CHUNK):
+        ones = torch.ne(part, 0, out=_scratch(len(part)))
         counts.append(torch.dot(ones, ones))
     return counts[0] if len(counts) == 1 else torch.stack(counts).sum()
 
@@ -194,9 +199,9 @@ def norms(tensors: list[Any]) -> tuple[Any, Any]:
 
 def _square(tensor: Any) -> Any:
     flat = tensor.reshape(-1)
-    if len(flat) <= LONGEST:
+    if len(flat) <= _LONGEST:
         return torch.dot(flat, flat)
-    return torch.stack([torch.dot(part, part) for part in flat.split(LONGEST)]).sum()
+    return torch.stack([torch.dot(part, part) for part in flat.split(_LONGEST)]).sum()
 
 
 def _careful_norms(values: list[Any]) -> tuple[Any, Any]:
@@ -355,3 +360,19 @@ def forget_function(function: Any) -> None:
 
 def _floats(tensors: list[Any]) -> list[Any]:
     return [t if t.dtype == torch.float32 else t.float() for t in tensors]
+
+
+def is_mutable(value: Any) -> bool:
+    """Whether a value is a tensor that can be written to."""
+    return isinstance(value, torch.Tensor)
+
+
+def modules_in(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Modules, parameters and buffers of a model, which is a `torch.nn.Module`."""
+    return list(model.modules()), list(model.parameters()), list(model.buffers())
+
+
+LISTS_ROWS = False
+
+
+"""Whether the gradient of an embedding lists rows, each as often as it was used."""

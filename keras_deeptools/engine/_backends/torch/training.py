@@ -1,23 +1,26 @@
 """Train steps on torch: what takes part in them."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
+
+import keras
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
-)
-from keras_deeptools.engine._backends.common import (
+    LOSES_VALUES as LOSES_VALUES,
+    SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
+    are_lost as are_lost,
     between_steps as between_steps,
-)
-from keras_deeptools.engine._backends.common import (
     have_values as have_values,
-)
-from keras_deeptools.engine._backends.common import (
     reason_to_trace_again as reason_to_trace_again,
-)
-from keras_deeptools.engine._backends.common import (
+    trace_step as trace_step,
     tracing as tracing,
 )
+from keras_deeptools.engine._keras_private import optimizers
+from keras_deeptools.engine._keras_private.seam import private
+from keras_deeptools.engine._keras_private.training import build_for
+from keras_deeptools.engine._patching import replaced_in_thread
 
 
 def forget(model: Any) -> None:
@@ -65,15 +68,57 @@ def synchronize(model: Any) -> None:
 
 def can_decay(optimizer: Any, variables: list[Any]) -> bool:
     """Whether weight decay accepts these variables: fused, it needs one at least."""
-    return any(optimizer._use_weight_decay(variable) for variable in variables)
+    return any(optimizers.decays(optimizer, variable) for variable in variables)
 
 
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
     """Methods for a LossScaleOptimizer that count its skipped updates."""
-    handle = optimizer._stateful_handle_non_finite_grads
+    handle = getattr(optimizer, optimizers.STATEFUL_SKIP)
 
     def handle_and_count() -> None:
         handle()
         counter.assign_add(1)
 
-    return {"_stateful_handle_non_finite_grads": handle_and_count}
+    return {optimizers.STATEFUL_SKIP: handle_and_count}
+
+
+def single_steps(model: Any) -> None:
+    """Readies a model for steps that are run one at a time, which are not compiled."""
+    model.jit_compile = False
+
+
+def run_step(model: Any, batch: Any, reset: Any) -> Any:
+    """Runs the step on a batch, after `reset(model)`; its logs."""
+    model.train()
+    build_for(model, data_batch=batch)
+    model.make_train_function()
+    reset(model)
+    return model.train_function([batch])
+
+
+def row_losses() -> Any:
+    """A block in which the sparse cross-entropy takes pixels as rows, in this thread.
+
+    Keras 3.15 gives torch a view with the classes moved to the second axis, through
+    which torch does not go back on a CPU.
+    """
+    return replaced_in_thread(
+        private("backend.torch.nn"), "sparse_categorical_crossentropy", _by_rows
+    )
+
+
+def _by_rows(own: Callable) -> Callable:
+    def by_rows(
+        target: Any, output: Any, from_logits: bool = False, axis: int = -1
+    ) -> Any:
+        rank = len(output.shape)
+        if rank < 3 or axis not in (-1, rank - 1):
+            return own(target, output, from_logits, axis)
+        places = tuple(output.shape[:-1])
+        if tuple(target.shape) not in (places, (*places, 1)):
+            return own(target, output, from_logits, axis)
+        rows = keras.ops.reshape(output, (-1, output.shape[-1]))
+        losses = own(keras.ops.reshape(target, (-1,)), rows, from_logits, -1)
+        return keras.ops.reshape(losses, places)
+
+    return by_rows

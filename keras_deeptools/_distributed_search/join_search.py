@@ -1,0 +1,55 @@
+"""Takes part in a search over several processes that was started by hand."""
+
+from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
+from keras_deeptools._distributed_search.settings import SearchSettings
+
+OWNER = "join_search"
+
+
+def join_search(
+    *, worker_timeout: float = 60.0, patience: float = 600.0, max_losses: int = 2
+) -> None:
+    """Makes KerasTuner's chief and workers of this process outlive lost workers.
+
+    For processes that neither `launch_search` nor `python -m keras_deeptools tune`
+    starts. Call it in the script before a tuner is made, in the chief and in all
+    workers, whose environment says which they are (`KERASTUNER_TUNER_ID`,
+    `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`). A search in one process goes on
+    as before.
+
+    Each worker gives signs of life. A trial goes back, and is the next that is run,
+    when its worker says that it breaks off, comes back as another process of the same
+    name, or is silent for `worker_timeout`. KerasTuner alone waits for it for ever.
+
+    Args:
+        worker_timeout: Float > 0, seconds of silence after which a worker is lost.
+        patience: Float > 0, seconds that the chief waits without any worker, and a
+            worker without the chief, before they end with an error.
+        max_losses: Int >= 1. A trial that lost so many workers is marked as failed: it
+            may be what ends them.
+
+    Raises:
+        ImportError: If KerasTuner is not installed.
+        TypeError: If an argument is of another type.
+        ValueError: If a number is out of its range.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import join_search
+    >>> join_search(worker_timeout=120.0)
+    """
+    settings = SearchSettings(
+        checked_float(OWNER, "worker_timeout", worker_timeout, above=0),
+        checked_float(OWNER, "patience", patience, above=0),
+        checked_count(OWNER, "max_losses", max_losses),
+    )
+    try:
+        install_hooks(settings)
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras_tuner", "tensorboard"):
+            raise
+        raise ImportError(
+            f"keras_deeptools.tuning.{OWNER} needs KerasTuner. Received: {error}. "
+            "Install it with `pip install 'keras-deeptools[tuner]'`."
+        ) from error

@@ -1,0 +1,179 @@
+"""The result of a learning-rate range test."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_deeptools._axes import new_axes
+from keras_deeptools.statistics import suggest_learning_rate
+
+
+class RangeTest:
+    """The losses of a learning-rate range test, and what they suggest.
+
+    Made by `find_learning_rate`. `float(result)` is the consensus, so the result can be
+    passed wherever a learning rate is wanted, for instance to `OneCycleScheduler`.
+
+    Attributes:
+        learning_rates: Float64 array `(steps,)`, the rate of each update.
+        losses: Float64 array `(steps,)`, the loss of that update's own batches, before
+            the update.
+        suggestion: Float, the consensus of the rules; NaN when the loss never clearly
+            falls.
+        interval: Two floats, between which the steepest descent lies nine times in ten.
+        suggestions: Dict from `"valley"`, `"steepest"`, `"slide"`, `"minimum"` to
+            float; see `keras_deeptools.statistics.suggest_learning_rate`.
+        notes: Tuple of str, what a reader of the suggestion should know.
+        batches_drawn: Int, batches that were read from the data.
+        data: For a Python generator, an iterator over all its batches: those that were
+            drawn again, then the rest. Pass it to `fit` in the generator's place. None
+            for data that can be read again.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools import find_learning_rate
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(), loss="mse")
+    >>> x = np.random.default_rng(0).normal(size=(256, 4))
+    >>> result = find_learning_rate(model, x, x[:, :1], verbose=0)
+    >>> 1e-4 < float(result) < 1.0
+    True
+    >>> sorted(result.suggestions)
+    ['minimum', 'slide', 'steepest', 'valley']
+    """
+
+    def __init__(
+        self,
+        learning_rates: np.ndarray,
+        losses: np.ndarray,
+        ending: str = "",
+        batches_drawn: int = 0,
+        data: Iterator[Any] | None = None,
+        data_fault: str = "",
+        remark: str = "",
+    ) -> None:
+        self.learning_rates = np.asarray(learning_rates, dtype="float64")
+        self.losses = np.asarray(losses, dtype="float64")
+        self.batches_drawn = batches_drawn
+        self.data = data
+        found = suggest_learning_rate(self.learning_rates, self.losses)
+        self.suggestion = found.suggestion
+        self.interval = found.interval
+        self.suggestions = dict(found.rules)
+        self._positions = found.positions
+        self._curve = found.curve
+        self.notes = tuple(
+            note
+            for note in (
+                data_fault,
+                self._note_on_curve(data_fault, found.falling_at_end),
+                ending,
+                remark,
+                self._note_on_generator(),
+            )
+            if note
+        )
+
+    def __float__(self) -> float:
+        """The consensus."""
+        if math.isnan(self.suggestion):
+            raise ValueError(
+                "RangeTest: `suggestion` must be a number to be used as a learning "
+                "rate. Received: suggestion=nan, because the loss never clearly fell. "
+                f"{self.notes[0]}"
+            )
+        return self.suggestion
+
+    def __repr__(self) -> str:
+        """A few lines to read."""
+        low, high = self.interval
+        rules = ", ".join(
+            f"{name} {rate:.2g}" for name, rate in self.suggestions.items()
+        )
+        steps = len(self.losses)
+        span = f"{self.learning_rates[0]:.2g} to {self.learning_rates[-1]:.2g}"
+        lines = [
+            f"RangeTest: suggestion {self.suggestion:.2g} "
+            f"(between {low:.2g} and {high:.2g})",
+            rules,
+            f"{steps} steps, rates {span}",
+            *self.notes,
+        ]
+        return "\n    ".join(lines)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out an open generator."""
+        return self.__dict__ | {"data": None}
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the losses, the curve read from them and the suggestions.
+
+        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        """
+        if ax is None:
+            ax = new_axes("RangeTest.plot")
+        finite = self._positions
+        ax.plot(
+            self.learning_rates,
+            self.losses,
+            ".",
+            color="0.7",
+            label="loss of the batch",
+        )
+        ax.plot(self.learning_rates[finite], self._curve, label="without its noise")
+        if not math.isnan(self.suggestion):
+            self._mark(ax)
+        if len(finite):
+            self._limit(ax)
+        ax.set_xscale("log")
+        ax.set_xlabel("learning rate")
+        ax.set_ylabel("loss")
+        ax.legend()
+        return ax
+
+    def _mark(self, ax: Any) -> None:
+        rates = self.learning_rates[self._positions]
+        for name, rate in self.suggestions.items():
+            height = np.interp(np.log(rate), np.log(rates), self._curve)
+            ax.plot([rate], [height], "o", label=f"{name} {rate:.2g}")
+        ax.axvspan(*self.interval, alpha=0.15, color="tab:green")
+        label = f"suggestion {self.suggestion:.2g}"
+        ax.axvline(self.suggestion, color="tab:green", label=label)
+
+    def _limit(self, ax: Any) -> None:
+        """Shows the descent, not the blow-up."""
+        low = min(self._curve.min(), np.quantile(self.losses[self._positions], 0.02))
+        start = max(self._curve[0], np.median(self.losses[self._positions][:5]))
+        rise = max(start - low, 1e-3 * abs(start), 1e-12)
+        ax.set_ylim(low - 0.15 * rise, start + 0.5 * rise)
+
+    def _note_on_curve(self, data_fault: str, falling_at_end: bool) -> str:
+        if math.isnan(self.suggestion):
+            if data_fault:
+                return ""
+            if len(self.losses) and not math.isfinite(self.losses[0]):
+                return (
+                    "The loss of the first batch was not finite, before any update: "
+                    "look for log(0), sqrt(0) or a division by 0 in the model and its "
+                    "loss."
+                )
+            return (
+                "The loss never clearly fell: widen the range of rates, raise "
+                "`num_steps` or `batch_size`, or see whether the model can learn."
+            )
+        if falling_at_end:
+            return "The loss still fell at the largest rate: raise `max_learning_rate`."
+        if self.interval[0] <= self.learning_rates[min(5, len(self.losses) - 1)]:
+            return "The descent begins at the smallest rate: lower `min_learning_rate`."
+        return ""
+
+    def _note_on_generator(self) -> str:
+        if self.data is None:
+            return ""
+        return (
+            f"The generator was read: {self.batches_drawn} batches were drawn. "
+            "Pass `result.data` to `fit` to train on all of it."
+        )

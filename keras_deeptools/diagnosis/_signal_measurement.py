@@ -1,0 +1,166 @@
+"""What one pass measures of a network: outputs forward, gradients backward."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis import _signal_statistics as statistics
+from keras_deeptools.diagnosis._layer_signal import LayerSignal
+from keras_deeptools.diagnosis._signal_statistics import (
+    output_jacobians,
+    saturation_bands,
+)
+from keras_deeptools.engine import Capture, LayerCall
+from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
+from keras_deeptools.statistics._input_findings import (
+    findings_of_received,
+    received_by,
+)
+
+ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.ReLU,
+)
+KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel", "embeddings")
+
+
+@dataclass(frozen=True)
+class MeasuredNetwork:
+    """What was measured of one network."""
+
+    layers: list[LayerSignal]
+    loss: float
+    findings: list[Finding]
+
+    def under(self, name: str) -> "MeasuredNetwork":
+        """The same with the name of the network before those of its layers."""
+        return MeasuredNetwork(
+            [replace(each, name=f"{name}/{each.name}") for each in self.layers],
+            self.loss,
+            [replace(each, where=f"{name}/{each.where}") for each in self.findings],
+        )
+
+
+def measure_network(
+    model: keras.Model, x: Any, y: Any, loss: Any, jacobian_rows: int
+) -> MeasuredNetwork:
+    """Measures a network, which stays as it is.
+
+    Args:
+        model: Built `keras.Model`.
+        x: Batch.
+        y: Targets, or None: nothing backward.
+        loss: As for `Capture`.
+        jacobian_rows: Int >= 0.
+    """
+    bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
+    backward = {
+        "backward": lambda call, g: (
+            statistics.of_gradient(g) if _listed(call) else None
+        ),
+        "weights": lambda variable, g: statistics.of_gradient(g),
+        "loss": loss,
+    }
+
+    def forward(call: LayerCall, pre: Any, out: Any) -> Any:
+        if not _listed(call) or not _is_float(out):
+            return None
+        first = getattr(call.layer, "data_format", None) == "channels_first"
+        return statistics.of_outputs(
+            pre, out, bands[id(call.layer)], 1 if first else -1
+        )
+
+    capture = Capture(
+        model,
+        received=received_by,
+        forward=forward,
+        **({} if y is None else backward),
+    )
+    found = capture(x, y)
+    jacobians: dict[str, np.ndarray] = {}
+    if jacobian_rows:
+        part = keras.tree.map_structure(lambda v: np.asarray(v)[:jacobian_rows], x)
+        jacobians = output_jacobians(model, part)
+    gradients = found.backward or [None] * len(found.calls)
+    layers = [
+        _layer(call, record, gradient, found.weights, bands, jacobians)
+        for call, record, gradient in zip(
+            found.calls, found.forward, gradients, strict=True
+        )
+        if record is not None
+    ]
+    findings = findings_of_received(found, x)
+    return MeasuredNetwork(
+        layers, math.nan if found.loss is None else found.loss, findings
+    )
+
+
+def _is_float(out: Any) -> bool:
+    return keras.ops.is_tensor(out) and "float" in keras.backend.standardize_dtype(
+        out.dtype
+    )
+
+
+def _listed(call: LayerCall) -> bool:
+    if isinstance(call.layer, ACTIVATIONS):
+        return True
+    if isinstance(call.layer, keras.layers.RNN):
+        return True
+    return _kernel_of(call) is not None
+
+
+def _kernel_of(call: LayerCall) -> Any:
+    """The weights that a layer multiplies by, or looks up; None without any."""
+    known = next((call.variables[r] for r in KERNELS if r in call.variables), None)
+    if known is not None:
+        return known
+    own = (v for v in call.variables.values() if may_be_kernel(call.layer, v))
+    return next(own, None)
+
+
+def _bands_of(layer: Any) -> list[tuple[float, float]]:
+    if isinstance(layer, ACTIVATIONS):
+        return saturation_bands(layer.call)
+    activation = getattr(layer, "activation", None)
+    return saturation_bands(activation) if callable(activation) else []
+
+
+def _layer(
+    call: LayerCall,
+    record: dict[str, Any],
+    gradient: dict[str, Any] | None,
+    weights: dict[str, Any],
+    bands: dict[int, Any],
+    jacobians: dict[str, np.ndarray],
+) -> LayerSignal:
+    kernel = _kernel_of(call)
+    of_kernel = weights.get(kernel.path) if kernel is not None else None
+    optional: dict[str, Any] = {n: float(v) for n, v in record.items() if n != "sample"}
+    if not bands[id(call.layer)]:
+        optional["saturated"] = math.nan
+    if gradient is not None:
+        optional |= {
+            "gradient_mean": float(gradient["mean"]),
+            "gradient_std": float(gradient["rms"]),
+            "gradients": gradient["sample"],
+        }
+    if of_kernel is not None:
+        optional |= {
+            "weight_gradient_std": float(of_kernel["rms"]),
+            "weight_gradients": of_kernel["sample"],
+        }
+    if call.name in jacobians:
+        optional["singular_values"] = jacobians[call.name]
+    return LayerSignal(
+        call.name,
+        type(call.layer).__name__,
+        weighted=not isinstance(call.layer, ACTIVATIONS),
+        activations=record["sample"],
+        **optional,
+    )

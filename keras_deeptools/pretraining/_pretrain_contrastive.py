@@ -1,0 +1,170 @@
+"""Contrastive pretraining."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_count, checked_float, message
+from keras_deeptools.engine._passes.functional_call import ModelFunction
+from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._pretraining import Pretraining
+from keras_deeptools.pretraining._training_run import checked_run
+from keras_deeptools.pretraining._two_views import TwoViews, pooled
+
+OWNER = "pretrain_contrastive"
+
+
+def pretrain_contrastive(
+    model: keras.Model,
+    x: Any,
+    *,
+    augmentation: keras.Layer,
+    temperature: float = 0.1,
+    projection_units: int = 128,
+    until: str | None = None,
+    epochs: int = 100,
+    batch_size: int = 256,
+    optimizer: Any = "adam",
+    validation_data: Any = None,
+    steps_per_epoch: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> Pretraining:
+    """Pretrains a network without labels to recognize an input in another view.
+
+    Each input is augmented twice; the model up to its head and a small projection head
+    learn by `fit` to make the two views similar and unlike all others of the batch
+    (SimCLR). The projection is thrown away, the encoder's weights are in the model. The
+    augmentation says what does not matter, so it decides what is learned: where the
+    task needs what it takes away (flips for letters, color for flowers), this harms.
+
+    Codes that are maps or sequences are averaged over all places before the projection.
+    What is said of training, frozen layers, errors and Ctrl-C for `pretrain_denoising`
+    holds here.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential, of one input. It need
+            not be compiled.
+        x: Inputs without labels, as for `pretrain_denoising`.
+        augmentation: `keras.Layer` from inputs to a random view of them of the same
+            shape, such as a `keras.Sequential` of `RandomTranslation`,
+            `RandomRotation`, `RandomZoom`, `RandomContrast`. It is only read; random
+            layers of pixels need `value_range` where `x` is not in 0-255.
+        temperature: Float > 0, by which cosine similarities are divided.
+        projection_units: Int >= 1, of the output of the projection head, whose hidden
+            layer is as wide as the encoder's code.
+        until: Name of the last layer of the encoder, one of the model's own. None: all
+            before the last layer with weights.
+        epochs: Int >= 1.
+        batch_size: Int >= 2, rows in a batch where `x` is an array. Larger batches
+            have more to tell apart: 256 and more where memory allows.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
+        validation_data: None, or as `x`: more inputs, to be measured.
+        steps_per_epoch: None, or int >= 1, batches in an epoch.
+        callbacks: None, or callbacks for `fit`. Their `model` is the pretrainer.
+        seed: Int >= 0 or None. Projection, views, dropout and order of rows come from
+            it, so that it gives the same result on a backend. None takes one from
+            Python's random state. No other random state moves.
+        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+
+    Returns:
+        `Pretraining`: by epoch the loss; `accuracy`, the fraction of views whose
+        nearest other view is their partner; `alignment`, the mean squared distance of
+        partners on the unit sphere; `uniformity`, low where views spread over it.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
+            does not fit, an argument is out of range, or values are not finite. The
+            model is as it was.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.pretraining import pretrain_contrastive
+    >>> conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+    >>> head = keras.layers.Dense(3, "softmax", name="head")
+    >>> pool = keras.layers.GlobalAveragePooling2D()
+    >>> model = keras.Sequential([keras.Input((8, 8, 1)), conv, pool, head])
+    >>> views = keras.Sequential([keras.layers.RandomTranslation(0.1, 0.1)])
+    >>> x = np.random.default_rng(0).uniform(size=(32, 8, 8, 1))
+    >>> result = pretrain_contrastive(
+    ...     model, x, augmentation=views, epochs=2, seed=0, verbose=0
+    ... )
+    >>> sorted(result.history)
+    ['accuracy', 'alignment', 'loss', 'uniformity']
+
+    Reference:
+        Chen et al., 2020, sections 2 and 5. https://arxiv.org/abs/2002.05709. There
+        LARS and batches of 4096; the loss is `NTXent`. Alignment and uniformity: Wang &
+        Isola, 2020, section 4.2, https://arxiv.org/abs/2005.10242; there uniformity
+        leaves partners out.
+    """
+    run = checked_run(
+        OWNER,
+        model,
+        x,
+        until=until,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation_data=validation_data,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=callbacks,
+        seed=seed,
+        verbose=verbose,
+        smallest_batch=2,
+    )
+    divisor = checked_float(OWNER, "temperature", temperature, above=0)
+    num_units = checked_count(OWNER, "projection_units", projection_units)
+    views = _checked_augmentation(augmentation, run.encoder)
+    return run(
+        "contrastive pretraining",
+        lambda number: TwoViews(
+            run.encoder,
+            views,
+            _projection(run.encoder, num_units),
+            divisor,
+            number,
+        ),
+    )
+
+
+def _checked_augmentation(augmentation: Any, encoder: Encoder) -> ModelFunction:
+    """The augmentation, built, or an error."""
+    if not isinstance(augmentation, keras.Layer):
+        rule = "a Keras layer, such as a Sequential of random layers"
+        raise TypeError(message(OWNER, "augmentation", rule, augmentation))
+    shape = tuple(encoder.inputs.shape)
+    if not augmentation.built:
+        augmentation.build(shape)
+    found = tuple(augmentation.compute_output_shape(shape))
+    if found != shape:
+        raise ValueError(
+            f"{OWNER}: `augmentation` must keep the shape of inputs. Received: one "
+            f"that makes {found} of {shape}. Add a layer that restores it."
+        )
+    function = ModelFunction(augmentation)
+    if not any(map(function.is_seed, function.states)):
+        raise ValueError(
+            f"{OWNER}: `augmentation` must be random. Received: "
+            f"{augmentation.name!r}, without a random layer of Keras; two views would "
+            "be the same. Put in some, such as `keras.layers.RandomTranslation`."
+        )
+    return function
+
+
+def _projection(encoder: Encoder, num_units: int) -> keras.Model:
+    """Two dense layers on pooled codes, built."""
+    codes = keras.Input(tuple(encoder.codes.shape[1:]))
+    value = pooled(codes, encoder.channels_first)
+    # A layer more than a linear map: section 4.2 of the paper.
+    for number, (units, activation) in enumerate(
+        [(value.shape[-1], "relu"), (num_units, None)]
+    ):
+        name = f"projection_{number}"
+        layer = keras.layers.Dense(units, activation, name=name, dtype=encoder.policy)
+        value = layer(value)
+    return keras.Model(codes, value, name="projection")

@@ -1,0 +1,267 @@
+"""Greedy pretraining of the hidden layers of a model, one after the other."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._arguments import (
+    checked_bool,
+    checked_count,
+    checked_model,
+    checked_option,
+    checked_seed,
+    checked_verbose,
+    message,
+)
+from keras_deeptools.engine._graph.chain import chain_of
+from keras_deeptools.engine._state.random_state import seeded
+from keras_deeptools.pretraining._autoencoder import Autoencoder, checked_corruption
+from keras_deeptools.pretraining._hidden_layers import (
+    activation_after,
+    hidden_layers,
+    passed_on,
+)
+from keras_deeptools.pretraining._layerwise_pretraining import (
+    LayerwisePretraining,
+    PretrainedLayer,
+)
+from keras_deeptools.pretraining._training_run import checked_optimizer, checked_rows
+
+
+class Progress(keras.callbacks.Callback):
+    """Counts epochs over several calls of `fit`.
+
+    Args:
+        total: Int, epochs in all.
+        verbose: 0 (silent) or 1.
+
+    Attributes:
+        stage: Int, number of the layer at work, shown beside the loss.
+    """
+
+    def __init__(self, total: int, verbose: int) -> None:
+        super().__init__()
+        self.stage = 0
+        self.total, self.done = total, 0
+        self.bar = keras.utils.Progbar(
+            total,
+            verbose=verbose,
+            unit_name="epoch",
+            stateful_metrics=["layer", "loss"],
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Moves the bar on."""
+        self.done += 1
+        values = [("layer", self.stage), ("loss", (logs or {})["loss"])]
+        self.bar.update(self.done, values, finalize=self.done == self.total)
+
+
+OWNER = "pretrain_layerwise"
+
+
+LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
+
+
+RATE = 0.003
+
+
+"""Of Adam. At .001 upper layers are far from done after the same number of epochs."""
+
+
+def pretrain_layerwise(
+    model: keras.Model,
+    x: Any,
+    *,
+    layers: Iterable[str] | None = None,
+    tied: bool = True,
+    noise: str = "masking",
+    noise_level: float | Sequence[float] = 0.1,
+    loss: str = "auto",
+    epochs: int | Sequence[int] = 50,
+    batch_size: int | Sequence[int] = 32,
+    optimizer: Any = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> LayerwisePretraining:
+    """Pretrains the hidden layers of a model without labels, one after the other.
+
+    For deep nets of saturating units (sigmoid, tanh) with few labels and many inputs
+    without: each layer learns, as the encoder of an autoencoder, to give back its own
+    inputs from a noisy version of them; the next learns on what it gives. Then compile
+    and `fit` as usual on the labels. Nets of ReLU with He initialization gain little
+    or nothing; see the guide.
+
+    Pretrained are `Dense`, `Conv1D` and `Conv2D` layers that train, kernel and bias,
+    but the last, the head. Other layers compute in inference as they are: dropout is
+    off, BatchNormalization uses its moving averages. An activation that stands behind a
+    layer as a layer of its own belongs to it. Grouped and dilated convolutions are left
+    alone.
+
+    The weights land in the model at the very end, all at once; after an error or Ctrl-C
+    the model is as it was. Its optimizer, its compiled functions and its head do not
+    change. In host memory are at most the inputs of two layers at a time for all rows
+    of `x`, as float32; rows go from one to the next 256 at a time.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential, whose layers form a
+            chain; nested models are entered. It need not be compiled.
+        x: Array of inputs without labels, all rows in memory.
+        layers: Names of the layers to pretrain, or None for all hidden ones.
+        tied: Bool. Whether the decoder's kernel is the transpose of the encoder's.
+        noise: `"masking"` sets elements of a layer's inputs to zero, `"gaussian"` adds
+            normal noise, `"none"` makes plain autoencoders.
+        noise_level: Float, or a list of one for each layer. For masking the fraction of
+            elements in [0, 1), for Gaussian noise its standard deviation >= 0 in the
+            units of the layer's inputs.
+        loss: `"mean_squared_error"`, whose decoder is linear; `"binary_crossentropy"`,
+            whose decoder ends in a sigmoid, for inputs in [0, 1]; `"auto"`: the latter
+            for each layer all of whose inputs are in [0, 1].
+        epochs: Int >= 1, or a list of one for each layer.
+        batch_size: Int >= 1, or a list of one for each layer.
+        optimizer: Name or `keras.optimizers.Optimizer`, or a list of one for each
+            layer. Each layer gets a fresh copy; the one given is not touched. None:
+            Adam with a rate of 0.003.
+        seed: Int >= 0 or None. Decoders, noise and order of the rows come from it, so
+            that it gives the same result on a backend. None takes one from Python's
+            random state. No other random state moves.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar over the epochs of all layers).
+
+    Returns:
+        `LayerwisePretraining`: loss by epoch of each layer; print it.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or an argument is of the wrong type.
+        ValueError: If the model branches or has no hidden layers, `x` does not fit, an
+            argument is out of range, or values are not finite. The model is as it was.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.pretraining import pretrain_layerwise
+    >>> hidden = [keras.layers.Dense(8, "sigmoid", name=name) for name in ("a", "b")]
+    >>> head = keras.layers.Dense(3, "softmax", name="head")
+    >>> model = keras.Sequential([keras.Input((16,)), *hidden, head])
+    >>> x = np.random.default_rng(0).uniform(size=(64, 16))
+    >>> result = pretrain_layerwise(model, x, epochs=2, seed=0, verbose=0)
+    >>> [(layer.name, len(layer.history)) for layer in result.layers], result.left
+    ([('a', 2), ('b', 2)], {'head': 'last layer'})
+
+    Reference:
+        Bengio et al., 2007, section 3; Vincent et al., 2010, section 3,
+        https://jmlr.org/papers/v11/vincent10a.html. There inputs of higher layers are
+        computed from clean inputs, as here; convolutions are our extension.
+    """
+    checked_model(OWNER, model)
+    links = chain_of(model, OWNER)
+    chosen, left = hidden_layers(OWNER, links, layers)
+
+    def each(argument: str, value: Any, check: Callable[[Any], Any]) -> list[Any]:
+        return for_each_layer(OWNER, argument, value, len(chosen), check)
+
+    corruptions = each(
+        "noise_level", noise_level, lambda v: checked_corruption(OWNER, noise, v)
+    )
+    checked_bool(OWNER, "tied", tied)
+    checked_option(OWNER, "loss", loss, LOSSES)
+    all_epochs = each("epochs", epochs, lambda v: checked_count(OWNER, "epochs", v))
+    sizes = each(
+        "batch_size", batch_size, lambda v: checked_count(OWNER, "batch_size", v)
+    )
+    chosen_optimizer = keras.optimizers.Adam(RATE) if optimizer is None else optimizer
+    optimizers = each(
+        "optimizer", chosen_optimizer, lambda v: checked_optimizer(OWNER, v)
+    )
+    checked_verbose(OWNER, verbose, (0, 1))
+    given_seed = checked_seed(OWNER, seed)
+    rows = checked_rows(OWNER, model, x)
+
+    drawn_seed = random.randrange(2**31) if given_seed is None else given_seed
+    progress = Progress(sum(all_epochs), 0 if verbose == 0 else 1)
+    done: list[PretrainedLayer] = []
+    found: list[list[np.ndarray]] = []
+    with seeded(drawn_seed):
+        rows = passed_on(OWNER, links[: chosen[0]], rows, model.inputs[0].dtype)
+        for number, position in enumerate(chosen):
+            progress.stage = number + 1
+            autoencoder = Autoencoder(
+                links[position],
+                activation_after(links, position),
+                rows.shape[1:],
+                tied,
+                corruptions[number],
+                seed=random.randrange(2**31),
+            )
+            own = optimizers[number]
+            layer = _trained(
+                autoencoder,
+                rows,
+                loss,
+                type(own).from_config(own.get_config()),
+                epochs=all_epochs[number],
+                batch_size=sizes[number],
+                callbacks=[progress],
+            )
+            weights = autoencoder.values()
+            done.append(layer)
+            found.append(weights)
+            if number + 1 < len(chosen):
+                between = links[position : chosen[number + 1]]
+                rows = passed_on(OWNER, between, rows, "float32", weights)
+    for position, weights in zip(chosen, found, strict=True):
+        for variable, value in zip(links[position].variables, weights, strict=True):
+            variable.assign(value)
+    return LayerwisePretraining(tuple(done), left, drawn_seed)
+
+
+def _trained(
+    autoencoder: Autoencoder,
+    rows: np.ndarray,
+    loss: str,
+    optimizer: Any,
+    **fit_arguments: Any,
+) -> PretrainedLayer:
+    """Trains one autoencoder; what to report of it."""
+    layer = autoencoder.link.operation
+    in_unit_interval = bool(rows.min() >= 0 and rows.max() <= 1)
+    if loss == "auto":
+        loss = LOSSES[2] if in_unit_interval else LOSSES[1]
+    if loss == "binary_crossentropy" and not in_unit_interval:
+        raise ValueError(
+            f"{OWNER}: `loss` must be 'mean_squared_error' or 'auto' where inputs are "
+            f"not in [0, 1]. Received: loss={loss!r} and inputs of {layer.name!r} "
+            f"between {rows.min():.3g} and {rows.max():.3g}."
+        )
+    if loss == "binary_crossentropy":
+        autoencoder.compile(optimizer, keras.losses.BinaryCrossentropy(True))
+    else:
+        autoencoder.compile(optimizer, keras.losses.MeanSquaredError())
+    history = autoencoder.fit(rows, rows, verbose=0, **fit_arguments).history["loss"]
+    if not np.isfinite(history).all():
+        raise ValueError(
+            f"{OWNER}: the loss of every epoch must be finite. Received: {history} "
+            f"for {layer.name!r}. Scale `x`, or give an `optimizer` with a smaller "
+            "rate."
+        )
+    return PretrainedLayer(
+        layer.name,
+        tuple(rows.shape[1:]),
+        tuple(layer.compute_output_shape((None, *rows.shape[1:]))[1:]),
+        loss,
+        tuple(float(each) for each in history),
+    )
+
+
+def for_each_layer(
+    owner: str, argument: str, value: Any, count: int, check: Callable[[Any], Any]
+) -> list[Any]:
+    """One checked value for each layer, from one for all or a list of them."""
+    if not isinstance(value, list | tuple):
+        return [check(value)] * count
+    if len(value) != count:
+        rule = f"one value, or a list of one for each of the {count} pretrained layers"
+        raise ValueError(message(owner, argument, rule, value))
+    return [check(each) for each in value]

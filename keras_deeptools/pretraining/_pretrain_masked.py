@@ -1,0 +1,229 @@
+"""Pretraining of a whole network as a masked autoencoder."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_deeptools._arguments import checked_float, is_integer
+from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._pretraining import Pretraining
+from keras_deeptools.pretraining._reconstructing import reconstructed
+from keras_deeptools.pretraining._training_run import checked_run
+
+
+def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The size of a patch along each axis that it spans, or an error.
+
+    Args:
+        owner: Str, who is named in errors.
+        patch: Int >= 1 for all axes, or a tuple of one for each.
+        sizes: Tuple of ints, the sizes of those axes.
+    """
+    each = (patch,) * len(sizes) if not isinstance(patch, tuple | list) else patch
+    whole = all(is_integer(p) and p >= 1 for p in each)
+    if not whole or len(each) != len(sizes):
+        raise ValueError(
+            f"{owner}: `patch_size` must be an integer >= 1, or one for each of the "
+            f"{len(sizes)} axes that are masked. Received: patch_size={patch!r}."
+        )
+    if all(p >= size for p, size in zip(each, sizes, strict=True)):
+        raise ValueError(
+            f"{owner}: `patch_size` must leave more than one patch. Received: "
+            f"patch_size={patch!r} for inputs of size {sizes}. Give a smaller one."
+        )
+    return tuple(each)
+
+
+def num_patches(sizes: tuple[int, ...], patch: tuple[int, ...]) -> tuple[int, ...]:
+    """How many patches there are along each axis, the last one maybe cut off.
+
+    Args:
+        sizes: Tuple of ints, the sizes of the axes.
+        patch: Tuple of ints, the sizes of a patch.
+    """
+    return tuple(-(-size // part) for size, part in zip(sizes, patch, strict=True))
+
+
+def num_to_mask(sizes: tuple[int, ...], patch: tuple[int, ...], rate: float) -> int:
+    """How many patches of a row are hidden: at least one, and not all.
+
+    Args:
+        sizes: Tuple of ints, the sizes of the axes.
+        patch: Tuple of ints, the sizes of a patch.
+        rate: Float in (0, 1), the fraction to hide.
+    """
+    total = math.prod(num_patches(sizes, patch))
+    return min(max(round(rate * total), 1), total - 1)
+
+
+def random_mask(
+    num_rows: Any,
+    sizes: tuple[int, ...],
+    patch: tuple[int, ...],
+    num_masked: int,
+    seed: keras.random.SeedGenerator,
+) -> Any:
+    """A mask in which every row hides as many patches, chosen anew.
+
+    Args:
+        num_rows: Int or int tensor.
+        sizes: Tuple of ints, the sizes of the axes that patches span.
+        patch: Tuple of ints, the sizes of a patch.
+        num_masked: Int, patches to hide in a row.
+        seed: `keras.random.SeedGenerator`.
+
+    Returns:
+        Float32 tensor `(rows, *sizes)`, 1 where hidden.
+    """
+    counts = num_patches(sizes, patch)
+    noise = keras.random.uniform((num_rows, math.prod(counts)), seed=seed)
+    rank = ops.argsort(ops.argsort(noise, axis=-1), axis=-1)
+    mask = ops.cast(rank < num_masked, "float32")
+    mask = ops.reshape(mask, (-1, *counts))
+    for axis, (part, size) in enumerate(zip(patch, sizes, strict=True), 1):
+        mask = ops.repeat(mask, part, axis=axis)
+        mask = mask[(slice(None),) * axis + (slice(0, size),)]
+    return mask
+
+
+OWNER = "pretrain_masked"
+
+
+def pretrain_masked(
+    model: keras.Model,
+    x: Any,
+    *,
+    patch_size: int | tuple[int, ...],
+    mask_rate: float = 0.5,
+    mask_value: float = 0.0,
+    until: str | None = None,
+    decoder: keras.Layer | None = None,
+    loss: str = "auto",
+    epochs: int = 50,
+    batch_size: int = 32,
+    optimizer: Any = "adam",
+    validation_data: Any = None,
+    steps_per_epoch: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    seed: int | None = None,
+    verbose: str | int = "auto",
+) -> Pretraining:
+    """Pretrains a network without labels to fill in what is masked.
+
+    In each row as many patches are hidden, chosen anew in every batch: squares of
+    images (all channels), stretches of sequences (all features), features of vectors.
+    The model up to its head is the encoder, a mirrored decoder is put behind it, and
+    both learn by `fit` to give the hidden part; what is visible does not count in the
+    loss. Then the encoder's weights are in the model. All else is as for
+    `pretrain_denoising`.
+
+    Here hidden elements are set to `mask_value`, and the encoder computes them like all
+    others, so that any network will do. He et al. leave hidden patches out of a
+    transformer, which then never sees a mask and costs less. A convolutional network
+    sees edges of patches that inputs later do not have, its BatchNormalization takes
+    averages over masked inputs, and it saves no time: gains from their paper do not
+    carry over by themselves.
+
+    Args:
+        model: `keras.Model`, functional or a built Sequential, of one input of floats
+            and of fixed shape. It need not be compiled.
+        x: Inputs without labels, as for `pretrain_denoising`.
+        patch_size: Int >= 1, or one for each axis: pixels along the sides of a patch,
+            steps of a sequence, or features of a vector that are hidden together.
+        mask_rate: Float in (0, 1), the fraction of patches to hide in every row,
+            rounded to whole patches, at least one and not all.
+        mask_value: Float, in the place of what is hidden, in the units of `x`.
+        until: Name of the last layer of the encoder, one of the model's own. None: all
+            before the last layer with weights.
+        decoder: None for a mirrored one, or a Keras layer or model from what the
+            encoder gives to inputs. It is trained in place.
+        loss: `"mean_squared_error"`; `"binary_crossentropy"`, for inputs in [0, 1], of
+            which the decoder then gives the logits; `"auto"`: the latter where `x` is
+            an array in [0, 1].
+        epochs: Int >= 1.
+        batch_size: Int >= 1, rows in a batch where `x` is an array.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
+        validation_data: None, or as `x`: more inputs, whose loss is measured.
+        steps_per_epoch: None, or int >= 1, batches in an epoch.
+        callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
+        seed: Int >= 0 or None. Decoder, masks, dropout and order of rows come from it,
+            so that it gives the same result on a backend. None takes one from Python's
+            random state. No other random state moves.
+        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+
+    Returns:
+        `Pretraining`: loss by epoch, over hidden elements; print or plot it.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
+            does not fit, an argument is out of range, or values are not finite. The
+            model is as it was.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.pretraining import pretrain_masked
+    >>> conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+    >>> head = keras.layers.Dense(3, "softmax", name="head")
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), conv, keras.layers.Flatten(), head]
+    ... )
+    >>> x = np.random.default_rng(0).uniform(size=(32, 8, 8, 1))
+    >>> result = pretrain_masked(model, x, patch_size=2, epochs=2, seed=0, verbose=0)
+    >>> result.layers, len(result.history["loss"])
+    (('conv',), 2)
+
+    Reference:
+        He et al., 2022, sections 3 and 4.1. https://arxiv.org/abs/2111.06377
+    """
+    run = checked_run(
+        OWNER,
+        model,
+        x,
+        until=until,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation_data=validation_data,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=callbacks,
+        seed=seed,
+        verbose=verbose,
+    )
+    sizes, axis = _masked_axes(run.encoder)
+    patch = checked_patches(OWNER, patch_size, sizes)
+    rate = checked_float(
+        OWNER, "mask_rate", mask_rate, above=0, below=1, rule="in (0, 1)"
+    )
+    count = num_to_mask(sizes, patch, rate)
+    value = checked_float(OWNER, "mask_value", mask_value)
+
+    def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:
+        mask = random_mask(ops.shape(inputs)[0], sizes, patch, count, generator)
+        if axis is not None:
+            mask = ops.expand_dims(mask, axis)
+        mask = ops.broadcast_to(ops.cast(mask, inputs.dtype), ops.shape(inputs))
+        return inputs * (1 - mask) + value * mask, mask
+
+    return reconstructed(OWNER, run, "masked autoencoder", decoder, loss, spoil)
+
+
+def _masked_axes(encoder: Encoder) -> tuple[tuple[int, ...], int | None]:
+    """The sizes of the axes that patches span, and the axis of channels, if any."""
+    shape = tuple(encoder.inputs.shape[1:])
+    axis: int | None = None
+    if len(shape) > 1:
+        axis = 1 if encoder.channels_first else -1
+    sizes = shape
+    if axis is not None:
+        sizes = shape[1:] if axis == 1 else shape[:-1]
+    if not sizes or None in shape:
+        raise ValueError(
+            f"{OWNER}: `model` must take inputs of a fixed shape. Received: "
+            f"{encoder.graph.name!r}, which takes {shape}. Build it for one."
+        )
+    return sizes, axis

@@ -1,0 +1,124 @@
+"""What all schedules share."""
+
+from abc import ABC, abstractmethod
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deeptools._arguments import message
+from keras_deeptools._axes import new_axes
+from keras_deeptools.schedules._steps import checked_steps
+
+MAX_PLOTTED_STEPS = 5000
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
+    """Base class of the schedules: a value for every optimizer update.
+
+    Use a schedule as the `learning_rate` of any Keras optimizer. Steps count optimizer
+    updates from 0; past its end a schedule holds its last value, and negative steps get
+    the first. A subclass implements `evaluate` with the functions that numpy and
+    `keras.ops` have in common, and `get_config`.
+
+    Example:
+
+    >>> from keras_deeptools.schedules import Schedule, linear_ramp
+    >>> class Countdown(Schedule):
+    ...     def evaluate(self, step, xp):
+    ...         return linear_ramp(
+    ...             step, initial_value=3.0, final_value=0.0, num_steps=4, xp=xp
+    ...         )
+    ...     def get_config(self):
+    ...         return {}
+    >>> Countdown().values([0, 1, 2, 3, 4]).tolist()
+    [3.0, 2.0, 1.0, 0.0, 0.0]
+    """
+
+    quantity = "learning rate"
+
+    @property
+    def last_step(self) -> int | None:
+        """Int, the step from which the last value is held; None if there is none."""
+        return None
+
+    @abstractmethod
+    def evaluate(self, step: Any, xp: ModuleType) -> Any:
+        """Return the value at `step`.
+
+        Args:
+            step: Integer scalar or array. Optimizer updates so far, from 0.
+            xp: Array namespace: `numpy` for float64 on the host, `keras.ops` for
+                float32 tensors, also inside a compiled step.
+
+        Returns:
+            Float array of the same shape as `step`.
+        """
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, ready for JSON."""
+
+    def __call__(self, step: Any) -> Any:
+        """Return the value at `step` as a float32 tensor.
+
+        A step that the host knows is evaluated there, in float64; any other (a tensor,
+        a variable) where it lives, so that it can be part of a compiled step.
+        """
+        if isinstance(step, int | np.integer | np.ndarray):
+            return ops.convert_to_tensor(self.evaluate(step, np), dtype="float32")
+        return self.evaluate(step, ops)
+
+    def values(self, steps: Any) -> np.ndarray:
+        """Return the values at many steps, computed on the host in float64.
+
+        Args:
+            steps: Integers, an array or a list of any shape. Updates, from 0.
+
+        Returns:
+            Float64 numpy array of the same shape.
+        """
+        steps = steps if isinstance(steps, np.ndarray) else ops.convert_to_numpy(steps)
+        if steps.size == 0:
+            return np.zeros(steps.shape)
+        return np.asarray(self.evaluate(steps, np), dtype="float64")
+
+    def plot(self, total_steps: int | None = None, ax: Any = None) -> Any:
+        """Draw the schedule over the steps of a training run.
+
+        Args:
+            total_steps: Int >= 1. How many updates to show. Default: up to the step
+                from which the schedule holds its last value.
+            ax: Matplotlib axes to draw on. Default: those of a new figure.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If the schedule has no end and `total_steps` is not given.
+        """
+        owner = f"{type(self).__name__}.plot"
+        if total_steps is None:
+            total_steps = (self.last_step or 0) + 1
+            if total_steps == 1:
+                raise ValueError(
+                    message(
+                        owner,
+                        "total_steps",
+                        "given for a schedule without an end",
+                        None,
+                        "Pass the number of updates to show.",
+                    )
+                )
+        total_steps = checked_steps(owner, "total_steps", total_steps)
+        if ax is None:
+            ax = new_axes(owner)
+        num_points = min(total_steps, MAX_PLOTTED_STEPS)
+        steps = np.linspace(0, total_steps - 1, num_points).round().astype("int64")
+        ax.plot(steps, self.values(steps), label=type(self).__name__)
+        ax.set_xlabel("step (optimizer update)")
+        ax.set_ylabel(self.quantity)
+        return ax

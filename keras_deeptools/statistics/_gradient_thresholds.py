@@ -1,0 +1,68 @@
+"""From which numbers on gradients are wrong."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_deeptools._arguments import is_integer, is_number, message
+
+
+@dataclass(frozen=True)
+class GradientThresholds:
+    """Where a number becomes a problem.
+
+    The defaults leave healthy networks alone and are orders of magnitude away from
+    them; layers are compared by the root mean square of a kernel's gradient, so that
+    their sizes do not matter.
+
+    Args:
+        vanishing_ratio: Float > 0. The first layers vanish when the gradient of each is
+            less than this part of the largest one above them.
+        exploding_ratio: Float > 0. A layer explodes when its gradient is this many
+            times that of the upper half of the layers.
+        exploding_jump: Float > 1. The global norm explodes when it jumps to this many
+            times its running median, and is ten times what it was at the start.
+        exploding_growth: Float > 1. It explodes, too, when its running median is this
+            many times what it was at the start, and over 100.
+        exploding_norm: Float > 0. It explodes, too, when it is over this.
+        large_update: Float > 0. Updates are large when the median ratio of their norm
+            to the weights' is over this, or when one of them is over 100 times this.
+        small_update: Float > 0. Updates are small when this ratio stays under this,
+            although it neither rises (a warmup) nor has ever been larger (a rate that
+            was annealed, training that has converged).
+        patience: Int >= 3. Recorded updates that a state must last to be a problem.
+
+    Raises:
+        TypeError: If a threshold is no number.
+        ValueError: If it is out of range.
+
+    Example:
+
+    >>> from keras_deeptools.statistics import GradientThresholds
+    >>> GradientThresholds(patience=50).vanishing_ratio
+    0.0001
+    """
+
+    vanishing_ratio: float = 1e-4
+    exploding_ratio: float = 1e4
+    exploding_jump: float = 100.0
+    exploding_growth: float = 1e3
+    exploding_norm: float = 1e8
+    large_update: float = 0.1
+    small_update: float = 1e-6
+    patience: int = 20
+
+    def __post_init__(self) -> None:
+        least = {"patience": 3, "exploding_jump": 1, "exploding_growth": 1}
+        for name, value in asdict(self).items():
+            is_kind = is_integer if name == "patience" else is_number
+            if not is_kind(value):
+                raise TypeError(self._rule(name, value))
+            if not value > 0 or value < least.get(name, 0):
+                raise ValueError(self._rule(name, value))
+
+    @staticmethod
+    def _rule(name: str, value: Any) -> str:
+        rule = "an int >= 3" if name == "patience" else "a float > 0"
+        if name in ("exploding_jump", "exploding_growth"):
+            rule = "a float > 1"
+        return message("GradientThresholds", name, rule, value)

@@ -1,0 +1,144 @@
+"""A search space of convolutional networks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools.layers import SelfNormalizingConv2D
+from keras_deeptools.tuning._families.hidden_layer import (
+    PLAIN,
+    Parts,
+    Size,
+    apply,
+    ask_parts,
+    ask_size,
+    checked_size,
+)
+from keras_deeptools.tuning._families.task import (
+    FamilyTask,
+    ModelFamily,
+    family_task,
+    most_stages,
+)
+from keras_deeptools.tuning._search_space.ranges import IntRange
+
+OWNER = "cnn_family"
+DEPTH = IntRange(1, 3)
+WIDTH = IntRange(16, 64, log=True)
+
+
+def cnn_family(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    task: str = "classification",
+    *,
+    depth: Size = DEPTH,
+    width: Size = WIDTH,
+    logits: bool = False,
+    adapt_to: Any = None,
+    optimizers: Sequence[str] = ("adamw", "sgd"),
+    activations: Sequence[str] = (*PLAIN, "selu"),
+    prefix: str = "cnn",
+) -> Callable[[Any], keras.Model]:
+    """Makes the `build(hp)` of plain convolutional networks, for any tuner.
+
+    Stages of convolutions, each at half the resolution of the one before and with
+    twice its channels; as many as the images are large for, up to four. What stands
+    between convolutions is that of `mlp_family`: activation with its initialization,
+    normalization, and dropout of single numbers or of whole channels; SELU with
+    convolutions that keep its property at the edges. Kernel sizes, and whether the
+    head takes the mean over the image or all of it, are searched as well.
+
+    Args:
+        input_shape: Tuple of three ints, of an image: `(height, width, channels)`, or
+            as Keras is set.
+        num_outputs: Int >= 1, classes or numbers to predict.
+        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
+            1 in each output; sigmoid) or `"regression"` (squared error).
+        depth: Int >= 1, `IntRange` or `OneOf`. Convolutions in each stage.
+        width: Int >= 1, `IntRange` or `OneOf`. Channels of the first stage.
+        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
+        adapt_to: Array of training images whose mean and variance by channel
+            standardize all inputs, or None where they are standardized.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names out of those of `searched_activation`; the first is the
+            default.
+        prefix: Str, first part of the hyperparameters' names.
+
+    Returns:
+        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_deeptools.tuning import cnn_family
+    >>> hp = keras_tuner.HyperParameters()
+    >>> cnn_family((8, 8, 1), 10, depth=1)(hp).output_shape
+    (None, 10)
+    >>> hp.get("cnn/stages"), hp.get("cnn/kernel_size"), hp.get("cnn/head")
+    (2, 3, 'average')
+
+    Reference:
+        Simonyan & Zisserman, 2015, section 2. https://arxiv.org/abs/1409.1556
+    """
+    common = family_task(
+        OWNER,
+        input_shape,
+        num_outputs,
+        task,
+        logits,
+        adapt_to,
+        optimizers,
+        activations,
+        prefix,
+        (3,),
+        selu=True,
+    )
+    checked_size(OWNER, "depth", depth)
+    checked_size(OWNER, "width", width)
+    return ModelFamily(common, depth, width, _architecture)
+
+
+def _architecture(
+    task: FamilyTask, depth: Size, width: Size, hp: Any
+) -> tuple[Any, Any]:
+    inputs, features = task.inputs()
+    prefix, most = task.prefix, most_stages(task.input_shape)
+    stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
+    convolutions = ask_size(hp, f"{prefix}/depth", depth, 2)
+    filters = ask_size(hp, f"{prefix}/width", width, 32)
+    kernel_size = hp.Choice(f"{prefix}/kernel_size", [3, 5], default=3)
+    parts = ask_parts(hp, prefix, ("dropout", "spatial"), task.activations)
+    head = hp.Choice(f"{prefix}/head", ["average", "flat"], default="average")
+    for stage in range(stages):
+        if stage:
+            features = keras.layers.MaxPooling2D(2, padding="same")(features)
+        for i in range(convolutions):
+            start = parts.initializer(first=stage == i == 0)
+            layers = _convolution(parts, filters * 2**stage, kernel_size, start)
+            features = apply(layers, features)
+        features = apply(parts.drop(), features)
+    average, flat = keras.layers.GlobalAveragePooling2D, keras.layers.Flatten
+    features = (average() if head == "average" else flat())(features)
+    return inputs, features
+
+
+def _convolution(
+    parts: Parts, filters: int, kernel_size: int, initializer: Any
+) -> list[keras.Layer]:
+    if parts.activation == "selu":
+        return [SelfNormalizingConv2D(filters, kernel_size, padding="same")]
+    norm = parts.norm()
+    convolution = keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        use_bias=not norm,
+        kernel_initializer=initializer,
+    )
+    return [convolution, *norm, keras.layers.Activation(parts.activation)]

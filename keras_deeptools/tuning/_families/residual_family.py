@@ -1,0 +1,182 @@
+"""A search space of residual networks."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools.layers import NormFreeResidual, ScaledActivation, norm_free_block
+from keras_deeptools.tuning._families.hidden_layer import (
+    PLAIN,
+    Parts,
+    Size,
+    apply,
+    ask_parts,
+    ask_size,
+    checked_size,
+)
+from keras_deeptools.tuning._families.task import (
+    FamilyTask,
+    ModelFamily,
+    family_task,
+    most_stages,
+)
+from keras_deeptools.tuning._search_space.ranges import IntRange
+
+OWNER = "residual_family"
+DEPTH = IntRange(1, 4)
+UNITS = IntRange(32, 512, log=True)
+FILTERS = IntRange(16, 64, log=True)
+
+
+def residual_family(
+    input_shape: int | Sequence[int],
+    num_outputs: int,
+    task: str = "classification",
+    *,
+    depth: Size = DEPTH,
+    width: Size | None = None,
+    logits: bool = False,
+    adapt_to: Any = None,
+    optimizers: Sequence[str] = ("adamw", "sgd"),
+    activations: Sequence[str] = PLAIN,
+    prefix: str = "residual",
+) -> Callable[[Any], keras.Model]:
+    """Makes the `build(hp)` of residual networks of rows or images, for any tuner.
+
+    Blocks of two layers beside a skip, with the activation before the weights, as in
+    ResNet v2. Each has batch or layer normalization, or none: its branch is then opened
+    by a learned scale from zero (SkipInit), with variance kept by scaled activations
+    (and weight-standardized convolutions), so that depth costs nothing at the start.
+    Activation, dropout, depth and width are searched, and for images the number of
+    stages, each at half the resolution and with twice the channels.
+
+    Args:
+        input_shape: Int or tuple of one int: features of a row; or tuple of three, of
+            an image: `(height, width, channels)`, or as Keras is set.
+        num_outputs: Int >= 1, classes or numbers to predict.
+        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
+            1 in each output; sigmoid) or `"regression"` (squared error).
+        depth: Int >= 1, `IntRange` or `OneOf`. Blocks; in each stage, for images.
+        width: Int >= 1, `IntRange` or `OneOf`. Units, or channels of the first stage;
+            None for 32 to 512 units, or 16 to 64 channels.
+        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
+        adapt_to: Array of training inputs whose mean and variance standardize all
+            inputs, or None where they are standardized.
+        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        activations: Names out of those of `searched_activation` but SELU, which keeps
+            no sum with a skip normalized; the first is the default.
+        prefix: Str, first part of the hyperparameters' names.
+
+    Returns:
+        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_deeptools.tuning import residual_family
+    >>> hp = keras_tuner.HyperParameters()
+    >>> hp.values["residual/normalization"] = "none"
+    >>> model = residual_family(20, 1, "regression")(hp)
+    >>> [type(layer).__name__ for layer in model.layers[:4]]
+    ['InputLayer', 'Dense', 'NormFreeResidual', 'NormFreeResidual']
+
+    Reference:
+        He et al., 2016. https://arxiv.org/abs/1603.05027; De & Smith, 2020.
+        https://arxiv.org/abs/2002.10444
+    """
+    common = family_task(
+        OWNER,
+        input_shape,
+        num_outputs,
+        task,
+        logits,
+        adapt_to,
+        optimizers,
+        activations,
+        prefix,
+        (1, 3),
+        selu=False,
+    )
+    if width is None:
+        width = FILTERS if len(common.input_shape) == 3 else UNITS
+    checked_size(OWNER, "depth", depth)
+    checked_size(OWNER, "width", width)
+    return ModelFamily(common, depth, width, _architecture)
+
+
+def _architecture(
+    task: FamilyTask, depth: Size, width: Size, hp: Any
+) -> tuple[Any, Any]:
+    inputs, features = task.inputs()
+    prefix, image = task.prefix, len(task.input_shape) == 3
+    blocks = ask_size(hp, f"{prefix}/depth", depth, 2)
+    size = ask_size(hp, f"{prefix}/width", width, 32 if image else 128)
+    most = most_stages(task.input_shape) if image else 1
+    stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
+    parts = ask_parts(hp, prefix, ("dropout",), task.activations)
+    make = _convolution if image else _dense
+    features = make(size, "lecun_normal")(features)
+    for stage in range(stages):
+        for block in range(blocks):
+            strides = 2 if stage and not block else 1
+            features = _block(parts, image, size * 2**stage, strides)(features)
+    features = apply(parts.norm(), features)
+    features = keras.layers.Activation(parts.activation)(features)
+    if image:
+        features = keras.layers.GlobalAveragePooling2D()(features)
+    features = apply(parts.drop(), features)
+    return inputs, features
+
+
+def _block(
+    parts: Parts, image: bool, size: int, strides: int
+) -> Callable[[Any], Any] | keras.Layer:
+    if parts.normalization != "none":
+        return functools.partial(_normalized, parts, image, size, strides)
+    if image:
+        return norm_free_block(size, strides=strides, activation=parts.activation)
+    branch: list[keras.Layer] = []
+    for _ in range(2):
+        branch += [ScaledActivation(parts.activation), _dense(size, "lecun_normal")]
+    return NormFreeResidual(branch)
+
+
+def _normalized(
+    parts: Parts, image: bool, size: int, strides: int, features: Any
+) -> Any:
+    """Normalization, activation, weights, twice, beside the identity."""
+    make = _convolution if image else _dense
+    first = make(size, parts.initializer(), **({"strides": strides} if image else {}))
+    branch = [
+        *parts.norm(),
+        keras.layers.Activation(parts.activation),
+        first,
+        *parts.norm(),
+        keras.layers.Activation(parts.activation),
+        make(size, parts.initializer()),
+    ]
+    outputs = apply(branch, features)
+    if outputs.shape != features.shape:
+        skip = keras.layers.Conv2D(size, 1, strides=strides, use_bias=False)
+        features = skip(features)
+    return keras.layers.Add()([features, outputs])
+
+
+def _dense(units: int, initializer: Any) -> keras.Layer:
+    return keras.layers.Dense(units, kernel_initializer=initializer)
+
+
+def _convolution(filters: int, initializer: Any, strides: int = 1) -> keras.Layer:
+    return keras.layers.Conv2D(
+        filters,
+        3,
+        strides=strides,
+        padding="same",
+        kernel_initializer=initializer,
+    )

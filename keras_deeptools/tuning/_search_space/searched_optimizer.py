@@ -1,0 +1,141 @@
+"""An optimizer whose kind, rate and weight decay come from a search."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import message
+from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
+
+OWNER = "searched_optimizer"
+DECAY = FloatRange(1e-6, 1e-1, log=True)
+# Rates at which each trains from scratch in the few epochs of a trial: on digits lower
+# ones get nowhere in ten epochs, on Fashion-MNIST higher ones of SGD diverge.
+RATES = {
+    "adamw": FloatRange(3e-4, 3e-2, log=True),
+    "sgd": FloatRange(5e-3, 3e-1, log=True),
+    "adam": FloatRange(3e-4, 3e-2, log=True),
+    "nadam": FloatRange(3e-4, 3e-2, log=True),
+    "rmsprop": FloatRange(1e-4, 1e-2, log=True),
+    "lion": FloatRange(1e-5, 3e-3, log=True),
+}
+SOURCE = OneOf(("searched", "range_test"))
+# The range test suggests a rate that trains well; the best one is somewhere near.
+FACTOR = FloatRange(0.2, 5.0, log=True)
+DECAYING = ("adamw", "lion")
+
+
+def searched_optimizer(
+    hp: Any,
+    names: Sequence[str] = ("adamw", "sgd"),
+    *,
+    prefix: str = "optimizer",
+    learning_rate: float | FloatRange | None = None,
+    range_test: bool = False,
+) -> keras.optimizers.Optimizer:
+    """Makes an optimizer from a search: which one, its rate, its weight decay.
+
+    Each has a rate of its own in the search, because good rates of SGD and Adam lie a
+    factor of thirty apart.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        names: Names out of `"adam"`, `"adamw"`, `"lion"`, `"nadam"`, `"rmsprop"` and
+            `"sgd"` (with Nesterov momentum .9). The first is the default.
+        prefix: Str, first part of the hyperparameters' names.
+        learning_rate: Float, a rate that is taken as it is; a `FloatRange` for all;
+            None for each optimizer's own range.
+        range_test: Bool. Whether a hyperparameter `learning_rate_from` of each
+            optimizer chooses between a rate that is searched and one that you find
+            when there are data, see `rate_factor`.
+
+    Returns:
+        `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: If a name is unknown.
+
+    Example:
+
+    >>> from keras_deeptools.tuning import searched_optimizer
+    >>> class FirstTrial:
+    ...     Float = staticmethod(lambda name, low, high, sampling, default: default)
+    >>> optimizer = searched_optimizer(FirstTrial, ["sgd"])
+    >>> type(optimizer).__name__, round(float(optimizer.learning_rate), 6)
+    ('SGD', 0.03873)
+    """
+    unknown = sorted(set(names) - set(RATES))
+    if unknown or not names:
+        rule = f"names out of {', '.join(sorted(RATES))}"
+        raise ValueError(message(OWNER, "names", rule, list(names)))
+    if len(names) == 1:
+        name = names[0]
+        asked = _asked(hp, name, f"{prefix}/{name}", learning_rate, range_test)
+        return _made(name, asked)
+    chosen = hp.Choice(f"{prefix}/name", list(names), default=names[0])
+    if chosen not in names:
+        rule = "those of the first call with this prefix in one search"
+        remedy = f"{prefix}/name is {chosen!r}. Give both the same names."
+        raise ValueError(message(OWNER, "names", rule, list(names), remedy))
+    options = {}
+    for name in names:
+        # Every optimizer's own hyperparameters hang on its name. All are asked for,
+        # so that a tuner knows them before it has chosen.
+        with hp.conditional_scope(f"{prefix}/name", [name]):
+            place = f"{prefix}/{name}"
+            options[name] = _asked(hp, name, place, learning_rate, range_test)
+    return _made(chosen, options[chosen])
+
+
+def rate_factor(
+    hp: Any, names: Sequence[str], prefix: str = "optimizer"
+) -> float | None:
+    """What to multiply the range test's rate with; None where a rate is searched.
+
+    Args:
+        hp: `keras_tuner.HyperParameters` that `searched_optimizer` was called with.
+        names: As for `searched_optimizer`.
+        prefix: As for `searched_optimizer`.
+    """
+    name = names[0] if len(names) == 1 else hp.get(f"{prefix}/name")
+    if hp.get(f"{prefix}/{name}/learning_rate_from") != "range_test":
+        return None
+    return hp.get(f"{prefix}/{name}/learning_rate_factor")
+
+
+def _asked(
+    hp: Any,
+    name: str,
+    prefix: str,
+    learning_rate: float | FloatRange | None,
+    range_test: bool,
+) -> dict[str, Any]:
+    """What of one optimizer is searched."""
+    rates = RATES[name] if learning_rate is None else learning_rate
+    options: dict[str, Any] = {"learning_rate": rates}
+    if isinstance(rates, FloatRange):
+        options["learning_rate"] = _rate(hp, prefix, rates, range_test)
+    if name in DECAYING:
+        options["weight_decay"] = DECAY.ask(hp, f"{prefix}/weight_decay")
+    return options
+
+
+def _rate(hp: Any, prefix: str, rates: FloatRange, range_test: bool) -> float | None:
+    """The rate that is searched; None where the optimizer is not the trial's."""
+    place = f"{prefix}/learning_rate"
+    if not range_test:
+        return rates.ask(hp, place)
+    SOURCE.ask(hp, f"{place}_from")
+    with hp.conditional_scope(f"{place}_from", ["range_test"]):
+        FACTOR.ask(hp, f"{place}_factor")
+    with hp.conditional_scope(f"{place}_from", ["searched"]):
+        rate = rates.ask(hp, place)
+    # A search says None of what does not count in a trial.
+    return rates.middle if rate is None else rate
+
+
+def _made(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
+    if name == "sgd":
+        options = options | {"momentum": 0.9, "nesterov": True}
+    return keras.optimizers.get({"class_name": name, "config": options})

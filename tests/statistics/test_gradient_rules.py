@@ -1,0 +1,98 @@
+"""What recorded gradients show: each kind is found with the numbers that show it."""
+
+import numpy as np
+import pytest
+
+from keras_deeptools.statistics import GradientThresholds
+from keras_deeptools.statistics._gradient_detector import GradientDetector
+from keras_deeptools.statistics._gradient_rows import GradientRows, GradientVariable
+
+pytestmark = pytest.mark.backend_free
+
+COUNT = 40
+EVEN = [1.0, 1.0, 1.0, 1.0]
+
+
+def rows(
+    norms: list[float],
+    later: list[float] | None = None,
+    ratios: list[float] | None = None,
+) -> GradientRows:
+    """Updates of four kernels of 4 x 4; `later` holds from the middle on."""
+    names = ("one", "two", "three", "four")
+    variables = [GradientVariable(f"{n}/kernel", n, "kernel", (4, 4)) for n in names]
+    table = np.tile(np.array(norms), (COUNT, 1))
+    if later is not None:
+        table[COUNT // 2 :] = later
+    weights = np.ones((COUNT, 4))
+    changes = weights * np.array([1e-3] * 4 if ratios is None else ratios)
+    bad = (~np.isfinite(table)).astype(float)
+    steps = np.arange(COUNT)
+    return GradientRows(variables, steps, table, bad, changes, weights)
+
+
+def found(given: GradientRows) -> list:
+    return GradientDetector(GradientThresholds()).update(given)
+
+
+def test_even_gradients_have_no_findings() -> None:
+    assert found(rows(EVEN)) == []
+
+
+def test_vanishing_holds_its_ratio_and_the_limit() -> None:
+    (finding,) = found(rows([4e-6, 1.0, 1.0, 4.0]))
+    assert (finding.kind, finding.where) == ("vanishing", "one/kernel")
+    numbers = finding.evidence
+    # RMS gradients: norms over the square root of 16 elements.
+    assert numbers["gradient"] == pytest.approx(1e-6)
+    assert numbers["largest_above"] == pytest.approx(1.0)
+    assert numbers["ratio"] == pytest.approx(1e-6) and numbers["least_ratio"] == 1e-4
+
+
+def test_an_exploding_layer_holds_its_ratio_and_the_limit() -> None:
+    (finding,) = found(rows([1e5, 1.0, 1.0, 1.0]))
+    assert (finding.kind, finding.where) == ("exploding", "one/kernel")
+    assert finding.evidence["ratio"] == pytest.approx(1e5)
+    assert finding.evidence["most_ratio"] == 1e4
+
+
+def test_an_exploding_run_holds_its_norm_and_the_usual_one() -> None:
+    (finding,) = found(rows(EVEN, later=[1e3, 1.0, 1.0, 1.0]))
+    assert (finding.kind, finding.step) == ("exploding", COUNT // 2)
+    assert finding.evidence["global_norm"] == pytest.approx(1e3, rel=1e-5)
+    assert finding.evidence["running_median"] == finding.evidence["start"] == 2.0
+    assert "GradientClipper" in finding.code and finding.severity == "problem"
+
+
+def test_dead_layers_are_named_with_the_number_of_updates() -> None:
+    (finding,) = found(rows([1.0, 0.0, 1.0, 1.0]))
+    assert (finding.kind, finding.where, finding.step) == ("dead", "two", 0)
+    assert finding.evidence == {"gradient": 0.0, "updates": 20}
+
+
+def test_what_is_not_finite_is_counted() -> None:
+    (finding,) = found(rows(EVEN, later=[np.nan, np.nan, 1.0, 1.0]))
+    assert (finding.kind, finding.where) == ("non-finite", "two/kernel")
+    expected = {"elements": 2, "variables": 2, "of_variables": 4}
+    assert finding.evidence == expected and finding.step == COUNT // 2
+
+
+@pytest.mark.parametrize(
+    ("ratio", "kind", "limit"),
+    [(0.5, "large updates", "most_ratio"), (1e-7, "small updates", "least_ratio")],
+)
+def test_updates_out_of_scale_hold_their_ratio_and_the_usual_one(
+    ratio: float, kind: str, limit: str
+) -> None:
+    (finding,) = found(rows(EVEN, ratios=[1e-3, ratio, 1e-3, 1e-3]))
+    assert (finding.kind, finding.where) == (kind, "two/kernel")
+    assert finding.evidence["ratio"] == pytest.approx(ratio)
+    assert finding.evidence["usual_ratio"] == 1e-3 and limit in finding.evidence
+    assert finding.severity == "warning"
+
+
+def test_each_thing_is_found_once() -> None:
+    detector = GradientDetector(GradientThresholds())
+    given = rows([1.0, 0.0, 1.0, 1.0])
+    assert len(detector.update(given)) == 1
+    assert detector.update(given) == [] and len(detector.findings) == 1
