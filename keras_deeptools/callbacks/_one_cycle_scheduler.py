@@ -178,7 +178,7 @@ class OneCycleScheduler(HyperparameterScheduler):
 
     def _momentum_name(self, leaf: Leaf) -> str | None:
         optimizer = leaf.optimizer
-        if isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW):
+        if type(optimizer).__name__ == "ScheduleFreeAdamW":
             warnings.warn(
                 "OneCycleScheduler: ScheduleFreeAdamW does without schedules; its "
                 "averaging and a falling rate work against each other. Train without "

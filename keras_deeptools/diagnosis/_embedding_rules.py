@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-import keras
-
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     Subject,
     listing,
     training_optimizers,
 )
+from keras_deeptools.engine._keras_private.versions import layer_classes
 from keras_deeptools.engine._update.repeated_rows import rows_taken_apart
 
-TABLES = (keras.layers.Embedding, keras.layers.ReversibleEmbedding)
+TABLES = layer_classes("Embedding", "ReversibleEmbedding")
 
 
 def rows_used_several_times(subject: Subject) -> Iterator[Finding]:

@@ -135,9 +135,8 @@ def variance_ratio(
     scaling = keras.initializers.VarianceScaling
     if not isinstance(initializer, scaling) or isinstance(initializer, FanScaling):
         return None
-    if initializer.input_axes is not None or isinstance(
-        layer, keras.layers.EinsumDense
-    ):
+    axes = getattr(initializer, "input_axes", None)  # From Keras 3.15 on.
+    if axes is not None or isinstance(layer, keras.layers.EinsumDense):
         return None
     # That strides make gradients smaller is not what an initializer is meant to know.
     strides = None if isinstance(layer, TRANSPOSED) else 1

@@ -12,6 +12,10 @@ from keras_deeptools._arguments import (
     is_integer,
     message,
 )
+from keras_deeptools.engine._keras_private.versions import (
+    axes_of_kernel_being_built,
+    knows_kernel_axes,
+)
 from keras_deeptools.initializers._gain import checked_gain
 from keras_deeptools.initializers._kernel import KINDS, Kernel, as_tensor, kernel_of
 from keras_deeptools.initializers._seed import started
@@ -97,20 +101,23 @@ class FanScaling(keras.initializers.VarianceScaling):
         checked_option(owner, "mode", mode, MODES)
         checked_option(owner, "distribution", distribution, DISTRIBUTIONS)
         self._stream = started(owner, seed)
-        super().__init__(
-            self.gain**2, mode, distribution, self._stream, axes[0], axes[1]
-        )
+        told = axes if knows_kernel_axes() else ()
+        super().__init__(self.gain**2, mode, distribution, self._stream, *told)
+        self.input_axes, self.output_axes = axes[:2]
         self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Draw a kernel, of Keras' own type by default."""
+        axes = (self.input_axes, self.output_axes)
+        if axes[0] is None and self.kind is None and not knows_kernel_axes():
+            axes = axes_of_kernel_being_built(self, tuple(shape))
         kernel = kernel_of(
             tuple(shape),
             self.kind,
             groups=self.groups,
             strides=self.strides,
-            input_axes=self.input_axes,
-            output_axes=self.output_axes,
+            input_axes=axes[0],
+            output_axes=axes[1],
         )
         if kernel.columns < 1 or kernel.columns * self.groups != kernel.all_columns:
             rule = f"a divisor of the {kernel.all_columns} outputs of a kernel {shape}"

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import message
+from keras_deeptools.engine._keras_private.versions import layer_classes
 
 layers = keras.layers
 
@@ -21,7 +22,7 @@ CLASSES: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("gru", (layers.GRU, layers.GRUCell)),
     ("lstm", (layers.LSTM, layers.LSTMCell)),
     ("conv_lstm", (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)),
-    ("embedding", (layers.Embedding, layers.ReversibleEmbedding)),
+    ("embedding", layer_classes("Embedding", "ReversibleEmbedding")),
     (
         "attention",
         (

@@ -8,8 +8,14 @@ import pytest
 
 import public_api
 from keras_deeptools import layers, schedules
-from keras_deeptools.tuning import FloatRange, IntRange, OneOf, search_space, searched
-from keras_deeptools.tuning import space_names as names
+from keras_deeptools.tuning import (
+    FloatRange,
+    IntRange,
+    OneOf,
+    search_space,
+    searched,
+    space_names as names,
+)
 from keras_deeptools.tuning._search_space.search_space import SPACES
 
 pytestmark = pytest.mark.one_backend

@@ -91,7 +91,6 @@ def inputs_without_numbers(batches: Any) -> Any:
             else keras.KerasTensor((None, *each.shape[1:]), _dtype_of(each))
         ),
         inputs,
-        none_is_leaf=True,
     )
 
 
@@ -111,7 +110,7 @@ def reason_of(error: Exception) -> str:
 
 def _without_numbers(x: Any) -> Any:
     return keras.tree.map_structure(
-        lambda each: None if each is None else _symbolic(each), x, none_is_leaf=True
+        lambda each: None if each is None else _symbolic(each), x
     )
 
 

@@ -139,9 +139,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
     if length > MOST_ROWS:
         step = -(-length // MOST_ROWS)
         inputs, targets = keras.tree.map_structure(
-            lambda each: None if each is None else each[::step],
-            (inputs, targets),
-            none_is_leaf=True,
+            lambda each: None if each is None else each[::step], (inputs, targets)
         )
     return batch, inputs, targets
 
@@ -157,9 +155,7 @@ def _rows_of_one_step(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
     if not sizes or _length(x) < min(sizes):
         return x, y
     return keras.tree.map_structure(
-        lambda each: None if each is None else each[: min(sizes)],
-        (x, y),
-        none_is_leaf=True,
+        lambda each: None if each is None else each[: min(sizes)], (x, y)
     )
 
 
@@ -182,9 +178,7 @@ def _joined(batches: Iterator[Any], kind: str) -> Any:
             break
         found.append(more)
     return keras.tree.map_structure(
-        lambda *parts: None if parts[0] is None else np.concatenate(parts),
-        *found,
-        none_is_leaf=True,
+        lambda *parts: None if parts[0] is None else np.concatenate(parts), *found
     )
 
 

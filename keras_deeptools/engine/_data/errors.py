@@ -81,6 +81,10 @@ def explained(owner: str, arguments: dict[str, Any]) -> Iterator[None]:
         raise ValueError(reason) from error
 
 
+def _no(x: Any) -> bool:
+    return False
+
+
 def _kind(x: Any) -> str:
     """What data other than arrays are called."""
     if isinstance(x, keras.utils.PyDataset):

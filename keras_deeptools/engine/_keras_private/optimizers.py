@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_deeptools.engine._keras_private.seam import Seam, has, samples
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 
 APPLY_GRADIENTS = "_backend_apply_gradients"
 """The method around a whole update, after gradients are unscaled and averaged."""
@@ -50,9 +51,12 @@ SECOND_MOMENTS = {
 def built_for(optimizer: Any) -> list[Any]:
     """The variables that an optimizer was built for, in its order; empty before.
 
-    The public `variables` are the optimizer's own.
+    The public `variables` are the optimizer's own. Up to Keras 3.11 a
+    LossScaleOptimizer leaves the list to the optimizer inside.
     """
-    return getattr(optimizer, "_trainable_variables", None) or []
+    found = getattr(optimizer, "_trainable_variables", None) or []
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return built_for(inner) if not found and inner is not None else found
 
 
 def tracked(optimizer: Any) -> list[Any]:
@@ -150,10 +154,10 @@ def decays(optimizer: Any, variable: Any) -> bool:
 
 
 def _maps() -> bool:
+    if not multi_optimizers():
+        return True
     inner = keras.optimizers.SGD(name="seam_check_inner")
-    several = samples.built(
-        keras.optimizers.MultiOptimizer, optimizer_map=lambda variable: inner
-    )
+    several = samples.built(multi_optimizers()[0], optimizer_map=lambda variable: inner)
     variable = samples.variable
     kept = mapped_when_built(several, variable)
     return kept is mapped_anew(several, variable) is inner

@@ -7,7 +7,9 @@ import keras
 
 from keras_deeptools.engine._keras_private.seam import Seam, has_private, private
 
-GENERATOR = ("random.seed_generator", "GLOBAL_SEED_GENERATOR")
+GENERATOR = "global_seed_generator"
+"""The name of a global attribute; a constant of `random.seed_generator` from 3.13."""
+
 SEED = ("utils.rng_utils", "GLOBAL_RANDOM_SEED")
 DRAWING = (
     "beta",
@@ -26,12 +28,12 @@ DRAWING = (
 
 def global_generator() -> Any:
     """The generator that unseeded operations draw from, None before the first."""
-    return _state().get_global_attribute(private(*GENERATOR))
+    return _state().get_global_attribute(GENERATOR)
 
 
 def set_global_generator(generator: Any) -> None:
     """Sets what `global_generator` returns."""
-    _state().set_global_attribute(private(*GENERATOR), generator)
+    _state().set_global_attribute(GENERATOR, generator)
 
 
 def global_seed() -> int | None:
@@ -60,10 +62,14 @@ def _state() -> Any:
 
 SEAMS = (
     Seam(
-        "seed_generator.GLOBAL_SEED_GENERATOR, global_state",
+        "seed_generator.global_seed_generator, global_state",
         "taking back what a trial draws from Keras' global generator",
         "range tests change what is trained afterwards",
-        has_private(*GENERATOR),
+        lambda: (
+            private("random.seed_generator", "global_seed_generator")()
+            is global_generator()
+            is not None
+        ),
     ),
     Seam(
         "rng_utils.GLOBAL_RANDOM_SEED",

@@ -10,10 +10,10 @@ from keras_deeptools.engine._keras_private import (
     graph,
     layers,
     optimizers,
+    random as random_seams,
     saving,
     training,
 )
-from keras_deeptools.engine._keras_private import random as random_seams
 from keras_deeptools.engine._keras_private.seam import Seam, missing_seams, samples
 
 THEMES = {

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+KNOWN = "keras>=3.10,<3.16, with which this package was tried"
+
 
 class KerasSeamError(RuntimeError):
     """Raised where Keras lacks something private that this package builds on.
@@ -37,7 +39,7 @@ class Seam:
     used_for: str
     breaks: str
     holds: Callable[[], bool]
-    seen_in: str = "3.15"
+    seen_in: str = "3.10 to 3.15, and a nightly of 3.16"
 
     def is_intact(self) -> bool:
         """Whether Keras still has it."""
@@ -61,7 +63,7 @@ def missing_seams(owner: str, missing: Iterable[Seam]) -> KerasSeamError:
     )
     return KerasSeamError(
         f"{owner}: this version of Keras is not supported. Received: "
-        f"keras=={keras.__version__}, which lacks {said}. Install keras>=3.15,<3.16."
+        f"keras=={keras.__version__}, which lacks {said}. Install {KNOWN}."
     )
 
 
@@ -83,8 +85,7 @@ def private(module: str, name: str | None = None) -> Any:
         wanted = f"keras.src.{module}" + (f".{name}" if name else "")
         raise KerasSeamError(
             "keras_deeptools: this version of Keras is not supported. Received: "
-            f"keras=={keras.__version__}, which lacks `{wanted}`. Install "
-            "keras>=3.15,<3.16."
+            f"keras=={keras.__version__}, which lacks `{wanted}`. Install {KNOWN}."
         ) from error
 
 
@@ -125,8 +126,9 @@ class _Samples:
     @functools.cached_property
     def graph(self) -> Any:
         """A functional model that returns its input."""
-        inputs = keras.Input((1,), name="seam_check")
-        return keras.Model(inputs, inputs, name="seam_check_model")
+        inputs = keras.Input((1,), name="seam_check_input")
+        outputs = keras.layers.Identity(name="seam_check_last")(inputs)
+        return keras.Model(inputs, outputs, name="seam_check_model")
 
     def forget(self) -> None:
         """Lets go of them."""

@@ -119,14 +119,29 @@ def end_jax_step(model: Any, state: dict[str, Any] | None) -> None:
         model._jax_state_synced = True
 
 
+def list_jax_shardings(model: Any) -> None:
+    """Lets Keras up to 3.11 list anew how each variable lies on the devices.
+
+    It lists them when `fit` begins, before callbacks have added any.
+    """
+    listed = getattr(model, "_record_training_state_sharding_spec", None)
+    if listed is not None and model.optimizer is not None and model.optimizer.built:
+        listed()
+
+
 def knows_jax_state(model: Any) -> bool:
     """Whether a model hands its state to steps, as on JAX."""
     return hasattr(model, SYNCED)
 
 
 def begin_callbacks(callbacks: keras.callbacks.CallbackList) -> Any:
-    """Begins a list of callbacks without telling them; its progress bar, or None."""
-    callbacks._on_begin()
+    """Begins a list of callbacks without telling them; its progress bar, or None.
+
+    Up to Keras 3.11 such a list has no beginning of its own.
+    """
+    begin = getattr(callbacks, "_on_begin", None)
+    if begin is not None:
+        begin()
     return callbacks._progbar
 
 

@@ -276,9 +276,7 @@ class Capture:
 
 
 def _converted(values: Any) -> Any:
-    return keras.tree.map_structure(
-        lambda v: None if v is None else _tensor(v), values, none_is_leaf=True
-    )
+    return keras.tree.map_structure(lambda v: None if v is None else _tensor(v), values)
 
 
 def _tensor(value: Any) -> Any:

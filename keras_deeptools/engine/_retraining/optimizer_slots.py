@@ -19,6 +19,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     untrack,
     weight_averages,
 )
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 from keras_deeptools.engine._retraining.features_follow import site_of
 from keras_deeptools.engine._retraining.variable_ages import Births, settle
 from keras_deeptools.engine._update.leaf import leaf_optimizers, optimizer_parts
@@ -123,7 +124,7 @@ def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
 def check_rebuildable(optimizer: Any, owner: str) -> None:
     """Raises if building the optimizer again would not lead to the same parts."""
     for part in optimizer_parts(optimizer):
-        if isinstance(part, keras.optimizers.MultiOptimizer):
+        if isinstance(part, multi_optimizers()):
             _check_map(part, owner)
 
 

@@ -20,6 +20,7 @@ from keras_deeptools.engine._keras_private.training import (
     end_jax_step,
     knows_jax_state,
 )
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.untracked_state import UntrackedState
 from keras_deeptools.engine._update.leaf import optimizer_parts
@@ -205,7 +206,7 @@ def optimizer_structures(model: keras.Model) -> list[Structure]:
     """
     parts = [p for optimizer in _optimizers(model) for p in optimizer_parts(optimizer)]
     for part in parts:
-        if isinstance(part, keras.optimizers.MultiOptimizer) and not part.built:
+        if isinstance(part, multi_optimizers()) and not part.built:
             if not maps_by_table(part):
                 return []
     return [Structure(part) for part in parts]

@@ -15,6 +15,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     position_of,
     weight_averages,
 )
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 
 
 class Leaf:
@@ -241,7 +242,7 @@ def _inner(optimizer: Any) -> list[Any] | None:
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return [inner]
-    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+    if isinstance(optimizer, multi_optimizers()):
         return list(optimizer.optimizers)
     return None
 

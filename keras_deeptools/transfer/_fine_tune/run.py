@@ -53,18 +53,22 @@ class PhaseProgress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Begins a new bar."""
         print(f"Epoch {epoch + 1}/{self._num_epochs} ({self._phase})")
-        self._bar = keras.utils.Progbar(
-            self._num_steps, verbose=self._verbose, stateless_metrics=[]
-        )
+        self._bar = keras.utils.Progbar(self._num_steps, verbose=self._verbose)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the bar on."""
         if self._verbose == 1:
-            self._bar.update(batch + 1, list((logs or {}).items()), finalize=False)
+            self._show(batch + 1, logs, finalize=False)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Ends the bar, with what validation found."""
-        self._bar.update(self._num_steps, list((logs or {}).items()), finalize=True)
+        self._show(self._num_steps, logs, finalize=True)
+
+    def _show(self, step: int, logs: dict | None, finalize: bool) -> None:
+        values = list((logs or {}).items())
+        # They are means over the epoch already.
+        self._bar.stateful_metrics.update(name for name, _ in values)
+        self._bar.update(step, values, finalize=finalize)
 
 
 class EpochKeeper(keras.callbacks.Callback):

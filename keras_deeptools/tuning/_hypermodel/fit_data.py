@@ -89,7 +89,7 @@ def _first_held_out(x: Any, split: float) -> int:
 
 def _sliced(data: dict[str, Any], rows: slice) -> dict[str, Any]:
     return keras.tree.map_structure(
-        lambda each: None if each is None else each[rows], data, none_is_leaf=True
+        lambda each: None if each is None else each[rows], data
     )
 
 

@@ -1,6 +1,8 @@
 """Compiling and differentiating a whole pass, on JAX."""
 
+import functools
 import hashlib
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -45,9 +47,21 @@ def _executable(lowered: Any, signature: tuple) -> Callable:
     return _executables[key]
 
 
+def _told_by_jax() -> Callable[[], Any]:
+    """What JAX tells it with: in `jax.extend.core` of 0.10, before in `jax.core`."""
+    home = jax.extend.core
+    home = home if hasattr(home, "get_opaque_trace_state") else jax.core
+    told: Callable = home.get_opaque_trace_state
+    asks = "convention" in inspect.signature(told).parameters  # Up to 0.6.
+    return functools.partial(told, convention="flax") if asks else told
+
+
+_trace_state = _told_by_jax()
+
+
 def trace_state() -> Any:
     """What differs between the body of a loop or a map and the code around it."""
-    return jax.extend.core.get_opaque_trace_state()
+    return _trace_state()
 
 
 def differentiate(run: Callable, values: list[Any]) -> tuple[Any, list[Any], list[Any]]:

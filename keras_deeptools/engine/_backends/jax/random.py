@@ -10,11 +10,7 @@ import numpy as np
 
 from keras_deeptools.engine._backends.common import (
     is_exporting as is_exporting,
-)
-from keras_deeptools.engine._backends.common import (
     unseeded_normal as unseeded_normal,
-)
-from keras_deeptools.engine._backends.common import (
     unseeded_uniform as unseeded_uniform,
 )
 

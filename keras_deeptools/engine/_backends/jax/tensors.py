@@ -11,14 +11,10 @@ from jax import lax
 
 from keras_deeptools.engine._backends.common import (
     is_mutable as is_mutable,
-)
-from keras_deeptools.engine._backends.common import (
     keeps_contents_apart as keeps_contents_apart,
-)
-from keras_deeptools.engine._backends.common import (
     modules_in as modules_in,
+    move_averages as move_averages,
 )
-from keras_deeptools.engine._backends.common import move_averages as move_averages
 from keras_deeptools.engine._keras_private.layers import value_of
 from keras_deeptools.engine._keras_private.optimizers import track, untrack
 from keras_deeptools.engine._keras_private.training import JAX_STATE, jax_state

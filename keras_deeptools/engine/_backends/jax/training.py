@@ -7,26 +7,12 @@ import jax
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
-)
-from keras_deeptools.engine._backends.common import (
     between_steps as between_steps,
-)
-from keras_deeptools.engine._backends.common import (
     have_values as have_values,
-)
-from keras_deeptools.engine._backends.common import (
     reason_to_trace_again as reason_to_trace_again,
-)
-from keras_deeptools.engine._backends.common import (
     row_losses as row_losses,
-)
-from keras_deeptools.engine._backends.common import (
     single_steps as single_steps,
-)
-from keras_deeptools.engine._backends.common import (
     trace_step as trace_step,
-)
-from keras_deeptools.engine._backends.common import (
     tracing as tracing,
 )
 from keras_deeptools.engine._keras_private import optimizers
@@ -37,6 +23,7 @@ from keras_deeptools.engine._keras_private.training import (
     build_for,
     end_jax_step,
     jax_state,
+    list_jax_shardings,
 )
 from keras_deeptools.engine._patching import replaced
 
@@ -54,6 +41,7 @@ def forget(model: Any) -> None:
     model.predict_function = None
     if model.train_function is not None:
         model.make_train_function(force=True)
+    list_jax_shardings(model)
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -81,6 +69,7 @@ def fresh_step_function(model: Any) -> None:
     def traced_step(state: Any, data: Any) -> Any:
         return train_step(state, data)
 
+    list_jax_shardings(model)
     with replaced(model, "train_step", traced_step):
         model.make_train_function(force=True)
 
@@ -142,6 +131,7 @@ def run_step(model: Any, batch: Any, reset: Any) -> Any:
     build_for(model, data_batch=batch)
     model.make_train_function()
     reset(model)
+    list_jax_shardings(model)
     state = jax_state(model, JAX_STATE)
     begin_jax_step(model)
     logs, state = model.train_function(state, iter([batch]))

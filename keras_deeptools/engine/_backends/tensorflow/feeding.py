@@ -32,7 +32,9 @@ def converted(batch: Any) -> Any:
 
 def as_tensors(batch: Any) -> Any:
     """A batch of arrays or sparse matrices as the step takes it when it is called."""
-    return keras.tree.map_structure(_tensor, batch, none_is_leaf=False)
+    return keras.tree.map_structure(
+        lambda each: None if each is None else _tensor(each), batch
+    )
 
 
 def of_epoch(iterator: Any) -> Iterator[Any]:

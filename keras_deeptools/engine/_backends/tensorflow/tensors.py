@@ -8,14 +8,10 @@ import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
     is_mutable as is_mutable,
-)
-from keras_deeptools.engine._backends.common import (
     is_traced as is_traced,
-)
-from keras_deeptools.engine._backends.common import (
     modules_in as modules_in,
+    move_averages as move_averages,
 )
-from keras_deeptools.engine._backends.common import move_averages as move_averages
 
 
 def limit_norms(

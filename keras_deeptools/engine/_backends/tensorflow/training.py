@@ -8,17 +8,9 @@ import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
     LOSES_VALUES as LOSES_VALUES,
-)
-from keras_deeptools.engine._backends.common import (
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
-)
-from keras_deeptools.engine._backends.common import (
     are_lost as are_lost,
-)
-from keras_deeptools.engine._backends.common import (
     row_losses as row_losses,
-)
-from keras_deeptools.engine._backends.common import (
     single_steps as single_steps,
 )
 from keras_deeptools.engine._backends.several_replicas_error import (

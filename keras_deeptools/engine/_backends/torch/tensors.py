@@ -11,8 +11,6 @@ import torch
 
 from keras_deeptools.engine._backends.common import (
     is_traced as is_traced,
-)
-from keras_deeptools.engine._backends.common import (
     keeps_contents_apart as keeps_contents_apart,
 )
 

@@ -8,29 +8,13 @@ import keras
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
-)
-from keras_deeptools.engine._backends.common import (
     LOSES_VALUES as LOSES_VALUES,
-)
-from keras_deeptools.engine._backends.common import (
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
-)
-from keras_deeptools.engine._backends.common import (
     are_lost as are_lost,
-)
-from keras_deeptools.engine._backends.common import (
     between_steps as between_steps,
-)
-from keras_deeptools.engine._backends.common import (
     have_values as have_values,
-)
-from keras_deeptools.engine._backends.common import (
     reason_to_trace_again as reason_to_trace_again,
-)
-from keras_deeptools.engine._backends.common import (
     trace_step as trace_step,
-)
-from keras_deeptools.engine._backends.common import (
     tracing as tracing,
 )
 from keras_deeptools.engine._keras_private import optimizers
