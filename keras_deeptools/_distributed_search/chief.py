@@ -19,8 +19,11 @@ from keras_deeptools._distributed_search.keras_tuner_private import (
     unlock,
 )
 from keras_deeptools._distributed_search.lost_trials import Roll, WorkerId, give_back
-from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
-from keras_deeptools._distributed_search.status_file import StatusFile
+from keras_deeptools._distributed_search.settings import (
+    NEWS,
+    SearchSettings,
+    StatusFile,
+)
 
 
 def _one_at_a_time(name: str) -> Callable[["Chief", Any, Any], Any]:

@@ -11,8 +11,11 @@ from keras_deeptools._distributed_search import wire as calls
 from keras_deeptools._distributed_search.chief import Chief
 from keras_deeptools._distributed_search.keras_tuner_private import add_to_server
 from keras_deeptools._distributed_search.lost_trials import reconcile
-from keras_deeptools._distributed_search.settings import NEWS, SearchSettings
-from keras_deeptools._distributed_search.status_file import StatusFile
+from keras_deeptools._distributed_search.settings import (
+    NEWS,
+    SearchSettings,
+    StatusFile,
+)
 
 POLL = 0.1
 # Threads are made as they are needed: one for each call that is under way.

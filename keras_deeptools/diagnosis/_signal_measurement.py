@@ -16,10 +16,7 @@ from keras_deeptools.diagnosis._signal_statistics import (
 )
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
-from keras_deeptools.statistics._input_findings import (
-    findings_of_received,
-    received_by,
-)
+from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
 ACTIVATIONS = (
     keras.layers.Activation,

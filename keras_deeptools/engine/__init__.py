@@ -4,9 +4,7 @@ The only room that knows Keras' internals and the backends.
 """
 
 from keras_deeptools.engine._backends.active import tensors
-from keras_deeptools.engine._backends.several_replicas_error import (
-    SeveralReplicasError,
-)
+from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
 from keras_deeptools.engine._passes.capture import Capture, Captured
 from keras_deeptools.engine._passes.layer_call import LayerCall
 from keras_deeptools.engine._state.snapshot import Snapshot, preserved

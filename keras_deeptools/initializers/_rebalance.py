@@ -11,6 +11,7 @@ import numpy as np
 from keras_deeptools._arguments import is_number
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._passes.compiled_with import computes_loss
+from keras_deeptools.initializers._lsuv import apply_scales, restored_on_error
 from keras_deeptools.initializers._scale_walk import (
     ScaleWalk,
     WalkRow,
@@ -18,7 +19,6 @@ from keras_deeptools.initializers._scale_walk import (
     check_scaling,
 )
 from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
-from keras_deeptools.initializers._weight_changes import apply_scales, restored_on_error
 from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 

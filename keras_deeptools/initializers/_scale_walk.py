@@ -13,10 +13,7 @@ from keras_deeptools._arguments import checked_verbose, is_integer, is_number, m
 from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
-from keras_deeptools.statistics._input_findings import (
-    findings_of_received,
-    received_by,
-)
+from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
 LEAST_VARIANCE = 1e-36
 

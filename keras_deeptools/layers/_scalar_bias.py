@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._learned_numbers import LearnedNumbers
+from keras_deeptools.layers._layer_scale import LearnedNumbers
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -13,7 +13,7 @@ from keras_deeptools.layers._edge_variance import (
     same_padding,
     spatial_axes,
 )
-from keras_deeptools.layers._self_normalizing import SelfNormalizing
+from keras_deeptools.layers._self_normalizing_dense import SelfNormalizing
 
 
 class SelfNormalizingConv(SelfNormalizing):

@@ -1,5 +1,6 @@
 """A page about one training run."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
@@ -7,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._files import checked_path
 from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import figure_elements, page_style
-from keras_deeptools.report._findings_section import (
-    findings_element,
-    findings_of,
-    looks_for_findings,
-)
+from keras_deeptools.report._gradient_charts import is_gradient_monitor
 from keras_deeptools.report._learning_curves import (
     epochs_table,
     hyperparameter_charts,
@@ -35,10 +33,158 @@ from keras_deeptools.report._markup import (
     paragraph,
 )
 from keras_deeptools.report._page import Page
-from keras_deeptools.report._rendering import rendered
-from keras_deeptools.report._run_findings import run_findings
+from keras_deeptools.report._rendering import (
+    RULE,
+    findings_element,
+    findings_of,
+    looks_for_findings,
+    rendered,
+    shows_itself,
+)
 from keras_deeptools.report._run_setup import compiled_with, duration, environment
-from keras_deeptools.report._shown_parts import is_scheduler, named
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def named(owner: str, monitors: Any) -> tuple[dict[str, Any], list[str]]:
+    """What can be shown by the name of its section, and the callbacks that cannot.
+
+    Args:
+        owner: Str. Whom an error names.
+        monitors: Objects, or a dict from names to them.
+    """
+    rule = f"a list of objects to show, or a dict from names to them: {RULE}"
+    if isinstance(monitors, Mapping):
+        pairs = [(str(name), one) for name, one in monitors.items()]
+    elif isinstance(monitors, Iterable) and not isinstance(monitors, str):
+        pairs = [("", one) for one in monitors]
+    else:
+        raise TypeError(message(owner, "monitors", rule, monitors))
+    shown: dict[str, Any] = {}
+    unseen = []
+    for name, one in pairs:
+        if isinstance(one, keras.callbacks.Callback) and not shows_itself(one):
+            # A callback that keeps what it found is shown by that.
+            one = getattr(one, "result", None) or one
+        if shows_itself(one):
+            shown[_free(name or _title(one), shown)] = one
+        elif isinstance(one, keras.callbacks.Callback):
+            unseen.append(type(one).__name__)
+        else:
+            raise TypeError(message(owner, "monitors", rule, one))
+    return shown, unseen
+
+
+def is_scheduler(thing: Any) -> bool:
+    """Whether it has recorded hyperparameters by update."""
+    history, steps = getattr(thing, "history", None), getattr(thing, "steps", None)
+    if not isinstance(history, dict) or not isinstance(steps, np.ndarray):
+        return False
+    return all(np.shape(values) == steps.shape for values in history.values())
+
+
+def _title(one: Any) -> str:
+    if is_gradient_monitor(one):
+        return "Gradients"
+    words = _WORDS.split(type(one).__name__.strip("_"))
+    lower = [word if word.isupper() else word.lower() for word in words[1:]]
+    return " ".join([words[0], *lower])
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, with a number where there is one like it."""
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name} {number}"
+    return found
+
+
+LATER = 3
+
+
+"""Epochs after the best one from which on overfitting is told."""
+
+
+LOST = 0.1
+
+
+"""Part of what the validation loss had gained that must be lost again."""
+
+
+def run_findings(run: Run) -> list[Finding]:
+    """A loss that is not finite, or does not fall; overfitting.
+
+    Args:
+        run: `Run`.
+    """
+    if "loss" not in run.series:
+        return []
+    epochs, losses = run.series["loss"]
+    broken = ~np.isfinite(losses)
+    if broken.any():
+        first = int(epochs[broken.argmax()])
+        return [
+            Finding(
+                "non-finite loss",
+                "loss",
+                f"The loss is {losses[broken.argmax()]} from epoch {first} on.",
+                "Lower the learning rate (`find_learning_rate`), clip gradients "
+                "(`GradientClipper`), or look for values in the data that are not "
+                "finite.",
+                evidence={"loss": losses[broken.argmax()]},
+                epoch=first,
+            )
+        ]
+    if len(losses) >= LATER and losses.min() >= losses[0]:
+        return [
+            Finding(
+                "no learning",
+                "loss",
+                f"The training loss was {losses[0]:.4g} after the first epoch and "
+                f"never lower, in {len(losses)} epochs.",
+                "Watch the gradients (`GradientMonitor`), run `diagnosis.audit`, and "
+                "find a rate with `find_learning_rate`.",
+                evidence={"first_loss": losses[0], "least_loss": losses.min()},
+            )
+        ]
+    return _overfitting(run)
+
+
+def _overfitting(run: Run) -> list[Finding]:
+    if "val_loss" not in run.series:
+        return []
+    epochs, values = run.series["val_loss"]
+    if not np.isfinite(values).all():
+        return []
+    best = int(values.argmin())
+    lost, gained = values[-1] - values[best], values[0] - values[best]
+    fell = (run.value("loss", int(epochs[-1])) or np.inf) < (
+        run.value("loss", int(epochs[best])) or -np.inf
+    )
+    if len(values) - 1 - best < LATER or lost <= LOST * max(gained, 1e-12) or not fell:
+        return []
+    return [
+        Finding(
+            "overfitting",
+            "val_loss",
+            f"The validation loss rose from {values[best]:.4g} in epoch {epochs[best]} "
+            f"to {values[-1]:.4g}, while the training loss went on falling.",
+            "Keep the weights of the best epoch (`EarlyStopping` with "
+            "`restore_best_weights`); regularize: dropout, `MaxNormEnforcer`, label "
+            "smoothing; get or make more data.",
+            severity="warning",
+            evidence={
+                "best_val_loss": values[best],
+                "last_val_loss": values[-1],
+                "most_lost_part": LOST,
+            },
+            code=f"keras.callbacks.EarlyStopping(patience={LATER}, "
+            "restore_best_weights=True)",
+            epoch=int(epochs[best]),
+        )
+    ]
+
 
 OWNER = "training_report"
 

@@ -14,11 +14,7 @@ from keras_deeptools.schedules._inner_schedule import (
     last_step_of,
 )
 from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import (
-    MAX_STEP,
-    checked_boundaries,
-    count_updates,
-)
+from keras_deeptools.schedules._steps import MAX_STEP, checked_boundaries, count_updates
 
 
 def concatenation(

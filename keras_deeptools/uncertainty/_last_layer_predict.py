@@ -11,6 +11,7 @@ from keras_deeptools.engine._building.by_data import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._graph.calls import producer, submodel
+from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._logit_moments import (
     NUM_NODES,
     Logits,
@@ -19,7 +20,6 @@ from keras_deeptools.uncertainty._logit_moments import (
     sigmoid_moments,
     softmax_moments,
 )
-from keras_deeptools.uncertainty._ragged import ragged
 
 SPATIAL = (
     keras.layers.SpatialDropout1D,

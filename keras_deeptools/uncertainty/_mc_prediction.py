@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._output_statistics import (
     BERNOULLI,
     VALUES,
     OutputStatistics,
     entropy,
 )
-from keras_deeptools.uncertainty._ragged import ragged
 from keras_deeptools.uncertainty._variance_parts import VarianceParts, variance_parts
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     labelled_rows,
+    pixel_by_pixel,
 )
 from keras_deeptools.uncertainty._logit_moments import log_softmax
-from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 
 
 def negative_log_likelihood(

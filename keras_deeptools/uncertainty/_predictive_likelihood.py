@@ -8,10 +8,10 @@ import numpy as np
 from keras_deeptools.engine._building.by_data import built_by
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.uncertainty._heads import Head, heads_of
+from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._mc_predict import mc_predict
 from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
-from keras_deeptools.uncertainty._ragged import ragged
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
 

@@ -12,6 +12,7 @@ from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     checked_probabilities,
     checked_scores,
+    pixel_by_pixel,
     read_predictions,
 )
 from keras_deeptools.uncertainty._logit_moments import log_softmax
@@ -20,7 +21,6 @@ from keras_deeptools.uncertainty._negative_log_likelihood import (
     logits_of,
     smallest_step,
 )
-from keras_deeptools.uncertainty._ragged import pixel_by_pixel
 
 LOWEST, HIGHEST = 1e-3, 1e3
 

@@ -76,7 +76,7 @@ def test_every_private_name_in_the_modules_belongs_to_a_seam():
 def test_every_function_is_used_outside():
     users = " ".join(
         path.read_text()
-        for path in FOLDER.parent.rglob("*.py")
+        for path in FOLDER.parents[1].rglob("*.py")
         if path.parent != FOLDER
     )
     within = " ".join(path.read_text() for path in FOLDER.glob("*.py"))

@@ -6,12 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.diagnosis import (
-    Audit,
-    Finding,
-    LayerSignal,
-    SignalPropagation,
-)
+from keras_deeptools.diagnosis import Audit, Finding, LayerSignal, SignalPropagation
 from keras_deeptools.report import Page
 from keras_deeptools.schedules import OneCycle
 from keras_deeptools.uncertainty import reliability_diagram

@@ -9,9 +9,7 @@ from keras_deeptools.callbacks import WeightAveraging
 from keras_deeptools.layers import SelfNormalizingDense
 from keras_deeptools.tuning import DeepHyperModel, searched_activation, searched_block
 from keras_deeptools.tuning._hypermodel.fit_data import training_rows, validation_rows
-from keras_deeptools.tuning._hypermodel.label_smoothing import (
-    SmoothedSparseCrossentropy,
-)
+from keras_deeptools.tuning._hypermodel.parts import SmoothedSparseCrossentropy
 
 pytestmark = pytest.mark.one_backend
 

@@ -6,11 +6,7 @@ from typing import Any
 import keras_tuner
 import pytest
 
-from keras_deeptools.tuning import (
-    SearchedTrial,
-    SearchReport,
-    search_report,
-)
+from keras_deeptools.tuning import SearchedTrial, SearchReport, search_report
 from keras_deeptools.tuning._trials.searched_trial import write_record
 from report_pages import PageReader, charts_of
 from tuning.searches import hyperband, random_search

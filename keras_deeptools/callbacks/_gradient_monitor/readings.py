@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.callbacks._gradient_monitor import plots
+from keras_deeptools.callbacks._gradient_monitor import tables_and_plots as plots
 from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
 from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
-from keras_deeptools.callbacks._gradient_monitor.tables import table_of, to_csv
+from keras_deeptools.callbacks._gradient_monitor.tables_and_plots import (
+    table_of,
+    to_csv,
+)
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice

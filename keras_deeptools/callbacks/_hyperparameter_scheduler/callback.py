@@ -13,16 +13,6 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.arguments import (
     checked_schedules,
     scheduled_variables,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.cycle_end import (
-    cycle_length,
-    tell_cycle_ends,
-)
-from keras_deeptools.callbacks._hyperparameter_scheduler.other_setters import (
-    set_by_epoch,
-    tell_factor,
-    tell_overruled,
-    tell_replaced,
-)
 from keras_deeptools.callbacks._hyperparameter_scheduler.position import (
     first_update,
     params_of,
@@ -32,6 +22,14 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.position import (
 from keras_deeptools.callbacks._hyperparameter_scheduler.recorded_values import (
     ScheduledValues,
     draw_values,
+)
+from keras_deeptools.callbacks._hyperparameter_scheduler.run_warnings import (
+    cycle_length,
+    set_by_epoch,
+    tell_cycle_ends,
+    tell_factor,
+    tell_overruled,
+    tell_replaced,
 )
 from keras_deeptools.callbacks._hyperparameter_scheduler.step_functions import (
     FunctionsOfStep,

@@ -17,10 +17,10 @@ from keras import ops
 from keras_deeptools.callbacks._hyperparameter_scheduler.arguments import (
     made_for_graphs,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.cycle_end import (
+from keras_deeptools.callbacks._hyperparameter_scheduler.position import Lookahead
+from keras_deeptools.callbacks._hyperparameter_scheduler.run_warnings import (
     tell_held_values,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.position import Lookahead
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.step_functions import (
     call_with_reads,

@@ -23,7 +23,6 @@ tensors = _of_the_backend("tensors")
 training = _of_the_backend("training")
 programs = _of_the_backend("programs")
 sampling = _of_the_backend("random")
-feeding = _of_the_backend("feeding")
 
 
 def missing_for_keras_tuner() -> str | None:

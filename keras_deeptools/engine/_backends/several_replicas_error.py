@@ -10,6 +10,8 @@ class SeveralReplicasError(ValueError):
     are global arrays, nor has `DistributedDataParallel` on torch, which reduces them in
     the backward pass.
 
+    A `ValueError`, so that what catches those of `attach` catches it too.
+
     Args:
         *args: Str. What was given, and the way out.
 

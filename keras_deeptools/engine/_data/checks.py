@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._backends.active import feeding, training
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._building.first_call import (
     has_call,
     is_built,
@@ -17,9 +17,7 @@ from keras_deeptools.engine._building.first_call import (
     try_on,
 )
 from keras_deeptools.engine._building.first_step import build_in_first_step
-from keras_deeptools.engine._data.fit_batches import (
-    random_generators,
-)
+from keras_deeptools.engine._data.fit_batches import random_generators
 from keras_deeptools.engine._keras_private.data import adapter_of
 from keras_deeptools.engine._keras_private.graph import input_structure
 from keras_deeptools.engine._keras_private.layers import build_shapes, flat_layers
@@ -261,7 +259,7 @@ def _networks_for(
         # are built are looked at all the same.
         if training.BUILDS_IN_STEP:
             with contextlib.suppress(Exception):
-                build_in_first_step(model, feeding.as_tensors(batch))
+                build_in_first_step(model, training.as_tensors(batch))
     inner = [
         each
         for each in flat_layers(model, include_self=False, recursive=False)

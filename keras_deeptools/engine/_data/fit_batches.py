@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._backends.active import feeding, training
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._building.first_step import (
     build_in_first_step,
     unbuilt_again_on_failure,
@@ -168,7 +168,7 @@ class Batches:
         if self.one_pass:
             while True:
                 for batch in self._drawn():
-                    yield feeding.converted(batch)
+                    yield training.converted(batch)
         while True:
             nothing = True
             with contextlib.closing(self._pass()) as one_pass:
@@ -199,13 +199,13 @@ class Batches:
         adapter = self._iterator.data_adapter
         adapter.on_epoch_begin()
         try:
-            yield from feeding.of_epoch(self._iterator)
+            yield from training.of_epoch(self._iterator)
         finally:
             adapter.on_epoch_end()
 
     def _epoch_iterator(self, **arguments: Any) -> Any:
         with explained(self._owner, arguments):
-            return feeding.iterator_of(self._model)(**arguments)
+            return training.iterator_of(self._model)(**arguments)
 
     @contextlib.contextmanager
     def _undrawn(self) -> Iterator[None]:

@@ -5,11 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._keras_private.seam import (
-    Seam,
-    private,
-    samples,
-)
+from keras_deeptools.engine._keras_private.seam import Seam, private, samples
 
 
 def is_functional(layer: Any) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from keras_deeptools.engine._data.predict_rows import RowBatches, inner_shapes
 from keras_deeptools.engine._frozen_features.computation import FeaturePass
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
-from keras_deeptools.engine._graph.fingerprint import step_config
+from keras_deeptools.engine._graph.tensors import step_config
 from keras_deeptools.transfer._features.store import (
     Arrays,
     FeatureFiles,

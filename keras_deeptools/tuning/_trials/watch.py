@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.engine._backends.memory import (
+from keras_deeptools.engine._backends.common import (
     peak_device_memory,
     reset_peak_device_memory,
 )
