@@ -330,7 +330,7 @@ def cut_off_model(
     return model
 
 
-# Ctrl-C passes by every `except Exception`: where steps are compiled, it alone is tried.
+# Ctrl-C passes by every `except Exception`: it alone is tried where steps are compiled.
 interruptions = pytest.mark.parametrize(
     "error",
     [
