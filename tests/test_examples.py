@@ -21,10 +21,37 @@ SMALL = {
         "stages": ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24)),
     },
 }
+# A step, a loss or a loop of the author's own, a step that is compiled anew during
+# training, files of a running training, several devices. The others run on one backend.
+ON_ALL_BACKENDS = {
+    "fine_tune",
+    "gan_of_digits",
+    "loop_of_your_own",
+    "many_devices",
+    "resume",
+    "schedule_anything",
+    "unfreeze_gradually",
+    "vae_of_digits",
+}
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.backend_free
+def test_the_examples_for_all_backends_are_there() -> None:
+    assert {path.stem for path in EXAMPLES} > ON_ALL_BACKENDS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=() if path.stem in ON_ALL_BACKENDS else pytest.mark.one_backend,
+        )
+        for path in EXAMPLES
+    ],
+)
 def test_an_example_runs(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

@@ -43,6 +43,7 @@ def test_importing_adds_only_the_package_itself_to_keras(names: list[str]) -> No
     assert modules_beyond_keras(*names) == ["keras_deeptools"]
 
 
+@pytest.mark.backend_free
 def test_importing_the_package_imports_no_room_and_no_keras() -> None:
     code = "import sys, keras_deeptools; print([m for m in sys.modules if 'ker' in m])"
     done = subprocess.run(
@@ -56,11 +57,13 @@ def test_importing_the_package_imports_no_room_and_no_keras() -> None:
     assert done.stdout.strip() == "['keras_deeptools']"
 
 
+@pytest.mark.backend_free
 def test_rooms_and_the_names_used_most_are_completed() -> None:
     rooms = {room.__name__.rpartition(".")[2] for room in public_api.rooms()[1:]}
     assert {*keras_deeptools.__all__, *rooms} - {"demo"} <= set(dir(keras_deeptools))
 
 
+@pytest.mark.backend_free
 def test_names_at_the_top_are_those_of_their_rooms() -> None:
     for name in keras_deeptools.__all__:
         room = importlib.import_module(
@@ -69,6 +72,7 @@ def test_names_at_the_top_are_those_of_their_rooms() -> None:
         assert getattr(keras_deeptools, name) is getattr(room, name)
 
 
+@pytest.mark.backend_free
 def test_a_name_that_is_not_there_is_refused() -> None:
     with pytest.raises(AttributeError, match="no attribute 'GradientMonitr'"):
         _ = keras_deeptools.GradientMonitr

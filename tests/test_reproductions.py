@@ -22,6 +22,7 @@ def shapeset() -> Iterator[ModuleType]:
         yield module
 
 
+@pytest.mark.backend_free
 def test_a_seed_gives_the_same_images(shapeset: ModuleType) -> None:
     (x, y), (again, labels) = (
         shapeset.draw(np.random.default_rng(1), 600) for _ in range(2)
@@ -30,17 +31,20 @@ def test_a_seed_gives_the_same_images(shapeset: ModuleType) -> None:
     np.testing.assert_array_equal(y, labels)
 
 
+@pytest.mark.backend_free
 def test_the_stream_goes_on_with_other_images(shapeset: ModuleType) -> None:
     rng = np.random.default_rng(1)
     assert not np.array_equal(shapeset.draw(rng, 5)[0], shapeset.draw(rng, 5)[0])
 
 
+@pytest.mark.backend_free
 def test_images_go_from_black_to_white(shapeset: ModuleType) -> None:
     x, _ = shapeset.draw(np.random.default_rng(0), 500)
     assert x.shape == (500, 32, 32) and x.dtype == np.uint8
     assert x.min() == 0 and x.max() > 250
 
 
+@pytest.mark.backend_free
 def test_classes_are_as_frequent_as_independent_kinds_make_them(
     shapeset: ModuleType,
 ) -> None:
@@ -50,6 +54,7 @@ def test_classes_are_as_frequent_as_independent_kinds_make_them(
     np.testing.assert_allclose(np.bincount(y) / len(y), expected, atol=0.015)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("kind", range(3))
 def test_objects_have_the_area_that_was_drawn_and_lie_inside(
     shapeset: ModuleType, kind: int, monkeypatch: pytest.MonkeyPatch
@@ -59,6 +64,7 @@ def test_objects_have_the_area_that_was_drawn_and_lie_inside(
     np.testing.assert_allclose(covered.sum((1, 2)), 100, rtol=0.06)
 
 
+@pytest.mark.backend_free
 def test_ellipses_fill_more_of_their_box_than_triangles(shapeset: ModuleType) -> None:
     def filled(kind: int) -> float:
         covered = shapeset.coverage(np.random.default_rng(0), np.full(300, kind))
@@ -68,6 +74,7 @@ def test_ellipses_fill_more_of_their_box_than_triangles(shapeset: ModuleType) ->
     assert filled(shapeset.TRIANGLE) < 0.55 < 0.65 < filled(shapeset.ELLIPSE)
 
 
+@pytest.mark.backend_free
 def test_neither_object_hides_more_than_half_of_the_other(
     shapeset: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +92,7 @@ def test_neither_object_hides_more_than_half_of_the_other(
     assert (fractions > 0.5).any() and (fractions <= 0.5).sum() == (classes > 2).sum()
 
 
+@pytest.mark.backend_free
 def test_an_object_covers_all_of_itself(shapeset: ModuleType) -> None:
     disc = np.zeros((1, 32, 32), "float32")
     disc[0, 4:9, 4:9] = 1
@@ -93,6 +101,7 @@ def test_an_object_covers_all_of_itself(shapeset: ModuleType) -> None:
     assert shapeset.hidden(disc, half) == pytest.approx(0.6)
 
 
+@pytest.mark.one_backend
 def test_glorot_2010_writes_a_table_and_what_its_pictures_need(tmp_path: Path) -> None:
     results = tmp_path / "runs.json"
     command = [sys.executable, str(FOLDER / "glorot_2010.py")]
@@ -161,6 +170,7 @@ class FakeLoop:
         return 40.0 + 10 * state + (len(x) == 20_000)
 
 
+@pytest.mark.one_backend
 def test_glorot_long_tests_the_best_weights_and_trains_nothing_twice(
     glorot_long: ModuleType,
     tmp_path: Path,

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import numpy_network as reference
-from keras_deeptools.callbacks import GradientMonitor
+from keras_deeptools.callbacks import GradientClipper, GradientMonitor
 from keras_deeptools.engine import attach
 
 RATE = 0.05
@@ -246,3 +246,18 @@ def test_a_loop_of_ones_own_is_recorded_and_read_at_any_time() -> None:
         assert monitor.steps.tolist() == [0]
         model.train_on_batch(*BATCHES[1])
     assert monitor.history["norm"].shape == (2, 4)
+
+
+@pytest.mark.parametrize("first", ["monitor", "clipper"])
+def test_gradients_are_seen_before_a_gradient_clipper_wherever_it_stands(
+    first: str,
+) -> None:
+    model = reference.network(keras.optimizers.SGD(RATE))
+    seen, _ = reference.descent(
+        reference.weights_of(model), [[batch] for batch in BATCHES], RATE
+    )
+    monitor = GradientMonitor(on_problem="ignore")
+    callbacks = [monitor, GradientClipper(norm=1e-3)]
+    ordered = callbacks if first == "monitor" else callbacks[::-1]
+    model.fit(X, Y, batch_size=4, shuffle=False, verbose=0, callbacks=ordered)
+    assert_allclose(monitor.history["norm"][0], norms(seen)[0], rtol=1e-4)

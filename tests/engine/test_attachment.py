@@ -394,3 +394,20 @@ def test_a_feature_that_fails_to_prepare_leaves_no_trace():
         attach(model, Count(), Schedule(), Fail())
     assert optimizer_attributes(model.optimizer) == before
     assert len(model.optimizer.variables) == variables
+
+
+class WatchUpdates(Feature):
+    def prepare(self, leaf):
+        self.leaf = leaf
+
+    def wants_updates(self, state, leaf):
+        return True
+
+
+@pytest.mark.one_backend
+def test_the_copy_of_the_weights_is_given_back_at_detaching():
+    feature, model = WatchUpdates(), make_model()
+    with attach(model, feature):
+        model.train_on_batch(X, Y)
+        assert feature.leaf.snapshot is not None
+    assert feature.leaf.snapshot is None

@@ -413,3 +413,26 @@ def test_a_train_step_without_a_loss_is_named() -> None:
     model.compile("sgd", loss="mse")
     with pytest.raises(ValueError, match="`train_step` must report the loss"):
         batch_loss(model, (X, Y))
+
+
+class AroundTorch(keras.Model):
+    """Holds a module of torch, whose running averages are no Keras variables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(4)
+        self.out = keras.layers.Dense(1)
+
+    def call(self, inputs: object) -> object:
+        return self.out(self.norm(inputs))
+
+
+@pytest.mark.one_backend
+def test_torch_modules_that_a_model_holds_are_put_back() -> None:
+    model = AroundTorch()
+    model.compile("sgd", loss="mse")
+    norm = model.norm.module
+    with preserved(model):
+        model.train_on_batch(X + 3, Y)
+        assert norm.running_mean.abs().max() > 0.1
+    assert norm.running_mean.abs().max() == 0 and norm.num_batches_tracked == 0

@@ -5,7 +5,11 @@ import pytest
 
 from keras_deeptools.statistics import GradientThresholds
 from keras_deeptools.statistics._gradient_detector import GradientDetector
-from keras_deeptools.statistics._gradient_rows import GradientRows, GradientVariable
+from keras_deeptools.statistics._gradient_rows import (
+    GradientRows,
+    GradientVariable,
+    median,
+)
 
 pytestmark = pytest.mark.backend_free
 
@@ -96,3 +100,22 @@ def test_each_thing_is_found_once() -> None:
     given = rows([1.0, 0.0, 1.0, 1.0])
     assert len(detector.update(given)) == 1
     assert detector.update(given) == [] and len(detector.findings) == 1
+
+
+def test_as_many_updates_as_the_patience_are_judged_and_one_less_is_not() -> None:
+    given = rows([1.0, 0.0, 1.0, 1.0])
+    patience = GradientThresholds().patience
+    assert [f.kind for f in found(given[:patience])] == ["dead"]
+    assert found(given[: patience - 1]) == []
+
+
+def test_what_has_no_gradient_adds_nothing_to_the_global_norm() -> None:
+    given = rows([3.0, np.nan, 4.0, np.nan])
+    given.nonfinite[:, [1, 3]] = np.nan
+    np.testing.assert_array_equal(given.global_norms, 5.0)
+
+
+def test_of_an_even_number_of_values_the_median_is_the_lower_one_in_the_middle() -> (
+    None
+):
+    assert median(np.array([4.0, 1.0, 3.0, 2.0])) == 2.0

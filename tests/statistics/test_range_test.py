@@ -266,3 +266,11 @@ def test_curve_covers_a_tenth_to_nine_tenths_of_its_fall_over_its_width(
 def test_curve_with_an_unfit_argument_is_refused(arguments: dict) -> None:
     with pytest.raises(ValueError, match="RangeTestCurve: `"):
         RangeTestCurve(**arguments)
+
+
+def test_eight_finite_losses_are_enough_and_seven_are_not() -> None:
+    rates = np.logspace(-4, 0, 8)
+    losses = np.array([2.3, 2.29, 2.2, 1.9, 1.4, 0.9, 0.6, 0.5])
+    assert np.isfinite(suggest_learning_rate(rates, losses).suggestion)
+    losses[0] = np.nan
+    assert np.isnan(suggest_learning_rate(rates, losses).suggestion)

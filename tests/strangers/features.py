@@ -273,8 +273,7 @@ def fresh(program: Program) -> Script:
 
 def outcome(program: Program, feature: str) -> str:
     """`passed`, or the kind and the first words of the error or of our warning."""
-    script_free = fresh(program).loop is None
-    if feature in ONLY_IN_FIT and not script_free:
+    if feature in ONLY_IN_FIT and fresh(program).loop is not None:
         return NOT_APPLICABLE
     directory = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
