@@ -223,7 +223,8 @@ def installed(pip: list[str]) -> dict[str, str]:
         [*pip, "list", "--format=json"], check=True, stdout=subprocess.PIPE, text=True
     )
     return {
-        each["name"].lower(): each["version"] for each in json.loads(listing.stdout)
+        each["name"].lower().replace("_", "-"): each["version"]
+        for each in json.loads(listing.stdout)
     }
 
 
