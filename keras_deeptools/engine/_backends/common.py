@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.layers import value_of
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -121,6 +122,45 @@ SILENT_ON_WRONG_LABELS = False
 """Whether training on labels that are no classes raises no error."""
 
 
+def forget(model: Any) -> None:
+    """Makes the model trace its train step again, if it has one."""
+    if model.train_function is not None:
+        model.make_train_function(force=True)
+
+
+def after(gradients: list[Any]) -> Any:
+    """Nothing to wait for: a step runs only when it has its data."""
+    return contextlib.nullcontext()
+
+
+def track(optimizer: Any, variable: Any) -> None:
+    """Nothing to do: the step reads and writes variables wherever they are."""
+
+
+def untrack(optimizer: Any, variable: Any) -> None:
+    """Nothing to undo."""
+
+
+def synchronize(model: Any) -> None:
+    """Nothing to do: variables are always up to date, where the step is not pure."""
+
+
+def can_decay(optimizer: Any, variables: list[Any]) -> bool:
+    """Whether weight decay accepts these variables."""
+    return True
+
+
+def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
+    """Methods for a LossScaleOptimizer that count its skipped updates."""
+    handle = getattr(optimizer, optimizers.STATEFUL_SKIP)
+
+    def handle_and_count() -> None:
+        handle()
+        counter.assign_add(1)
+
+    return {optimizers.STATEFUL_SKIP: handle_and_count}
+
+
 def single_steps(model: Any) -> None:
     """Readies a model for steps that are run one at a time."""
 
@@ -152,6 +192,13 @@ def keeps_contents_apart(container: Any) -> bool:
 def modules_in(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Modules, parameters and buffers of a model that are not Keras': none."""
     return [], [], []
+
+
+# Where programs are compiled: JAX and TensorFlow.
+PADS_ROWS = True
+"""Whether batches are padded to few shapes, because every shape is compiled."""
+NORMAL_BY_PREFIX = True
+"""Whether `normal` for fewer rows gives the first of more rows."""
 
 
 def is_exporting() -> bool:

@@ -9,15 +9,12 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._backends.common import (
+    NORMAL_BY_PREFIX as NORMAL_BY_PREFIX,
+    PADS_ROWS as PADS_ROWS,
     is_exporting as is_exporting,
     unseeded_normal as unseeded_normal,
     unseeded_uniform as unseeded_uniform,
 )
-
-PADS_ROWS = True
-"""Whether batches are padded to few shapes, because every shape is compiled."""
-NORMAL_BY_PREFIX = True
-"""Whether `normal` for fewer rows gives the first of more rows."""
 
 
 def seed_tensor(words: np.ndarray) -> Any:

@@ -1,6 +1,5 @@
 """Train steps on JAX: what takes part in them, and tracing them again."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +8,9 @@ import keras
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
+    after as after,
     between_steps as between_steps,
+    can_decay as can_decay,
     have_values as have_values,
     reason_to_trace_again as reason_to_trace_again,
     row_losses as row_losses,
@@ -56,11 +57,6 @@ def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Accepts every JAX set-up: gradients inside `jit` are global arrays."""
 
 
-def after(gradients: list[Any]) -> Any:
-    """Nothing to wait for: a step runs only when it has its data."""
-    return contextlib.nullcontext()
-
-
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return jax.named_scope("keras_deeptools")
@@ -95,11 +91,6 @@ def untrack(optimizer: Any, variable: Any) -> None:
 def synchronize(model: Any) -> None:
     """Brings the variables up to date with the state held by a running `fit`."""
     model.jax_state_sync()
-
-
-def can_decay(optimizer: Any, variables: list[Any]) -> bool:
-    """Whether weight decay accepts these variables."""
-    return True
 
 
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:

@@ -9,15 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
+    NORMAL_BY_PREFIX as NORMAL_BY_PREFIX,
+    PADS_ROWS as PADS_ROWS,
     is_exporting as is_exporting,
     unseeded_normal as unseeded_normal,
     unseeded_uniform as unseeded_uniform,
 )
-
-PADS_ROWS = True
-"""Whether batches are padded to few shapes, because every shape is compiled."""
-NORMAL_BY_PREFIX = True
-"""Whether `normal` for fewer rows gives the first of more rows."""
 
 
 def seed_tensor(words: np.ndarray) -> Any:
@@ -59,13 +56,7 @@ def rows_from(x: Any, start: Any, rows: int) -> Any:
 def compiled(
     function: Callable[..., Any], variables: list[Any], static: tuple[str, ...] = ()
 ) -> Callable[..., Any]:
-    """`function` compiled; the variables' values are read anew at every call.
-
-    Args:
-        function: Called with tensors by position and what is `static` by keyword.
-        variables: Keras variables that it reads.
-        static: Names of hashable keyword arguments.
-    """
+    """`function` compiled for each form of its arguments, which are those of JAX's."""
     graphs: dict[Any, Callable[..., Any]] = {}
 
     def call(*args: Any, **options: Any) -> Any:

@@ -17,19 +17,7 @@ from keras_deeptools.engine._backends.common import (
 def limit_norms(
     variables: list[Any], axes: list[tuple[int, ...]], limit: Any, shrink: list[float]
 ) -> Any:
-    """Scales down, in place, the slices of each variable whose L2 norm is over `limit`.
-
-    Args:
-        variables: Keras variables.
-        axes: For each variable the axes that one norm sums over.
-        limit: Scalar > 0.
-        shrink: For each variable, the fraction of `limit` that scaling leads to: a
-            hair under 1, so that rounding does not lead out of the ball.
-
-    Returns:
-        Float32 vector, the fraction of slices of each variable that were scaled.
-        Slices within the limit, and those with non-finite elements, keep every bit.
-    """
+    """Scales down what is over `limit`; for arguments and result see JAX's."""
     values = [_wide(tf.convert_to_tensor(v.value)) for v in variables]
     pairs = list(zip(values, axes, strict=True))
     squares = [tf.reduce_sum(tf.square(v), axis=a, keepdims=True) for v, a in pairs]

@@ -12,8 +12,14 @@ from keras_deeptools.engine._backends.common import (
     LOSES_VALUES as LOSES_VALUES,
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
     are_lost as are_lost,
+    can_decay as can_decay,
+    count_skipped as count_skipped,
+    forget as forget,
     row_losses as row_losses,
     single_steps as single_steps,
+    synchronize as synchronize,
+    track as track,
+    untrack as untrack,
 )
 from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
@@ -26,12 +32,6 @@ from keras_deeptools.engine._keras_private.data import (
     epoch_iterator,
 )
 from keras_deeptools.engine._keras_private.layers import value_of
-
-
-def forget(model: Any) -> None:
-    """Makes the model trace its train step again."""
-    if model.train_function is not None:
-        model.make_train_function(force=True)
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
@@ -67,34 +67,6 @@ def variable_scope(optimizer: Any) -> Any:
 def fresh_step_function(model: Any) -> None:
     """Makes the model trace its train step again at the next call."""
     model.make_train_function(force=True)
-
-
-def track(optimizer: Any, variable: Any) -> None:
-    """Nothing to do: the step reads and writes variables wherever they are."""
-
-
-def untrack(optimizer: Any, variable: Any) -> None:
-    """Nothing to undo."""
-
-
-def synchronize(model: Any) -> None:
-    """Nothing to do: variables are always up to date on this backend."""
-
-
-def can_decay(optimizer: Any, variables: list[Any]) -> bool:
-    """Whether weight decay accepts these variables."""
-    return True
-
-
-def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
-    """Methods for a LossScaleOptimizer that count its skipped updates."""
-    handle = getattr(optimizer, optimizers.STATEFUL_SKIP)
-
-    def handle_and_count() -> None:
-        handle()
-        counter.assign_add(1)
-
-    return {optimizers.STATEFUL_SKIP: handle_and_count}
 
 
 BUILDS_IN_STEP = True

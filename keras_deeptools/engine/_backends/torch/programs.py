@@ -17,17 +17,7 @@ def trace_state() -> Any:
 
 
 def differentiate(run: Callable, values: list[Any]) -> tuple[Any, list[Any], list[Any]]:
-    """Gradients of a loss with respect to values and to tensors on the way to it.
-
-    Args:
-        run: Function of values and of a function `probe` that it passes tensors
-            through; returns the loss and anything else.
-        values: List of tensors.
-
-    Returns:
-        Tuple of what else `run` returned, the gradients with respect to the values,
-        and those with respect to the probed tensors.
-    """
+    """Gradients of a loss; for arguments and result see JAX's."""
     probed: list[Any] = []
 
     def probe(tensor: Any) -> Any:

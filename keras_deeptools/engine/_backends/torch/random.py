@@ -73,13 +73,7 @@ def rows_from(x: Any, start: Any, rows: int) -> Any:
 def compiled(
     function: Callable[..., Any], variables: list[Any], static: tuple[str, ...] = ()
 ) -> Callable[..., Any]:
-    """`function`, without gradients; nothing is compiled on this backend.
-
-    Args:
-        function: Called with tensors by position and what is `static` by keyword.
-        variables: Keras variables that it reads.
-        static: Names of hashable keyword arguments.
-    """
+    """`function`, without gradients and as it is; for the arguments see JAX's."""
 
     def call(*args: Any, **options: Any) -> Any:
         with keras.StatelessScope(), torch.no_grad():

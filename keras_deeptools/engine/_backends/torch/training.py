@@ -10,12 +10,18 @@ from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
     LOSES_VALUES as LOSES_VALUES,
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
+    after as after,
     are_lost as are_lost,
     between_steps as between_steps,
+    count_skipped as count_skipped,
+    forget as forget,
     have_values as have_values,
     reason_to_trace_again as reason_to_trace_again,
+    synchronize as synchronize,
     trace_step as trace_step,
     tracing as tracing,
+    track as track,
+    untrack as untrack,
 )
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
@@ -29,12 +35,6 @@ from keras_deeptools.engine._keras_private.training import build_for
 from keras_deeptools.engine._patching import replaced_in_thread
 
 
-def forget(model: Any) -> None:
-    """Makes the model trace its train step again."""
-    if model.train_function is not None:
-        model.make_train_function(force=True)
-
-
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Raises for a model that `torch.compile` traces."""
     if model is not None and getattr(model, "jit_compile", False) is True:
@@ -46,11 +46,6 @@ def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
         )
 
 
-def after(gradients: list[Any]) -> Any:
-    """Nothing to wait for: a step runs only when it has its data."""
-    return contextlib.nullcontext()
-
-
 def variable_scope(optimizer: Any) -> Any:
     """A context in which the optimizer's variables may be created."""
     return contextlib.nullcontext()
@@ -60,32 +55,9 @@ def fresh_step_function(model: Any) -> None:
     """Nothing to do: steps are not traced on this backend."""
 
 
-def track(optimizer: Any, variable: Any) -> None:
-    """Nothing to do: the step reads and writes variables wherever they are."""
-
-
-def untrack(optimizer: Any, variable: Any) -> None:
-    """Nothing to undo."""
-
-
-def synchronize(model: Any) -> None:
-    """Nothing to do: variables are always up to date on this backend."""
-
-
 def can_decay(optimizer: Any, variables: list[Any]) -> bool:
     """Whether weight decay accepts these variables: fused, it needs one at least."""
     return any(optimizers.decays(optimizer, variable) for variable in variables)
-
-
-def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
-    """Methods for a LossScaleOptimizer that count its skipped updates."""
-    handle = getattr(optimizer, optimizers.STATEFUL_SKIP)
-
-    def handle_and_count() -> None:
-        handle()
-        counter.assign_add(1)
-
-    return {optimizers.STATEFUL_SKIP: handle_and_count}
 
 
 def single_steps(model: Any) -> None:
