@@ -10,22 +10,12 @@ from keras import ops
 
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.layers import ScaledWSConv2D
-from keras_deeptools.statistics import incoming_axes
+from keras_deeptools.statistics._incoming_axes import (
+    CONVOLUTIONS,
+    TRANSPOSED,
+    incoming_axes,
+)
 
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
-TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 

@@ -15,15 +15,11 @@ from keras_deeptools.diagnosis._audit_subject import (
 )
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers import FanScaling, fans
+from keras_deeptools.statistics._incoming_axes import TRANSPOSED
 
 ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 """What weights can be to a layer for these rules to look at them."""
 
-TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
 GIVEN = "were given the same values"
 
 FAR_OFF = 4.0

@@ -9,22 +9,12 @@ from keras_deeptools._arguments import message
 from keras_deeptools.engine._graph.calls import Call, calls_of, output_calls_of
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._hidden_layers import ACTIVATIONS
+from keras_deeptools.statistics._incoming_axes import CONVOLUTIONS
 
 MOST_CHANNELS = 64
 
 
 """Channels of a map that is made of a vector of fewer elements."""
-
-
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
 
 
 Shape = tuple[int | None, ...]

@@ -16,6 +16,14 @@ GAINS = (
 """Layers whose weights scale or shift features one by one, whatever their rank."""
 
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    *DEPTHWISE,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
 TRANSPOSED = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,

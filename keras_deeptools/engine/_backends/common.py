@@ -206,13 +206,8 @@ def is_exporting() -> bool:
     return False
 
 
-def unseeded_uniform(shape: tuple[int, ...]) -> Any:
-    """Random float32 in [0, 1) while exporting, which never happens here."""
-    raise NotImplementedError("Only where `is_exporting`.")
-
-
-def unseeded_normal(shape: tuple[int, ...]) -> Any:
-    """Random float32 from N(0, 1) while exporting, which never happens here."""
+def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
+    """Random float32 while exporting, which never happens here."""
     raise NotImplementedError("Only where `is_exporting`.")
 
 

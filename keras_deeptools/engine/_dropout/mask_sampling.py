@@ -36,7 +36,61 @@ def seed_words(seed: int, position: tuple[int, ...], num_draws: int) -> np.ndarr
     return np.frombuffer(digest, dtype=np.uint32).reshape(-1, 2)
 
 
-class Draws:
+class RandomFunctions:
+    """The backend's random functions, of numbers in [0, 1) and from N(0, 1)."""
+
+    def unit_uniform(self, shape: tuple[int, ...]) -> Any:
+        """Numbers in [0, 1)."""
+        return sampling.unseeded("uniform", shape)
+
+    def unit_normal(self, shape: tuple[int, ...]) -> Any:
+        """Numbers from N(0, 1)."""
+        return sampling.unseeded("normal", shape)
+
+    def kept(self, shape: tuple[int, ...], rate: float) -> Any:
+        """Bools of this shape, false at the rate."""
+        return self.unit_uniform(shape) >= rate
+
+    def dropout(
+        self, inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+    ) -> Any:
+        """In place of the backend's `dropout`."""
+        if rate == 0:
+            return inputs
+        if rate == 1:
+            return ops.zeros_like(inputs)
+        shape = tuple(inputs.shape)
+        if noise_shape is not None:
+            given = zip(shape, noise_shape, strict=True)
+            shape = tuple(own if size is None else size for own, size in given)
+        return sampling.masked(inputs, self.kept(shape, rate), 1 / (1 - rate))
+
+    def uniform(
+        self,
+        shape: Any,
+        minval: float = 0.0,
+        maxval: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `uniform`."""
+        drawn = self.unit_uniform(tuple(shape)) * (maxval - minval) + minval
+        return ops.cast(drawn, dtype or keras.config.floatx())
+
+    def normal(
+        self,
+        shape: Any,
+        mean: float = 0.0,
+        stddev: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """In place of the backend's `normal`."""
+        drawn = self.unit_normal(tuple(shape)) * stddev + mean
+        return ops.cast(drawn, dtype or keras.config.floatx())
+
+
+class Draws(RandomFunctions):
     """Stands in for the backend's random functions during one pass.
 
     The pass holds row 0 of the data once for each sample, then row 1, and so on. The
@@ -81,51 +135,19 @@ class Draws:
         self.rowless = rowless or ()
         self._is_first_look = rowless is None
 
-    def dropout(
-        self, inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
-    ) -> Any:
-        """In place of the backend's `dropout`."""
-        if rate == 0:
-            return inputs
-        if rate == 1:
-            return ops.zeros_like(inputs)
-        shape = tuple(inputs.shape)
-        if noise_shape is not None:
-            given = tuple(noise_shape)
-            shape = tuple(
-                own if size is None else size
-                for own, size in zip(shape, given, strict=True)
-            )
+    def kept(self, shape: tuple[int, ...], rate: float) -> Any:
+        """Bools of this shape, false at the rate."""
         if FEWEST_BITS <= rate <= 1 - FEWEST_BITS:
-            drawn = self._drawn(sampling.bits, shape)
-            keep = drawn >= round(rate * 2**16) - 2**15
-        else:
-            keep = self._drawn(sampling.uniform, shape) >= rate
-        return sampling.masked(inputs, keep, 1 / (1 - rate))
+            return self._drawn(sampling.bits, shape) >= round(rate * 2**16) - 2**15
+        return super().kept(shape, rate)
 
-    def uniform(
-        self,
-        shape: Any,
-        minval: float = 0.0,
-        maxval: float = 1.0,
-        dtype: Any = None,
-        seed: Any = None,
-    ) -> Any:
-        """In place of the backend's `uniform`."""
-        drawn = self._drawn(sampling.uniform, tuple(shape))
-        return ops.cast(drawn * (maxval - minval) + minval, _float_type(dtype))
+    def unit_uniform(self, shape: tuple[int, ...]) -> Any:
+        """Numbers in [0, 1)."""
+        return self._drawn(sampling.uniform, shape)
 
-    def normal(
-        self,
-        shape: Any,
-        mean: float = 0.0,
-        stddev: float = 1.0,
-        dtype: Any = None,
-        seed: Any = None,
-    ) -> Any:
-        """In place of the backend's `normal`."""
-        drawn = self._drawn(sampling.normal, tuple(shape), sampling.NORMAL_BY_PREFIX)
-        return ops.cast(drawn * stddev + mean, _float_type(dtype))
+    def unit_normal(self, shape: tuple[int, ...]) -> Any:
+        """Numbers from N(0, 1)."""
+        return self._drawn(sampling.normal, shape, sampling.NORMAL_BY_PREFIX)
 
     def seeded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Another random function of the backend, with a seed of this pass."""
@@ -194,10 +216,6 @@ class _FixedSeed(keras.random.SeedGenerator):
         return ops.convert_to_tensor(self._words)
 
 
-def _float_type(dtype: Any) -> Any:
-    return keras.config.floatx() if dtype is None else dtype
-
-
 @contextlib.contextmanager
 def exportable_draws() -> Iterator[None]:
     """Lets layers in the block draw in a way that survives being exported.
@@ -217,10 +235,11 @@ def exportable_draws() -> Iterator[None]:
     if not sampling.is_exporting():
         yield
         return
+    unseeded = RandomFunctions()
     with (
-        drawing_from("dropout", lambda own: _dropout),
-        drawing_from("uniform", lambda own: _uniform),
-        drawing_from("normal", lambda own: _normal),
+        drawing_from("dropout", lambda own: unseeded.dropout),
+        drawing_from("uniform", lambda own: unseeded.uniform),
+        drawing_from("normal", lambda own: unseeded.normal),
     ):
         yield
 
@@ -235,36 +254,3 @@ def drawing_from(
         make: Function of that function, which returns what to draw from.
     """
     return replaced_in_thread(random_module(), name, make)
-
-
-def _dropout(
-    inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
-) -> Any:
-    shape = tuple(inputs.shape)
-    if noise_shape is not None:
-        given = zip(shape, noise_shape, strict=True)
-        shape = tuple(own if size is None else size for own, size in given)
-    keep = sampling.unseeded_uniform(shape) >= rate
-    return sampling.masked(inputs, keep, 1 / (1 - rate))
-
-
-def _uniform(
-    shape: Any,
-    minval: float = 0.0,
-    maxval: float = 1.0,
-    dtype: Any = None,
-    seed: Any = None,
-) -> Any:
-    drawn = sampling.unseeded_uniform(tuple(shape)) * (maxval - minval) + minval
-    return ops.cast(drawn, dtype or keras.config.floatx())
-
-
-def _normal(
-    shape: Any,
-    mean: float = 0.0,
-    stddev: float = 1.0,
-    dtype: Any = None,
-    seed: Any = None,
-) -> Any:
-    drawn = sampling.unseeded_normal(tuple(shape)) * stddev + mean
-    return ops.cast(drawn, dtype or keras.config.floatx())

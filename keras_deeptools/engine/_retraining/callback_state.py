@@ -17,7 +17,41 @@ from keras_deeptools.engine._update.model_optimizers import model_optimizers
 from keras_deeptools.engine._update.train_step import is_fitting
 
 
-class Resumable:
+class _HeldNotes:
+    """Notes that are in the files which a `fit` writes and reads."""
+
+    def __init__(
+        self, name: str, write: Callable[[], Any], restore: Callable[..., None]
+    ) -> None:
+        self._name = name
+        self._write = write
+        self._restore = restore
+        self._held: list[tuple[Any, Note]] = []
+
+    def hold(self, model: keras.Model) -> None:
+        """Takes part in what the running `fit` saves and loads; nothing outside one.
+
+        Args:
+            model: `keras.Model`, compiled.
+        """
+        self.release()
+        if is_fitting(model):
+            self._held = self._notes(model)
+        for optimizer, note in self._held:
+            hold_note(optimizer, note)
+
+    def release(self) -> None:
+        """Takes part no more."""
+        for optimizer, note in self._held:
+            release_note(optimizer, note)
+        self._held = []
+
+    def _notes(self, model: keras.Model) -> list[tuple[Any, Note]]:
+        """Optimizers, and what is noted beside the variables of each."""
+        raise NotImplementedError
+
+
+class Resumable(_HeldNotes):
     """Notes the state of a callback in files, and restores it from them, during `fit`.
 
     What `BackupAndRestore` writes then resumes with the state of the same moment. A
@@ -33,21 +67,9 @@ class Resumable:
     def __init__(
         self, name: str, write: Callable[[], Any], restore: Callable[[Any], None]
     ) -> None:
-        self._name = name
-        self._write = write
-        self._restore = restore
-        self._held: list[tuple[Any, Note]] = []
+        super().__init__(name, write, restore)
 
-    def hold(self, model: keras.Model) -> None:
-        """Takes part in what the running `fit` saves and loads; nothing outside one.
-
-        Args:
-            model: `keras.Model`, compiled.
-        """
-        self.release()
-        if not is_fitting(model):
-            return
-
+    def _notes(self, model: keras.Model) -> list[tuple[Any, Note]]:
         def write(store: Any) -> Any:
             return self._write() if is_fitting(model) else None
 
@@ -56,21 +78,13 @@ class Resumable:
                 self._restore(found)
 
         own = Note(self._name, write, before=restore)
-        self._held = [(model.optimizer, own), *birth_notes(model.optimizer)]
-        for optimizer, note in self._held:
-            hold_note(optimizer, note)
-
-    def release(self) -> None:
-        """Takes part no more."""
-        for optimizer, note in self._held:
-            release_note(optimizer, note)
-        self._held = []
+        return [(model.optimizer, own), *birth_notes(model.optimizer)]
 
 
 State = tuple[dict[str, Any], list[np.ndarray]]
 
 
-class ResumableArrays:
+class ResumableArrays(_HeldNotes):
     """Keeps a callback's arrays in files written in `fit`, and brings them back.
 
     They lie beside the optimizer's variables, where nobody else looks: whoever does not
@@ -91,21 +105,9 @@ class ResumableArrays:
         write: Callable[[], State | None],
         restore: Callable[[dict[str, Any], list[np.ndarray]], None],
     ) -> None:
-        self._name = name
-        self._write = write
-        self._restore = restore
-        self._held: tuple[Any, Note] | None = None
+        super().__init__(name, write, restore)
 
-    def hold(self, model: keras.Model) -> None:
-        """Takes part in what the running `fit` saves and loads; nothing outside one.
-
-        Args:
-            model: `keras.Model`, compiled.
-        """
-        self.release()
-        if not is_fitting(model):
-            return
-
+    def _notes(self, model: keras.Model) -> list[tuple[Any, Note]]:
         def write(store: Any) -> dict[str, Any] | None:
             state = self._write() if is_fitting(model) else None
             group = None if state is None else _beside(store)
@@ -125,16 +127,9 @@ class ResumableArrays:
             self._restore(found, arrays)
 
         # `compile(optimizer=None)` is for models that have others.
-        found = [each.optimizer for each in model_optimizers(model)]
-        if found:
-            self._held = (found[0], Note(self._name, write, read=read))
-            hold_note(*self._held)
-
-    def release(self) -> None:
-        """Takes part no more."""
-        if self._held is not None:
-            release_note(*self._held)
-            self._held = None
+        optimizers = [each.optimizer for each in model_optimizers(model)]
+        note = Note(self._name, write, read=read)
+        return [(optimizer, note) for optimizer in optimizers[:1]]
 
 
 def _beside(store: Any) -> Any:

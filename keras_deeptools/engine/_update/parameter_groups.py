@@ -88,12 +88,16 @@ def update_groups(
     learning_rate: Any,
 ) -> None:
     """The optimizer's own update, once per group."""
+
+    def update_one(group: Group, rate: Any) -> None:
+        update(group.of(grads), group.of(variables), rate)
+
     training.check_supported(leaf, None, OWNER)
     if isinstance(leaf, keras.optimizers.Adafactor):
         for birth in {group.birth: None for group in groups}:
             born = [group for group in groups if group.birth == birth]
             with own_count(leaf, birth):
-                _update_then_scale(update, born, grads, variables, learning_rate)
+                _update_then_scale(update_one, born, variables, learning_rate)
         return
     advancing = _advancing(leaf) if len(groups) > 1 else []
     before = [tensors.current(variable) for variable in advancing]
@@ -103,7 +107,7 @@ def update_groups(
                 variable.assign(value)
         with own_count(leaf, group.birth):
             rate = own_rate(leaf, group.birth, group.rate(learning_rate))
-            update(group.of(grads), group.of(variables), rate)
+            update_one(group, rate)
 
 
 def _advancing(leaf: Any) -> list[Any]:
@@ -118,9 +122,8 @@ def _advancing(leaf: Any) -> list[Any]:
 
 
 def _update_then_scale(
-    update: Callable,
+    update: Callable[[Group, Any], None],
     groups: list[Group],
-    grads: list[Any],
     variables: list[Any],
     learning_rate: Any,
 ) -> None:
@@ -130,7 +133,7 @@ def _update_then_scale(
     every = replace(
         groups[0], positions=[p for group in groups for p in group.positions]
     )
-    update(every.of(grads), every.of(variables), learning_rate)
+    update(every, learning_rate)
     for group, values in zip(scaled, before, strict=True):
         for variable, value in zip(group.of(variables), values, strict=True):
             factor = ops.cast(group.multiplier, variable.dtype)

@@ -7,17 +7,8 @@ from typing import Any
 
 from keras_deeptools._axes import new_panels
 from keras_deeptools._files import checked_path
-from keras_deeptools.report import Page
+from keras_deeptools.report import Page, _markup as markup
 from keras_deeptools.report._charts import figure_elements, new_chart, page_style
-from keras_deeptools.report._markup import (
-    Markup,
-    charts,
-    facts,
-    folded,
-    grid,
-    joined,
-    listing,
-)
 from keras_deeptools.report._run_setup import duration, environment
 from keras_deeptools.tuning._search_report.charts import (
     importance_bars,
@@ -47,7 +38,7 @@ def search_page(report: Any, path: str | PathLike[str], title: str | None) -> Pa
     """
     file = checked_path(OWNER, path)
     page = Page(title or f"Search for {report.objective}", _lead(report))
-    page.add("At a glance", facts(_facts(report)), *report.notes)
+    page.add("At a glance", markup.facts(_facts(report)), *report.notes)
     if report.ranked[0].has_score:
         page.add("Hyperparameters and scores", _parallel(report))
         if report.importance:
@@ -57,15 +48,17 @@ def search_page(report: Any, path: str | PathLike[str], title: str | None) -> Pa
             draws.append(progress_by_time)
         page.add("Progress", _drawn(report, "p", "Progress of the search", draws))
     titles, rows = rows_of(report.ranked, report.objective, report.varied)
-    pieces = [grid("All trials, the best first", titles, rows)]
+    pieces = [markup.grid("All trials, the best first", titles, rows)]
     if report.constant:
         same = [[name, shown(value)] for name, value in report.constant.items()]
-        table = grid("The same in all trials", ["hyperparameter", "value"], same)
-        pieces.append(folded("The same in all trials", table))
+        table = markup.grid("The same in all trials", ["hyperparameter", "value"], same)
+        pieces.append(markup.folded("The same in all trials", table))
     page.add("All trials", *pieces)
     if report.ranked[0].has_score:
-        page.add("The best as code", listing(report.best_recipe(), "Python code"))
-    versions = grid("Versions", ["what", "value"], environment().items())
+        page.add(
+            "The best as code", markup.listing(report.best_recipe(), "Python code")
+        )
+    versions = markup.grid("Versions", ["what", "value"], environment().items())
     page.add("Setup", versions)
     return page.save(file)
 
@@ -94,16 +87,16 @@ def _facts(report: Any) -> dict[str, str]:
     return found
 
 
-def _parallel(report: Any) -> Markup:
+def _parallel(report: Any) -> markup.Markup:
     about = "Lines of trials through their hyperparameters; the table has the numbers."
     with page_style(OWNER):
         ax = new_panels(OWNER, 1, 1, WIDE)[0, 0]
         parallel_coordinates(ax, report)
         figures = figure_elements([ax.figure], "x", "Hyperparameters and scores", about)
-    return charts(figures)
+    return markup.charts(figures)
 
 
-def _importance(report: Any) -> Markup:
+def _importance(report: Any) -> markup.Markup:
     picture = _drawn(report, "i", "Importance of hyperparameters", [importance_bars])
     rows = [
         [
@@ -117,12 +110,14 @@ def _importance(report: Any) -> Markup:
         for one in report.importance
     ]
     titles = ["hyperparameter", "share", "by chance", "p", "clear", "configurations"]
-    return joined([picture, folded("The numbers", grid("Importance", titles, rows))])
+    return markup.joined(
+        [picture, markup.folded("The numbers", markup.grid("Importance", titles, rows))]
+    )
 
 
 def _drawn(
     report: Any, key: str, title: str, draws: list[Callable[[Any, Any], None]]
-) -> Markup:
+) -> markup.Markup:
     about = "The numbers stand in the tables of this page."
     with page_style(OWNER):
         figures = []
@@ -130,4 +125,4 @@ def _drawn(
             ax = new_chart(OWNER)
             draw(ax, report)
             figures.append(ax.figure)
-        return charts(figure_elements(figures, key, title, about))
+        return markup.charts(figure_elements(figures, key, title, about))

@@ -12,8 +12,7 @@ from keras_deeptools.engine._backends.common import (
     NORMAL_BY_PREFIX as NORMAL_BY_PREFIX,
     PADS_ROWS as PADS_ROWS,
     is_exporting as is_exporting,
-    unseeded_normal as unseeded_normal,
-    unseeded_uniform as unseeded_uniform,
+    unseeded as unseeded,
 )
 
 

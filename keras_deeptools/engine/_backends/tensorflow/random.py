@@ -12,13 +12,12 @@ from keras_deeptools.engine._backends.common import (
     NORMAL_BY_PREFIX as NORMAL_BY_PREFIX,
     PADS_ROWS as PADS_ROWS,
     is_exporting as is_exporting,
-    unseeded_normal as unseeded_normal,
-    unseeded_uniform as unseeded_uniform,
+    unseeded as unseeded,
 )
 
 
 def seed_tensor(words: np.ndarray) -> Any:
-    """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
+    """Seeds, uint32 `(num_draws, 2)`, as the int32 of which `bits` takes a row."""
     return tf.constant(words.view(np.int32))
 
 

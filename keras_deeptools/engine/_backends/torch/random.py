@@ -18,14 +18,15 @@ def is_exporting() -> bool:
     return torch.compiler.is_exporting()
 
 
-def unseeded_uniform(shape: tuple[int, ...]) -> Any:
-    """Random float32 in [0, 1), from torch's own stream."""
-    return torch.rand(shape, device=keras.ops.zeros(()).device)
+def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
+    """Random float32 from torch's own stream.
 
-
-def unseeded_normal(shape: tuple[int, ...]) -> Any:
-    """Random float32 from N(0, 1), from torch's own stream."""
-    return torch.randn(shape, device=keras.ops.zeros(()).device)
+    Args:
+        kind: `"uniform"`, in [0, 1), or `"normal"`, from N(0, 1).
+        shape: Tuple of ints.
+    """
+    draw = {"uniform": torch.rand, "normal": torch.randn}[kind]
+    return draw(shape, device=keras.ops.zeros(()).device)
 
 
 def seed_tensor(words: np.ndarray) -> Any:
