@@ -10,7 +10,7 @@ from keras_deeptools._arguments import checked_float, is_integer, message
 class LearnedNumbers(keras.layers.Layer):
     """A layer of one shape, whose weights all start at one value."""
 
-    def __init__(self, initial_value: float, **kwargs: Any) -> None:
+    def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         owner = type(self).__name__
         self.initial_value = checked_float(owner, "initial_value", initial_value)

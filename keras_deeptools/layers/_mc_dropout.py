@@ -14,8 +14,16 @@ from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate
 class MonteCarlo(keras.Layer):
     """Base that stands before Keras' own layer and overrides when it drops."""
 
-    def __init__(self, rate: float, stochastic_inference: bool, **kwargs: Any) -> None:
-        super().__init__(checked_dropout_rate(type(self).__name__, rate), **kwargs)
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        rate = checked_dropout_rate(type(self).__name__, rate)
+        super().__init__(rate, seed=seed, **kwargs)
         self.stochastic_inference = checked_bool(
             type(self).__name__, "stochastic_inference", stochastic_inference
         )
@@ -38,8 +46,44 @@ class MonteCarlo(keras.Layer):
         return {**config, "stochastic_inference": self.stochastic_inference}
 
 
+class WithNoiseShape(MonteCarlo):
+    """For layers that take the shape of the mask."""
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["noise_shape"] = noise_shape
+        super().__init__(
+            rate, seed, stochastic_inference=stochastic_inference, **kwargs
+        )
+
+
+class WithDataFormat(MonteCarlo):
+    """For layers of images or volumes, with channels at either end."""
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        *,
+        stochastic_inference: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["data_format"] = data_format
+        super().__init__(
+            rate, seed, stochastic_inference=stochastic_inference, **kwargs
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class MCDropout(MonteCarlo, keras.layers.Dropout):
+class MCDropout(WithNoiseShape, keras.layers.Dropout):
     """Dropout that Monte Carlo prediction turns on.
 
     Drop-in for `keras.layers.Dropout`, which it equals in training. In inference it
@@ -83,22 +127,9 @@ class MCDropout(MonteCarlo, keras.layers.Dropout):
         Gal & Ghahramani, 2016, section 3. https://arxiv.org/abs/1506.02142
     """
 
-    def __init__(
-        self,
-        rate: float,
-        noise_shape: tuple[int | None, ...] | None = None,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            rate, stochastic_inference, noise_shape=noise_shape, seed=seed, **kwargs
-        )
-
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class MCAlphaDropout(MonteCarlo, keras.layers.AlphaDropout):
+class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
     """Alpha dropout that Monte Carlo prediction turns on.
 
     Drop-in for `keras.layers.AlphaDropout`, for networks of SELU units: dropping keeps
@@ -137,19 +168,6 @@ class MCAlphaDropout(MonteCarlo, keras.layers.AlphaDropout):
     Reference:
         Klambauer et al., 2017, section 3. https://arxiv.org/abs/1706.02515
     """
-
-    def __init__(
-        self,
-        rate: float,
-        noise_shape: tuple[int | None, ...] | None = None,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            rate, stochastic_inference, noise_shape=noise_shape, seed=seed, **kwargs
-        )
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -191,16 +209,6 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
         Srivastava et al., 2014, section 10. https://jmlr.org/papers/v15/srivastava14a.html
     """
 
-    def __init__(
-        self,
-        rate: float,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(rate, stochastic_inference, seed=seed, **kwargs)
-
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
@@ -239,19 +247,9 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
         Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
     """
 
-    def __init__(
-        self,
-        rate: float,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(rate, stochastic_inference, seed=seed, **kwargs)
-
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class MCSpatialDropout2D(MonteCarlo, keras.layers.SpatialDropout2D):
+class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
     """Dropout of whole 2D feature maps that Monte Carlo prediction turns on.
 
     Drop-in for `keras.layers.SpatialDropout2D`. When it drops: see `MCDropout`.
@@ -289,22 +287,9 @@ class MCSpatialDropout2D(MonteCarlo, keras.layers.SpatialDropout2D):
         Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
     """
 
-    def __init__(
-        self,
-        rate: float,
-        data_format: str | None = None,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            rate, stochastic_inference, data_format=data_format, seed=seed, **kwargs
-        )
-
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class MCSpatialDropout3D(MonteCarlo, keras.layers.SpatialDropout3D):
+class MCSpatialDropout3D(WithDataFormat, keras.layers.SpatialDropout3D):
     """Dropout of whole 3D feature maps that Monte Carlo prediction turns on.
 
     Drop-in for `keras.layers.SpatialDropout3D`. When it drops: see `MCDropout`.
@@ -342,16 +327,3 @@ class MCSpatialDropout3D(MonteCarlo, keras.layers.SpatialDropout3D):
     Reference:
         Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
     """
-
-    def __init__(
-        self,
-        rate: float,
-        data_format: str | None = None,
-        seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            rate, stochastic_inference, data_format=data_format, seed=seed, **kwargs
-        )

@@ -37,9 +37,6 @@ class ScalarBias(LearnedNumbers):
         Zhang et al., 2019, section 3. https://arxiv.org/abs/1901.09321
     """
 
-    def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(initial_value, **kwargs)
-
     def build(self, input_shape: Any) -> None:
         """Creates the scalar."""
         self.bias = self.add_numbers("bias", ())

@@ -42,9 +42,6 @@ class SkipInit(LearnedNumbers):
         De & Smith, 2020, section 3. https://arxiv.org/abs/2002.10444
     """
 
-    def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(initial_value, **kwargs)
-
     def build(self, input_shape: Any) -> None:
         """Creates the scalar."""
         self.multiplier = self.add_numbers("multiplier", ())
