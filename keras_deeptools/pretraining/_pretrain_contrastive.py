@@ -9,7 +9,11 @@ from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._training_run import checked_run
+from keras_deeptools.pretraining._training_run import (
+    FitOptions,
+    TrainingData,
+    checked_run,
+)
 from keras_deeptools.pretraining._two_views import TwoViews, pooled
 
 OWNER = "pretrain_contrastive"
@@ -102,21 +106,9 @@ def pretrain_contrastive(
         Isola, 2020, section 4.2, https://arxiv.org/abs/2005.10242; there uniformity
         leaves partners out.
     """
-    run = checked_run(
-        OWNER,
-        model,
-        x,
-        until=until,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation_data=validation_data,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=callbacks,
-        seed=seed,
-        verbose=verbose,
-        smallest_batch=2,
-    )
+    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
+    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
+    run = checked_run(OWNER, model, until, data, options, smallest_batch=2)
     divisor = checked_float(OWNER, "temperature", temperature, above=0)
     num_units = checked_count(OWNER, "projection_units", projection_units)
     views = _checked_augmentation(augmentation, run.encoder)

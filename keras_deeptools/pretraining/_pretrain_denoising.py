@@ -8,7 +8,11 @@ import keras
 from keras_deeptools.pretraining._autoencoder import checked_corruption
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
-from keras_deeptools.pretraining._training_run import checked_run
+from keras_deeptools.pretraining._training_run import (
+    FitOptions,
+    TrainingData,
+    checked_run,
+)
 
 OWNER = "pretrain_denoising"
 
@@ -98,20 +102,9 @@ def pretrain_denoising(
         Vincent et al., 2008, section 2. https://doi.org/10.1145/1390156.1390294.
         There single layers; here the whole network at once.
     """
-    run = checked_run(
-        OWNER,
-        model,
-        x,
-        until=until,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation_data=validation_data,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=callbacks,
-        seed=seed,
-        verbose=verbose,
-    )
+    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
+    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
+    run = checked_run(OWNER, model, until, data, options)
     corruption = checked_corruption(OWNER, noise, noise_level)
 
     def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:

@@ -11,7 +11,11 @@ from keras_deeptools._arguments import checked_float, is_integer
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._reconstructing import reconstructed
-from keras_deeptools.pretraining._training_run import checked_run
+from keras_deeptools.pretraining._training_run import (
+    FitOptions,
+    TrainingData,
+    checked_run,
+)
 
 
 def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -180,20 +184,9 @@ def pretrain_masked(
     Reference:
         He et al., 2022, sections 3 and 4.1. https://arxiv.org/abs/2111.06377
     """
-    run = checked_run(
-        OWNER,
-        model,
-        x,
-        until=until,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation_data=validation_data,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=callbacks,
-        seed=seed,
-        verbose=verbose,
-    )
+    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
+    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
+    run = checked_run(OWNER, model, until, data, options)
     sizes, axis = _masked_axes(run.encoder)
     patch = checked_patches(OWNER, patch_size, sizes)
     rate = checked_float(

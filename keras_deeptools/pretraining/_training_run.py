@@ -4,7 +4,7 @@ import inspect
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,6 +19,25 @@ from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretrainer import Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
+
+
+class TrainingData(NamedTuple):
+    """Inputs without labels, as a user gives them."""
+
+    x: Any
+    validation_data: Any
+    batch_size: int
+    steps_per_epoch: int | None
+
+
+class FitOptions(NamedTuple):
+    """How to train on them, as a user gives it."""
+
+    epochs: int
+    optimizer: Any
+    callbacks: Sequence[keras.callbacks.Callback] | None
+    seed: int | None
+    verbose: str | int
 
 
 @dataclass(frozen=True)
@@ -61,20 +80,14 @@ class Run:
 def checked_run(
     owner: str,
     model: keras.Model,
-    x: Any,
-    *,
     until: str | None,
-    epochs: int,
-    batch_size: int,
-    optimizer: Any,
-    validation_data: Any,
-    steps_per_epoch: int | None,
-    callbacks: Sequence[keras.callbacks.Callback] | None,
-    seed: int | None,
-    verbose: str | int,
+    data: TrainingData,
+    options: FitOptions,
     smallest_batch: int = 1,
 ) -> Run:
     """A `Run`, or an error for a bad argument; nothing has been changed then."""
+    x, validation_data, batch_size, steps_per_epoch = data
+    epochs, optimizer, callbacks, seed, verbose = options
     encoder = Encoder(owner, model, until)
     fit_arguments: dict[str, Any] = {
         "epochs": checked_count(owner, "epochs", epochs),

@@ -6,26 +6,18 @@ from typing import Any
 import keras
 
 from keras_deeptools.layers import SelfNormalizingConv2D
-from keras_deeptools.tuning._families.hidden_layer import (
-    PLAIN,
-    Parts,
-    Size,
-    apply,
-    ask_parts,
-    ask_size,
-    checked_size,
-)
+from keras_deeptools.tuning._families.hidden_layer import PLAIN, Parts, Size, apply
 from keras_deeptools.tuning._families.task import (
+    Choices,
     FamilyTask,
-    ModelFamily,
+    Predicted,
     family_task,
-    most_stages,
 )
 from keras_deeptools.tuning._search_space.ranges import IntRange
 
 OWNER = "cnn_family"
-DEPTH = IntRange(1, 3)
-WIDTH = IntRange(16, 64, log=True)
+CONVOLUTIONS = IntRange(1, 3)
+CHANNELS = IntRange(16, 64, log=True)
 
 
 def cnn_family(
@@ -33,8 +25,8 @@ def cnn_family(
     num_outputs: int,
     task: str = "classification",
     *,
-    depth: Size = DEPTH,
-    width: Size = WIDTH,
+    depth: Size = CONVOLUTIONS,
+    width: Size = CHANNELS,
     logits: bool = False,
     adapt_to: Any = None,
     optimizers: Sequence[str] = ("adamw", "sgd"),
@@ -86,34 +78,22 @@ def cnn_family(
     Reference:
         Simonyan & Zisserman, 2015, section 2. https://arxiv.org/abs/1409.1556
     """
-    common = family_task(
-        OWNER,
-        input_shape,
-        num_outputs,
-        task,
-        logits,
-        adapt_to,
-        optimizers,
-        activations,
-        prefix,
-        (3,),
-        selu=True,
-    )
-    checked_size(OWNER, "depth", depth)
-    checked_size(OWNER, "width", width)
-    return ModelFamily(common, depth, width, _architecture)
+    predicted = Predicted(input_shape, num_outputs, task, logits, adapt_to)
+    choices = Choices(optimizers, activations, prefix)
+    common = family_task(OWNER, predicted, choices, (3,), selu=True)
+    return common.family(OWNER, depth, width, _architecture)
 
 
 def _architecture(
     task: FamilyTask, depth: Size, width: Size, hp: Any
 ) -> tuple[Any, Any]:
     inputs, features = task.inputs()
-    prefix, most = task.prefix, most_stages(task.input_shape)
+    prefix, most = task.prefix, task.most_stages
     stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
-    convolutions = ask_size(hp, f"{prefix}/depth", depth, 2)
-    filters = ask_size(hp, f"{prefix}/width", width, 32)
+    convolutions = task.ask_size(hp, "depth", depth, 2)
+    filters = task.ask_size(hp, "width", width, 32)
     kernel_size = hp.Choice(f"{prefix}/kernel_size", [3, 5], default=3)
-    parts = ask_parts(hp, prefix, ("dropout", "spatial"), task.activations)
+    parts = task.ask_parts(hp, ("dropout", "spatial"))
     head = hp.Choice(f"{prefix}/head", ["average", "flat"], default="average")
     for stage in range(stages):
         if stage:

@@ -9,17 +9,20 @@ from keras_deeptools.tuning._families.hidden_layer import (
     PLAIN,
     Size,
     apply,
-    ask_parts,
-    ask_size,
     checked_size,
     largest,
 )
-from keras_deeptools.tuning._families.task import FamilyTask, ModelFamily, family_task
+from keras_deeptools.tuning._families.task import (
+    Choices,
+    FamilyTask,
+    Predicted,
+    family_task,
+)
 from keras_deeptools.tuning._search_space.ranges import IntRange
 
 OWNER = "mlp_family"
-DEPTH = IntRange(1, 6)
-WIDTH = IntRange(32, 512, log=True)
+LAYERS = IntRange(1, 6)
+UNITS = IntRange(32, 512, log=True)
 # SELU leads in deep stacks (Klambauer et al., 2017, section 4). In one to three layers
 # it had the worst losses of all activations in random trials on Fashion-MNIST.
 SELU_DEPTH = 4
@@ -30,8 +33,8 @@ def mlp_family(
     num_outputs: int,
     task: str = "classification",
     *,
-    depth: Size = DEPTH,
-    width: Size = WIDTH,
+    depth: Size = LAYERS,
+    width: Size = UNITS,
     logits: bool = False,
     adapt_to: Any = None,
     optimizers: Sequence[str] = ("adamw", "sgd"),
@@ -93,21 +96,10 @@ def mlp_family(
     if activations is None:
         selu = ["selu"] if largest(depth) >= SELU_DEPTH else []
         activations = (*PLAIN, *selu)
-    common = family_task(
-        OWNER,
-        input_shape,
-        num_outputs,
-        task,
-        logits,
-        adapt_to,
-        optimizers,
-        activations,
-        prefix,
-        (1, 2, 3, 4),
-        selu=True,
-    )
-    checked_size(OWNER, "width", width)
-    return ModelFamily(common, depth, width, _architecture)
+    predicted = Predicted(input_shape, num_outputs, task, logits, adapt_to)
+    choices = Choices(optimizers, activations, prefix)
+    common = family_task(OWNER, predicted, choices, (1, 2, 3, 4), selu=True)
+    return common.family(OWNER, depth, width, _architecture)
 
 
 def _architecture(
@@ -116,9 +108,9 @@ def _architecture(
     inputs, features = task.inputs()
     if len(task.input_shape) > 1:
         features = keras.layers.Flatten()(features)
-    layers = ask_size(hp, f"{task.prefix}/depth", depth, 3)
-    units = ask_size(hp, f"{task.prefix}/width", width, 128)
-    parts = ask_parts(hp, task.prefix, ("dropout", "gaussian"), task.activations)
+    layers = task.ask_size(hp, "depth", depth, 3)
+    units = task.ask_size(hp, "width", width, 128)
+    parts = task.ask_parts(hp, ("dropout", "gaussian"))
     for i in range(layers):
         norm = parts.norm()
         start = parts.initializer(first=i == 0)

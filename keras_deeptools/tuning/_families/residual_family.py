@@ -7,25 +7,17 @@ from typing import Any
 import keras
 
 from keras_deeptools.layers import NormFreeResidual, ScaledActivation, norm_free_block
-from keras_deeptools.tuning._families.hidden_layer import (
-    PLAIN,
-    Parts,
-    Size,
-    apply,
-    ask_parts,
-    ask_size,
-    checked_size,
-)
+from keras_deeptools.tuning._families.hidden_layer import PLAIN, Parts, Size, apply
 from keras_deeptools.tuning._families.task import (
+    Choices,
     FamilyTask,
-    ModelFamily,
+    Predicted,
     family_task,
-    most_stages,
 )
 from keras_deeptools.tuning._search_space.ranges import IntRange
 
 OWNER = "residual_family"
-DEPTH = IntRange(1, 4)
+BLOCKS = IntRange(1, 4)
 UNITS = IntRange(32, 512, log=True)
 FILTERS = IntRange(16, 64, log=True)
 
@@ -35,7 +27,7 @@ def residual_family(
     num_outputs: int,
     task: str = "classification",
     *,
-    depth: Size = DEPTH,
+    depth: Size = BLOCKS,
     width: Size | None = None,
     logits: bool = False,
     adapt_to: Any = None,
@@ -90,24 +82,12 @@ def residual_family(
         He et al., 2016. https://arxiv.org/abs/1603.05027; De & Smith, 2020.
         https://arxiv.org/abs/2002.10444
     """
-    common = family_task(
-        OWNER,
-        input_shape,
-        num_outputs,
-        task,
-        logits,
-        adapt_to,
-        optimizers,
-        activations,
-        prefix,
-        (1, 3),
-        selu=False,
-    )
+    predicted = Predicted(input_shape, num_outputs, task, logits, adapt_to)
+    choices = Choices(optimizers, activations, prefix)
+    common = family_task(OWNER, predicted, choices, (1, 3), selu=False)
     if width is None:
         width = FILTERS if len(common.input_shape) == 3 else UNITS
-    checked_size(OWNER, "depth", depth)
-    checked_size(OWNER, "width", width)
-    return ModelFamily(common, depth, width, _architecture)
+    return common.family(OWNER, depth, width, _architecture)
 
 
 def _architecture(
@@ -115,11 +95,11 @@ def _architecture(
 ) -> tuple[Any, Any]:
     inputs, features = task.inputs()
     prefix, image = task.prefix, len(task.input_shape) == 3
-    blocks = ask_size(hp, f"{prefix}/depth", depth, 2)
-    size = ask_size(hp, f"{prefix}/width", width, 32 if image else 128)
-    most = most_stages(task.input_shape) if image else 1
+    blocks = task.ask_size(hp, "depth", depth, 2)
+    size = task.ask_size(hp, "width", width, 32 if image else 128)
+    most = task.most_stages if image else 1
     stages = most if most == 1 else hp.Int(f"{prefix}/stages", 1, most, default=most)
-    parts = ask_parts(hp, prefix, ("dropout",), task.activations)
+    parts = task.ask_parts(hp, ("dropout",))
     make = _convolution if image else _dense
     features = make(size, "lecun_normal")(features)
     for stage in range(stages):

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -15,12 +15,37 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
+from keras_deeptools.tuning._families.hidden_layer import (
+    Parts,
+    Size,
+    ask_parts,
+    ask_size,
+    checked_size,
+)
 from keras_deeptools.tuning._families.searched_block import (
     SEARCHED_ACTIVATIONS as ACTIVATIONS,
 )
 from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 
 TASKS = ("classification", "binary", "regression")
+
+
+class Predicted(NamedTuple):
+    """What a family's models predict, and from what, as a user gives it."""
+
+    input_shape: int | Sequence[int]
+    num_outputs: int
+    task: str
+    logits: bool
+    adapt_to: Any
+
+
+class Choices(NamedTuple):
+    """What all families let a user choose of the search."""
+
+    optimizers: Sequence[str]
+    activations: Sequence[str]
+    prefix: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,36 @@ class FamilyTask:
     activations: tuple[str, ...]
     prefix: str
     moments: tuple[np.ndarray, np.ndarray] | None
+
+    @property
+    def most_stages(self) -> int:
+        """How often images can be halved down to four pixels, and once more; <= 4."""
+        shape = self.input_shape
+        sides = shape[:2] if _axis(shape) == -1 else shape[1:]
+        return min(4, 1 + max(0, int(math.log2(min(sides) / 4))))
+
+    def ask_size(self, hp: Any, name: str, value: Size, default: int) -> int:
+        """Asks a search for a number; see `ask_size`."""
+        return ask_size(hp, f"{self.prefix}/{name}", value, default)
+
+    def ask_parts(self, hp: Any, dropouts: tuple[str, ...]) -> Parts:
+        """Asks a search for parts that fit together; see `ask_parts`."""
+        return ask_parts(hp, self.prefix, dropouts, self.activations)
+
+    def family(
+        self, owner: str, depth: Size, width: Size, architecture: Callable
+    ) -> "ModelFamily":
+        """The family of these models, of checked sizes.
+
+        Args:
+            owner: Str. Whom an error names.
+            depth: What was given.
+            width: What was given.
+            architecture: As for `ModelFamily`.
+        """
+        checked_size(owner, "depth", depth)
+        checked_size(owner, "width", width)
+        return ModelFamily(self, depth, width, architecture)
 
     def inputs(self) -> tuple[Any, Any]:
         """The symbolic inputs, and what standardization makes of them."""
@@ -90,14 +145,8 @@ class FamilyTask:
 
 def family_task(
     owner: str,
-    input_shape: int | Sequence[int],
-    num_outputs: int,
-    task: str,
-    logits: bool,
-    adapt_to: Any,
-    optimizers: Sequence[str],
-    activations: Sequence[str],
-    prefix: str,
+    predicted: Predicted,
+    choices: Choices,
     ranks: tuple[int, ...],
     *,
     selu: bool,
@@ -106,17 +155,13 @@ def family_task(
 
     Args:
         owner: Str. Whom an error names.
-        input_shape: Int or sequence of ints >= 1.
-        num_outputs: Int >= 1.
-        task: One of `TASKS`.
-        logits: Bool.
-        adapt_to: Array of training inputs, or None.
-        optimizers: Names, as for `searched_optimizer`.
-        activations: Names of activations.
-        prefix: Str.
+        predicted: `Predicted`.
+        choices: `Choices`.
         ranks: Lengths that `input_shape` may have.
         selu: Bool. Whether SELU may be among the activations.
     """
+    input_shape, num_outputs, task, logits, adapt_to = predicted
+    optimizers, activations, prefix = choices
     lengths = [input_shape] if isinstance(input_shape, int) else list(input_shape)
     if len(lengths) not in ranks:
         rule = f"of length {' or '.join(map(str, ranks))}, without the batch"
@@ -158,16 +203,6 @@ def _moments(
     axis = _axis(shape) % values.ndim
     others = tuple(i for i in range(values.ndim) if i != axis)
     return values.mean(others), values.var(others)
-
-
-def most_stages(shape: tuple[int, ...]) -> int:
-    """How often images can be halved, down to four pixels, and once more; at most 4.
-
-    Args:
-        shape: Tuple of ints, of an image.
-    """
-    sides = shape[:2] if _axis(shape) == -1 else shape[1:]
-    return min(4, 1 + max(0, int(math.log2(min(sides) / 4))))
 
 
 @dataclasses.dataclass(frozen=True)
