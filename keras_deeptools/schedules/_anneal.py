@@ -56,6 +56,11 @@ def run_phases(step: Any, phases: Sequence[Phase], xp: ModuleType) -> Any:
     return value
 
 
+def checked_minimum(owner: str, value: Any, maximum: float) -> float:
+    """Return `min_learning_rate` as a float in [0, maximum], or raise."""
+    return checked_float(owner, "min_learning_rate", value, at_least=0, at_most=maximum)
+
+
 def rise(position: Any, shape: str, xp: ModuleType) -> Any:
     """Map a position in [0, 1] to a height in [0, 1] along a line or a half cosine."""
     if shape == "linear":

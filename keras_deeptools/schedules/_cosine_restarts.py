@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float
-from keras_deeptools.schedules._anneal import rise
+from keras_deeptools.schedules._anneal import checked_minimum, rise
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._steps import (
     MAX_STEP,
@@ -112,12 +112,8 @@ class CosineRestarts(Schedule):
         self.period_multiplier = checked_steps(
             owner, "period_multiplier", period_multiplier
         )
-        self.min_learning_rate = checked_float(
-            owner,
-            "min_learning_rate",
-            min_learning_rate,
-            at_least=0,
-            at_most=self.max_learning_rate,
+        self.min_learning_rate = checked_minimum(
+            owner, min_learning_rate, self.max_learning_rate
         )
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:

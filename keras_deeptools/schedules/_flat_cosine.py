@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float
-from keras_deeptools.schedules._anneal import Phase, run_phases
+from keras_deeptools.schedules._anneal import Phase, checked_minimum, run_phases
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._steps import checked_steps
 
@@ -97,12 +97,8 @@ class FlatCosine(Schedule):
         self.flat_fraction = checked_float(
             owner, "flat_fraction", flat_fraction, at_least=0, at_most=1
         )
-        self.min_learning_rate = checked_float(
-            owner,
-            "min_learning_rate",
-            min_learning_rate,
-            at_least=0,
-            at_most=self.max_learning_rate,
+        self.min_learning_rate = checked_minimum(
+            owner, min_learning_rate, self.max_learning_rate
         )
 
     @property

@@ -17,8 +17,8 @@ BINNINGS = ("equal_width", "adaptive")
 
 
 @dataclass(frozen=True, eq=False)
-class CalibrationBins:
-    """The bins that hold rows; arrays `(bins,)`. `index` is the bin of each row."""
+class BinAverages:
+    """The bins that hold rows; arrays `(bins,)`, as `ReliabilityDiagram` has them."""
 
     lower: np.ndarray
     upper: np.ndarray
@@ -26,6 +26,12 @@ class CalibrationBins:
     count: np.ndarray
     confidence: np.ndarray
     frequency: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationBins(BinAverages):
+    """Bins, and in which of them each row is."""
+
     index: np.ndarray
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import text_table
 from keras_deeptools.uncertainty._calibration_bins import (
+    BinAverages,
     calibration_bins,
     check_binning,
     judged_event,
@@ -20,7 +21,7 @@ NORMAL_QUANTILE = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
-class ReliabilityDiagram:
+class ReliabilityDiagram(BinAverages):
     """Confidence and frequency in bins; made by `reliability_diagram`.
 
     Attributes:
@@ -43,12 +44,6 @@ class ReliabilityDiagram:
     [0.5, 1.0]
     """
 
-    lower: np.ndarray
-    upper: np.ndarray
-    weight: np.ndarray
-    count: np.ndarray
-    confidence: np.ndarray
-    frequency: np.ndarray
     interval: np.ndarray
     expected_calibration_error: float
     maximum_calibration_error: float
