@@ -15,7 +15,7 @@ from keras_deeptools.callbacks._clipping import (
     require_one,
 )
 from keras_deeptools.callbacks._layer_selection import Layers, LayerSelection, names_of
-from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.callbacks._training_feature import TrainingFeature, beside
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
@@ -177,12 +177,7 @@ class GradientClipper(TrainingFeature):
     def begin(self, leaf: Leaf) -> Clipping | None:
         """Finds the variables and creates the limits and the counters."""
         require_one(self._limits)
-        self._running = [
-            other
-            for other in self._running
-            if other.leaf.root in leaf.roots
-            and other.leaf.optimizer is not leaf.optimizer
-        ]
+        self._running = beside(leaf, self._running)
         if not self._running:
             self._counts, self._by_layer, self.history = {}, {}, {}
         groups, names = self._groups(leaf)

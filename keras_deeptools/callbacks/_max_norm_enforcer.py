@@ -17,7 +17,7 @@ from keras_deeptools.callbacks._layer_selection import (
     LayerSelection,
     names_of,
 )
-from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.callbacks._training_feature import TrainingFeature, beside
 from keras_deeptools.callbacks._unit_axes import FACTORS, Axis, AxisChoice
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.leaf import moving_averages
@@ -182,12 +182,7 @@ class MaxNormEnforcer(TrainingFeature):
 
     def begin(self, leaf: Leaf) -> Ball | None:
         """Finds the weights and their axes before anything is changed."""
-        self._balls = [
-            ball
-            for ball in self._balls
-            if ball.leaf.root in leaf.roots
-            and ball.leaf.optimizer is not leaf.optimizer
-        ]
+        self._balls = beside(leaf, self._balls)
         if not self._balls:
             self._table = {}
         return self._new_ball(leaf, self._chosen(leaf))

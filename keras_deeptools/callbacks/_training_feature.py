@@ -221,3 +221,17 @@ class TrainingFeature(Feature, ConfiguredCallback):
             "_update_watch": None,
             "_live": [],
         }
+
+
+def beside(leaf: Leaf, states: list[Any]) -> list[Any]:
+    """Those states that belong to the other optimizers of a leaf's model.
+
+    Args:
+        leaf: `Leaf`.
+        states: List of what `begin` returned, each with its `leaf`.
+    """
+    return [
+        state
+        for state in states
+        if state.leaf.root in leaf.roots and state.leaf.optimizer is not leaf.optimizer
+    ]

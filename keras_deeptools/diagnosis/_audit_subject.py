@@ -23,12 +23,6 @@ from keras_deeptools.engine._update.model_optimizers import (
 MEASURED = "measured on Keras 3.15 on all three backends"
 """The source of a finding that rests on what was run and observed."""
 
-NORMALIZERS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
-)
 DROPOUTS = (
     keras.layers.AlphaDropout,
     keras.layers.Dropout,

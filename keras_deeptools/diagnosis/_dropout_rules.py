@@ -10,11 +10,11 @@ from keras_deeptools.diagnosis._audit_subject import (
     DROPOUTS,
     MEASURED,
     MERGES,
-    NORMALIZERS,
     Subject,
     listing,
 )
 from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 UNIT_DROPOUTS = tuple(it for it in DROPOUTS if it is not keras.layers.AlphaDropout)
 """What drops units and keeps their mean; AlphaDropout keeps the variance too."""

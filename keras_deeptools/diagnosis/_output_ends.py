@@ -6,13 +6,13 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._audit_subject import NORMALIZERS
 from keras_deeptools.engine._graph.calls import moves_values
 from keras_deeptools.engine._graph.output_tails import (
     OutputTail,
     Shape,
     output_tails_of,
 )
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 LINEAR = (keras.layers.Dense, keras.layers.EinsumDense)
 WRAPPERS = (

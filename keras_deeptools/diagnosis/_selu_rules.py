@@ -9,12 +9,12 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import (
     MEASURED,
     MERGES,
-    NORMALIZERS,
     Subject,
     activation_of,
     listing,
 )
 from keras_deeptools.diagnosis._weight_rules import is_untrained
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 PLAIN = (
     keras.layers.Dropout,

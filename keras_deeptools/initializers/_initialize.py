@@ -24,14 +24,7 @@ from keras_deeptools.initializers._layer_kind import ROLES, name_of, settings_fo
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
 from keras_deeptools.initializers._seed import REMEDY, Seed, started
 from keras_deeptools.statistics._activation_moments import Activation, moments
-
-NORMALIZERS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
-)
-
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 ACTIVATIONS = (
     keras.layers.ELU,

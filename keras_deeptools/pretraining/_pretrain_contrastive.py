@@ -59,8 +59,7 @@ def pretrain_contrastive(
         temperature: Float > 0, by which cosine similarities are divided.
         projection_units: Int >= 1, of the output of the projection head, whose hidden
             layer is as wide as the encoder's code.
-        until: Name of the last layer of the encoder, one of the model's own. None: all
-            before the last layer with weights.
+        until: Name of the last layer of the encoder, as for `pretrain_denoising`.
         epochs: Int >= 1.
         batch_size: Int >= 2, rows in a batch where `x` is an array. Larger batches
             have more to tell apart: 256 and more where memory allows.
@@ -68,9 +67,8 @@ def pretrain_contrastive(
         validation_data: None, or as `x`: more inputs, to be measured.
         steps_per_epoch: None, or int >= 1, batches in an epoch.
         callbacks: None, or callbacks for `fit`. Their `model` is the pretrainer.
-        seed: Int >= 0 or None. Projection, views, dropout and order of rows come from
-            it, so that it gives the same result on a backend. None takes one from
-            Python's random state. No other random state moves.
+        seed: Int >= 0 or None, as for `pretrain_denoising`; of projection, views,
+            dropout and order of rows.
         verbose: `"auto"`, 0, 1 or 2, as for `fit`.
 
     Returns:

@@ -140,22 +140,18 @@ def pretrain_masked(
         mask_rate: Float in (0, 1), the fraction of patches to hide in every row,
             rounded to whole patches, at least one and not all.
         mask_value: Float, in the place of what is hidden, in the units of `x`.
-        until: Name of the last layer of the encoder, one of the model's own. None: all
-            before the last layer with weights.
-        decoder: None for a mirrored one, or a Keras layer or model from what the
-            encoder gives to inputs. It is trained in place.
-        loss: `"mean_squared_error"`; `"binary_crossentropy"`, for inputs in [0, 1], of
-            which the decoder then gives the logits; `"auto"`: the latter where `x` is
-            an array in [0, 1].
+        until: Name of the last layer of the encoder, as for `pretrain_denoising`.
+        decoder: None, or a Keras layer or model, as for `pretrain_denoising`.
+        loss: `"auto"`, `"mean_squared_error"` or `"binary_crossentropy"`, as for
+            `pretrain_denoising`.
         epochs: Int >= 1.
         batch_size: Int >= 1, rows in a batch where `x` is an array.
         optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
         validation_data: None, or as `x`: more inputs, whose loss is measured.
         steps_per_epoch: None, or int >= 1, batches in an epoch.
         callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
-        seed: Int >= 0 or None. Decoder, masks, dropout and order of rows come from it,
-            so that it gives the same result on a backend. None takes one from Python's
-            random state. No other random state moves.
+        seed: Int >= 0 or None, as for `pretrain_denoising`; of decoder, masks, dropout
+            and order of rows.
         verbose: `"auto"`, 0, 1 or 2, as for `fit`.
 
     Returns:

@@ -105,11 +105,16 @@ def dead(window: GradientRows, loss_is_gone: bool = False) -> list[Finding]:
     ]
 
 
-def vanishing(window: GradientRows, least: float) -> list[Finding]:
-    """The first kernels, as far as each gradient is under `least` of one above it."""
+def _gradients_of_kernels(window: GradientRows) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the kernels that have gradients, and the size of each's."""
     kernels = window.kernels
     sizes = window.root_mean_squares(kernels)
-    kernels, sizes = kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+    return kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+
+
+def vanishing(window: GradientRows, least: float) -> list[Finding]:
+    """The first kernels, as far as each gradient is under `least` of one above it."""
+    kernels, sizes = _gradients_of_kernels(window)
     if len(kernels) < LEAST_DEPTH:
         return []
     above = np.maximum.accumulate(sizes[::-1])[::-1]
@@ -144,9 +149,7 @@ def vanishing(window: GradientRows, least: float) -> list[Finding]:
 
 def exploding_layers(window: GradientRows, most: float) -> list[Finding]:
     """Kernels whose gradient is over `most` times that of the upper half's median."""
-    kernels = window.kernels
-    sizes = window.root_mean_squares(kernels)
-    kernels, sizes = kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+    kernels, sizes = _gradients_of_kernels(window)
     if len(kernels) < LEAST_DEPTH:
         return []
     half = len(kernels) // 2

@@ -6,13 +6,13 @@ import keras
 
 Axes = tuple[int, ...]
 
-GAINS = (
+NORMALIZERS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
-    keras.layers.PReLU,
     keras.layers.RMSNormalization,
 )
+GAINS = (*NORMALIZERS, keras.layers.PReLU)
 """Layers whose weights scale or shift features one by one, whatever their rank."""
 
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
