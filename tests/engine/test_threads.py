@@ -181,7 +181,7 @@ def test_first_values_of_another_thread_are_not_noted():
     assert [variable is mine for variable, _ in created] == [True]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="Only torch needs it.")
+@pytest.mark.one_backend  # Only torch needs it.
 def test_losses_by_rows_are_for_the_running_thread():
     masks, odds = np.zeros((1, 2, 2)), np.full((1, 2, 2, 3), 1 / 3, "float32")
 
