@@ -436,3 +436,17 @@ def test_torch_modules_that_a_model_holds_are_put_back() -> None:
         model.train_on_batch(X + 3, Y)
         assert norm.running_mean.abs().max() > 0.1
     assert norm.running_mean.abs().max() == 0 and norm.num_batches_tracked == 0
+
+
+@pytest.mark.one_backend
+def test_torch_modules_in_a_graph_are_put_back() -> None:
+    norm = torch.nn.BatchNorm1d(4)
+    wrapped = keras.layers.TorchModuleWrapper(norm)
+    model = keras.Sequential([keras.Input((4,)), wrapped, keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    before = norm.running_mean.clone(), norm.num_batches_tracked.clone()
+    with preserved(model):
+        model.train_on_batch(X + 3, Y)
+        assert not norm.running_mean.equal(before[0])
+    assert norm.running_mean.equal(before[0])
+    assert norm.num_batches_tracked == before[1]

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from keras_deeptools.engine._backends.common import (
     is_traced as is_traced,
     keeps_contents_apart as keeps_contents_apart,
 )
+from keras_deeptools.engine._keras_private.layers import flat_layers
 
 
 @torch.no_grad()
@@ -356,11 +357,21 @@ def is_mutable(value: Any) -> bool:
 
 
 def modules_in(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    """Modules, parameters and buffers of a model, which is a `torch.nn.Module`."""
-    return list(model.modules()), list(model.parameters()), list(model.buffers())
+    """Modules, parameters and buffers of a model, which is a `torch.nn.Module`.
+
+    To torch the layers of a model that has a graph are no modules inside of it.
+    """
+    roots = [model, *flat_layers(model)]
+    return (
+        _once(module for root in roots for module in root.modules()),
+        _once(parameter for root in roots for parameter in root.parameters()),
+        _once(buffer for root in roots for buffer in root.buffers()),
+    )
+
+
+def _once(found: Iterable[Any]) -> list[Any]:
+    return list({id(each): each for each in found}.values())
 
 
 LISTS_ROWS = False
-
-
 """Whether the gradient of an embedding lists rows, each as often as it was used."""
