@@ -54,7 +54,7 @@ def _tune(options: argparse.Namespace) -> int:
             say=_say,
             **limits,
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, NotImplementedError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         _say("Interrupted; all processes have ended.")
