@@ -20,11 +20,13 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # XLA compiles in half the time without its newer code generator for fused operations
 # and in one part instead of many. With `XLA_FLAGS=` it compiles as for users; `.ci/run`
 # runs the tests that compare bits in this way too.
-flags = "--xla_cpu_parallel_codegen_split_count=1"
-# From 0.12 on there is no older generator, and a flag that XLA does not know ends it.
 if util.find_spec("jaxlib") and Version(metadata.version("jaxlib")) < Version("0.12"):
-    flags += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", flags)
+    # Later ones have no older generator, and XLA ends at a flag that it does not know.
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+    )
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 
 import keras
 import pytest
