@@ -1,7 +1,6 @@
 """The command line: `python -m keras_deeptools demo` and `... tune`."""
 
 import argparse
-import importlib.util
 import os
 import signal
 import sys
@@ -9,7 +8,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from keras_deeptools._backend_check import (
+    BACKENDS,
+    VARIABLE,
+    installed_backends,
+    missing_backend,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    os.environ["KERAS_BACKEND"] = options.backend or _installed_backend()
+    chosen = _checked_backend(options.backend)
+    os.environ[VARIABLE] = chosen or installed_backends()[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from keras_deeptools.demo import run_demo
 
@@ -29,8 +34,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> int:
     from keras_deeptools._distributed_search import launch_search, run_as_member
 
+    _checked_backend(options.backend)
     if options.backend:
-        os.environ["KERAS_BACKEND"] = options.backend
+        os.environ[VARIABLE] = options.backend
     limits = {name: getattr(options, name) for name in ("worker_timeout", "max_losses")}
     try:
         if options.join:
@@ -48,7 +54,7 @@ def _tune(options: argparse.Namespace) -> int:
             say=_say,
             **limits,
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, NotImplementedError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         _say("Interrupted; all processes have ended.")
@@ -161,17 +167,13 @@ def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     tune.set_defaults(run=_tune)
 
 
-def _installed_backend() -> str:
-    chosen = os.environ.get("KERAS_BACKEND")
-    if chosen:
-        return chosen
-    for backend in BACKENDS:
-        if importlib.util.find_spec(backend) is not None:
-            return backend
-    sys.exit(
-        "keras_deeptools: a Keras backend must be installed. "
-        'Install one with `pip install "keras-deeptools[tensorflow]"`.'
-    )
+def _checked_backend(option: str | None) -> str | None:
+    """The backend that the option or the environment names, if they do, or the end."""
+    chosen = option or os.environ.get(VARIABLE) or None
+    missing = missing_backend(chosen, "--backend" if option else "")
+    if missing is not None:
+        sys.exit(missing)
+    return chosen
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 import os
 import secrets
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -52,7 +54,7 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
         with draft.open("xb") as file:
             write(file)
             force_to_disk(file)
-        os.replace(draft, path)
+        move_when_free(os.replace, draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -82,6 +84,37 @@ def write_json(path: str | Path, thing: Any, *, allow_nan: bool = True) -> str:
     text = json.dumps(thing, allow_nan=allow_nan)
     write_text(path, text)
     return text
+
+
+IN_USE = 2.0
+"""Seconds that a move waits for other processes to close a file."""
+
+
+def move_when_free(
+    move: Callable[[Path, Path], object], source: Path, target: Path
+) -> None:
+    """Moves a file or a folder; on Windows, once nobody has it open.
+
+    There a file that another process reads, if only a virus scanner, is neither moved
+    nor replaced: what has it open for a moment is waited for.
+
+    Args:
+        move: `os.replace`, which replaces a file, or `os.rename`, for a folder.
+        source: What is moved.
+        target: Its new place.
+
+    Raises:
+        PermissionError: If it is still open after some seconds.
+    """
+    deadline = time.monotonic() + IN_USE
+    while True:
+        try:
+            move(source, target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def force_to_disk(file: IO[bytes]) -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -76,3 +77,46 @@ def test_names_at_the_top_are_those_of_their_rooms() -> None:
 def test_a_name_that_is_not_there_is_refused() -> None:
     with pytest.raises(AttributeError, match="no attribute 'GradientMonitr'"):
         _ = keras_deeptools.GradientMonitr
+
+
+REPORT_WARNINGS = """
+import importlib, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+for each in caught:
+    print(each.filename, each.message)
+"""
+
+
+@pytest.mark.one_backend
+def test_importing_every_room_warns_of_nothing_in_the_package() -> None:
+    names = [room.__name__ for room in public_api.rooms()]
+    command = [sys.executable, "-c", REPORT_WARNINGS, *names]
+    done = subprocess.run(
+        command,
+        cwd=public_api.PACKAGE.parent,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    # What other packages warn of, in files of their own, is theirs to change.
+    ours = [line for line in done.stdout.splitlines() if "keras_deeptools" in line]
+    assert not ours
+
+
+@pytest.mark.backend_free
+def test_the_package_itself_is_imported_with_warnings_as_errors() -> None:
+    command = [sys.executable, "-W", "error", "-c", "import keras_deeptools"]
+    folder = public_api.PACKAGE.parent
+    assert subprocess.run(command, cwd=folder, timeout=300).returncode == 0
+
+
+@pytest.mark.backend_free
+def test_no_source_file_warns_when_it_is_compiled() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in sorted(public_api.PACKAGE.rglob("*.py")):
+            compile(path.read_text(encoding="utf-8"), str(path), "exec")

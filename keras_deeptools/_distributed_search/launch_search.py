@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def launch_search(
 
     Raises:
         FileNotFoundError: If there is no such script.
+        NotImplementedError: On Windows, whose processes cannot be ended together.
         TypeError: If an argument is of another type.
         ValueError: If a number is out of its range.
 
@@ -75,6 +77,14 @@ def launch_search(
     Traceback (most recent call last):
     FileNotFoundError: launch_search: `script` must be an existing file. Received: ...
     """
+    if not hasattr(os, "killpg"):
+        raise NotImplementedError(
+            f"{OWNER}: the system must have groups of processes, as Linux and macOS "
+            "do: else what a worker starts outlives it, and a worker that is told to "
+            f"end cannot give its trial back. Received: sys.platform={sys.platform!r}. "
+            "Run it in WSL, or start each process by itself with `python -m "
+            "keras_deeptools tune --join` or `join_search`."
+        )
     path = Path(script)
     if not path.is_file():
         raise FileNotFoundError(

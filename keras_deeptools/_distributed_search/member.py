@@ -20,6 +20,8 @@ from typing import Any
 
 SETTINGS = "KERAS_DEEPTOOLS_SEARCH"
 CHIEF = "keras_deeptools._distributed_search.settings"
+# On Windows SIGTERM ends a process at once; Ctrl-Break is what it can answer.
+TOLD_TO_END = ("SIGTERM", "SIGBREAK")
 
 
 class AfterKerasTuner(importlib.abc.MetaPathFinder):
@@ -69,8 +71,7 @@ def end_with(launcher: int) -> None:
         for line in lines:
             if (chief := sys.modules.get(CHIEF)) is not None:
                 chief.tell_chief(json.loads(line))
-    alone = not hasattr(os, "getpgrp") or os.getpgrp() != os.getpid()
-    if alone:
+    if os.getpgrp() != os.getpid():
         os.kill(os.getpid(), signal.SIGTERM)
     else:
         os.killpg(os.getpid(), signal.SIGKILL)
@@ -103,7 +104,9 @@ def main() -> None:
     _, script, *arguments = sys.argv
     if os.environ.pop("KERAS_DEEPTOOLS_LAUNCHED", None):
         follow_launcher()
-    signal.signal(signal.SIGTERM, say_goodbye)
+    for name in TOLD_TO_END:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), say_goodbye)
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     find_this_package()

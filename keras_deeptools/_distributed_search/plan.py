@@ -117,7 +117,21 @@ def run_as_member(
             "machine."
         )
     arguments = command(script, arguments)
-    os.execve(arguments[0], arguments, os.environ | environment(settings))
+    variables = os.environ | environment(settings)
+    if sys.platform == "win32":
+        # There `execve` leaves its process behind instead of waiting for it.
+        sys.exit(_code_of(arguments, variables))
+    os.execve(arguments[0], arguments, variables)
+
+
+def _code_of(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
+    """The exit code of a command; an interrupt is for it to answer."""
+    with subprocess.Popen(arguments, env=variables) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 ADDRESS = "127.0.0.1"

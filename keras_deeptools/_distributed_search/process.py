@@ -57,9 +57,6 @@ class Log:
                     self._show(text)
 
 
-GROUPS = hasattr(os, "killpg")
-
-
 LAST_LINES = 5.0
 
 
@@ -129,11 +126,10 @@ class Process:
             self._popen.wait(patience)
         except subprocess.TimeoutExpired:
             self._popen.kill()
-        if GROUPS:
-            try:
-                os.killpg(self._popen.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # Nothing is left of it.
+        try:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # Nothing is left of it.
         code = self._popen.wait()
         self.log.finish(LAST_LINES)
         try:

@@ -1,5 +1,6 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
 from keras_deeptools.callbacks._gradient_monitor.alarm import (
     GradientProblemError,

@@ -1,5 +1,6 @@
 """What is wrong with a model, where, and what to change."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit import Audit, audit
 from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing

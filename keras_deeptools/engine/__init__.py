@@ -3,6 +3,7 @@
 The only room that knows Keras' internals and the backends.
 """
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.engine._backends.active import tensors
 from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
 from keras_deeptools.engine._passes.capture import Capture, Captured

@@ -1,5 +1,6 @@
 """Initializers that keep the variance of a network, for every kind of layer."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_deeptools.initializers._fan_scaling import FanScaling
 from keras_deeptools.initializers._fans import fans

@@ -1,5 +1,6 @@
 """Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.layers._fixup_initializer import fixup_initializer
 from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._mc_dropout import (

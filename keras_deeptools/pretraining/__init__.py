@@ -1,5 +1,6 @@
 """Training without labels, before the training with the few labels there are."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.pretraining._layerwise_pretraining import (
     LayerwisePretraining,
     PretrainedLayer,

@@ -1,5 +1,6 @@
 """Schedules: values of a hyperparameter for every optimizer update."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.schedules._concatenation import Concatenation, concatenation
 from keras_deeptools.schedules._constant import Constant, constant
 from keras_deeptools.schedules._cosine_restarts import CosineRestarts, cosine_restarts

@@ -1,5 +1,6 @@
 """Statistics of training, in plain numpy."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.statistics._decimated_rows import DecimatedRows
 from keras_deeptools.statistics._exponential_smoothing import exponential_smoothing
 from keras_deeptools.statistics._gradient_thresholds import GradientThresholds

@@ -1,5 +1,6 @@
 """Transfer learning: freezing and unfreezing what a model has learned elsewhere."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.transfer._backbones.backbone import backbone
 from keras_deeptools.transfer._backbones.check_pixels import check_pixels
 from keras_deeptools.transfer._backbones.classifier import classifier

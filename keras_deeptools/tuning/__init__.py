@@ -4,6 +4,7 @@
 does: `pip install "keras-deeptools[tuner]"`.
 """
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools._distributed_search import SearchRun, launch_search
 from keras_deeptools._distributed_search.join_search import join_search
 from keras_deeptools.tuning._families.cnn_family import cnn_family

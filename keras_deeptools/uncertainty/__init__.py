@@ -1,5 +1,6 @@
 """How sure a model may be: calibration, selective prediction, dropout as inference."""
 
+from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.uncertainty._brier_decomposition import (
     BrierDecomposition,
     brier_decomposition,

@@ -159,6 +159,26 @@ def test_what_is_damaged_is_not_found_and_replaced_when_written(
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
+def test_what_is_damaged_and_cannot_be_removed_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FeatureFiles(tmp_path)
+    written(files)
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "in use", str(source))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match=r"cache_features: .*key is damaged or out of"):
+        files.remove("key")
+    assert files.find("key") is not None
+
+
+def test_what_another_process_has_removed_is_removed(tmp_path: Path) -> None:
+    FeatureFiles(tmp_path).remove("key")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut() -> None:
     whole, cut, other = RowDigest(), RowDigest(), RowDigest()
     whole.update({"a": X, "b": Y})
@@ -291,6 +311,14 @@ def test_features_that_the_code_of_a_layer_makes_otherwise_now_are_computed_agai
 
     before = np.array(cached(tmp_path, make()).features[0])
     monkeypatch.setattr(Scaled, "factor", 2.0)
+    remove = FeatureFiles.remove
+
+    def remove_unmapped(self: FeatureFiles, key: str) -> None:
+        # Windows does not move files that are mapped.
+        assert str(self.path(key)) not in Path("/proc/self/maps").read_text()
+        remove(self, key)
+
+    monkeypatch.setattr(FeatureFiles, "remove", remove_unmapped)
     after = cached(tmp_path, make()).features[0]
     np.testing.assert_allclose(after, 2 * before, rtol=1e-5)
     assert entries(tmp_path) == 1

@@ -202,6 +202,7 @@ class _Computation:
         if found is not None:
             if self._agree(found, first):
                 return self._result(found, files.path(key))
+            found.clear()  # Files that are mapped cannot be moved on every system.
             files.remove(key)
         self._labels.clear()
         digest = RowDigest()

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from keras_deeptools._files import force_to_disk, write_json
+from keras_deeptools._files import force_to_disk, move_when_free, write_json
 
 Specs = dict[str, tuple[tuple[int, ...], str]]
 
@@ -157,11 +157,23 @@ class FeatureFiles:
         return found
 
     def remove(self, key: str) -> None:
-        """Removes an entry, out of its place first."""
+        """Removes an entry, out of its place first.
+
+        Raises:
+            OSError: If it cannot be moved; on Windows, where a process has it open.
+        """
         place = self.path(key)
         aside = place.with_name(f".removed-{os.getpid()}-{secrets.token_hex(8)}")
-        with contextlib.suppress(OSError):
-            place.rename(aside)
+        try:
+            move_when_free(os.rename, place, aside)
+        except FileNotFoundError:
+            return  # Another process was faster.
+        except OSError as error:
+            raise OSError(
+                f"cache_features: {place} is damaged or out of date and cannot be "
+                f"removed ({error}). Delete `CachedFeatures` that were made of it, and "
+                "end programs that read it, or give another `directory`."
+            ) from error
         shutil.rmtree(aside, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -226,7 +238,7 @@ class EntryWriter:
         place = self._files.path(key)
         for _ in range(10):
             with contextlib.suppress(OSError):
-                self._folder.rename(place)
+                move_when_free(os.rename, self._folder, place)
             found = self._files.find(key)
             if found is not None:
                 return found
