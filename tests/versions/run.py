@@ -3,6 +3,7 @@
     python tests/versions/run.py                          # every row, as a table
     python tests/versions/run.py --row oldest colab       # some of them
     python tests/versions/run.py --page docs/versions.md  # and write the page
+    python tests/versions/run.py --kept FOLDER            # with environments kept there
 
 For each row it makes an environment from nothing, installs what the row names, then the
 wheel that was built from this folder, looks whether that changed any installed package,
@@ -151,19 +152,30 @@ def wheel(folder: Path) -> Path:
     return found
 
 
-def run(row: Row, package: Path, folder: Path) -> Iterator[Outcome]:
-    """Makes the environment of a row and tries the package in it."""
+def run(
+    row: Row, package: Path, folder: Path, kept: Path | None = None
+) -> Iterator[Outcome]:
+    """Makes the environment of a row and tries the package in it.
+
+    Args:
+        row: `Row`.
+        package: The wheel.
+        folder: Where environments are made that are not kept.
+        kept: Where they are kept, and taken from when they are there; or None.
+    """
     python = interpreter(row.python)
     if python is None:
         for backend in row.backends:
             yield Outcome(row, backend, error=f"no Python {row.python} here")
         return
-    space = folder / row.name.replace(" ", "-").replace(",", "")
-    subprocess.run([python, "-m", "venv", str(space)], check=True)
+    space = (kept or folder) / row.name.replace(" ", "-").replace(",", "")
     own = space / "bin" / "python"
     pip = [str(own), "-m", "pip", "--disable-pip-version-check"]
-    asked = [*row.packages, *BESIDE]
-    subprocess.run([*pip, "install", "--quiet", *asked], check=True)
+    if not own.exists():
+        subprocess.run([python, "-m", "venv", str(space)], check=True)
+        asked = [*row.packages, *BESIDE]
+        subprocess.run([*pip, "install", "--quiet", *asked], check=True)
+    subprocess.run([*pip, "uninstall", "--quiet", "--yes", "keras-deeptools"])
     before = installed(pip)
     subprocess.run([*pip, "install", "--quiet", str(package)], check=True)
     after = installed(pip)
@@ -174,7 +186,8 @@ def run(row: Row, package: Path, folder: Path) -> Iterator[Outcome]:
     )
     for backend in row.backends:
         yield tried(row, backend, own, folder, versions(after, backend), changed)
-    shutil.rmtree(space)
+    if kept is None:
+        shutil.rmtree(space)
 
 
 def tried(
@@ -272,13 +285,14 @@ def main() -> int:
     names = [row.name for row in ROWS]
     parser.add_argument("--row", nargs="+", choices=names, default=names)
     parser.add_argument("--page", type=Path, help="Markdown file to write")
+    parser.add_argument("--kept", type=Path, help="folder of environments to keep")
     options = parser.parse_args()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
         package = wheel(Path(folder))
         for row in ROWS:
             if row.name in options.row:
-                outcomes += run(row, package, Path(folder))
+                outcomes += run(row, package, Path(folder), options.kept)
                 print(table(outcomes[-len(row.backends) :]), flush=True)
     if options.page:
         text = PAGE.format(date=datetime.date.today(), table=table(outcomes))
