@@ -310,3 +310,10 @@ def test_labels_that_are_ignored_are_no_fault() -> None:
         warnings.simplefilter("ignore")
         found = find_learning_rate(classifier(loss), X, labels, **OPTIONS)
     assert np.isfinite(found.losses).all()
+
+
+def test_a_model_without_a_loss_is_named() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="find_learning_rate: the model must be compi"):
+        find_learning_rate(model, np.ones((8, 4)), np.ones((8, 1)))

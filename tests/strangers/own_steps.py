@@ -184,9 +184,8 @@ def decorated_train_step():
     model(x[:1])
     model.compile(optimizer=keras.optimizers.SGD(0.05))
     model.optimizer.build(model.trainable_variables)
-    return Script(
-        model, dict(x=x, y=y, epochs=2), custom_objects={"Decorated": Decorated}
-    )
+    # Its author's `__init__` takes nothing, so Keras cannot make it again.
+    return Script(model, dict(x=x, y=y, epochs=2), loads=False)
 
 
 @program(
@@ -310,7 +309,10 @@ def fit_in_a_loop():
 
 
 @program(
-    "own steps", "Keras example rl/actor_critic_cartpole: two heads", ("tensorflow",)
+    "own steps",
+    "Keras example rl/actor_critic_cartpole: two heads",
+    ("tensorflow",),
+    refused={"find_learning_rate": "must be compiled with a loss"},
 )
 def actor_and_critic():
     import tensorflow as tf

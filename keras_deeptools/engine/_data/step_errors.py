@@ -68,6 +68,13 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
             return _of_text(name, text)
     if has_own_train_step(model) or computes_loss(model):
         return ""
+    if compiled_loss(model) is None and not model.losses:
+        return (
+            "the model must be compiled with a loss, or compute one in a `train_step` "
+            f"or `compute_loss` of its own. Received: model={model.name!r}, compiled "
+            "without. Call `model.compile(optimizer, loss=...)`; a loop of your own "
+            "is not seen from here."
+        )
     if y is None and compiled_loss(model) is not None and not model.losses:
         return (
             f"`y` must be given for a model that is compiled with a loss. Received: "
