@@ -20,7 +20,11 @@ from keras_deeptools.engine import Feature, Leaf, attach, preserved
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
 from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._data.non_finite import advice
-from keras_deeptools.engine._data.step_errors import classes_outside, explained_step
+from keras_deeptools.engine._data.step_errors import (
+    classes_outside,
+    explained_step,
+    without_loss,
+)
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.engine._update.step_reads import lacks_what_it_reads
 from keras_deeptools.engine._update.update_watch import UpdateWatch
@@ -241,6 +245,9 @@ class _Run:
     def _logs_of(self, batch: Any) -> dict[str, float]:
         with explained_step(OWNER, self._trained, lambda: batch):
             logs = batch_logs(self._trained, batch)
+        reason = logs.get("loss") == 0 and without_loss(self._trained)
+        if reason:
+            raise ValueError(f"{OWNER}: {reason}")
         if self._fault is None and not np.isfinite(list(logs.values())).all():
             found = advice(self._batches.non_finite(batch))
             self._fault = found or classes_outside(self._trained, lambda: batch)

@@ -68,13 +68,9 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
             return _of_text(name, text)
     if has_own_train_step(model) or computes_loss(model):
         return ""
-    if compiled_loss(model) is None and not model.losses:
-        return (
-            "the model must be compiled with a loss, or compute one in a `train_step` "
-            f"or `compute_loss` of its own. Received: model={model.name!r}, compiled "
-            "without. Call `model.compile(optimizer, loss=...)`; a loop of your own "
-            "is not seen from here."
-        )
+    reason = without_loss(model)
+    if reason:
+        return reason
     if y is None and compiled_loss(model) is not None and not model.losses:
         return (
             f"`y` must be given for a model that is compiled with a loss. Received: "
@@ -82,6 +78,35 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
             "let the dataset yield (x, y)."
         )
     return _of_inputs(model, x) or _of_targets(model, x, y)
+
+
+def without_loss(model: keras.Model) -> str:
+    """What to do about a model that no loss trains; empty where there is one.
+
+    On JAX such a model trains silently, with a loss of 0. Layers may add losses in
+    their calls, so ask after a first one.
+
+    Args:
+        model: `keras.Model`, compiled and called.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._data.step_errors import without_loss
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> model.compile("sgd")
+    >>> without_loss(model)[:42]
+    'the model must be compiled with a loss, or'
+    """
+    own = has_own_train_step(model) or computes_loss(model)
+    if own or compiled_loss(model) is not None or model.losses:
+        return ""
+    return (
+        "the model must be compiled with a loss, or compute one in a `train_step` "
+        f"or `compute_loss` of its own. Received: model={model.name!r}, compiled "
+        "without. Call `model.compile(optimizer, loss=...)`; a loop of your own "
+        "is not seen from here."
+    )
 
 
 def _text_in(value: Any) -> str | None:
