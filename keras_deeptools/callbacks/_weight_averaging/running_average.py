@@ -73,7 +73,8 @@ class RunningAverage:
         self.leaf.drop_state([known[key] for key in gone])
 
     def _begun(self, variable: Any) -> Any:
-        average = self.leaf.add_state("average", tuple(variable.shape))
+        shape = tuple(variable.shape)
+        average = self.leaf.add_state("average", shape, like=variable)
         # A copy: two variables must not share memory that a step may reuse.
         self.leaf.assign(average, ops.copy(ops.cast(variable.value, "float32")))
         return average

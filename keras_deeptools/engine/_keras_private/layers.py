@@ -123,6 +123,14 @@ def value_of(variable: Any) -> Any:
     return variable._value
 
 
+def layout_of(variable: Any) -> Any:
+    """How a variable is split over devices by `keras.distribution`, None where it isn't.
+
+    Keras gives it to what its optimizers keep for each weight.
+    """
+    return getattr(variable, "_layout", None)
+
+
 INITIALIZE = "_initialize"
 """The method that gives a variable its first value, on the class `keras.Variable`."""
 

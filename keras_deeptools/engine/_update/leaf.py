@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_private.layers import layout_of
 from keras_deeptools.engine._keras_private.optimizers import (
     built_for,
     counted_batches,
@@ -148,6 +149,7 @@ class Leaf:
         shape: tuple[int, ...] = (),
         dtype: str = "float32",
         initial: float = 0.0,
+        like: Any = None,
     ) -> Any:
         """Creates a variable that rides with the optimizer through the step.
 
@@ -156,10 +158,15 @@ class Leaf:
             shape: Tuple of ints.
             dtype: Str.
             initial: Float. Value of every element.
+            like: `keras.Variable` of this shape, or None. Under `keras.distribution`
+                the new variable is split over the devices as it is; without it, each
+                device has a whole copy.
 
         Returns:
             `keras.Variable`. It is no part of saved files, and gone after detaching.
         """
+        layout = layout_of(like)
+        placed = {} if layout is None else {"layout": layout}
         return self.adopt(
             lambda: keras.Variable(
                 keras.initializers.Constant(initial),
@@ -168,6 +175,7 @@ class Leaf:
                 trainable=False,
                 aggregation="only_first_replica",
                 name=name,
+                **placed,
             )
         )
 
