@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -148,6 +149,11 @@ def synchronize(model: Any) -> None:
 def can_decay(optimizer: Any, variables: list[Any]) -> bool:
     """Whether weight decay accepts these variables."""
     return True
+
+
+def uncompiled(update: Callable, model: Any) -> Callable:
+    """The update as it is: it is traced with the step, or not at all."""
+    return update
 
 
 def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def value_of(variable: Any) -> Any:
 
 
 def layout_of(variable: Any) -> Any:
-    """How a variable is split over devices by `keras.distribution`, None where it isn't.
+    """How `keras.distribution` splits a variable over devices, or None.
 
     Keras gives it to what its optimizers keep for each weight.
     """

@@ -236,7 +236,8 @@ class Site:
             for s in self._of(leaf):
                 s.feature.observe_weights(s.state, leaf)
 
-        self.replace(optimizer, apply_and_serve, APPLY_GRADIENTS)
+        served = training.uncompiled(apply_and_serve, self.model)
+        self.replace(optimizer, served, APPLY_GRADIENTS)
         self.replace(optimizer, clip_and_serve, CLIP_GRADIENTS)
         self.replace(optimizer, update_and_serve, UPDATE_STEP)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._keras_private.layers import (
     flat_layers,
     held_states,
@@ -94,6 +94,7 @@ def join_model(site: Any, item: ScheduledVariable) -> None:
                 (i.target, i.value()) for i in items if isinstance(i, ScheduledVariable)
             ]
 
+        values = training.uncompiled(values, model)
         step = tensors.set_before(model.train_step, model, values)
         site.replace(model, step, "train_step")
     owner = _owner(model, item.target)

@@ -17,6 +17,7 @@ from keras_deeptools.engine._backends.common import (
     single_steps as single_steps,
     trace_step as trace_step,
     tracing as tracing,
+    uncompiled as uncompiled,
 )
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (

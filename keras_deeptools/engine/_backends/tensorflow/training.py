@@ -19,6 +19,7 @@ from keras_deeptools.engine._backends.common import (
     single_steps as single_steps,
     synchronize as synchronize,
     track as track,
+    uncompiled as uncompiled,
     untrack as untrack,
 )
 from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError

@@ -1,10 +1,12 @@
 """Train steps on torch: what takes part in them."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import torch
 
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
@@ -36,14 +38,19 @@ from keras_deeptools.engine._patching import replaced_in_thread
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
-    """Raises for a model that `torch.compile` traces."""
-    if model is not None and getattr(model, "jit_compile", False) is True:
-        raise ValueError(
-            "attach: a model on the torch backend must be compiled with "
-            "`jit_compile=False`: torch.compile caches the traced step by its code "
-            "and would go on without what is attached. Received: jit_compile=True. "
-            "Call `model.compile(..., jit_compile=False)`."
-        )
+    """Accepts every torch set-up: gradients that an optimizer is given are reduced."""
+
+
+def uncompiled(update: Callable, model: Any) -> Callable:
+    """An update that `torch.compile` leaves as it is, also in a step that it compiles.
+
+    What is attached counts with Python numbers on a CPU, each of which Dynamo would
+    take for a constant: it would compile the update anew step by step. It ends its
+    graph at the optimizer anyway, whose fused kernels gain nothing.
+    """
+    if getattr(model, "jit_compile", False) or "torch._dynamo" in sys.modules:
+        return torch.compiler.disable(update)
+    return update
 
 
 def variable_scope(optimizer: Any) -> Any:
