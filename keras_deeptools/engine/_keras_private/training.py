@@ -129,6 +129,23 @@ def list_jax_shardings(model: Any) -> None:
         listed()
 
 
+PARALLEL = "ddp_model"
+"""Attribute of a model on torch with the `DistributedDataParallel` that trains it."""
+
+
+def forget_parallel(model: Any) -> bool:
+    """Lets `fit` wrap a model for several processes anew; whether it had been.
+
+    torch reduces the gradients of what is trained when a model is wrapped, of nothing
+    else, and waits for all of them.
+    """
+    if getattr(model, PARALLEL, None) is None:
+        return False
+    # Past torch's own tracking of modules, as Keras sets it.
+    object.__setattr__(model, PARALLEL, None)
+    return True
+
+
 def knows_jax_state(model: Any) -> bool:
     """Whether a model hands its state to steps, as on JAX."""
     return hasattr(model, SYNCED)
@@ -167,6 +184,13 @@ SEAMS = (
         "nothing can be attached on JAX with Keras up to 3.11",
         lambda: True,
         "3.10 and 3.11; later versions need none",
+    ),
+    Seam(
+        "TorchTrainer.ddp_model",
+        "freezing and unfreezing while `fit` trains in several processes",
+        "nothing can be unfrozen in several processes",
+        lambda: not forget_parallel(keras.Sequential()),
+        "3.16; earlier versions train in one process",
     ),
     Seam(
         "Trainer._compile_config",

@@ -2,12 +2,14 @@
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import torch
 
+from keras_deeptools.engine._backends import common
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
     LOSES_VALUES as LOSES_VALUES,
@@ -16,7 +18,6 @@ from keras_deeptools.engine._backends.common import (
     are_lost as are_lost,
     between_steps as between_steps,
     count_skipped as count_skipped,
-    forget as forget,
     have_values as have_values,
     reason_to_trace_again as reason_to_trace_again,
     synchronize as synchronize,
@@ -33,12 +34,47 @@ from keras_deeptools.engine._keras_private.data import (
     epoch_iterator,
 )
 from keras_deeptools.engine._keras_private.seam import private
-from keras_deeptools.engine._keras_private.training import build_for
+from keras_deeptools.engine._keras_private.training import build_for, forget_parallel
 from keras_deeptools.engine._patching import replaced_in_thread
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
-    """Accepts every torch set-up: gradients that an optimizer is given are reduced."""
+    """Raises where weights are split over processes; whole ones are accepted.
+
+    `DistributedDataParallel` reduces gradients before an optimizer is given them.
+    """
+    distribution = keras.distribution.distribution()
+    if isinstance(distribution, keras.distribution.ModelParallel):
+        raise ValueError(
+            f"{owner}: on the torch backend each process must have whole weights, "
+            "because torch cannot compute statistics of gradients that are split "
+            "(DTensor). Received: the distribution is ModelParallel. Use "
+            "`keras.distribution.DataParallel`, or ModelParallel on the JAX backend."
+        )
+
+
+def forget(model: Any) -> None:
+    """Makes the model make its steps again, for the variables that it now trains."""
+    wrapped = forget_parallel(model)
+    common.forget(model)
+    if not wrapped and _trains_in_several_processes(model):
+        warnings.warn(
+            f"What {model.name!r} trains has changed, and torch reduces the gradients "
+            "of what was trained when a model was wrapped. If it is wrapped, wrap it "
+            "again: `torch.nn.parallel.DistributedDataParallel(model)`.",
+            stacklevel=3,
+        )
+
+
+def _trains_in_several_processes(model: Any) -> bool:
+    processes = torch.distributed
+    if not processes.is_available() or not processes.is_initialized():
+        return False
+    counted = None
+    if model.optimizer is not None:
+        counted = optimizers.counted_batches(model.optimizer)
+    has_begun = counted is not None and int(counted) > 0
+    return has_begun and processes.get_world_size() > 1
 
 
 def uncompiled(update: Callable, model: Any) -> Callable:
