@@ -134,20 +134,3 @@ def test_statistics_are_of_the_global_gradient_or_an_error_says_why_not(tmp_path
     residual = 2 * (x.sum(axis=1) - 1) / 8
     expected = np.sum((x.T @ residual) ** 2) + residual.sum() ** 2
     assert float(result.stdout.split()[-1]) == pytest.approx(expected, rel=1e-4)
-
-
-if BACKEND == "torch":
-
-    @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-    def test_a_model_that_torch_compiles_is_refused():
-        from keras_deeptools.callbacks import OneCycleScheduler
-
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        model.compile("sgd", loss="mse", jit_compile=True)
-        with pytest.raises(ValueError, match="`jit_compile=False`"):
-            model.fit(
-                np.ones((4, 3)),
-                np.ones((4, 1)),
-                callbacks=[OneCycleScheduler(0.1)],
-                verbose=0,
-            )

@@ -174,6 +174,14 @@ def _built() -> Any:
 
 SEAMS = (
     Seam(
+        "Variable._layout",
+        "splitting moving averages over devices as the weights are",
+        "each device holds whole averages under `keras.distribution.ModelParallel`",
+        lambda: (
+            keras.backend.backend() != "jax" or hasattr(samples.variable, "_layout")
+        ),
+    ),
+    Seam(
         "Layer._flatten_layers",
         "finding every layer inside of a model",
         "no feature sees nested layers",
