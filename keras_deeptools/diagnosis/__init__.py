@@ -3,6 +3,8 @@
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit import Audit, audit
+from keras_deeptools.diagnosis._diagnose.diagnose import diagnose
+from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
 from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
 from keras_deeptools.diagnosis._self_normalizing_report import (
@@ -16,6 +18,7 @@ from keras_deeptools.diagnosis._signal_propagation import (
 
 __all__ = [
     "Audit",
+    "Diagnosis",
     "Finding",
     "LayerSignal",
     "SelfNormalizingLayer",
@@ -23,5 +26,6 @@ __all__ = [
     "SignalPropagation",
     "audit",
     "check_self_normalizing",
+    "diagnose",
     "signal_propagation",
 ]

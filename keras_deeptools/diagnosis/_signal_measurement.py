@@ -1,7 +1,7 @@
 """What one pass measures of a network: outputs forward, gradients backward."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -34,6 +34,7 @@ class MeasuredNetwork:
     layers: list[LayerSignal]
     loss: float
     findings: list[Finding]
+    received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def under(self, name: str) -> "MeasuredNetwork":
         """The same with the name of the network before those of its layers."""
@@ -93,9 +94,13 @@ def measure_network(
         if record is not None
     ]
     findings = findings_of_received(found, x)
-    return MeasuredNetwork(
-        layers, math.nan if found.loss is None else found.loss, findings
-    )
+    received = [
+        (call.name, numbers)
+        for call, numbers in zip(found.calls, found.received, strict=True)
+        if numbers is not None
+    ]
+    loss = math.nan if found.loss is None else found.loss
+    return MeasuredNetwork(layers, loss, findings, received)
 
 
 def _is_float(out: Any) -> bool:
