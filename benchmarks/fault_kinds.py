@@ -110,9 +110,7 @@ FAULTS = [
     Fault(
         "labels shuffled",
         {"labels without information"},
-        _where(
-            lambda p: p.task != "images", change=_shuffled
-        ),
+        _where(lambda p: p.task != "images", change=_shuffled),
     ),
     Fault(
         "inputs are noise",
@@ -273,9 +271,7 @@ FAULTS = [
         "biases of -10",
         {"initial biases far from zero", "dead units", "saturated units"},
         lambda p: (
-            p.but(
-                settings={"bias_initializer": keras.initializers.Constant(-10.0)}
-            )
+            p.but(settings={"bias_initializer": keras.initializers.Constant(-10.0)})
             if _is_dense(p)
             else None
         ),

@@ -199,9 +199,7 @@ def _convolutions(program: Program, shape: tuple[int, ...]) -> keras.Model:
     side = 8 if len(shape) == 1 else shape[0]
     layers: list[Any] = [keras.Input(shape), keras.layers.Reshape((side, side, 1))]
     for width in program.widths:
-        convolution = keras.layers.Conv2D(
-            width, 3, padding="same", **program.settings
-        )
+        convolution = keras.layers.Conv2D(width, 3, padding="same", **program.settings)
         layers += [convolution, *_after(program), keras.layers.MaxPooling2D()]
     layers += [keras.layers.Flatten()]
     return keras.Sequential([*layers, *_last(program, shape)])
@@ -300,48 +298,120 @@ def healthy() -> list[Program]:
     """Programs that learn, odd but sound choices among them."""
     found = [
         Program("digits mlp", "digits", "dense"),
-        Program("digits tanh sgd", "digits", "dense", settings=TANH, optimizer="SGD",
-                rate=0.1, options={"momentum": 0.9}),
+        Program(
+            "digits tanh sgd",
+            "digits",
+            "dense",
+            settings=TANH,
+            optimizer="SGD",
+            rate=0.1,
+            options={"momentum": 0.9},
+        ),
         Program("digits deep relu", "digits", "dense", widths=(64,) * 8, settings=HE),
-        Program("digits deep selu", "digits", "dense", widths=(64,) * 12,
-                settings=SELU, rate=5e-4),
-        Program("digits batch norm", "digits", "dense", widths=(64,) * 6,
-                extra={"batch_norm": True}),
+        Program(
+            "digits deep selu",
+            "digits",
+            "dense",
+            widths=(64,) * 12,
+            settings=SELU,
+            rate=5e-4,
+        ),
+        Program(
+            "digits batch norm",
+            "digits",
+            "dense",
+            widths=(64,) * 6,
+            extra={"batch_norm": True},
+        ),
         Program("digits dropout", "digits", "dense", extra={"dropout": 0.5}, epochs=12),
         Program("digits cnn", "digits", "convolutions", widths=NARROW),
         Program("digits gru", "digits", "recurrent", widths=(32,), rate=3e-3),
-        Program("digits lstm", "digits", "recurrent", widths=(32,), rate=3e-3,
-                extra={"cell": "LSTM"}),
+        Program(
+            "digits lstm",
+            "digits",
+            "recurrent",
+            widths=(32,),
+            rate=3e-3,
+            extra={"cell": "LSTM"},
+        ),
         Program("digits attention", "digits", "attention", widths=(64,)),
         Program("digits subclassed", "digits", "subclassed"),
         Program("digits rmsprop", "digits", "dense", optimizer="RMSprop"),
-        Program("digits adamw l2", "digits", "dense", optimizer="AdamW",
-                settings={**HE, "kernel_regularizer": keras.regularizers.L2(1e-4)}),
-        Program("digits nesterov", "digits", "dense", optimizer="SGD", rate=0.05,
-                options={"momentum": 0.9, "nesterov": True, "clipnorm": 1.0}),
+        Program(
+            "digits adamw l2",
+            "digits",
+            "dense",
+            optimizer="AdamW",
+            settings={**HE, "kernel_regularizer": keras.regularizers.L2(1e-4)},
+        ),
+        Program(
+            "digits nesterov",
+            "digits",
+            "dense",
+            optimizer="SGD",
+            rate=0.05,
+            options={"momentum": 0.9, "nesterov": True, "clipnorm": 1.0},
+        ),
         Program("mnist mlp", "mnist", "dense", widths=(128,)),
         Program("mnist cnn", "mnist", "convolutions", widths=NARROW, epochs=3),
         Program("fashion mlp", "fashion", "dense", widths=(128, 64)),
         Program("fashion cnn", "fashion", "convolutions", widths=NARROW, epochs=4),
-        Program("wine mlp", "wine", "dense", widths=(32,), epochs=40, batch_size=16,
-                rate=3e-3),
+        Program(
+            "wine mlp",
+            "wine",
+            "dense",
+            widths=(32,),
+            epochs=40,
+            batch_size=16,
+            rate=3e-3,
+        ),
         Program("cancer mlp", "cancer", "dense", widths=(32,), epochs=20),
-        Program("cancer tanh", "cancer", "dense", widths=(16, 16), settings=TANH,
-                epochs=20),
+        Program(
+            "cancer tanh", "cancer", "dense", widths=(16, 16), settings=TANH, epochs=20
+        ),
         Program("circles mlp", "circles", "dense", widths=(32, 32), epochs=20),
-        Program("circles sgd", "circles", "dense", widths=(32, 32), epochs=30,
-                optimizer="SGD", rate=0.1, options={"momentum": 0.9}),
+        Program(
+            "circles sgd",
+            "circles",
+            "dense",
+            widths=(32, 32),
+            epochs=30,
+            optimizer="SGD",
+            rate=0.1,
+            options={"momentum": 0.9},
+        ),
         Program("diabetes mlp", "diabetes", "dense", widths=(32,), epochs=40),
         Program("waves mlp", "waves", "dense", widths=(64, 64), epochs=25, rate=3e-3),
-        Program("waves batch norm", "waves", "dense", widths=(64, 64), epochs=25,
-                rate=3e-3, extra={"batch_norm": True}),
+        Program(
+            "waves batch norm",
+            "waves",
+            "dense",
+            widths=(64, 64),
+            epochs=25,
+            rate=3e-3,
+            extra={"batch_norm": True},
+        ),
         Program("words gru", "words", "recurrent", widths=(32,), rate=5e-3, epochs=15),
-        Program("words attention", "words", "attention", widths=(64,), rate=2e-3,
-                epochs=10),
-        Program("autoencoder", "pictures", "dense", widths=(32, 16, 32), epochs=20,
-                rate=3e-3),
-        Program("autoencoder sigmoid", "pictures", "dense", widths=(32, 16, 32),
-                epochs=20, rate=3e-3, last={"activation": "sigmoid"},
-                loss="binary_crossentropy"),
+        Program(
+            "words attention", "words", "attention", widths=(64,), rate=2e-3, epochs=10
+        ),
+        Program(
+            "autoencoder",
+            "pictures",
+            "dense",
+            widths=(32, 16, 32),
+            epochs=20,
+            rate=3e-3,
+        ),
+        Program(
+            "autoencoder sigmoid",
+            "pictures",
+            "dense",
+            widths=(32, 16, 32),
+            epochs=20,
+            rate=3e-3,
+            last={"activation": "sigmoid"},
+            loss="binary_crossentropy",
+        ),
     ]
     return found

@@ -10,10 +10,9 @@ from Keras' cache; without them `--without-images` leaves their programs out.
 import argparse
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
-
-import warnings
 
 import keras
 import numpy as np
@@ -105,7 +104,9 @@ def examine(program: Program) -> dict[str, Any]:
     }
 
 
-def cases(part: str, without_images: bool, only: str) -> list[tuple[Fault | None, Program]]:
+def cases(
+    part: str, without_images: bool, only: str
+) -> list[tuple[Fault | None, Program]]:
     """Healthy programs, and faults spread over them."""
     found: list[tuple[Fault | None, Program]] = []
     for seed in PARTS[part]:
@@ -126,6 +127,7 @@ def cases(part: str, without_images: bool, only: str) -> list[tuple[Fault | None
 
 
 def main() -> None:
+    """Runs a part and prints a line for each program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", default="tuning", choices=list(PARTS))
     parser.add_argument("--without-images", action="store_true")
@@ -151,7 +153,11 @@ def main() -> None:
             - scores[f"{fault.name if fault else ''}|{base.name}|{base.seed}"]
         )
         result = examine(program)
-        result |= {"fault": name, "harm": harm, "named_by": sorted(fault.named_by) if fault else []}
+        result |= {
+            "fault": name,
+            "harm": harm,
+            "named_by": sorted(fault.named_by) if fault else [],
+        }
         results.append(result)
         print(line_of(result, fault), flush=True)
     if options.output:
@@ -160,6 +166,7 @@ def main() -> None:
 
 
 def line_of(result: dict[str, Any], fault: Fault | None) -> str:
+    """How one program went: `1st`, `2-3`, `MISS`; `!!!!` for a false alarm."""
     mark = "    "
     if fault is None:
         mark = "!!!!" if result["problems"] else "ok  "
@@ -183,6 +190,7 @@ def _place(result: dict[str, Any]) -> int:
 
 
 def summary(results: list[dict[str, Any]]) -> str:
+    """The counts."""
     sound = [each for each in results if each["fault"] == "healthy"]
     faulty = [
         each

@@ -3,10 +3,12 @@
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit import Audit, audit
+from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
 from keras_deeptools.diagnosis._diagnose.diagnose import diagnose
 from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
-from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
+from keras_deeptools.diagnosis._repair.repair import repair
+from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
 from keras_deeptools.diagnosis._self_normalizing_report import (
     SelfNormalizingLayer,
     SelfNormalizingReport,
@@ -21,11 +23,14 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "LayerSignal",
+    "Repair",
+    "RepairStep",
     "SelfNormalizingLayer",
     "SelfNormalizingReport",
     "SignalPropagation",
     "audit",
     "check_self_normalizing",
     "diagnose",
+    "repair",
     "signal_propagation",
 ]

@@ -106,11 +106,14 @@ def diagnose(
         progress=_say if verbose else lambda text: None,
     )
     return Diagnosis(
-        model.name, tuple(ranked(_findings(facts), facts)), learning(facts), _gaps(facts)
+        model.name,
+        tuple(ranked(findings_of(facts), facts)),
+        learning(facts),
+        _gaps(facts),
     )
 
 
-def _findings(facts: Facts) -> list[Any]:
+def findings_of(facts: Facts) -> list[Any]:
     found = [finding for rule in RULES for finding in rule(facts)]
     for rule in AUDIT_RULES:
         if rule.__name__ not in COVERED:

@@ -33,11 +33,11 @@ class Diagnosis:
     Example:
 
     >>> from keras_deeptools.diagnosis import Diagnosis, Finding
-    >>> cause = Finding("unscaled inputs", "dense", "Inputs go to 255.", "Divide by 255.")
+    >>> cause = Finding("unscaled inputs", "dense", "Up to 255.", "Divide by 255.")
     >>> print(Diagnosis("classifier", (cause,), "stuck"))
     Diagnosis of classifier: 1 problem. In a short trial the model does not learn.
     1. unscaled inputs (problem): dense
-        seen    Inputs go to 255.
+        seen    Up to 255.
         remedy  Divide by 255.
     """
 
@@ -111,7 +111,7 @@ class Diagnosis:
             ImportError: If pandas is not installed.
         """
         try:
-            import pandas
+            import pandas  # type: ignore[import-untyped]
         except ImportError as error:
             raise ImportError(
                 "Diagnosis.to_dataframe needs pandas: `pip install pandas`."

@@ -33,6 +33,8 @@ def progress_of(run: ShortRun, facts: Facts) -> str:
         return "learns" if falls and end < start - gain else "stuck"
     if end < base - gain and (falls or start < base):
         return "learns"
-    return "falls" if falls and not start > 3 * base > 2 * base > end else (
-        "falls" if falls else "stuck"
+    return (
+        "falls"
+        if falls and not start > 3 * base > 2 * base > end
+        else ("falls" if falls else "stuck")
     )

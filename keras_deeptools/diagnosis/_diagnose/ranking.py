@@ -101,9 +101,7 @@ def ranked(findings: Iterable[Finding], facts: Facts) -> list[Finding]:
     judged = [_judged(each, how) for each in found]
     kinds = {each.kind for each in judged if each.severity != "note"}
     explained = {
-        kind: next(
-            (c for c in kinds if c != kind and kind in FOLLOWS.get(c, ())), ""
-        )
+        kind: next((c for c in kinds if c != kind and kind in FOLLOWS.get(c, ())), "")
         for kind in kinds
     }
     roots = [each for each in judged if each.kind not in SYMPTOMS]
@@ -141,8 +139,10 @@ def _without_repetition(findings: Iterable[Finding]) -> Iterator[Finding]:
     """One finding of a kind at a place, the most certain one of those about rates."""
     kept: dict[str, Finding] = {}
     for each in findings:
-        key = each.kind if each.kind.startswith("learning rate") else (
-            f"{each.kind} at {each.where}"
+        key = (
+            each.kind
+            if each.kind.startswith("learning rate")
+            else (f"{each.kind} at {each.where}")
         )
         before = kept.get(key)
         if before is None or _weight(each) > _weight(before):

@@ -193,9 +193,7 @@ def other_validation(facts: Facts) -> Iterator[Finding]:
     known = facts.validation
     if known is None or facts.rows is None:
         return
-    pairs = zip(
-        _arrays(facts.rows.x), _arrays(known.x), strict=False
-    )
+    pairs = zip(_arrays(facts.rows.x), _arrays(known.x), strict=False)
     for train, valid in pairs:
         first, second = (
             np.where(np.isfinite(each), each, np.nan).astype("float64")
@@ -220,7 +218,11 @@ def other_validation(facts: Facts) -> Iterator[Finding]:
         same = {row.tobytes() for row in train.reshape(len(train), -1)}
         copies = sum(row.tobytes() in same for row in valid.reshape(len(valid), -1))
         share = copies / len(valid)
-        if share > 0.1 and facts.inputs and max(i.duplicates for i in facts.inputs) < 0.1:
+        if (
+            share > 0.1
+            and facts.inputs
+            and max(i.duplicates for i in facts.inputs) < 0.1
+        ):
             yield Finding(
                 "validation samples in the training data",
                 "validation_data",
@@ -233,12 +235,16 @@ def other_validation(facts: Facts) -> Iterator[Finding]:
             )
     only = facts.only
     if only is not None and only.targets is not None and only.targets.is_classes:
-        labels = np.asarray(keras.tree.flatten(known.ordered)[0]) if (
-            known.ordered is not None
-        ) else None
+        labels = (
+            np.asarray(keras.tree.flatten(known.ordered)[0])
+            if (known.ordered is not None)
+            else None
+        )
         if labels is not None and only.targets.kind in ("classes", "binary"):
-            new = np.setdiff1d(np.unique(labels), np.unique(
-                np.asarray(keras.tree.flatten(facts.rows.ordered)[0])))
+            new = np.setdiff1d(
+                np.unique(labels),
+                np.unique(np.asarray(keras.tree.flatten(facts.rows.ordered)[0])),
+            )
             if len(new):
                 yield Finding(
                     "classes that are not trained",

@@ -34,16 +34,16 @@ def symmetric_units(facts: Facts) -> Iterator[Finding]:
     hidden = [each for each in found if each[0] not in ends]
     if not hidden:
         return
-    value = hidden[0][1]
-    what = "zero" if value == 0 else f"{value:g}" if len(hidden) == 1 else "constant"
+    first = hidden[0][1]
+    what = "zero" if first == 0 else f"{first:g}" if len(hidden) == 1 else "constant"
     yield Finding(
         "symmetric units",
         listing(name for name, _, _ in hidden),
         f"All units of the layer start with the same weights ({what}): they get the "
         "same gradient and stay one unit"
-        + (", and with zeros no gradient passes at all." if value == 0 else "."),
+        + (", and with zeros no gradient passes at all." if first == 0 else "."),
         "Initialize at random: leave out kernel_initializer, or use he_normal.",
-        evidence={"layers": len(hidden), "value": value},
+        evidence={"layers": len(hidden), "value": first},
         code='kernel_initializer="he_normal"',
         confidence=0.97,
         reference="Goodfellow et al., 2016, Deep Learning, section 8.4",

@@ -9,7 +9,9 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis import _loss_rules
 from keras_deeptools.diagnosis._diagnose.facts import Facts, OutputFacts
 from keras_deeptools.diagnosis._diagnose.learning import learning
+from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
 from keras_deeptools.diagnosis._loss_rules import BINARY, CATEGORICAL, REGRESSIONS
+from keras_deeptools.diagnosis._output_ends import OutputEnd
 
 REACH = {
     "sigmoid": (0.0, 1.0),
@@ -52,9 +54,9 @@ def _of_settings(facts: Facts) -> Iterator[Finding]:
 
 def labels_out_of_range(facts: Facts) -> Iterator[Finding]:
     """Labels that the loss has no meaning for."""
-    for each in _known(facts):
-        targets, loss = each.targets, each.end.loss
-        units = each.end.units or 0
+    for _, end, targets in _known(facts):
+        loss = end.loss
+        units = end.units or 0
         if loss in BINARY and (targets.least < 0 or targets.most > 1):
             rule, remedy = "values from 0 to 1", "Give 1 for yes and 0 for no."
             if targets.num_classes > 2:
@@ -67,7 +69,7 @@ def labels_out_of_range(facts: Facts) -> Iterator[Finding]:
         elif loss == "sparsecategoricalcrossentropy" and units > 1:
             if targets.least >= 0 and targets.most < units:
                 continue
-            if each.end.ignored_class in (targets.least, targets.most):
+            if end.ignored_class in (targets.least, targets.most):
                 continue
             rule, limits = f"classes from 0 to {units - 1}", [0, units - 1]
             remedy = "Number the classes from 0, and give the output a unit for each."
@@ -77,13 +79,11 @@ def labels_out_of_range(facts: Facts) -> Iterator[Finding]:
             continue
         yield Finding(
             "labels out of range",
-            each.end.name,
-            f"{each.end.loss_name} takes {rule}, and the labels go from "
+            end.name,
+            f"{end.loss_name} takes {rule}, and the labels go from "
             f"{targets.least:g} to {targets.most:g}.",
             remedy,
-            evidence={
-                "least": targets.least, "most": targets.most, "limits": limits
-            },
+            evidence={"least": targets.least, "most": targets.most, "limits": limits},
             confidence=0.98,
             reference="the definition of the loss",
         )
@@ -91,15 +91,15 @@ def labels_out_of_range(facts: Facts) -> Iterator[Finding]:
 
 def quantities_for_classes(facts: Facts) -> Iterator[Finding]:
     """A loss over classes for targets that are quantities."""
-    for each in _known(facts):
-        targets, loss = each.targets, each.end.loss
+    for _, end, targets in _known(facts):
+        loss = end.loss
         wide = targets.least < -0.01 or targets.most > 1.01
         if loss in CATEGORICAL | BINARY and targets.kind == "quantities" and wide:
             yield Finding(
                 "classification loss for quantities",
-                each.end.name,
+                end.name,
                 f"The targets are quantities, from {targets.least:.3g} to "
-                f"{targets.most:.3g}, and {each.end.loss_name} compares classes.",
+                f"{targets.most:.3g}, and {end.loss_name} compares classes.",
                 "For quantities end with a linear layer and use mse or huber.",
                 evidence={"least": targets.least, "most": targets.most},
                 code='model.compile("adam", loss="mse")',
@@ -110,8 +110,7 @@ def quantities_for_classes(facts: Facts) -> Iterator[Finding]:
 
 def classes_as_quantities(facts: Facts) -> Iterator[Finding]:
     """A loss for quantities where the targets are classes."""
-    for each in _known(facts):
-        targets, end = each.targets, each.end
+    for _, end, targets in _known(facts):
         if end.loss not in REGRESSIONS or not targets.is_classes:
             continue
         softmax = end.activation in ("softmax", "sigmoid")
@@ -124,9 +123,14 @@ def classes_as_quantities(facts: Facts) -> Iterator[Finding]:
             continue
         shape_fits = (end.units or 1) > 1 and targets.shape in ((), (1,))
         confidence = 0.9 if numbers or shape_fits else 0.5
-        loss = "sparse_categorical_crossentropy" if numbers or shape_fits else (
-            "categorical_crossentropy" if targets.kind == "one-hot"
-            else "binary_crossentropy"
+        loss = (
+            "sparse_categorical_crossentropy"
+            if numbers or shape_fits
+            else (
+                "categorical_crossentropy"
+                if targets.kind == "one-hot"
+                else "binary_crossentropy"
+            )
         )
         yield Finding(
             "regression loss for classes",
@@ -152,8 +156,7 @@ def classes_as_quantities(facts: Facts) -> Iterator[Finding]:
 
 def out_of_reach(facts: Facts) -> Iterator[Finding]:
     """Targets that the last activation cannot give."""
-    for each in _known(facts):
-        targets, end = each.targets, each.end
+    for _, end, targets in _known(facts):
         low, high = REACH.get(end.activation or "", (-np.inf, np.inf))
         if end.loss in CATEGORICAL or end.loss in BINARY or end.from_logits:
             continue
@@ -168,7 +171,9 @@ def out_of_reach(facts: Facts) -> Iterator[Finding]:
             f"{targets.most:.3g}.",
             "Leave out the activation, or scale the targets into its range.",
             evidence={
-                "least": targets.least, "most": targets.most, "limits": [low, high]
+                "least": targets.least,
+                "most": targets.most,
+                "limits": [low, high],
             },
             code="keras.layers.Dense(1)",
             confidence=0.95,
@@ -178,8 +183,7 @@ def out_of_reach(facts: Facts) -> Iterator[Finding]:
 
 def unscaled_targets(facts: Facts) -> Iterator[Finding]:
     """Quantities far from what the outputs begin with."""
-    for each in _known(facts):
-        targets, end = each.targets, each.end
+    for each, end, targets in _known(facts):
         if end.loss not in REGRESSIONS or targets.is_classes:
             continue
         scale = max(abs(targets.mean), targets.std)
@@ -194,9 +198,7 @@ def unscaled_targets(facts: Facts) -> Iterator[Finding]:
                 "gradients are that much too large, and an optimizer with steps of "
                 "the size of the learning rate takes long to get there.",
                 "Standardize the targets, and scale the predictions back.",
-                evidence={
-                    "mean": targets.mean, "std": targets.std, "outputs": begins
-                },
+                evidence={"mean": targets.mean, "std": targets.std, "outputs": begins},
                 code="y = (y - y.mean()) / y.std()",
                 confidence=min(0.9, 0.5 + 0.2 * np.log10(scale / LARGE_TARGETS)),
                 reference="LeCun et al., 1998, Efficient BackProp, section 4.5",
@@ -218,17 +220,17 @@ def unscaled_targets(facts: Facts) -> Iterator[Finding]:
 
 def unequal_shapes(facts: Facts) -> Iterator[Finding]:
     """Outputs that are compared with targets of another shape."""
-    for each in _known(facts):
+    for each, end, targets in _known(facts):
         out = each.predicted
-        if out is None or each.end.loss == "sparsecategoricalcrossentropy":
+        if out is None or end.loss == "sparsecategoricalcrossentropy":
             continue
-        have, want = tuple(out.shape[1:]), tuple(each.targets.shape)
-        if _plain(have) == _plain(want) or each.end.loss in CATEGORICAL:
+        have, want = tuple(out.shape[1:]), tuple(targets.shape)
+        if _plain(have) == _plain(want) or end.loss in CATEGORICAL:
             continue
-        if each.end.loss in BINARY or each.end.loss in REGRESSIONS | HINGES:
+        if end.loss in BINARY or end.loss in REGRESSIONS | HINGES:
             yield Finding(
                 "outputs of another shape than the targets",
-                each.end.name,
+                end.name,
                 f"An output has the shape {have}, a target {want}: the loss compares "
                 "each number of one with all of the other's.",
                 "Give the last layers the shape of the targets; a recurrent layer "
@@ -246,29 +248,29 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def imbalanced(facts: Facts) -> Iterator[Finding]:
     """One class that nearly all samples belong to."""
-    for each in _known(facts):
-        counts = each.targets.counts
-        if not each.targets.is_classes or counts.sum() < 50:
+    for _, end, targets in _known(facts):
+        counts = targets.counts
+        if not targets.is_classes or counts.sum() < 50:
             continue
         share = float(counts.max() / counts.sum())
         if share > 0.9 and not facts.has_weights_for_samples:
             yield Finding(
                 "imbalanced classes",
-                each.end.name,
+                end.name,
                 f"{share:.0%} of the samples belong to one class: a model that always "
                 "says so has that accuracy.",
                 "Look at balanced metrics (AUC, F1); weight the classes "
                 "(`class_weight`) or sample them evenly.",
                 severity="problem" if share > 0.97 else "warning",
-                evidence={"largest_share": share, "classes": each.targets.num_classes},
-                code="class_weight = {0: 1.0, 1: float((y == 0).sum() / (y == 1).sum())}",
+                evidence={"largest_share": share, "classes": targets.num_classes},
+                code="class_weight = dict(enumerate(len(y) / np.bincount(y)))",
                 confidence=0.6,
                 reference="He & Garcia, 2009, Learning from imbalanced data",
             )
-        if each.targets.num_classes == 1:
+        if targets.num_classes == 1:
             yield Finding(
                 "one class",
-                each.end.name,
+                end.name,
                 "All samples have the same label.",
                 "Look at how the labels are read.",
                 evidence={"classes": 1},
@@ -278,13 +280,13 @@ def imbalanced(facts: Facts) -> Iterator[Finding]:
 
 def accuracy_of_quantities(facts: Facts) -> Iterator[Finding]:
     """Accuracy as a metric of quantities."""
-    for each in _known(facts):
-        quantities = each.targets.kind == "quantities"
-        if quantities and each.end.loss in REGRESSIONS:
+    for _, end, targets in _known(facts):
+        quantities = targets.kind == "quantities"
+        if quantities and end.loss in REGRESSIONS:
             if any(name in ("accuracy", "acc") for name in facts.metric_names):
                 yield Finding(
                     "accuracy of quantities",
-                    each.end.name,
+                    end.name,
                     "Accuracy counts predictions that equal the target exactly, which "
                     "quantities hardly ever do.",
                     "Use mae or R2Score.",
@@ -297,8 +299,8 @@ def accuracy_of_quantities(facts: Facts) -> Iterator[Finding]:
 
 def without_information(facts: Facts) -> Iterator[Finding]:
     """Labels that simple models cannot predict at all."""
-    for each in _known(facts):
-        simple = each.probe
+    for each in facts.outputs:
+        end, simple = each.end, each.probe
         if not simple:
             continue
         gain = simple["score"] - simple["chance"]
@@ -306,7 +308,7 @@ def without_information(facts: Facts) -> Iterator[Finding]:
         if gain < 3 * simple["error"] and share < 0.1 and learning(facts) != "learns":
             yield Finding(
                 "labels without information",
-                each.end.name,
+                end.name,
                 "A linear model and the nearest neighbours predict held-out samples no "
                 f"better than a constant ({simple['score']:.2f} against "
                 f"{simple['chance']:.2f}).",
@@ -319,8 +321,13 @@ def without_information(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _known(facts: Facts) -> list[OutputFacts]:
-    return [each for each in facts.outputs if each.targets is not None]
+def _known(facts: Facts) -> list[tuple[OutputFacts, OutputEnd, TargetFacts]]:
+    """The outputs that there are targets for."""
+    return [
+        (each, each.end, each.targets)
+        for each in facts.outputs
+        if each.targets is not None
+    ]
 
 
 RULES = (

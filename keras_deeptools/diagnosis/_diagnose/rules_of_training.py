@@ -9,7 +9,7 @@ import keras
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._diagnose.learning import learning, progress_of
-from keras_deeptools.diagnosis._diagnose.trial import rate_set
+from keras_deeptools.diagnosis._diagnose.trial import ShortRun, Trial, rate_set
 
 RATES = {
     "SGD": (1e-4, 1.0),
@@ -25,7 +25,9 @@ ADAPTIVE = (1e-5, 3e-2)
 PLANNED = 1000
 """Updates that are taken to be planned where nobody says."""
 
-NO_CHANGE = 1e-6
+SMALL_CHANGE = 1e-4
+"""Part of the weights that an update changes; 1e-3 is usual."""
+
 REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
@@ -76,7 +78,7 @@ def rate_by_trial(facts: Facts) -> Iterator[Finding]:
     higher = {f: run for f, run in trial.by_factor.items() if f > 1}
     where = facts.subject.optimizers[0][0] if facts.subject.optimizers else "optimizer"
     if how in ("diverges", "stuck"):
-        good = [f for f, run in lower.items() if _is_better(run, facts)]
+        good = [f for f, run in lower.items() if _is_better(run, plain, facts)]
         if good and (how == "diverges" or plain.end > plain.start):
             factor = max(good)
             yield Finding(
@@ -86,7 +88,7 @@ def rate_by_trial(facts: Facts) -> Iterator[Finding]:
                 f"to {plain.end:.3g}; with {factor:g} times the learning rate it goes "
                 f"to {lower[factor].end:.3g}.",
                 f"Multiply the learning rate by {factor:g} or less.",
-                evidence=_ends(facts),
+                evidence=_ends(trial),
                 code=FINDER,
                 confidence=0.85,
                 reference=REFERENCE,
@@ -99,7 +101,9 @@ def rate_by_trial(facts: Facts) -> Iterator[Finding]:
     planned = _planned(facts)
     reached = max(gain, 0.0) / len(plain.losses) * planned
     significant = most > max(0.05 * abs(plain.start), 4 * plain.noise)
+    change = _change_per_update(trial)
     if significant and reached < most and best >= 10:
+        tiny = change < SMALL_CHANGE
         yield Finding(
             "learning rate too low",
             where,
@@ -107,9 +111,10 @@ def rate_by_trial(facts: Facts) -> Iterator[Finding]:
             f"with {best:g} times the learning rate by {most:.2g}: the {planned} "
             "updates that are planned do not get as far.",
             f"Multiply the learning rate by {best:g}.",
-            evidence=_ends(facts),
+            severity="problem" if tiny else "warning",
+            evidence={**_ends(trial), "change_per_update": change},
             code=FINDER,
-            confidence=0.85,
+            confidence=0.85 if tiny else 0.4,
             reference=REFERENCE,
         )
 
@@ -118,17 +123,14 @@ def clipping(facts: Facts) -> Iterator[Finding]:
     """Clipping that leaves nothing of the updates."""
     trial = facts.trial
     for where, optimizer in facts.subject.optimizers:
-        limits = {
-            name: getattr(optimizer, name, None)
-            for name in ("clipnorm", "global_clipnorm", "clipvalue")
-        }
-        limits = {name: value for name, value in limits.items() if value}
+        names = ("clipnorm", "global_clipnorm", "clipvalue")
+        given = {name: getattr(optimizer, name, None) for name in names}
+        limits = {name: float(value) for name, value in given.items() if value}
         follows = isinstance(optimizer, keras.optimizers.SGD)
         if not limits or not follows or trial is None:
             continue
         name, value = next(iter(limits.items()))
-        changes = [c for c in trial.plain.changes.values() if math.isfinite(c)]
-        change = max(changes, default=math.inf) / max(len(trial.plain.losses), 1)
+        change = _change_per_update(trial)
         if change < 1e-5 or (value < 1e-2 and learning(facts) != "learns"):
             yield Finding(
                 "clipping stops learning",
@@ -205,15 +207,26 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _is_better(run: Any, facts: Facts) -> bool:
-    plain = facts.trial.plain
+def _is_better(run: ShortRun, plain: ShortRun, facts: Facts) -> bool:
     if progress_of(run, facts) not in ("learns", "falls"):
         return False
     return run.end < plain.end - max(0.05 * abs(plain.end), 2 * run.noise)
 
 
-def _ends(facts: Facts) -> dict[str, Any]:
-    trial = facts.trial
+def _change_per_update(trial: Trial) -> float:
+    """The median over kernels of the change of an update over the weights."""
+    plain = trial.plain
+    changes = [
+        change
+        for path, change in plain.changes.items()
+        if "bias" not in path and math.isfinite(change)
+    ]
+    if not changes:
+        return math.inf
+    return sorted(changes)[len(changes) // 2] / max(len(plain.losses), 1)
+
+
+def _ends(trial: Trial) -> dict[str, Any]:
     ends = {f"end_at_{factor:g}": run.end for factor, run in trial.by_factor.items()}
     return {"start": trial.plain.start, "end": trial.plain.end, **ends}
 

@@ -104,7 +104,7 @@ def run_trial(
         began = time.monotonic()
         steps = _affordable(model, kept, num_steps, seconds, snapshot)
         plain = _run(model, kept, steps, snapshot)
-        by_factor = {}
+        by_factor: dict[float, ShortRun] = {}
         for factor in FACTORS:
             if time.monotonic() - began > seconds:
                 break

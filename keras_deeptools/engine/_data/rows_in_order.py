@@ -1,9 +1,9 @@
-"""Some samples of any data that `fit` takes, with their labels in the order they come."""
+"""Some samples of any data that `fit` takes, with all labels in their order."""
 
 import contextlib
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,7 @@ def rows_in_order(x: Any, y: Any = None, sample_weight: Any = None) -> RowsInOrd
     )
 
 
-def _batches(adapter: Any) -> Iterator[Any]:
+def _batches(adapter: Any) -> Generator[Any, None, None]:
     adapter.on_epoch_begin()
     try:
         yield from adapter.get_numpy_iterator()
@@ -121,7 +121,8 @@ def _batches(adapter: Any) -> Iterator[Any]:
 
 def _some_of(batches: Iterator[Any], kind: str) -> list[Any]:
     """Batches of one shape, until there are enough."""
-    read, rows, start = [], 0, time.monotonic()
+    read: list[Any] = []
+    rows, start = 0, time.monotonic()
     for batch in batches:
         if read and _shapes(batch) != _shapes(read[0]):
             break
