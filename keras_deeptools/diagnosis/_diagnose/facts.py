@@ -19,9 +19,11 @@ from keras_deeptools.diagnosis._layer_signal import LayerSignal
 from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
 from keras_deeptools.diagnosis._signal_measurement import measure_network
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._building.first_call import reason_of
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._data.rows_in_order import RowsInOrder, rows_in_order
+from keras_deeptools.engine._data.step_errors import misfit_of
 from keras_deeptools.engine._keras_private.training import compile_config, loss_given
 from keras_deeptools.engine._state.random_state import RandomState
 
@@ -145,7 +147,7 @@ def measure(
                 warnings.simplefilter("ignore")
                 return function()
         except Exception as error:
-            failures[name] = f"{type(error).__name__}: {error}"
+            failures[name] = _reason(error, model, x, y)
             return None
 
     rows = attempt("data", lambda: rows_in_order(x, y, sample_weight))
@@ -202,6 +204,17 @@ def measure(
         failures=failures,
         **{name: value for name, value in found.items() if value is not None},
     )
+
+
+def _reason(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
+    """Why something cannot be measured, by the data where these explain it."""
+    with contextlib.suppress(Exception):
+        if y is not None:
+            arrays = keras.tree.map_structure(np.asarray, (x, y))
+            misfit = misfit_of(model, arrays)
+            if misfit:
+                return misfit
+    return f"{type(error).__name__}: {reason_of(error)}"
 
 
 def _metric_names(model: keras.Model) -> list[str]:

@@ -7,7 +7,7 @@ from keras_deeptools._finding import SEVERITIES, Finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._diagnose.learning import learning
 
-SYMPTOMS = {"does not learn", "non-finite loss"}
+SYMPTOMS = {"does not learn", "fit fails", "non-finite loss"}
 """What nearly every fault leads to."""
 
 OF_SCALE = {

@@ -32,6 +32,24 @@ REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
 
+def refused(facts: Facts) -> Iterator[Finding]:
+    """Data that `fit` refuses, or that the train step fails on."""
+    for name in ("data", "short trainings"):
+        reason = facts.failures.get(name)
+        if reason is not None:
+            yield Finding(
+                "fit fails",
+                "the data" if name == "data" else "the first update",
+                reason,
+                "Give the data and the last layer the same shape and type that the "
+                "loss expects.",
+                evidence={},
+                confidence=0.85,
+                reference="measured",
+            )
+            return
+
+
 def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
     """Learning rates that no one uses with such an optimizer."""
     for where, optimizer in facts.subject.optimizers:
@@ -178,6 +196,10 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
             confidence=0.5,
         )
         return
+    others = [progress_of(run, facts) for run in trial.by_factor.values()]
+    if how == "stuck" and {"learns", "falls"} & set(others):
+        # The learning rate alone explains it, if anything is wrong at all.
+        return
     base = facts.baseline
     evidence = {"start": plain.start, "end": plain.end}
     against = ""
@@ -240,6 +262,7 @@ def _planned(facts: Facts, unknown: int = PLANNED) -> int:
 
 
 RULES = (
+    refused,
     rate_out_of_range,
     rate_by_trial,
     clipping,

@@ -17,6 +17,7 @@ from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._keras_private.optimizers import rate_of
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import model_optimizers
+from keras_deeptools.engine._update.step_reads import has_own_train_step
 
 FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 """By what the learning rate is multiplied, in the order of their use."""
@@ -98,17 +99,23 @@ def run_trial(
         Exception: What the train step raises.
     """
     with preserved(model, *batches.generators, build=batches.build):
+        if not model.optimizer.built and not has_own_train_step(model):
+            # In the first step TensorFlow would make what the snapshot takes away.
+            model.optimizer.build(model.trainable_variables)
         train_by_batch(model)
         kept = _taken(batches, num_steps)
         snapshot = Snapshot(model)
         began = time.monotonic()
+        if not all(each.optimizer.built for each in model_optimizers(model)):
+            return Trial(_run(model, kept, num_steps, snapshot), {})
         steps = _affordable(model, kept, num_steps, seconds, snapshot)
         plain = _run(model, kept, steps, snapshot)
         by_factor: dict[float, ShortRun] = {}
         for factor in FACTORS:
             if time.monotonic() - began > seconds:
                 break
-            if factor == 1000.0 and not by_factor[100.0].end < plain.end:
+            before = by_factor.get(factor / 10, plain)
+            if factor == FACTORS[-1] and not before.end < plain.end:
                 continue
             with _scaled_rates(model, factor) as is_scaled:
                 if is_scaled:

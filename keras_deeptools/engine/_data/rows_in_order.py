@@ -81,7 +81,8 @@ def rows_in_order(x: Any, y: Any = None, sample_weight: Any = None) -> RowsInOrd
     try:
         if is_generator:
             # Keras reads ahead.
-            x = iter([next(x)])
+            first = next(x)
+            x = (each for each in [first])
         adapter = adapter_of(x, 2**31, y)
         kind = adapter_kind(adapter)
         with contextlib.closing(_batches(adapter)) as batches:
