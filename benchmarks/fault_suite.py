@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 from fault_kinds import FAULTS, Fault
-from fault_programs import Program, healthy
+from fault_programs import METRICS, Program, healthy
 
 from keras_deeptools.diagnosis import diagnose
 
@@ -72,7 +72,7 @@ def _model(program: Program) -> keras.Model:
         model.compile(
             type(model.optimizer).from_config(model.optimizer.get_config()),
             program.loss or model.loss,
-            metrics=["mae"],
+            metrics=list(program.metrics or METRICS[program.task]),
         )
     return model
 

@@ -18,11 +18,18 @@ NUMBERS = (
 
 EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
+    "keras_deeptools.diagnosis.Diagnosis": lambda: diagnosis.Diagnosis("model", ()),
     "keras_deeptools.diagnosis.Finding": lambda: diagnosis.Finding(
         "dead", "dense", "All units are zero.", evidence={"zero": 1.0}
     ),
     "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
         "dense", "Dense", **dict.fromkeys(NUMBERS, 0.5)
+    ),
+    "keras_deeptools.diagnosis.Repair": lambda: diagnosis.Repair(
+        None, (), (), 0.5, 0.5
+    ),
+    "keras_deeptools.diagnosis.RepairStep": lambda: diagnosis.RepairStep(
+        diagnosis.Finding("dead", "dense", "All units are zero."), ("+ a",), 0.5
     ),
     "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
         diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)

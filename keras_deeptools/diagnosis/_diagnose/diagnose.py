@@ -130,4 +130,4 @@ def _gaps(facts: Facts) -> tuple[str, ...]:
 
 
 def _say(text: str) -> None:
-    keras.utils.io_utils.print_msg(f"diagnose: {text}")
+    print(f"diagnose: {text}", flush=True)

@@ -179,11 +179,10 @@ def other_rate(case: Case) -> Recipe | None:
             best = min(runs, key=lambda f: runs[f].end)
             if np.isfinite(runs[best].end):
                 found = rate * best
-                # The trial's factors end where the usual rate may still be far.
-                far = found > 30 * usual or found < usual / 30
-                return case.recipe.with_optimizer(
-                    learning_rate=float(usual if far else found)
-                )
+                # At the end of the factors that were tried, better ones may follow.
+                is_last = best in (max(trial.by_factor), min(trial.by_factor))
+                if not is_last or (found > usual) == (best > 1):
+                    return case.recipe.with_optimizer(learning_rate=float(found))
     return case.recipe.with_optimizer(learning_rate=float(usual))
 
 

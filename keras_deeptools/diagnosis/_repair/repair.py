@@ -236,4 +236,4 @@ class _Trying:
     def _say(self, kind: str, score: float, kept: bool) -> None:
         if self._says:
             what = "kept" if kept else "no help"
-            keras.utils.io_utils.print_msg(f"repair: {kind}: {score:.3g}, {what}")
+            print(f"repair: {kind}: {score:.3g}, {what}", flush=True)
