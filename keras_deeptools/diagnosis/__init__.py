@@ -17,8 +17,17 @@ from keras_deeptools.diagnosis._signal_propagation import (
     SignalPropagation,
     signal_propagation,
 )
+from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
+    ActivationMonitor,
+)
+from keras_deeptools.diagnosis._training_doctor.doctor import (
+    TrainingDoctor,
+    TrainingProblemError,
+    TrainingWarning,
+)
 
 __all__ = [
+    "ActivationMonitor",
     "Audit",
     "Diagnosis",
     "Finding",
@@ -28,6 +37,9 @@ __all__ = [
     "SelfNormalizingLayer",
     "SelfNormalizingReport",
     "SignalPropagation",
+    "TrainingDoctor",
+    "TrainingProblemError",
+    "TrainingWarning",
     "audit",
     "check_self_normalizing",
     "diagnose",

@@ -1,6 +1,7 @@
 """What one pass measures of a network: outputs forward, gradients backward."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -101,6 +102,42 @@ def measure_network(
     ]
     loss = math.nan if found.loss is None else found.loss
     return MeasuredNetwork(layers, loss, findings, received)
+
+
+def activation_pass(model: keras.Model) -> Callable[[Any], list[tuple[str, Any]]]:
+    """A pass that measures the outputs of layers, compiled once for many calls.
+
+    Args:
+        model: Built `keras.Model`.
+
+    Returns:
+        Function of inputs that returns a list of tuples of the name of a call and its
+        statistics.
+    """
+    bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
+
+    def forward(call: LayerCall, pre: Any, out: Any) -> Any:
+        if not _listed(call) or not _is_float(out):
+            return None
+        first = getattr(call.layer, "data_format", None) == "channels_first"
+        numbers = statistics.of_outputs(
+            pre, out, bands[id(call.layer)], 1 if first else -1
+        )
+        return {name: value for name, value in numbers.items() if name != "sample"}
+
+    capture = Capture(model, forward=forward)
+
+    def measured(x: Any) -> list[tuple[str, Any]]:
+        found = capture(x)
+        pairs = []
+        for call, record in zip(found.calls, found.forward, strict=True):
+            if record is not None:
+                if not bands[id(call.layer)]:
+                    record["saturated"] = math.nan
+                pairs.append((call.name, record))
+        return pairs
+
+    return measured
 
 
 def _is_float(out: Any) -> bool:

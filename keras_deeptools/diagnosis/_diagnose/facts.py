@@ -130,6 +130,7 @@ def measure(
     validation_data: Any = None,
     trial_steps: int = 40,
     seconds: float = 10.0,
+    passes: bool = True,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Facts:
     """Measures a model and its data; both are left as they are.
@@ -153,9 +154,11 @@ def measure(
     rows = attempt("data", lambda: rows_in_order(x, y, sample_weight))
     if rows is not None:
         found["inputs"] = attempt("inputs", lambda: input_facts(rows.x)) or []
-        batch = attempt(
-            "first pass", lambda: checked_batch(OWNER, model, rows.x, rows.y, False)
-        )
+        batch = None
+        if passes:
+            batch = attempt(
+                "first pass", lambda: checked_batch(OWNER, model, rows.x, rows.y, False)
+            )
         targets = _leaves(rows.y)
         if batch is not None and len(batch.networks) == 1:
             measured = attempt(
@@ -166,7 +169,7 @@ def measure(
                 found["loss"] = measured.loss
                 found["received"] = measured.received
         found["outputs"] = (
-            attempt("outputs", lambda: _outputs(model, rows, targets)) or []
+            attempt("outputs", lambda: _outputs(model, rows, targets, passes)) or []
         )
         if validation_data is not None:
             given = _pair(validation_data)
@@ -244,12 +247,12 @@ def _signals(network: Any, x: Any, y: Any) -> Any:
 
 
 def _outputs(
-    model: keras.Model, rows: RowsInOrder, targets: list[np.ndarray]
+    model: keras.Model, rows: RowsInOrder, targets: list[np.ndarray], passes: bool
 ) -> list[OutputFacts]:
     ends = output_ends(model)
     predicted: list[Any] = []
     with contextlib.suppress(Exception):
-        predicted = _predicted(model, rows.x)
+        predicted = _predicted(model, rows.x) if passes else []
     if len(predicted) != len(ends):
         predicted = [None] * len(ends)
     if len(targets) != len(ends):

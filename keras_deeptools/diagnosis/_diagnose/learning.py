@@ -19,6 +19,14 @@ def learning(facts: Facts) -> str:
     return "unknown" if facts.trial is None else progress_of(facts.trial.plain, facts)
 
 
+def generalizes(facts: Facts) -> bool:
+    """Whether the loss falls under that of a constant on batches not seen before."""
+    if facts.trial is None:
+        return False
+    run = facts.trial.plain.on_fresh_batches
+    return len(run.losses) >= 8 and progress_of(run, facts) == "learns"
+
+
 def progress_of(run: ShortRun, facts: Facts) -> str:
     """The same for one short training."""
     if not run.is_finite:
@@ -31,10 +39,8 @@ def progress_of(run: ShortRun, facts: Facts) -> str:
             return "diverges"
     if math.isnan(base):
         return "learns" if falls and end < start - gain else "stuck"
-    if end < base - gain and (falls or start < base):
+    # The end is a median of a quarter of the batches, each of which scatters.
+    scatter = 2 * run.noise / math.sqrt(max(len(run.losses) // 4, 1))
+    if end < base - max(gain, scatter) and (falls or start < base):
         return "learns"
-    return (
-        "falls"
-        if falls and not start > 3 * base > 2 * base > end
-        else ("falls" if falls else "stuck")
-    )
+    return "falls" if falls else "stuck"

@@ -7,7 +7,17 @@ from keras_deeptools._finding import SEVERITIES, Finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._diagnose.learning import learning
 
-SYMPTOMS = {"does not learn", "fit fails", "non-finite loss"}
+SYMPTOMS = {
+    "divergence",
+    "does not learn",
+    "fit fails",
+    "large updates",
+    "non-finite gradient",
+    "non-finite loss",
+    "one class for all",
+    "oscillation",
+    "small updates",
+}
 """What nearly every fault leads to."""
 
 OF_SCALE = {
@@ -96,27 +106,53 @@ def ranked(findings: Iterable[Finding], facts: Facts) -> list[Finding]:
         findings: What the rules found.
         facts: `Facts`, for how training goes.
     """
-    found = list(_without_repetition(findings))
     how = learning(facts)
-    judged = [_judged(each, how) for each in found]
-    kinds = {each.kind for each in judged if each.severity != "note"}
-    explained = {
+    return with_causes([_judged(each, how) for each in findings])
+
+
+def with_causes(findings: Iterable[Finding]) -> list[Finding]:
+    """Notes which findings follow from which, and puts causes first.
+
+    Args:
+        findings: What was found.
+
+    Returns:
+        List of `Finding` with `causes` and `caused_by`, each kind at a place once.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import Finding
+    >>> from keras_deeptools.diagnosis._diagnose.ranking import with_causes
+    >>> symptom = Finding("does not learn", "loss", "It stays at 2.3.")
+    >>> cause = Finding("symmetric units", "dense", "They start equal.")
+    >>> [(each.kind, each.caused_by) for each in with_causes([symptom, cause])]
+    [('symmetric units', ''), ('does not learn', 'symmetric units')]
+    """
+    found = sorted(_without_repetition(findings), key=_weight, reverse=True)
+    serious = [each for each in found if each.severity != "note"]
+    kinds = list(dict.fromkeys(each.kind for each in serious))
+    roots = [kind for kind in kinds if kind not in SYMPTOMS]
+    by = {
         kind: next((c for c in kinds if c != kind and kind in FOLLOWS.get(c, ())), "")
         for kind in kinds
     }
-    roots = [each for each in judged if each.kind not in SYMPTOMS]
-    causes = [each for each in roots if each.severity != "note"]
-    ordered = []
-    for each in judged:
-        by = explained.get(each.kind, "") if each.severity != "note" else ""
-        if each.kind in SYMPTOMS and causes:
-            by = max(causes, key=_weight).kind
-        ordered.append(replace(each, caused_by=by) if by else each)
-    for position, each in enumerate(ordered):
-        follow = tuple(other.kind for other in ordered if other.caused_by == each.kind)
-        if follow:
-            ordered[position] = replace(each, causes=tuple(dict.fromkeys(follow)))
-    return sorted(ordered, key=lambda each: (bool(each.caused_by), -_weight(each)))
+    for kind in SYMPTOMS & set(kinds) if roots else ():
+        by[kind] = roots[0]
+    marked = [
+        replace(each, caused_by=by[each.kind])
+        if each.severity != "note" and by[each.kind]
+        else each
+        for each in found
+    ]
+    causes: dict[str, list[str]] = {}
+    for each in marked:
+        if each.caused_by:
+            causes.setdefault(each.caused_by, []).append(each.kind)
+    marked = [
+        replace(each, causes=tuple(dict.fromkeys(causes.get(each.kind, ()))))
+        for each in marked
+    ]
+    return sorted(marked, key=lambda each: bool(each.caused_by))
 
 
 def _weight(finding: Finding) -> float:

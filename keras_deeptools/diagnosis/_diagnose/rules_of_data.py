@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,9 +42,10 @@ def non_finite(facts: Facts) -> Iterator[Finding]:
 
 def unscaled(facts: Facts) -> Iterator[Finding]:
     """Inputs far from the scale that initial weights are made for."""
-    if not facts.inputs or _is_normalized(facts) or not facts.received:
+    received = _first_received(facts)
+    if not facts.inputs or _is_normalized(facts) or received is None:
         return
-    name, numbers = facts.received[0]
+    name, numbers = received
     low, high = (float(each) for each in numbers["spread"])
     scale = float(numbers["scale"])
     pixels = numbers["whole"] and numbers["least"] >= 0 and 64 < numbers["most"] <= 255
@@ -93,6 +95,25 @@ def unscaled(facts: Facts) -> Iterator[Finding]:
             confidence=0.5,
             reference="LeCun et al., 1998, Efficient BackProp, section 4.3",
         )
+
+
+def _first_received(facts: Facts) -> tuple[str, dict[str, Any]] | None:
+    """What the first layer with a kernel receives; a recurrent one gets the inputs."""
+    for call in facts.subject.calls:
+        layer = call.operation
+        if isinstance(layer, keras.layers.RNN) and len(facts.inputs) == 1:
+            [each] = facts.inputs
+            stds = each.feature_stds[each.feature_stds > 0]
+            return layer.name, {
+                "least": each.least,
+                "most": each.most,
+                "whole": each.is_integer,
+                "scale": math.hypot(each.mean, each.std),
+                "spread": [stds.min(initial=np.inf), stds.max(initial=0.0)],
+            }
+        if hasattr(layer, "kernel") or isinstance(layer, keras.layers.Rescaling):
+            break
+    return facts.received[0] if facts.received else None
 
 
 STANDARDIZE = (

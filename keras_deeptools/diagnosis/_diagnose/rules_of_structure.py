@@ -37,6 +37,13 @@ AFFINE = (
 """Layers that are linear in their inputs, but for a constant."""
 
 ONLY_MOVES = (keras.layers.Flatten, keras.layers.InputLayer, keras.layers.Reshape)
+POOLING = (
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.BatchNormalization,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+)
 HIGH_RATE = 0.8
 SMALL_BATCH = 4
 PADDED = 0.3
@@ -350,7 +357,7 @@ def _next_operations(facts: Facts, position: int) -> list[Any]:
     found = []
     for child in facts.subject.children.get(position, []):
         operation = facts.subject.calls[child].operation
-        if isinstance(operation, (*ONLY_MOVES, *DROPOUTS)):
+        if isinstance(operation, (*ONLY_MOVES, *DROPOUTS, *POOLING)):
             found += _next_operations(facts, child)
         else:
             found.append(operation)

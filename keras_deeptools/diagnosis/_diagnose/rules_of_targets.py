@@ -8,7 +8,7 @@ import numpy as np
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis import _loss_rules
 from keras_deeptools.diagnosis._diagnose.facts import Facts, OutputFacts
-from keras_deeptools.diagnosis._diagnose.learning import learning
+from keras_deeptools.diagnosis._diagnose.learning import generalizes
 from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
 from keras_deeptools.diagnosis._loss_rules import BINARY, CATEGORICAL, REGRESSIONS
 from keras_deeptools.diagnosis._output_ends import OutputEnd
@@ -305,7 +305,7 @@ def without_information(facts: Facts) -> Iterator[Finding]:
             continue
         gain = simple["score"] - simple["chance"]
         share = gain / max(1 - simple["chance"], 1e-6)
-        if gain < 3 * simple["error"] and share < 0.1 and learning(facts) != "learns":
+        if gain < 3 * simple["error"] and share < 0.1 and not generalizes(facts):
             yield Finding(
                 "labels without information",
                 end.name,

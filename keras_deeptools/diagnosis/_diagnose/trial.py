@@ -37,10 +37,13 @@ class ShortRun:
         losses: Float array, the loss of each batch before its update.
         changes: Dict from the path of each trainable variable to the norm of its change
             over the norm that it had.
+        num_fresh: Int, how many of the batches at the front were seen for the first
+            time.
     """
 
     losses: np.ndarray
     changes: dict[str, float] = field(default_factory=dict)
+    num_fresh: int = 0
 
     @property
     def is_finite(self) -> bool:
@@ -58,6 +61,11 @@ class ShortRun:
         if not self.is_finite:
             return math.inf
         return float(np.median(self.losses[-max(len(self.losses) // 4, 1) :]))
+
+    @property
+    def on_fresh_batches(self) -> "ShortRun":
+        """The same up to the first batch that was seen before."""
+        return ShortRun(self.losses[: self.num_fresh], {}, self.num_fresh)
 
     @property
     def noise(self) -> float:
@@ -130,6 +138,7 @@ def run_trial(
 def _taken(batches: Batches, num: int) -> list[Any]:
     kept: list[Any] = []
     size = 0
+    num = min(num, batches.num_batches or num)
     with batches.endless() as endless:
         while len(kept) < num and size < MOST_BYTES:
             kept.append(next(endless))
@@ -173,7 +182,7 @@ def _run(
     changes = {
         path: _relative(before[path], after[path]) for path in before if path in after
     }
-    return ShortRun(np.array(losses), changes)
+    return ShortRun(np.array(losses), changes, min(len(kept), len(losses)))
 
 
 def _relative(before: np.ndarray, after: np.ndarray) -> float:
