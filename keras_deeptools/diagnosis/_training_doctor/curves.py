@@ -54,7 +54,9 @@ def overfitting(curves: Curves) -> Iterator[Finding]:
     train, valid = _known(curves, "loss"), _known(curves, "val_loss")
     if len(valid) < PATIENCE + 2 or len(valid) != len(train):
         return
-    best = int(np.nanargmin(valid))
+    if not np.isfinite([*valid, *train]).all():
+        return
+    best = int(np.argmin(valid))
     since = len(valid) - 1 - best
     rise = (valid[-1] - valid[best]) / max(abs(valid[best]), 1e-12)
     falls = train[-1] < train[best]
