@@ -21,17 +21,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
     "keras_deeptools.diagnosis.Diagnosis": lambda: diagnosis.Diagnosis("model", ()),
     "keras_deeptools.diagnosis.Finding": lambda: diagnosis.Finding(
-        "dead", "dense", "All units are zero.", evidence={"zero": 1.0    # "ignore": two epochs of four batches are too short to judge.
-    "keras_deeptools.diagnosis.TrainingDoctor": lambda: diagnosis.TrainingDoctor(
-        "ignore"
-    ),
-    "keras_deeptools.diagnosis.TrainingProblemError": lambda: (
-        diagnosis.TrainingProblemError("does not learn", [])
-    ),
-    "keras_deeptools.diagnosis.TrainingWarning": lambda: diagnosis.TrainingWarning(
-        "does not learn"
-    ),
-}
+        "dead", "dense", "All units are zero.", evidence={"zero": 1.0}
     ),
     "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
         "dense", "Dense", **dict.fromkeys(NUMBERS, 0.5)

@@ -139,7 +139,8 @@ def test_unbuilt_models_and_generators_are_taken() -> None:
             yield X[rows], LABELS[rows]
 
     doctor = TrainingDoctor("ignore")
-    model.fit(generate(), steps_per_epoch=20, epochs=3, callbacks=[doctor], verbose=0)
+    options = {"steps_per_epoch": 20, "epochs": 3, "shuffle": False, "verbose": 0}
+    model.fit(generate(), callbacks=[doctor], **options)
     assert [each for each in doctor.findings if each.severity == "problem"] == []
 
 
