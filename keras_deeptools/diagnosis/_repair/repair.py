@@ -168,7 +168,7 @@ class _Trying:
         seed: int,
         says: bool,
     ) -> None:
-        self._model, self._data, self._facts = model, data, facts
+        self._original, self._data, self._facts = model, data, facts
         self._steps, self._seed, self._says = steps, seed, says
 
     def run(self, findings: Sequence[Finding]) -> Repair:
@@ -191,14 +191,14 @@ class _Trying:
             kept = score > best + LEAST_GAIN or (
                 math.isinf(best) and not math.isinf(score)
             )
-            lines = tuple(changed.differences(self._model))
+            lines = tuple(changed.differences(self._original))
             steps.append(RepairStep(finding, lines, score, kept))
             self._say(finding.kind, score, kept)
             if kept:
                 best, recipe, history, model = score, changed, losses, copy
         return Repair(
             model,
-            tuple(recipe.differences(self._model)) if model is not None else (),
+            tuple(recipe.differences(self._original)) if model is not None else (),
             tuple(steps),
             before,
             best,
@@ -220,7 +220,7 @@ class _Trying:
         epochs = max(1, min(settings.epochs or 10**6, self._steps // batches))
         keras.utils.set_random_seed(self._seed)
         try:
-            copy = recipe.build(self._model)
+            copy = recipe.build(self._original)
             history = copy.fit(x, y, epochs=epochs, verbose=0, **arguments)
             outputs = copy.predict(self._data.x_val, verbose=0)
         except Exception:
