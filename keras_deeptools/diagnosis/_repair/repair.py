@@ -100,13 +100,14 @@ def repair(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(512, 4)).astype("float32")
     >>> y = (x[:, 0] > 0).astype("int32")
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax")])
+    >>> end = keras.layers.Dense(1, "softmax", name="end")
+    >>> model = keras.Sequential([keras.Input((4,)), end])
     >>> model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
     >>> result = repair(model, x, y)
     >>> result.helped, result.score_after > 0.9
     (True, True)
     >>> result.differences[1]
-    "+ dense: activation='sigmoid'"
+    "+ end: activation='sigmoid'"
     """
     checked_model(OWNER, model)
     if not model.compiled:

@@ -47,8 +47,8 @@ class ActivationMonitor(keras.callbacks.Callback):
     >>> monitor = ActivationMonitor()
     >>> x, y = np.zeros((8, 2)), np.ones((8, 1))
     >>> history = model.fit(x, y, epochs=2, callbacks=[monitor], verbose=0)
-    >>> monitor.layers, monitor.history["std"].shape
-    (['relu', 'dense'], (3, 2))
+    >>> monitor.layers[0], monitor.history["std"].shape
+    ('relu', (3, 2))
     """
 
     def __init__(self, x: Any = None, every: int = 1) -> None:
