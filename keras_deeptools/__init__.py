@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         WeightAveraging,
         find_learning_rate,
     )
-    from keras_deeptools.diagnosis import audit, signal_propagation
+    from keras_deeptools.diagnosis import audit, diagnose, repair, signal_propagation
     from keras_deeptools.engine import attach
     from keras_deeptools.initializers import initialize
     from keras_deeptools.transfer import fine_tune
@@ -36,10 +36,12 @@ __all__ = [
     "WeightAveraging",
     "attach",
     "audit",
+    "diagnose",
     "find_learning_rate",
     "fine_tune",
     "initialize",
     "mc_predict",
+    "repair",
     "signal_propagation",
 ]
 
@@ -50,10 +52,12 @@ _ROOM_OF = {
     "WeightAveraging": "callbacks",
     "attach": "engine",
     "audit": "diagnosis",
+    "diagnose": "diagnosis",
     "find_learning_rate": "callbacks",
     "fine_tune": "transfer",
     "initialize": "initializers",
     "mc_predict": "uncertainty",
+    "repair": "diagnosis",
     "signal_propagation": "diagnosis",
 }
 _ROOMS = (

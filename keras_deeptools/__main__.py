@@ -1,4 +1,4 @@
-"""The command line: `python -m keras_deeptools demo` and `... tune`."""
+"""The command line: `python -m keras_deeptools demo`, `... diagnose`, `... tune`."""
 
 import argparse
 import os
@@ -29,6 +29,47 @@ def _demo(options: argparse.Namespace) -> int:
     from keras_deeptools.demo import run_demo
 
     return 0 if run_demo(options.output, options.seed) else 1
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    chosen = _checked_backend(options.backend)
+    os.environ[VARIABLE] = chosen or installed_backends()[0]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import numpy as np
+
+    from keras_deeptools.diagnosis import diagnose
+
+    try:
+        model = keras.saving.load_model(options.model, safe_mode=True)
+        with np.load(options.data, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, TypeError) as error:
+        sys.exit(f"diagnose: {error}")
+    if "x" not in arrays:
+        sys.exit(
+            f"diagnose: `--data` must hold an array `x`. Received: {options.data}, "
+            f"with {', '.join(sorted(arrays)) or 'nothing'}. Save it with "
+            "`numpy.savez(path, x=x, y=y)`."
+        )
+    validation = None
+    if "x_val" in arrays and "y_val" in arrays:
+        validation = (arrays["x_val"], arrays["y_val"])
+    result = diagnose(
+        model,
+        arrays["x"],
+        arrays.get("y"),
+        validation_data=validation,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        trial_steps=options.trial_steps,
+    )
+    _say(str(result))
+    if options.html:
+        result.to_html(options.html)
+    if options.json:
+        result.to_json(options.json)
+    return 1 if result.problems else 0
 
 
 def _tune(options: argparse.Namespace) -> int:
@@ -76,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m keras_deeptools")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_demo(commands)
+    _add_diagnose(commands)
     _add_tune(commands)
     return parser
 
@@ -100,6 +142,28 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     demo.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     demo.set_defaults(run=_demo)
+
+
+def _add_diagnose(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    command = commands.add_parser(
+        "diagnose",
+        help="say what is wrong with a saved model and its data",
+        description="Loads a compiled model, without running code that is in the file, "
+        "looks at it and at its data, and trains it for some updates, which are not "
+        "saved. Exits with 1 if a problem was found, else with 0.",
+    )
+    add = command.add_argument
+    add("model", help="path of a .keras file")
+    add("--data", required=True, help="path of a .npz file with x, y, x_val, y_val")
+    add("--backend", choices=BACKENDS, help="default: as for demo")
+    add("--batch-size", type=int, help="as planned for fit")
+    add("--epochs", type=int, help="as planned for fit")
+    add("--trial-steps", type=int, default=40, help="default: %(default)s")
+    add("--html", default="", help="file to write the report to as a page")
+    add("--json", default="", help="file to write the report to as JSON")
+    command.set_defaults(run=_diagnose)
 
 
 def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

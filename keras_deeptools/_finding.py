@@ -31,6 +31,12 @@ class Finding:
             `"measured"`, which means that the behavior of Keras was run and observed.
         step: Int or None. The optimizer's count of updates where it was first seen.
         epoch: Int >= 1 or None. The epoch where it was first seen, as Keras prints it.
+        samples: Tuple of ints, positions of the samples that it is about.
+        confidence: Float in [0, 1] or None. How often findings of this kind, with such
+            evidence, were right where that was measured.
+        causes: Tuple of str, the kinds of other findings that follow from this one.
+        caused_by: Str, the kind of the finding that this one follows from; may be
+            empty.
 
     Raises:
         ValueError: If `severity` is none of these.
@@ -52,6 +58,10 @@ class Finding:
     reference: str = ""
     step: int | None = None
     epoch: int | None = None
+    samples: tuple[int, ...] = ()
+    confidence: float | None = None
+    causes: tuple[str, ...] = ()
+    caused_by: str = ""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

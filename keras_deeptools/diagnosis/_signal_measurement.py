@@ -1,7 +1,8 @@
 """What one pass measures of a network: outputs forward, gradients backward."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -34,6 +35,7 @@ class MeasuredNetwork:
     layers: list[LayerSignal]
     loss: float
     findings: list[Finding]
+    received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def under(self, name: str) -> "MeasuredNetwork":
         """The same with the name of the network before those of its layers."""
@@ -93,9 +95,49 @@ def measure_network(
         if record is not None
     ]
     findings = findings_of_received(found, x)
-    return MeasuredNetwork(
-        layers, math.nan if found.loss is None else found.loss, findings
-    )
+    received = [
+        (call.name, numbers)
+        for call, numbers in zip(found.calls, found.received, strict=True)
+        if numbers is not None
+    ]
+    loss = math.nan if found.loss is None else found.loss
+    return MeasuredNetwork(layers, loss, findings, received)
+
+
+def activation_pass(model: keras.Model) -> Callable[[Any], list[tuple[str, Any]]]:
+    """A pass that measures the outputs of layers, compiled once for many calls.
+
+    Args:
+        model: Built `keras.Model`.
+
+    Returns:
+        Function of inputs that returns a list of tuples of the name of a call and its
+        statistics.
+    """
+    bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
+
+    def forward(call: LayerCall, pre: Any, out: Any) -> Any:
+        if not _listed(call) or not _is_float(out):
+            return None
+        first = getattr(call.layer, "data_format", None) == "channels_first"
+        numbers = statistics.of_outputs(
+            pre, out, bands[id(call.layer)], 1 if first else -1
+        )
+        return {name: value for name, value in numbers.items() if name != "sample"}
+
+    capture = Capture(model, forward=forward)
+
+    def measured(x: Any) -> list[tuple[str, Any]]:
+        found = capture(x)
+        pairs = []
+        for call, record in zip(found.calls, found.forward, strict=True):
+            if record is not None:
+                if not bands[id(call.layer)]:
+                    record["saturated"] = math.nan
+                pairs.append((call.name, record))
+        return pairs
+
+    return measured
 
 
 def _is_float(out: Any) -> bool:

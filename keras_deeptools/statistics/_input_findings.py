@@ -125,6 +125,7 @@ def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:
         "least": ops.min(values),
         "most": ops.max(values),
         "std": ops.std(values),
+        "scale": ops.sqrt(ops.mean(ops.square(values))),
         "whole": ops.all(ops.equal(values, ops.round(values))),
         "spread": ops.stack([ops.min(varying), ops.max(varying)]),
     }

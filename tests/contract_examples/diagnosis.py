@@ -17,12 +17,20 @@ NUMBERS = (
 )
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.diagnosis.ActivationMonitor": diagnosis.ActivationMonitor,
     "keras_deeptools.diagnosis.Audit": lambda: diagnosis.Audit("model", ()),
+    "keras_deeptools.diagnosis.Diagnosis": lambda: diagnosis.Diagnosis("model", ()),
     "keras_deeptools.diagnosis.Finding": lambda: diagnosis.Finding(
         "dead", "dense", "All units are zero.", evidence={"zero": 1.0}
     ),
     "keras_deeptools.diagnosis.LayerSignal": lambda: diagnosis.LayerSignal(
         "dense", "Dense", **dict.fromkeys(NUMBERS, 0.5)
+    ),
+    "keras_deeptools.diagnosis.Repair": lambda: diagnosis.Repair(
+        None, (), (), 0.5, 0.5
+    ),
+    "keras_deeptools.diagnosis.RepairStep": lambda: diagnosis.RepairStep(
+        diagnosis.Finding("dead", "dense", "All units are zero."), ("+ a",), 0.5
     ),
     "keras_deeptools.diagnosis.SelfNormalizingLayer": lambda: (
         diagnosis.SelfNormalizingLayer("dense", "Dense", 0.0, 1.0, 1.0, None)
@@ -32,5 +40,15 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.diagnosis.SignalPropagation": lambda: diagnosis.SignalPropagation(
         (), loss=1.0
+    ),
+    # "ignore": two epochs of four batches are too short to judge.
+    "keras_deeptools.diagnosis.TrainingDoctor": lambda: diagnosis.TrainingDoctor(
+        "ignore"
+    ),
+    "keras_deeptools.diagnosis.TrainingProblemError": lambda: (
+        diagnosis.TrainingProblemError("does not learn", [])
+    ),
+    "keras_deeptools.diagnosis.TrainingWarning": lambda: diagnosis.TrainingWarning(
+        "does not learn"
     ),
 }

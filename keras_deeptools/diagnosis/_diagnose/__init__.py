@@ -1,0 +1,1 @@
+"""What `diagnose` measures, the rules over it, and the report."""

@@ -1,0 +1,135 @@
+"""One call before training that says what is wrong, and what to change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_count, checked_model, checked_verbose
+from keras_deeptools.diagnosis._audit import RULES as AUDIT_RULES
+from keras_deeptools.diagnosis._diagnose import (
+    rules_of_data,
+    rules_of_start,
+    rules_of_structure,
+    rules_of_targets,
+    rules_of_training,
+)
+from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
+from keras_deeptools.diagnosis._diagnose.facts import (
+    OWNER,
+    Facts,
+    FitSettings,
+    measure,
+)
+from keras_deeptools.diagnosis._diagnose.learning import learning
+from keras_deeptools.diagnosis._diagnose.ranking import ranked
+
+RULES = (
+    *rules_of_data.RULES,
+    *rules_of_targets.RULES,
+    *rules_of_structure.RULES,
+    *rules_of_start.RULES,
+    *rules_of_training.RULES,
+)
+"""Every rule that reads facts."""
+
+COVERED = {"outputs", "nothing_trains"}
+"""Rules of the audit that rules of facts stand for, by name."""
+
+
+def diagnose(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    shuffle: bool = True,
+    trial_steps: int = 40,
+    verbose: str | int = 0,
+) -> Diagnosis:
+    """Says why a model does not train, before it is trained.
+
+    Looks at the data, at the compiled model, at signals and gradients before training,
+    and at short trainings, all of which are undone: weights, optimizer, metrics and
+    random states are afterwards what they were. Findings are ranked: causes come
+    first, with what follows from them.
+
+    Args:
+        model: `keras.Model`, compiled, as it would go into `fit`; built or not.
+        x: Data as `fit` takes them: arrays, tensors, data frames, lists or dicts of
+            them; or a `tf.data.Dataset`, `PyDataset`, torch `DataLoader` or generator,
+            which loses what is drawn from it.
+        y: Targets, where `x` is arrays.
+        validation_data: As `fit` takes them, or None.
+        sample_weight: As in `fit`.
+        class_weight: As in `fit`.
+        batch_size: As in `fit`.
+        epochs: Int or None, as planned for `fit`; None plans 1000 updates.
+        shuffle: As in `fit`.
+        trial_steps: Int >= 0. Updates of each short training; 0 makes none.
+        verbose: 0 for nothing, 1 for a line for each step of the diagnosis.
+
+    Returns:
+        `Diagnosis` with `.findings`; print it.
+
+    Raises:
+        TypeError: If `model` is no `keras.Model`.
+        ValueError: If an option is out of range.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.diagnosis import diagnose
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax")])
+    >>> model.compile("adam", "binary_crossentropy")
+    >>> x = np.random.default_rng(0).normal(size=(256, 4))
+    >>> diagnose(model, x, (x[:, 0] > 0).astype("float32")).kinds[0]
+    'softmax over one unit'
+    """
+    checked_model(OWNER, model)
+    checked_count(OWNER, "trial_steps", trial_steps, 0)
+    for name, value in (("batch_size", batch_size), ("epochs", epochs)):
+        if value is not None:
+            checked_count(OWNER, name, value)
+    checked_verbose(OWNER, verbose)
+    facts = measure(
+        model,
+        x,
+        y,
+        FitSettings(batch_size, epochs, shuffle, class_weight),
+        sample_weight=sample_weight,
+        validation_data=validation_data,
+        trial_steps=trial_steps,
+        progress=_say if verbose else lambda text: None,
+    )
+    return Diagnosis(
+        model.name,
+        tuple(ranked(findings_of(facts), facts)),
+        learning(facts),
+        _gaps(facts),
+    )
+
+
+def findings_of(facts: Facts, rules: Sequence[Any] = RULES) -> list[Any]:
+    """What rules find, and those of the audit, in no order."""
+    found = [finding for rule in rules for finding in rule(facts)]
+    for rule in AUDIT_RULES:
+        if rule.__name__ not in COVERED:
+            found += rule(facts.subject)
+    return found
+
+
+def _gaps(facts: Facts) -> tuple[str, ...]:
+    """What could not be looked at."""
+    gaps = [f"{name}: {reason}" for name, reason in facts.failures.items()]
+    if not getattr(facts.model, "optimizer", None):
+        gaps.append("The model is not compiled, so that no trial was made.")
+    return tuple(gaps)
+
+
+def _say(text: str) -> None:
+    print(f"diagnose: {text}", flush=True)

@@ -1,0 +1,46 @@
+"""Whether a model learns in its trial: the question that all others hang on."""
+
+import math
+
+from keras_deeptools.diagnosis._diagnose.facts import Facts
+from keras_deeptools.diagnosis._diagnose.trial import ShortRun
+
+LEAST_GAIN = 0.05
+"""Part of the loss by which a model must beat the best constant prediction."""
+
+
+def learning(facts: Facts) -> str:
+    """How the training as the model is compiled goes.
+
+    Returns:
+        `"learns"`: better than the best constant prediction; `"falls"`: the loss falls,
+        but is not there yet; `"stuck"`; `"diverges"`; `"unknown"` without a trial.
+    """
+    return "unknown" if facts.trial is None else progress_of(facts.trial.plain, facts)
+
+
+def generalizes(facts: Facts) -> bool:
+    """Whether the loss falls under that of a constant on batches not seen before."""
+    if facts.trial is None:
+        return False
+    run = facts.trial.plain.on_fresh_batches
+    return len(run.losses) >= 8 and progress_of(run, facts) == "learns"
+
+
+def progress_of(run: ShortRun, facts: Facts) -> str:
+    """The same for one short training."""
+    if not run.is_finite:
+        return "diverges"
+    start, end, base = run.start, run.end, facts.baseline
+    gain = LEAST_GAIN * abs(start if math.isnan(base) else base)
+    falls = end < start - max(2 * run.noise / math.sqrt(2), 0.02 * abs(start))
+    if end > start + max(3 * run.noise, 0.2 * abs(start)):
+        if math.isnan(base) or end > base + gain:
+            return "diverges"
+    if math.isnan(base):
+        return "learns" if falls and end < start - gain else "stuck"
+    # The end is a median of a quarter of the batches, each of which scatters.
+    scatter = 2 * run.noise / math.sqrt(max(len(run.losses) // 4, 1))
+    if end < base - max(gain, scatter) and (falls or start < base):
+        return "learns"
+    return "falls" if falls else "stuck"

@@ -1,0 +1,272 @@
+"""Faults of the optimizer and what short trainings show."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.facts import Facts
+from keras_deeptools.diagnosis._diagnose.learning import learning, progress_of
+from keras_deeptools.diagnosis._diagnose.trial import ShortRun, Trial, rate_set
+
+RATES = {
+    "SGD": (1e-4, 1.0),
+    "Adadelta": (1e-2, 10.0),
+    "Adagrad": (1e-4, 1.0),
+    "Ftrl": (1e-4, 1.0),
+    "Lion": (1e-6, 3e-3),
+    "Muon": (1e-4, 0.3),
+}
+ADAPTIVE = (1e-5, 3e-2)
+"""Learning rates with which optimizers of this kind usually work."""
+
+PLANNED = 1000
+"""Updates that are taken to be planned where nobody says."""
+
+SMALL_CHANGE = 1e-4
+"""Part of the weights that an update changes; 1e-3 is usual."""
+
+REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
+FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
+
+
+def refused(facts: Facts) -> Iterator[Finding]:
+    """Data that `fit` refuses, or that the train step fails on."""
+    for name in ("data", "short trainings"):
+        reason = facts.failures.get(name)
+        if reason is not None:
+            yield Finding(
+                "fit fails",
+                "the data" if name == "data" else "the first update",
+                reason,
+                "Give the data and the last layer the same shape and type that the "
+                "loss expects.",
+                evidence={},
+                confidence=0.85,
+                reference="measured",
+            )
+            return
+
+
+def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
+    """Learning rates that no one uses with such an optimizer."""
+    for where, optimizer in facts.subject.optimizers:
+        rate = rate_set(optimizer)
+        if rate is None:
+            continue
+        low, high = RATES.get(type(optimizer).__name__, ADAPTIVE)
+        if rate <= 0:
+            yield Finding(
+                "learning rate not positive",
+                where,
+                f"The learning rate is {rate:g}: "
+                + ("nothing changes." if rate == 0 else "each update climbs the loss."),
+                "Use a positive learning rate.",
+                evidence={"learning_rate": rate},
+                code=FINDER,
+                confidence=0.98,
+                reference=REFERENCE,
+            )
+        elif not low <= rate <= high:
+            kind = "low" if rate < low else "high"
+            apart = low / rate if rate < low else rate / high
+            yield Finding(
+                f"learning rate too {kind}",
+                where,
+                f"The learning rate of {type(optimizer).__name__} is {rate:g}; from "
+                f"{low:g} to {high:g} is usual.",
+                "Find one that the loss falls with.",
+                severity="problem" if apart > 10 else "warning",
+                evidence={"learning_rate": rate, "usual": [low, high]},
+                code=FINDER,
+                confidence=min(0.85, 0.4 + 0.2 * math.log10(apart)),
+                reference=REFERENCE,
+            )
+
+
+def rate_by_trial(facts: Facts) -> Iterator[Finding]:
+    """Learning rates that short trainings show to be too high or too low."""
+    trial = facts.trial
+    if trial is None or not trial.by_factor:
+        return
+    how, plain = learning(facts), trial.plain
+    lower = {f: run for f, run in trial.by_factor.items() if f < 1}
+    higher = {f: run for f, run in trial.by_factor.items() if f > 1}
+    where = facts.subject.optimizers[0][0] if facts.subject.optimizers else "optimizer"
+    if how in ("diverges", "stuck"):
+        good = [f for f, run in lower.items() if _is_better(run, plain, facts)]
+        if good and (how == "diverges" or plain.end > plain.start):
+            factor = max(good)
+            yield Finding(
+                "learning rate too high",
+                where,
+                f"In {len(plain.losses)} updates the loss goes from {plain.start:.3g} "
+                f"to {plain.end:.3g}; with {factor:g} times the learning rate it goes "
+                f"to {lower[factor].end:.3g}.",
+                f"Multiply the learning rate by {factor:g} or less.",
+                evidence=_ends(trial),
+                code=FINDER,
+                confidence=0.85,
+                reference=REFERENCE,
+            )
+            return
+    if not higher or how == "diverges":
+        return
+    best = min(higher, key=lambda f: higher[f].end)
+    gain, most = plain.start - plain.end, plain.start - higher[best].end
+    planned = _planned(facts)
+    reached = max(gain, 0.0) / len(plain.losses) * planned
+    significant = most > max(0.05 * abs(plain.start), 4 * plain.noise)
+    change = _change_per_update(trial)
+    if significant and reached < most and best >= 10:
+        tiny = change < SMALL_CHANGE
+        yield Finding(
+            "learning rate too low",
+            where,
+            f"In {len(plain.losses)} updates the loss falls by {max(gain, 0.0):.2g}, "
+            f"with {best:g} times the learning rate by {most:.2g}: the {planned} "
+            "updates that are planned do not get as far.",
+            f"Multiply the learning rate by {best:g}.",
+            severity="problem" if tiny else "warning",
+            evidence={**_ends(trial), "change_per_update": change},
+            code=FINDER,
+            confidence=0.85 if tiny else 0.4,
+            reference=REFERENCE,
+        )
+
+
+def clipping(facts: Facts) -> Iterator[Finding]:
+    """Clipping that leaves nothing of the updates."""
+    trial = facts.trial
+    for where, optimizer in facts.subject.optimizers:
+        names = ("clipnorm", "global_clipnorm", "clipvalue")
+        given = {name: getattr(optimizer, name, None) for name in names}
+        limits = {name: float(value) for name, value in given.items() if value}
+        follows = isinstance(optimizer, keras.optimizers.SGD)
+        if not limits or not follows or trial is None:
+            continue
+        name, value = next(iter(limits.items()))
+        change = _change_per_update(trial)
+        if change < 1e-5 or (value < 1e-2 and learning(facts) != "learns"):
+            yield Finding(
+                "clipping stops learning",
+                where,
+                f"{name}={value:g} leaves so little of the gradients that an update "
+                f"changes the weights by {change:.1e} of their norm; about 1e-3 is "
+                "usual.",
+                "Clip at the size that gradients usually have, such as 1.",
+                evidence={name: value, "change": change, "usual_change": 1e-3},
+                code="keras_deeptools.callbacks.GradientClipper(global_norm=1.0)",
+                confidence=0.9,
+                reference="Pascanu et al., 2013, section 3.2",
+            )
+
+
+def too_few_updates(facts: Facts) -> Iterator[Finding]:
+    """So few updates that no model could learn in them."""
+    planned = _planned(facts, unknown=0)
+    if 0 < planned < 50 and learning(facts) != "learns":
+        yield Finding(
+            "too few updates",
+            "epochs",
+            f"{planned} updates are planned.",
+            "Train for more epochs, or with smaller batches.",
+            severity="warning",
+            evidence={"updates": planned},
+            confidence=0.7,
+            reference=REFERENCE,
+        )
+
+
+def does_not_learn(facts: Facts) -> Iterator[Finding]:
+    """Training that changes nothing for the better: what other findings explain."""
+    trial, how = facts.trial, learning(facts)
+    if trial is None or how not in ("stuck", "diverges"):
+        return
+    plain = trial.plain
+    if not plain.is_finite:
+        yield Finding(
+            "non-finite loss",
+            "loss",
+            f"The loss is not finite after {len(plain.losses) - 1} updates.",
+            "Look at the other findings.",
+            evidence={"updates": len(plain.losses) - 1},
+            confidence=0.5,
+        )
+        return
+    others = [progress_of(run, facts) for run in trial.by_factor.values()]
+    if how == "stuck" and {"learns", "falls"} & set(others):
+        # The learning rate alone explains it, if anything is wrong at all.
+        return
+    base = facts.baseline
+    evidence = {"start": plain.start, "end": plain.end}
+    against = ""
+    if math.isfinite(base):
+        evidence["constant"] = base
+        against = f" The best constant prediction has {base:.3g}."
+    text = "rises" if how == "diverges" else "does not fall"
+    one = trial.one_batch
+    if one is not None:
+        evidence["one_batch"] = one.end
+        can = progress_of(one, facts) == "learns" or one.end < 0.7 * one.start
+        against += (
+            " A few samples alone can be learned."
+            if can
+            else " Not even a few samples alone can be learned."
+        )
+    yield Finding(
+        "does not learn",
+        "loss",
+        f"In {len(plain.losses)} updates the loss {text}: from {plain.start:.3g} to "
+        f"{plain.end:.3g}.{against}",
+        "Look at the other findings.",
+        severity="problem" if how == "diverges" else "warning",
+        evidence=evidence,
+        confidence=0.3,
+        reference="measured",
+    )
+
+
+def _is_better(run: ShortRun, plain: ShortRun, facts: Facts) -> bool:
+    if progress_of(run, facts) not in ("learns", "falls"):
+        return False
+    return run.end < plain.end - max(0.05 * abs(plain.end), 2 * run.noise)
+
+
+def _change_per_update(trial: Trial) -> float:
+    """The median over kernels of the change of an update over the weights."""
+    plain = trial.plain
+    changes = [
+        change
+        for path, change in plain.changes.items()
+        if "bias" not in path and math.isfinite(change)
+    ]
+    if not changes:
+        return math.inf
+    return sorted(changes)[len(changes) // 2] / max(len(plain.losses), 1)
+
+
+def _ends(trial: Trial) -> dict[str, Any]:
+    ends = {f"end_at_{factor:g}": run.end for factor, run in trial.by_factor.items()}
+    return {"start": trial.plain.start, "end": trial.plain.end, **ends}
+
+
+def _planned(facts: Facts, unknown: int = PLANNED) -> int:
+    rows, epochs = facts.rows, facts.settings.epochs
+    if epochs is None or rows is None or rows.num_samples is None:
+        return unknown
+    size = rows.batch_size or facts.settings.batch_size or 32
+    return epochs * -(-rows.num_samples // size)
+
+
+RULES = (
+    refused,
+    rate_out_of_range,
+    rate_by_trial,
+    clipping,
+    too_few_updates,
+    does_not_learn,
+)
+"""The rules of this file."""

@@ -1,0 +1,236 @@
+"""Short trainings from the same start, which leave nothing behind."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.engine import Snapshot, preserved
+from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
+from keras_deeptools.engine._data.fit_batches import Batches
+from keras_deeptools.engine._keras_private.optimizers import rate_of
+from keras_deeptools.engine._update.leaf import optimizer_parts
+from keras_deeptools.engine._update.model_optimizers import model_optimizers
+from keras_deeptools.engine._update.step_reads import has_own_train_step
+
+FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
+"""By what the learning rate is multiplied, in the order of their use."""
+
+LEAST_STEPS = 8
+MOST_BYTES = 2**27
+ROWS_TO_OVERFIT = 32
+SLOW = 2.0
+"""Seconds after which an update is taken to have been compiled in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShortRun:
+    """One short training.
+
+    Attributes:
+        losses: Float array, the loss of each batch before its update.
+        changes: Dict from the path of each trainable variable to the norm of its change
+            over the norm that it had.
+        num_fresh: Int, how many of the batches at the front were seen for the first
+            time.
+    """
+
+    losses: np.ndarray
+    changes: dict[str, float] = field(default_factory=dict)
+    num_fresh: int = 0
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all losses were."""
+        return bool(np.isfinite(self.losses).all())
+
+    @property
+    def start(self) -> float:
+        """Loss before any update."""
+        return float(self.losses[0])
+
+    @property
+    def end(self) -> float:
+        """Median loss of the last quarter; infinite where one was not finite."""
+        if not self.is_finite:
+            return math.inf
+        return float(np.median(self.losses[-max(len(self.losses) // 4, 1) :]))
+
+    @property
+    def on_fresh_batches(self) -> "ShortRun":
+        """The same up to the first batch that was seen before."""
+        return ShortRun(self.losses[: self.num_fresh], {}, self.num_fresh)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the loss from batch to batch."""
+        steps = np.diff(self.losses)
+        return float(np.median(np.abs(steps)) / 0.95) if len(steps) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What short trainings showed.
+
+    Attributes:
+        plain: `ShortRun` as the model is compiled.
+        by_factor: Dict from the factor of the learning rate to its `ShortRun`.
+        one_batch: `ShortRun` on a few samples alone, or None.
+        weight_changes: As `plain.changes`.
+    """
+
+    plain: ShortRun
+    by_factor: dict[float, ShortRun]
+    one_batch: ShortRun | None = None
+
+
+def run_trial(
+    model: keras.Model, batches: Batches, num_steps: int, seconds: float
+) -> Trial:
+    """Trains a model for some updates, several times from the same start.
+
+    Weights, optimizer, metrics and random states are afterwards what they were.
+
+    Args:
+        model: `keras.Model`, compiled.
+        batches: What to train on.
+        num_steps: Int, updates of each short training.
+        seconds: Float. After this time the trainings that matter less are left out.
+
+    Raises:
+        Exception: What the train step raises.
+    """
+    with preserved(model, *batches.generators, build=batches.build):
+        if not model.optimizer.built and not has_own_train_step(model):
+            # In the first step TensorFlow would make what the snapshot takes away.
+            model.optimizer.build(model.trainable_variables)
+        train_by_batch(model)
+        kept = _taken(batches, num_steps)
+        snapshot = Snapshot(model)
+        began = time.monotonic()
+        if not all(each.optimizer.built for each in model_optimizers(model)):
+            return Trial(_run(model, kept, num_steps, snapshot), {})
+        steps = _affordable(model, kept, num_steps, seconds, snapshot)
+        plain = _run(model, kept, steps, snapshot)
+        by_factor: dict[float, ShortRun] = {}
+        for factor in FACTORS:
+            if time.monotonic() - began > seconds:
+                break
+            before = by_factor.get(factor / 10, plain)
+            if factor == FACTORS[-1] and not before.end < plain.end:
+                continue
+            with _scaled_rates(model, factor) as is_scaled:
+                if is_scaled:
+                    by_factor[factor] = _run(model, kept, steps, snapshot)
+        one_batch = None
+        if time.monotonic() - began < seconds:
+            few = keras.tree.map_structure(_few_rows, kept[0])
+            one_batch = _run(model, [few], 2 * steps, snapshot)
+    return Trial(plain, by_factor, one_batch)
+
+
+def _taken(batches: Batches, num: int) -> list[Any]:
+    kept: list[Any] = []
+    size = 0
+    num = min(num, batches.num_batches or num)
+    with batches.endless() as endless:
+        while len(kept) < num and size < MOST_BYTES:
+            kept.append(next(endless))
+            arrays = [each for each in keras.tree.flatten(kept[-1]) if each is not None]
+            size += sum(int(np.prod(each.shape)) * 4 for each in arrays)
+    return kept
+
+
+def _few_rows(value: Any) -> Any:
+    return None if value is None else value[:ROWS_TO_OVERFIT]
+
+
+def _affordable(
+    model: keras.Model, kept: list[Any], num: int, seconds: float, snapshot: Snapshot
+) -> int:
+    """As many steps as there is time for in some trainings."""
+    times = []
+    for batch in kept[:3]:
+        start = time.monotonic()
+        batch_logs(model, batch)
+        times.append(time.monotonic() - start)
+    snapshot.restore()
+    most = int(seconds / 4 / max(min(times), 1e-6))
+    return max(LEAST_STEPS, min(num, most))
+
+
+def _run(
+    model: keras.Model, kept: list[Any], steps: int, snapshot: Snapshot
+) -> ShortRun:
+    before = {v.path: on_host(v) for v in model.trainable_variables}
+    losses = []
+    try:
+        for step in range(steps):
+            logs = batch_logs(model, kept[step % len(kept)])
+            losses.append(logs.get("loss", next(iter(logs.values()), math.nan)))
+            if not math.isfinite(losses[-1]):
+                break
+        after = {v.path: on_host(v) for v in model.trainable_variables}
+    finally:
+        snapshot.restore()
+    changes = {
+        path: _relative(before[path], after[path]) for path in before if path in after
+    }
+    return ShortRun(np.array(losses), changes, min(len(kept), len(losses)))
+
+
+def _relative(before: np.ndarray, after: np.ndarray) -> float:
+    first = np.asarray(before, "float64")
+    norm = float(np.linalg.norm(first))
+    change = float(np.linalg.norm(np.asarray(after, "float64") - first))
+    return change / norm if norm > 0 else math.inf if change > 0 else 0.0
+
+
+@contextlib.contextmanager
+def _scaled_rates(model: keras.Model, factor: float) -> Any:
+    """All learning rates times a factor; False where one is a schedule."""
+    optimizers = [each.optimizer for each in model_optimizers(model)]
+    known: list[tuple[Callable[[float], None], float]] = []
+    for optimizer in optimizers:
+        rate = rate_set(optimizer)
+        if rate is None:
+            yield False
+            return
+        known.append((_setter(optimizer), rate))
+    for assign, rate in known:
+        assign(rate * factor)
+    try:
+        yield True
+    finally:
+        for assign, rate in known:
+            assign(rate)
+
+
+def rate_set(optimizer: Any) -> float | None:
+    """The learning rate of an optimizer; None for a schedule, or where there is none.
+
+    Args:
+        optimizer: Keras optimizer.
+    """
+    for part in optimizer_parts(optimizer):
+        try:
+            held = rate_of(part)
+        except AttributeError:
+            continue
+        if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+            return None
+        return float(keras.ops.convert_to_numpy(held))
+    return None
+
+
+def _setter(optimizer: Any) -> Callable[[float], None]:
+    def assign(rate: float) -> None:
+        optimizer.learning_rate = rate
+
+    return assign

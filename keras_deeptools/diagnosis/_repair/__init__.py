@@ -1,0 +1,1 @@
+"""`repair`: remedies as changes of a copy, and the proof that they help."""

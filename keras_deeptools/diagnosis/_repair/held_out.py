@@ -1,0 +1,79 @@
+"""One score for a model before and after a repair, on samples that it did not see."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
+
+
+def score_of(outputs: Any, y: Any, targets: TargetFacts) -> float:
+    """How well outputs fit targets, whatever loss a model was trained with.
+
+    Args:
+        outputs: Array `(samples, ...)`, what the model predicts.
+        y: Targets.
+        targets: `TargetFacts` of the training targets.
+
+    Returns:
+        Float: the accuracy for classes, else the part of the variance that is
+        explained; minus infinity for outputs that are not finite.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_deeptools.diagnosis._diagnose.target_facts import target_facts
+    >>> from keras_deeptools.diagnosis._repair.held_out import score_of
+    >>> y = np.array([0, 1, 1, 0])
+    >>> score_of(np.array([[0.2], [0.9], [0.4], [0.1]]), y, target_facts(y))
+    0.75
+    """
+    found = np.asarray(outputs, "float64")
+    wanted = np.asarray(y)
+    if not np.isfinite(found).all():
+        return -np.inf
+    if targets.is_classes:
+        labels = wanted
+        if targets.kind == "one-hot":
+            labels = wanted.reshape(len(wanted), -1).argmax(axis=-1)
+        else:
+            labels = np.searchsorted(targets.classes, wanted.reshape(len(wanted), -1))
+            labels = labels[:, 0]
+        return float((_classes(found, targets) == labels).mean())
+    wanted = wanted.astype("float64").reshape(len(wanted), -1)
+    flat = found.reshape(len(found), -1)
+    if flat.shape != wanted.shape:
+        return -np.inf
+    error = np.nanmean(np.square(flat - wanted))
+    total = np.nanmean(np.square(wanted - np.nanmean(wanted, axis=0)))
+    return float(1 - error / total) if total > 0 else float(-error)
+
+
+def _classes(found: np.ndarray, targets: TargetFacts) -> np.ndarray:
+    """The position of the class that an output means."""
+    flat = found.reshape(len(found), -1)
+    if flat.shape[1] > 1:
+        labels = flat.argmax(axis=1)
+        first = targets.classes[0] if len(targets.classes) else 0
+        # Outputs for labels that do not begin at 0 may or may not count from there.
+        if targets.kind != "one-hot" and flat.shape[1] > targets.num_classes:
+            labels = labels - int(first)
+        return labels
+    if targets.num_classes == 2:
+        negative = flat.min() < 0
+        return (flat[:, 0] > (0 if negative else 0.5)).astype(int)
+    return np.searchsorted(targets.classes, np.round(flat[:, 0]))
+
+
+def split(x: Any, y: Any, part: float = 0.2) -> tuple[Any, Any, Any, Any]:
+    """Training and held-out samples, chosen at random but the same each time."""
+    length = len(keras.tree.flatten(x)[0])
+    order = np.random.default_rng(0).permutation(length)
+    most = max(int(length * part), 1)
+    chosen, rest = np.sort(order[:most]), np.sort(order[most:])
+
+    def taken(values: Any, rows: np.ndarray) -> Any:
+        return keras.tree.map_structure(lambda v: np.asarray(v)[rows], values)
+
+    return taken(x, rest), taken(y, rest), taken(x, chosen), taken(y, chosen)

@@ -1,0 +1,114 @@
+"""What `repair` brought: the model, what differs, and how both trained."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from keras_deeptools._axes import new_panels
+from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import text_table
+
+
+@dataclass(frozen=True, eq=False)
+class RepairStep:
+    """One remedy that was tried.
+
+    Attributes:
+        finding: `Finding` that it is for.
+        differences: Tuple of str, what it changes: `- before` and `+ after`.
+        score: Float, of held-out samples after training with it.
+        kept: Bool, whether it helped.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import Finding, RepairStep
+    >>> finding = Finding("dead units", "dense", "All are zero.")
+    >>> step = RepairStep(finding, ("+ kernel_initializer='he_normal'",), 0.9)
+    >>> step.kept
+    False
+    """
+
+    finding: Finding
+    differences: tuple[str, ...]
+    score: float
+    kept: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """What was tried on a copy of a model, and what helped; made by `repair`.
+
+    Attributes:
+        model: `keras.Model`, the trained copy that did best; None where nothing
+            helped.
+        differences: Tuple of str, what differs from the original: `- before` and
+            `+ after`.
+        steps: Tuple of `RepairStep`, in the order in which they were tried.
+        score_before: Float, of held-out samples, of the original after training.
+        score_after: Float, of the copy; what the original has where nothing helped.
+        history_before: List of floats, the training loss of each epoch.
+        history_after: The same of the copy; empty where nothing helped.
+        fit_arguments: Dict of arguments of `fit` that the copy wants.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import Repair
+    >>> print(Repair(None, (), (), 0.5, 0.5))
+    Nothing helped: 0.5 on held-out samples.
+    """
+
+    model: keras.Model | None
+    differences: tuple[str, ...]
+    steps: tuple[RepairStep, ...]
+    score_before: float
+    score_after: float
+    history_before: Sequence[float] = ()
+    history_after: Sequence[float] = ()
+    fit_arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def helped(self) -> bool:
+        """Whether a change made the model better."""
+        return self.model is not None
+
+    def table(self) -> str:
+        """A line for each remedy that was tried."""
+        rows = [
+            [step.finding.kind, f"{step.score:.3g}", "yes" if step.kept else "no"]
+            for step in self.steps
+        ]
+        return text_table(["remedy for", "score", "kept"], rows, text=(0, 2))
+
+    def plot(self, path: str | None = None) -> Any:
+        """Draws both learning curves.
+
+        Args:
+            path: Str or None, file to save the figure to.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        ax = new_panels("Repair.plot", 1, 1, (6, 4))
+        ax.plot(self.history_before, label="before")
+        ax.plot(self.history_after, label="after")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("training loss, each with its own")
+        ax.legend()
+        if path is not None:
+            ax.figure.savefig(path)
+        return ax.figure
+
+    def __str__(self) -> str:
+        before = (
+            f"{self.score_before:.3g}" if math.isfinite(self.score_before) else "no"
+        )
+        if not self.helped:
+            return f"Nothing helped: {before} on held-out samples."
+        lines = [f"From {before} to {self.score_after:.3g} on held-out samples."]
+        return "\n".join([*lines, *self.differences])

@@ -1,0 +1,1 @@
+"""`TrainingDoctor` and `ActivationMonitor`, which watch a model while it trains."""
