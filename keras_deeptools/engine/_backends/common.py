@@ -133,6 +133,16 @@ def after(gradients: list[Any]) -> Any:
     return contextlib.nullcontext()
 
 
+def on_each_replica(optimizer: Any, update: Any) -> Any:
+    """The update itself: the gradients that it is given are global."""
+    return update
+
+
+def methods_of_a_replica(optimizer: Any) -> dict[str, Any]:
+    """No method merges replicas."""
+    return {}
+
+
 def track(optimizer: Any, variable: Any) -> None:
     """Nothing to do: the step reads and writes variables wherever they are."""
 

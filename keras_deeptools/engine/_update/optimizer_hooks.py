@@ -236,7 +236,8 @@ class Site:
             for s in self._of(leaf):
                 s.feature.observe_weights(s.state, leaf)
 
-        self.replace(optimizer, apply_and_serve, APPLY_GRADIENTS)
+        update = training.on_each_replica(optimizer, apply_and_serve)
+        self.replace(optimizer, update, APPLY_GRADIENTS)
         self.replace(optimizer, clip_and_serve, CLIP_GRADIENTS)
         self.replace(optimizer, update_and_serve, UPDATE_STEP)
 

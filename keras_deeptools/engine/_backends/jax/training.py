@@ -12,6 +12,8 @@ from keras_deeptools.engine._backends.common import (
     between_steps as between_steps,
     can_decay as can_decay,
     have_values as have_values,
+    methods_of_a_replica as methods_of_a_replica,
+    on_each_replica as on_each_replica,
     reason_to_trace_again as reason_to_trace_again,
     row_losses as row_losses,
     single_steps as single_steps,

@@ -21,7 +21,11 @@ from keras_deeptools.engine._backends.common import (
     track as track,
     untrack as untrack,
 )
-from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
+from keras_deeptools.engine._backends.tensorflow.replicas import (
+    check_replicas,
+    methods_of_a_replica as methods_of_a_replica,
+    on_each_replica as on_each_replica,
+)
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
@@ -35,18 +39,8 @@ from keras_deeptools.engine._keras_private.layers import value_of
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
-    """Raises under a strategy with several replicas, whose gradients are partial."""
-    strategy = optimizers.strategy_of(optimizer)
-    replicas = strategy.num_replicas_in_sync
-    if replicas > 1 or "ParameterServer" in type(strategy).__name__:
-        raise SeveralReplicasError(
-            f"{owner}: the tf.distribute strategy must have one replica, because Keras "
-            "reduces gradients only inside of the update, after the point where they "
-            f"are seen and grouped. Received: strategy={type(strategy).__name__} with "
-            f"num_replicas_in_sync={replicas}. Use the JAX backend with "
-            "`keras.distribution.DataParallel`, whose gradients are global, or train "
-            "on one replica."
-        )
+    """Raises under a strategy whose replicas cannot be updated one after another."""
+    check_replicas(optimizer, model, owner)
 
 
 def after(gradients: list[Any]) -> Any:

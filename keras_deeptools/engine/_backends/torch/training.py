@@ -16,6 +16,8 @@ from keras_deeptools.engine._backends.common import (
     count_skipped as count_skipped,
     forget as forget,
     have_values as have_values,
+    methods_of_a_replica as methods_of_a_replica,
+    on_each_replica as on_each_replica,
     reason_to_trace_again as reason_to_trace_again,
     synchronize as synchronize,
     trace_step as trace_step,
