@@ -138,6 +138,10 @@ def on_each_replica(optimizer: Any, update: Any) -> Any:
     return update
 
 
+def check_can_wait(optimizer: Any) -> None:
+    """Accepts optimizers that the first update builds."""
+
+
 def methods_of_a_replica(optimizer: Any) -> dict[str, Any]:
     """No method merges replicas."""
     return {}

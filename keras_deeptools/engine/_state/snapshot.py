@@ -229,4 +229,5 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 def _copied(variable: Any) -> np.ndarray:
-    return on_host(variable)
+    # Those of metrics are sums over replicas, which only a tensor has.
+    return on_host(tensors.current(variable))

@@ -151,6 +151,8 @@ class Site:
         """Joins the optimizer, which is built, and begins what waited for it."""
         self._build.end()
         built = [o for o in leaf_optimizers(self.optimizer) if o.built]
+        for optimizer in built:
+            training.check_supported(optimizer, self.model)
         self.leaves = [
             Leaf(o, self.model, self.optimizer, kept_variables(self.model, o))
             for o in built

@@ -11,6 +11,7 @@ from keras_deeptools.engine._backends.common import (
     after as after,
     between_steps as between_steps,
     can_decay as can_decay,
+    check_can_wait as check_can_wait,
     have_values as have_values,
     methods_of_a_replica as methods_of_a_replica,
     on_each_replica as on_each_replica,

@@ -1,11 +1,11 @@
 """Updates on several replicas of a `tf.distribute` strategy, one replica after another.
 
-Keras reduces gradients inside of the update, where it is too late to see and change them,
-and runs the replicas in threads that take turns. Here the gradients are reduced before
-the update, and a whole update, features included, runs for one replica, then for the
-next, in one thread: `tf.distribute` calls that "update context". In it a mirrored variable is
-the replica's own copy, for reading and for writing. The gradients are the same on all
-replicas by then, and so the copies stay equal.
+Keras reduces gradients inside of the update, where it is too late to see and change
+them, and runs the replicas in threads that take turns. Here the gradients are reduced
+before the update, and a whole update, features included, runs for one replica, then for
+the next, in one thread: `tf.distribute` calls that an update context. In it a mirrored
+variable is the replica's own copy, for reading and for writing. The gradients are the
+same on all replicas by then, and so the copies stay equal.
 
 What Keras does for `tf.distribute` in the steps of an update, merging the replicas in
 each, is done already: for these calls the replica says that it is alone.
@@ -71,6 +71,52 @@ def check_replicas(optimizer: Any, model: Any, owner: str) -> None:
             "`jit_compile=False`, which Keras chooses by itself there, because XLA "
             f"cannot run replicas one after another. {received} and jit_compile=True."
         )
+    steps = getattr(model, "steps_per_execution", 1)
+    if has_several(strategy) and steps > 1:
+        raise SeveralReplicasError(
+            f"{owner}: a model on several replicas must be compiled with "
+            "`steps_per_execution=1`, because Keras itself cannot run several steps at "
+            f"once there ('You must feed a value for placeholder'). {received} and "
+            f"steps_per_execution={steps}."
+        )
+
+
+def check_can_wait(optimizer: Any) -> None:
+    """Raises where an optimizer that is not built would join in the first step."""
+    strategy = optimizers.strategy_of(optimizer)
+    if tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+    if has_several(strategy):
+        raise SeveralReplicasError(
+            "attach: an optimizer on several replicas must be built before something "
+            "is attached to it, because nothing can join in the middle of a step that "
+            f"the replicas trace in turn. Received: {optimizer.name!r}, not built, "
+            f"under {type(strategy).__name__} with num_replicas_in_sync="
+            f"{strategy.num_replicas_in_sync}. Inside of `with strategy.scope():`, "
+            "build the model, then call `optimizer.build(variables)` with the "
+            "variables that it trains."
+        )
+
+
+def finite_on_all_replicas(scaler: Any) -> dict[str, Callable]:
+    """A method for a LossScaleOptimizer that looks at the gradients of every replica.
+
+    Keras asks the first replica alone whether it may update, although each has only its
+    own part of the gradient by then.
+    """
+    if not has_several(optimizers.strategy_of(scaler)):
+        return {}
+    check_finite = scaler.check_finite
+
+    def check_finite_everywhere(grads: Any) -> Any:
+        finite = check_finite(grads)
+        context = tf.distribute.get_replica_context()
+        if context is None:
+            return finite
+        bad = tf.cast(tf.logical_not(finite), tf.float32)
+        return tf.equal(context.all_reduce(tf.distribute.ReduceOp.SUM, bad), 0.0)
+
+    return {"check_finite": check_finite_everywhere}
 
 
 def on_each_replica(optimizer: Any, update: Callable) -> Callable:
@@ -180,7 +226,12 @@ class Replica(tf.distribute.ReplicaContext):
 
 
 class Alone:
-    """What Keras needs of a strategy in the update of one replica: `extended.update`."""
+    """What Keras needs of a strategy in the update of one replica.
+
+    Args:
+        strategy: `tf.distribute.Strategy`.
+        place: Int, of the replica among those of this process.
+    """
 
     def __init__(self, strategy: Any, place: int) -> None:
         self.extended = self

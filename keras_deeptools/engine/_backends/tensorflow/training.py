@@ -13,7 +13,7 @@ from keras_deeptools.engine._backends.common import (
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
     are_lost as are_lost,
     can_decay as can_decay,
-    count_skipped as count_skipped,
+    count_skipped as count_skipped_updates,
     forget as forget,
     row_losses as row_losses,
     single_steps as single_steps,
@@ -22,7 +22,9 @@ from keras_deeptools.engine._backends.common import (
     untrack as untrack,
 )
 from keras_deeptools.engine._backends.tensorflow.replicas import (
+    check_can_wait as check_can_wait,
     check_replicas,
+    finite_on_all_replicas,
     methods_of_a_replica as methods_of_a_replica,
     on_each_replica as on_each_replica,
 )
@@ -41,6 +43,12 @@ from keras_deeptools.engine._keras_private.layers import value_of
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
     """Raises under a strategy whose replicas cannot be updated one after another."""
     check_replicas(optimizer, model, owner)
+
+
+def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
+    """Methods for a LossScaleOptimizer that count its skipped updates."""
+    methods = count_skipped_updates(optimizer, counter)
+    return methods | finite_on_all_replicas(optimizer)
 
 
 def after(gradients: list[Any]) -> Any:

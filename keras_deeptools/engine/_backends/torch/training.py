@@ -13,6 +13,7 @@ from keras_deeptools.engine._backends.common import (
     after as after,
     are_lost as are_lost,
     between_steps as between_steps,
+    check_can_wait as check_can_wait,
     count_skipped as count_skipped,
     forget as forget,
     have_values as have_values,
