@@ -2,7 +2,7 @@
 
 
 class SeveralReplicasError(ValueError):
-    """Raised where a feature meets several replicas of `tf.distribute` that it cannot join.
+    """Raised where several replicas of `tf.distribute` cannot be joined.
 
     Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` gradients are reduced
     before features see them, and every feature acts as it does on one device. What
