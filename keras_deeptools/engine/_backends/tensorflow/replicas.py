@@ -69,7 +69,7 @@ def check_replicas(optimizer: Any, model: Any, owner: str) -> None:
         raise SeveralReplicasError(
             f"{owner}: a model on several replicas must be compiled with "
             "`jit_compile=False`, which Keras chooses by itself there, because XLA "
-            f"cannot run replicas one after another. {received} and jit_compile=True."
+            f"compiles a step for one device alone. {received} and jit_compile=True."
         )
     steps = getattr(model, "steps_per_execution", 1)
     if has_several(strategy) and steps > 1:

@@ -1,13 +1,15 @@
 """Trains on one device, then on two replicas, and prints how far apart the two are.
 
 A program of its own, since TensorFlow's devices are fixed when it starts. Its arguments
-are names of what is in `CASES`; it prints one dict as JSON.
+are names in `CASES` or `REFUSED`, or "resumed"; it prints one dict as JSON. The replicas
+are two devices of a process or, where `TF_CONFIG` tells of them, two processes.
 """
 
+import contextlib
 import json
+import os
 import sys
 import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -28,11 +30,14 @@ from keras_deeptools.engine import SeveralReplicasError
 from keras_deeptools.transfer import DiscriminativeLearningRates, GradualUnfreezing
 from keras_deeptools.uncertainty import mc_predict
 
-CPU = tf.config.list_physical_devices("CPU")[0]
-TWO = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(CPU, TWO)
 ONE = tf.distribute.get_strategy()
-REPLICAS = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+if "TF_CONFIG" in os.environ:
+    REPLICAS = tf.distribute.MultiWorkerMirroredStrategy()
+else:
+    CPU = tf.config.list_physical_devices("CPU")[0]
+    TWO = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(CPU, TWO)
+    REPLICAS = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 of = keras.optimizers
 RANDOM = np.random.default_rng(0)
@@ -85,7 +90,7 @@ def compiled(optimizer, *between, **options):
 
 
 def fitted(optimizer, *callbacks, between=(), **options):
-    """Trains for three epochs of two updates, under the strategy in whose scope it is."""
+    """Trains for three epochs of two updates."""
     model = compiled(optimizer, *between, **options)
     history = trained(model, *callbacks)
     return model, history
@@ -268,10 +273,12 @@ def compared(case):
     (one, numbers), (two, other_numbers) = found
     variables = [*two.variables, *getattr(two.optimizer, "variables", [])]
     copies = [REPLICAS.experimental_local_results(v.value) for v in variables]
+    first = [copy[0].numpy() for copy in copies]
+    last = [copy[-1].numpy() for copy in copies]
     return {
         "weights": farthest(one.get_weights(), two.get_weights()),
         "numbers": farthest(numbers.values(), other_numbers.values()),
-        "copies": farthest(*zip(*[(a.numpy(), b.numpy()) for a, b in copies])),
+        "copies": farthest(first, last),
     }
 
 
@@ -301,23 +308,19 @@ def resumed():
         return [keras.ops.convert_to_numpy(v) for v in (*found, *saved)]
 
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "broken").mkdir()
         whole = run(f"{folder}/whole")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             run(f"{folder}/broken", Break())
-        except KeyboardInterrupt:
-            pass
         return {"weights": farthest(whole, run(f"{folder}/broken"))}
 
 
 def refused(make):
-    """What the error says, and whether the model trains without the callback."""
-    model = make()
+    """What the error says."""
     try:
-        trained(model, GradientMonitor(), epochs=1)
+        trained(make(), GradientMonitor(), epochs=1)
     except SeveralReplicasError as error:
-        return {"error": str(error)}
-    return {"error": None}
+        return str(error)
+    return None
 
 
 def made_outside():
