@@ -1,7 +1,7 @@
 """Trains on one device, then on two replicas, and prints how far apart the two are.
 
-A program of its own, since TensorFlow's devices are fixed when it starts. Its arguments
-are names in `CASES` or `REFUSED`, or "resumed"; it prints one dict as JSON. The replicas
+A program of its own, since TensorFlow's devices are fixed when it starts. It is given
+names in `CASES` or `REFUSED`, or "resumed", and prints one dict as JSON. The replicas
 are two devices of a process or, where `TF_CONFIG` tells of them, two processes.
 """
 
