@@ -14,6 +14,7 @@ import pytest
 import keras_deeptools
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._keras_private.optimizers import APPLY_GRADIENTS
+from keras_deeptools.engine._keras_private.versions import multi_optimizers
 
 PROGRAM = Path(__file__).parent / "on_replicas.py"
 APART = 1e-6
@@ -37,7 +38,7 @@ SITUATIONS = (
     "Keras' own clipping",
     "accumulation",
     "use_ema",
-    "several optimizers",
+    *(("several optimizers",) if multi_optimizers() else ()),
     "overflow on one replica",
     "attach",
     "a loop of one's own",

@@ -164,12 +164,11 @@ def _one_by_one(
     def update_one(copy: Any, own_grads: Any, number: int) -> None:
         place = next(i for i, each in enumerate(copies) if each is copy)
         replica = Replica(strategy, number, place)
-        with replaced(optimizer, optimizers.STRATEGY, replica.alone):
-            vars(optimizer)[REPLICA] = replica
-            try:
-                update(list(own_grads), variables)
-            finally:
-                del vars(optimizer)[REPLICA]
+        with (
+            replaced(optimizer, optimizers.STRATEGY, replica.alone),
+            replaced(optimizer, REPLICA, replica),
+        ):
+            update(list(own_grads), variables)
 
     strategy.extended.update(every, update_one, args=(grads, numbers), group=False)
 
