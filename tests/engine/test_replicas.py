@@ -66,7 +66,7 @@ def started(names: tuple[str, ...], **environment: str) -> subprocess.Popen:
 
 
 def result_of(process: subprocess.Popen) -> dict:
-    output, errors = process.communicate(timeout=280)
+    output, errors = process.communicate(timeout=580)
     assert process.returncode == 0, errors
     return json.loads(output.splitlines()[-1])
 
