@@ -145,4 +145,4 @@ if keras.backend.backend() == "tensorflow":  # the strategies are TensorFlow's
         optimizer = keras.optimizers.Adam()
         update = getattr(optimizer, APPLY_GRADIENTS)
         assert training.on_each_replica(optimizer, update) is update
-        assert training.methods_of_a_replica(optimizer) == {}
+        assert training.unmerged_methods(optimizer) == {}

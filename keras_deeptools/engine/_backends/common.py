@@ -139,11 +139,11 @@ def on_each_replica(optimizer: Any, update: Any) -> Any:
     return update
 
 
-def check_can_wait(optimizer: Any) -> None:
+def check_deferred_build(optimizer: Any) -> None:
     """Accepts optimizers that the first update builds."""
 
 
-def methods_of_a_replica(optimizer: Any) -> dict[str, Any]:
+def unmerged_methods(optimizer: Any) -> dict[str, Any]:
     """No method merges replicas."""
     return {}
 

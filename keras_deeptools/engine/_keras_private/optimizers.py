@@ -34,7 +34,7 @@ STATELESS_SKIP = "_stateless_handle_non_finite_grads"
 STRATEGY = "_distribution_strategy"
 """Attribute with the `tf.distribute` strategy that an optimizer was made under."""
 
-MERGED = (
+MERGING = (
     UPDATE_STEP,
     WEIGHT_DECAY,
     "_backend_increment_gradient_accumulators",
@@ -274,7 +274,7 @@ SEAMS = (
         "TFOptimizer._overwrite_model_variables_with_average_value",
         "updating the replicas of a `tf.distribute` strategy one after another",
         "nothing can be attached on several replicas",
-        has(_OPTIMIZER, *MERGED),
+        has(_OPTIMIZER, *MERGING),
     ),
     Seam(
         "MultiOptimizer._optimizer_map, MultiOptimizer._var_to_optimizer_idx",

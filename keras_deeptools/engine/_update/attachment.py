@@ -266,7 +266,7 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     for site in sites:
         site.is_built = is_built(site.optimizer, site.model)
         if not site.is_built:
-            training.check_can_wait(site.optimizer)
+            training.check_deferred_build(site.optimizer)
     in_fit = any(is_fitting(site.model) for site in sites)
     return Attachment(sites, features, in_fit, choices)
 

@@ -142,9 +142,9 @@ def release_seam(leaf: Any, user: Any) -> None:
 
 
 def _wrap(leaf: Any) -> tuple[Replacement, ...]:
-    alone = [
+    unmerged = [
         Replacement(leaf, name, method)
-        for name, method in training.methods_of_a_replica(leaf).items()
+        for name, method in training.unmerged_methods(leaf).items()
     ]
     update, decay = getattr(leaf, UPDATE_STEP), getattr(leaf, WEIGHT_DECAY)
 
@@ -168,7 +168,7 @@ def _wrap(leaf: Any) -> tuple[Replacement, ...]:
             decay_groups(leaf, decay, groups, list(variables))
 
     return (
-        *alone,
+        *unmerged,
         Replacement(leaf, UPDATE_STEP, update_by_groups),
         Replacement(leaf, WEIGHT_DECAY, decay_by_groups),
     )

@@ -8,7 +8,7 @@ variable is the replica's own copy, for reading and for writing. The gradients a
 same on all replicas by then, and so the copies stay equal.
 
 What Keras does for `tf.distribute` in the steps of an update, merging the replicas in
-each, is done already: for these calls the replica says that it is alone.
+each, is done already: these calls are given a strategy that has this replica alone.
 """
 
 import functools
@@ -27,7 +27,7 @@ MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStr
 REPLICA = "_keras_deeptools_replica"
 """Attribute of an optimizer with the replica whose update is under way."""
 
-as_it_is = tf.autograph.experimental.do_not_convert
+without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def has_several(strategy: Any) -> bool:
@@ -81,7 +81,7 @@ def check_replicas(optimizer: Any, model: Any, owner: str) -> None:
         )
 
 
-def check_can_wait(optimizer: Any) -> None:
+def check_deferred_build(optimizer: Any) -> None:
     """Raises where an optimizer that is not built would join in the first step."""
     strategy = optimizers.strategy_of(optimizer)
     if tf.distribute.has_strategy():
@@ -143,7 +143,7 @@ def on_each_replica(optimizer: Any, update: Callable) -> Callable:
         number = tf.get_static_value(context.replica_id_in_sync_group)
         reduced = context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
         merged = functools.partial(_one_by_one, optimizer, update, variables)
-        context.merge_call(as_it_is(merged), args=(reduced, int(number)))
+        context.merge_call(without_autograph(merged), args=(reduced, int(number)))
 
     return update_each
 
@@ -160,12 +160,12 @@ def _one_by_one(
     every = optimizers.counted_batches(optimizer).value
     copies = strategy.experimental_local_results(every)
 
-    @as_it_is
+    @without_autograph
     def update_one(copy: Any, own_grads: Any, number: int) -> None:
         place = next(i for i, each in enumerate(copies) if each is copy)
-        replica = Replica(strategy, number, place)
+        replica = UpdatedReplica(strategy, number, place)
         with (
-            replaced(optimizer, optimizers.STRATEGY, replica.alone),
+            replaced(optimizer, optimizers.STRATEGY, replica.local),
             replaced(optimizer, REPLICA, replica),
         ):
             update(list(own_grads), variables)
@@ -173,30 +173,30 @@ def _one_by_one(
     strategy.extended.update(every, update_one, args=(grads, numbers), group=False)
 
 
-def methods_of_a_replica(optimizer: Any) -> dict[str, Callable]:
+def unmerged_methods(optimizer: Any) -> dict[str, Callable]:
     """Methods that leave the replicas of a step apart; none where there is one."""
     if not has_several(optimizers.strategy_of(optimizer)):
         return {}
     apply = getattr(optimizer, optimizers.APPLY_GRADIENTS)
     methods = {optimizers.APPLY_GRADIENTS: on_each_replica(optimizer, apply)}
-    for name in optimizers.MERGED:
-        methods[name] = _alone(optimizer, getattr(optimizer, name))
+    for name in optimizers.MERGING:
+        methods[name] = _without_merging(optimizer, getattr(optimizer, name))
     return methods
 
 
-def _alone(optimizer: Any, method: Callable) -> Callable:
+def _without_merging(optimizer: Any, method: Callable) -> Callable:
     @functools.wraps(method)
-    def run_alone(*args: Any, **kwargs: Any) -> Any:
+    def run_unmerged(*args: Any, **kwargs: Any) -> Any:
         replica = vars(optimizer).get(REPLICA)
         if replica is None:
             return method(*args, **kwargs)
         with replica:
             return method(*args, **kwargs)
 
-    return run_alone
+    return run_unmerged
 
 
-class Replica(tf.distribute.ReplicaContext):
+class UpdatedReplica(tf.distribute.ReplicaContext):
     """A replica in whose update nothing is left to merge.
 
     Args:
@@ -207,7 +207,7 @@ class Replica(tf.distribute.ReplicaContext):
 
     def __init__(self, strategy: Any, number: int, place: int) -> None:
         super().__init__(strategy, number)
-        self.alone = Alone(strategy, place)
+        self.local = LocalStrategy(strategy, place)
 
     def merge_call(
         self, merge_fn: Callable, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -215,7 +215,7 @@ class Replica(tf.distribute.ReplicaContext):
         """Calls a function of all replicas for this one, in its update."""
         self.__exit__(None, None, None)
         try:
-            return merge_fn(self.alone, *args, **(kwargs or {}))
+            return merge_fn(self.local, *args, **(kwargs or {}))
         finally:
             self.__enter__()
 
@@ -224,7 +224,7 @@ class Replica(tf.distribute.ReplicaContext):
         return value
 
 
-class Alone:
+class LocalStrategy:
     """What Keras needs of a strategy in the update of one replica.
 
     Args:

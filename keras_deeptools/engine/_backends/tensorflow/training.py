@@ -22,11 +22,11 @@ from keras_deeptools.engine._backends.common import (
     untrack as untrack,
 )
 from keras_deeptools.engine._backends.tensorflow.replicas import (
-    check_can_wait as check_can_wait,
+    check_deferred_build as check_deferred_build,
     check_replicas,
     finite_on_all_replicas,
-    methods_of_a_replica as methods_of_a_replica,
     on_each_replica as on_each_replica,
+    unmerged_methods as unmerged_methods,
 )
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
 from keras_deeptools.engine._keras_private import optimizers
