@@ -1,4 +1,4 @@
-"""Several devices: statistics are of the global gradient, or an error says why not."""
+"""Several devices: statistics are of the global gradient."""
 
 import contextlib
 import os
@@ -57,19 +57,15 @@ PROGRAMS = {
     cpu = tf.config.list_physical_devices("CPU")[0]
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, two)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = make_model()
-    try:
-        attach(model, Record())
-    except ValueError as error:
-        assert "must have one replica" in str(error), error
-    else:
-        raise AssertionError("two replicas were accepted")
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        model, record = make_model(), Record()
-    with attach(model, record):
-        model.fit(x, y, batch_size=8, verbose=0)
-        print(float(record.recorder.read()[1][0, 0]))
+    found = []
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        with tf.distribute.MirroredStrategy(devices).scope():
+            model, record = make_model(), Record()
+        with attach(model, record):
+            model.fit(x, y, batch_size=8, verbose=0)
+            found.append(float(record.recorder.read()[1][0, 0]))
+    assert abs(found[0] - found[1]) < 1e-5, found
+    print(found[-1])
     """,
     "torch": """
     import datetime
@@ -126,7 +122,7 @@ def output_of(program: str, folder: pathlib.Path) -> subprocess.CompletedProcess
     raise AssertionError("the program did not end")
 
 
-def test_statistics_are_of_the_global_gradient_or_an_error_says_why_not(tmp_path):
+def test_statistics_are_of_the_global_gradient(tmp_path):
     program = textwrap.dedent(COMMON) + textwrap.dedent(PROGRAMS[BACKEND])
     result = output_of(program, tmp_path)
     assert result.returncode == 0, result.stderr

@@ -54,10 +54,18 @@ PROGRAMS = {
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     parts = ["optimizer", "initializer", "dropout_rate", "label_smoothing"]
     search(make_model(), [*parts, "batch_size"], distribution_strategy=strategy)
+    parts = ["learning_rate", "one_cycle", "max_norm", "clipping", "weight_averaging"]
+    search(make_model, parts, distribution_strategy=strategy)
+
+    def refused():
+        model = make_model()
+        model.compile("adam", "categorical_crossentropy", steps_per_execution=2)
+        return model
+
     try:
-        search(make_model, ["max_norm"], distribution_strategy=strategy)
+        search(lambda hp: refused(), ["max_norm"], distribution_strategy=strategy)
     except keras_tuner.errors.FatalValueError as error:
-        assert "must have one replica" in str(error), error
+        assert "steps_per_execution" in str(error), error
         assert "leave what joins the optimizer's update out" in str(error), error
         print("as in one")
     """,

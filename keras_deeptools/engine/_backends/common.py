@@ -72,7 +72,8 @@ def on_host(tensor: Any) -> np.ndarray:
     1.5
     """
     if isinstance(tensor, keras.Variable):
-        tensor = tensor.value
+        # Variables of a `tf.distribute` strategy are no arrays.
+        tensor = keras.ops.convert_to_tensor(tensor)
     if hasattr(tensor, "shape") and tuple(tensor.shape) == ():
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
             single = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
@@ -132,6 +133,20 @@ def forget(model: Any) -> None:
 def after(gradients: list[Any]) -> Any:
     """Nothing to wait for: a step runs only when it has its data."""
     return contextlib.nullcontext()
+
+
+def on_each_replica(optimizer: Any, update: Any) -> Any:
+    """The update itself: the gradients that it is given are global."""
+    return update
+
+
+def check_deferred_build(optimizer: Any) -> None:
+    """Accepts optimizers that the first update builds."""
+
+
+def unmerged_methods(optimizer: Any) -> dict[str, Any]:
+    """No method merges replicas."""
+    return {}
 
 
 def track(optimizer: Any, variable: Any) -> None:

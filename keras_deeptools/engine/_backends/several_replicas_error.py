@@ -2,13 +2,13 @@
 
 
 class SeveralReplicasError(ValueError):
-    """Raised where a feature meets a `tf.distribute` strategy of several replicas.
+    """Raised where several replicas of `tf.distribute` cannot be joined.
 
-    Keras reduces gradients only inside of the update there, after the point where
-    features see them: each replica would see, clip and record its own part. On JAX,
-    `keras.distribution` has no such limit, since gradients inside of a compiled step
-    are global arrays, nor has `DistributedDataParallel` on torch, which reduces them in
-    the backward pass.
+    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` gradients are reduced
+    before features see them, and every feature acts as it does on one device. What
+    remains is refused: other strategies, an optimizer that was not made under the
+    model's strategy or is built only in the first step, `jit_compile=True`, and
+    `steps_per_execution` above 1, which Keras itself cannot run there.
 
     A `ValueError`, so that what catches those of `attach` catches it too.
 
@@ -19,8 +19,8 @@ class SeveralReplicasError(ValueError):
 
     >>> from keras_deeptools.engine import SeveralReplicasError
     >>> try:
-    ...     raise SeveralReplicasError("attach: the strategy has 2 replicas.")
+    ...     raise SeveralReplicasError("attach: the optimizer is not built.")
     ... except ValueError as error:
     ...     print(error)
-    attach: the strategy has 2 replicas.
+    attach: the optimizer is not built.
     """

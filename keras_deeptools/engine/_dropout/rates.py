@@ -4,8 +4,8 @@ from numbers import Real
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._keras_private.layers import ATTENTION_DROPOUT, flat_layers
 from keras_deeptools.engine._keras_private.saving import trusting
@@ -127,7 +127,7 @@ def _copied(model: keras.Model) -> Any:
         if not copied.built and model.built:
             copied.build_from_config(model.get_build_config())
         for theirs, ours in zip(copied.weights, model.weights, strict=True):
-            theirs.assign(_value(ours))
+            theirs.assign(on_host(ours))
         copy_adapted_state(model, copied)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
@@ -149,10 +149,4 @@ def _compile_as(copied: keras.Model, model: keras.Model) -> None:
         copied.optimizer.build(copied.trainable_variables)
         pairs = zip(copied.optimizer.variables, model.optimizer.variables, strict=True)
         for theirs, ours in pairs:
-            theirs.assign(_value(ours))
-
-
-def _value(variable: Any) -> np.ndarray:
-    # As a tensor first: variables of a `tf.distribute` strategy are no arrays.
-    tensor = keras.ops.convert_to_tensor(variable)
-    return np.array(keras.ops.convert_to_numpy(tensor))
+            theirs.assign(on_host(ours))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._data.predict_rows import BatchPadding, padded
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
 from keras_deeptools.engine._keras_private.layers import (
@@ -63,7 +64,7 @@ class FeaturePass:
                 where they are.
         """
         before = RandomState()
-        kept = [(v, _values(v)) for v in [*self._cut.states, *_updatable(self._cut)]]
+        kept = [(v, on_host(v)) for v in [*self._cut.states, *_updatable(self._cut)]]
         try:
             if seed is not None:
                 _reseed(self._cut.states, seed)
@@ -181,11 +182,7 @@ def _updatable(cut: FeatureCut) -> list[Any]:
 
 
 def _updates(cut: FeatureCut) -> list[bytes]:
-    return [_values(variable).tobytes() for variable in _updatable(cut)]
-
-
-def _values(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return [on_host(variable).tobytes() for variable in _updatable(cut)]
 
 
 def _reseed(states: list[Any], seed: int) -> None:

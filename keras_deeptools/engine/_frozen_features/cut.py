@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._graph.execution import (
     INPUTS,
@@ -209,14 +210,14 @@ class FeatureCut:
         """A text that changes with any value before the cut."""
         total = hashlib.blake2b(digest_size=16)
         for variable in self.variables:
-            values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
+            values = np.ascontiguousarray(on_host(variable))
             total.update(f"{values.dtype}{values.shape}".encode())
             total.update(values.reshape(-1).view(np.uint8).data)
         return total.hexdigest()
 
     def state_values(self) -> list[list[int]]:
         """What the random generators before the cut draw from next."""
-        return [keras.ops.convert_to_numpy(s.value).tolist() for s in self.states]
+        return [on_host(state).tolist() for state in self.states]
 
     def features(self, x: Any, training: bool) -> dict[str, Any]:
         """The tensors that cross the cut, and the masks that they carry, by name.

@@ -31,6 +31,17 @@ STATEFUL_SKIP = "_stateful_handle_non_finite_grads"
 STATELESS_SKIP = "_stateless_handle_non_finite_grads"
 """Method of LossScaleOptimizer for a step that it skips, on JAX."""
 
+STRATEGY = "_distribution_strategy"
+"""Attribute with the `tf.distribute` strategy that an optimizer was made under."""
+
+MERGING = (
+    UPDATE_STEP,
+    WEIGHT_DECAY,
+    "_backend_increment_gradient_accumulators",
+    "_overwrite_model_variables_with_average_value",
+)
+"""Methods in which Keras merges the replicas of a `tf.distribute` strategy."""
+
 ITERATIONS, RATE = "_iterations", "_learning_rate"
 """Attributes with the count of batches and the learning rate."""
 
@@ -251,12 +262,19 @@ SEAMS = (
     ),
     Seam(
         "TFOptimizer._distribution_strategy",
-        "refusing several replicas, and creating variables in the right scope",
+        "reducing gradients over replicas, and creating variables in the right scope",
         "features see the gradients of one replica and say nothing",
         lambda: (
             keras.backend.backend() != "tensorflow"
             or strategy_of(samples.optimizer) is not None
         ),
+    ),
+    Seam(
+        "TFOptimizer._backend_increment_gradient_accumulators, "
+        "TFOptimizer._overwrite_model_variables_with_average_value",
+        "updating the replicas of a `tf.distribute` strategy one after another",
+        "nothing can be attached on several replicas",
+        has(_OPTIMIZER, *MERGING),
     ),
     Seam(
         "MultiOptimizer._optimizer_map, MultiOptimizer._var_to_optimizer_idx",

@@ -5,10 +5,10 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_deeptools.engine._backends import foreign_random
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._keras_private.random import (
     global_generator,
     global_seed,
@@ -32,7 +32,7 @@ class RandomState:
         self._python = random.getstate()
         self._numpy = np.random.get_state()
         self._keras = global_generator()
-        self._seed = None if self._keras is None else _copied(self._keras.state)
+        self._seed = None if self._keras is None else on_host(self._keras.state)
         self._generators = [(each, each.get_state()) for each in generators]
         self._restore_foreign = foreign_random.kept()
 
@@ -46,10 +46,6 @@ class RandomState:
         for generator, state in self._generators:
             generator.set_state(state)
         self._restore_foreign()
-
-
-def _copied(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
 
 
 @contextlib.contextmanager

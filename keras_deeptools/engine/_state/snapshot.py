@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_deeptools.engine._backends.active import tensors, training
 from keras_deeptools.engine._backends.common import on_host
@@ -100,7 +99,7 @@ class Snapshot:
         training.synchronize(model)
         self._model = model
         self._structures = optimizer_structures(model)
-        self._values = [(v, _copied(v)) for v in _variables(model)]
+        self._values = [(v, on_host(v)) for v in _variables(model)]
         self._attributes = {name: getattr(model, name, MISSING) for name in ATTRIBUTES}
         self._untracked = UntrackedState(model, {id(v) for v, _ in self._values})
         self._modules = ModuleState(model)
@@ -226,7 +225,3 @@ def _variables(model: keras.Model) -> list[Any]:
         for part in optimizer_parts(optimizer):
             found += part.variables
     return list({id(variable): variable for variable in found}.values())
-
-
-def _copied(variable: Any) -> np.ndarray:
-    return on_host(variable)

@@ -265,6 +265,8 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     sites = [_site(*each) for each in targets]
     for site in sites:
         site.is_built = is_built(site.optimizer, site.model)
+        if not site.is_built:
+            training.check_deferred_build(site.optimizer)
     in_fit = any(is_fitting(site.model) for site in sites)
     return Attachment(sites, features, in_fit, choices)
 

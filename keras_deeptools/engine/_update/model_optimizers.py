@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._backends.common import SUBMODULES, TRACKING
+from keras_deeptools.engine._backends.common import SUBMODULES, TRACKING, on_host
 from keras_deeptools.engine._keras_private.layers import (
     LEADING_TO_LAYERS,
     TRAINABLE_STATE,
@@ -334,7 +334,7 @@ def updates_made(optimizer: Any) -> int:
     """
     counts = [counted_batches(part) for part in optimizer_parts(optimizer)]
     try:
-        values = [keras.ops.convert_to_numpy(c.value) for c in counts if c is not None]
+        values = [on_host(count) for count in counts if count is not None]
     except (RuntimeError, TypeError, ValueError):
         return -1
     return sum(map(int, values))

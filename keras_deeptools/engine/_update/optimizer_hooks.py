@@ -151,6 +151,8 @@ class Site:
         """Joins the optimizer, which is built, and begins what waited for it."""
         self._build.end()
         built = [o for o in leaf_optimizers(self.optimizer) if o.built]
+        for optimizer in built:
+            training.check_supported(optimizer, self.model)
         self.leaves = [
             Leaf(o, self.model, self.optimizer, kept_variables(self.model, o))
             for o in built
@@ -236,7 +238,8 @@ class Site:
             for s in self._of(leaf):
                 s.feature.observe_weights(s.state, leaf)
 
-        served = training.uncompiled(apply_and_serve, self.model)
+        update = training.on_each_replica(optimizer, apply_and_serve)
+        served = training.uncompiled(update, self.model)
         self.replace(optimizer, served, APPLY_GRADIENTS)
         self.replace(optimizer, clip_and_serve, CLIP_GRADIENTS)
         self.replace(optimizer, update_and_serve, UPDATE_STEP)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._keras_private.optimizers import UPDATE_STEP, WEIGHT_DECAY
 from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import leaf_optimizers
@@ -136,11 +137,15 @@ def release_seam(leaf: Any, user: Any) -> None:
     if users:
         return
     del vars(leaf)[SEAM]
-    for replacement in seam.replaced:
+    for replacement in reversed(seam.replaced):
         replacement.undo()
 
 
 def _wrap(leaf: Any) -> tuple[Replacement, ...]:
+    unmerged = [
+        Replacement(leaf, name, method)
+        for name, method in training.unmerged_methods(leaf).items()
+    ]
     update, decay = getattr(leaf, UPDATE_STEP), getattr(leaf, WEIGHT_DECAY)
 
     def update_by_groups(
@@ -163,6 +168,7 @@ def _wrap(leaf: Any) -> tuple[Replacement, ...]:
             decay_groups(leaf, decay, groups, list(variables))
 
     return (
+        *unmerged,
         Replacement(leaf, UPDATE_STEP, update_by_groups),
         Replacement(leaf, WEIGHT_DECAY, decay_by_groups),
     )

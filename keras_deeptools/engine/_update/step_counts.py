@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._keras_private.optimizers import (
     ITERATIONS,
     counted_batches,
@@ -42,7 +43,7 @@ def set_births(leaf: Any, births: dict[int, int]) -> None:
 
 def num_updates(leaf: Any) -> int:
     """Updates that the optimizer has made; on the host, between steps."""
-    batches = int(ops.convert_to_numpy(counted_batches(leaf)))
+    batches = int(on_host(counted_batches(leaf)))
     return batches // (leaf.gradient_accumulation_steps or 1)
 
 

@@ -80,7 +80,9 @@ def is_built(optimizer: Any, model: Any) -> bool:
             f"model={model.name!r}, where all layers are frozen or have no weights. "
             "Set `layer.trainable = True` where it should train, and compile again."
         )
-    with training.variable_scope(leaf_optimizers(optimizer)[0]):
+    # A MultiOptimizer whose optimizers a function gives knows none before.
+    first, *_ = [*leaf_optimizers(optimizer), optimizer]
+    with training.variable_scope(first):
         optimizer.build(model.trainable_variables)
     return True
 

@@ -11,13 +11,16 @@ from keras_deeptools.engine._backends.common import (
     after as after,
     between_steps as between_steps,
     can_decay as can_decay,
+    check_deferred_build as check_deferred_build,
     have_values as have_values,
+    on_each_replica as on_each_replica,
     reason_to_trace_again as reason_to_trace_again,
     row_losses as row_losses,
     single_steps as single_steps,
     trace_step as trace_step,
     tracing as tracing,
     uncompiled as uncompiled,
+    unmerged_methods as unmerged_methods,
 )
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (

@@ -198,11 +198,14 @@ def write_row(buffer: Any, index: Any, numbers: list[Any], row: list[Any]) -> No
     parts = [tf.cast(part, tf.float32) for part in (tf.stack(numbers), *row)]
     line = tf.concat(parts, axis=0)[None]
     index = tf.reshape(tf.cast(index, tf.int32), [1, 1])
-    if isinstance(buffer.value, tf.distribute.DistributedValues):
+    if not isinstance(buffer.value, tf.distribute.DistributedValues):
+        buffer.value.scatter_nd_update(index, line)
+    elif tf.distribute.in_cross_replica_context():
+        # In the update of one of several replicas, whose own copy this is.
+        buffer.value.scatter_update(tf.IndexedSlices(line, index[:, 0]))
+    else:
         table = tf.convert_to_tensor(buffer.value)
         buffer.assign(tf.tensor_scatter_nd_update(table, index, line))
-    else:
-        buffer.value.scatter_nd_update(index, line)
 
 
 def choose(due: Any, compute: Any, otherwise: Any) -> Any:

@@ -13,7 +13,7 @@ from keras_deeptools.engine._backends.common import (
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
     are_lost as are_lost,
     can_decay as can_decay,
-    count_skipped as count_skipped,
+    count_skipped as count_skipped_updates,
     forget as forget,
     row_losses as row_losses,
     single_steps as single_steps,
@@ -22,7 +22,13 @@ from keras_deeptools.engine._backends.common import (
     uncompiled as uncompiled,
     untrack as untrack,
 )
-from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
+from keras_deeptools.engine._backends.tensorflow.replicas import (
+    check_deferred_build as check_deferred_build,
+    check_replicas,
+    finite_on_all_replicas,
+    on_each_replica as on_each_replica,
+    unmerged_methods as unmerged_methods,
+)
 from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
@@ -36,18 +42,14 @@ from keras_deeptools.engine._keras_private.layers import value_of
 
 
 def check_supported(optimizer: Any, model: Any, owner: str = "attach") -> None:
-    """Raises under a strategy with several replicas, whose gradients are partial."""
-    strategy = optimizers.strategy_of(optimizer)
-    replicas = strategy.num_replicas_in_sync
-    if replicas > 1 or "ParameterServer" in type(strategy).__name__:
-        raise SeveralReplicasError(
-            f"{owner}: the tf.distribute strategy must have one replica, because Keras "
-            "reduces gradients only inside of the update, after the point where they "
-            f"are seen and grouped. Received: strategy={type(strategy).__name__} with "
-            f"num_replicas_in_sync={replicas}. Use the JAX backend with "
-            "`keras.distribution.DataParallel`, whose gradients are global, or train "
-            "on one replica."
-        )
+    """Raises under a strategy whose replicas cannot be updated one after another."""
+    check_replicas(optimizer, model, owner)
+
+
+def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
+    """Methods for a LossScaleOptimizer that count its skipped updates."""
+    methods = count_skipped_updates(optimizer, counter)
+    return methods | finite_on_all_replicas(optimizer)
 
 
 def after(gradients: list[Any]) -> Any:

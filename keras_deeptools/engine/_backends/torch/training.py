@@ -17,13 +17,16 @@ from keras_deeptools.engine._backends.common import (
     after as after,
     are_lost as are_lost,
     between_steps as between_steps,
+    check_deferred_build as check_deferred_build,
     count_skipped as count_skipped,
     have_values as have_values,
+    on_each_replica as on_each_replica,
     reason_to_trace_again as reason_to_trace_again,
     synchronize as synchronize,
     trace_step as trace_step,
     tracing as tracing,
     track as track,
+    unmerged_methods as unmerged_methods,
     untrack as untrack,
 )
 from keras_deeptools.engine._keras_private import optimizers
