@@ -65,6 +65,7 @@ def assert_close(these: dict, those: dict, tolerance: float = 1e-6) -> None:
         np.testing.assert_allclose(value, those[name], atol=tolerance, err_msg=name)
 
 
+@pytest.mark.alternates("name", but=["Muon", "accumulation", "averages", "schedule"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_group_is_updated_as_if_all_had_its_rate(name: str) -> None:
     make, source = MAKERS[name], RateMultipliers(left(QUARTER))

@@ -81,6 +81,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.alternates("kind", "between")
 @pytest.mark.parametrize("between", [False, True], ids=["first", "between two fits"])
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_find_then_fit_equals_fit_for_each_optimizer(kind: str, between: bool) -> None:
