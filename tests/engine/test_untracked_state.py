@@ -50,6 +50,7 @@ if BACKEND != "torch":  # Keras' own step fails there for these two.
     CELLS += ["LSTM", "GRU"]
 
 
+@pytest.mark.alternates("cell", but=("LSTM", "GRU"))
 @pytest.mark.parametrize("cell", CELLS)
 def test_states_of_stateful_layers_are_those_from_before(cell: str) -> None:
     results = []
