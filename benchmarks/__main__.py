@@ -74,7 +74,7 @@ RESULTS = "benchmarks/results"
 FASHION = ("--data", "{fashion}")
 NEW = ("--runs", "{runs}")
 BENCHMARKS = (
-    Benchmark("import_time", ("tensorflow",), 4),
+    Benchmark("import_time", ("tensorflow",), 6),
     Benchmark("overhead", ALL, 9),
     Benchmark("attach_scaling", ALL, 5),
     Benchmark("peers", ("torch",), 12),

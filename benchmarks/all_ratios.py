@@ -98,14 +98,18 @@ def of_overhead() -> Iterator[Ratio]:
         yield Ratio(f"step{joint}{way}", PLAIN, "overhead", way, "step")
 
 
+def of_imports() -> Iterator[Ratio]:
+    """The package alone, and Keras with one of its modules and with all of them."""
+    for what in (
+        "`import keras_deeptools`",
+        "`import keras, keras_deeptools.callbacks`",
+        "`import keras` and every module of the package",
+    ):
+        yield Ratio(what, "`import keras`", "import_time", what, "over keras alone")
+
+
 RATIOS = (
-    Ratio(
-        "`import keras, keras_deeptools`",
-        "`import keras`",
-        "import_time",
-        "`import keras, keras_deeptools`",
-        "over keras alone",
-    ),
+    *of_imports(),
     *of_overhead(),
     Ratio(
         "step of 200 variables, plain again (control)",

@@ -1,14 +1,16 @@
-"""How much `import keras_deeptools` adds to `import keras`.
+"""What `import keras_deeptools` costs, alone and with its modules beside Keras.
 
-Each run is a fresh process, the two kinds alternate, and the order of a pair swaps
-from pair to pair, so that a slow spell of the machine falls on both alike.
+The package itself imports nothing: its modules come when they are first asked for.
+Each run is a fresh process, and each round runs every kind once, beginning with
+another one, so that a slow spell of the machine falls on all alike.
 
-    python benchmarks/import_time.py --pairs 15
+    python benchmarks/import_time.py --rounds 15
 """
 
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 from markdown_table import print_table, standard_error
@@ -19,12 +21,23 @@ start = time.perf_counter()
 import {modules}
 print(time.perf_counter() - start)
 """
-KINDS = ("keras", "keras, keras_deeptools")
+PACKAGE = Path(__file__).parents[1] / "keras_deeptools"
+EVERY = [
+    f"keras_deeptools.{folder.parent.name}"
+    for folder in sorted(PACKAGE.glob("[a-z]*/__init__.py"))
+]
+KERAS = "`import keras`"
+KINDS = {
+    KERAS: ["keras"],
+    "`import keras_deeptools`": ["keras_deeptools"],
+    "`import keras, keras_deeptools.callbacks`": ["keras", "keras_deeptools.callbacks"],
+    "`import keras` and every module of the package": ["keras", *EVERY],
+}
 
 
-def seconds_to_import(modules: str) -> float:
-    """Seconds that one fresh process spends on the import."""
-    command = [sys.executable, "-c", MEASURE.format(modules=modules)]
+def seconds_to_import(modules: list[str]) -> float:
+    """Seconds that one fresh process spends on the imports."""
+    command = [sys.executable, "-c", MEASURE.format(modules=", ".join(modules))]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -32,24 +45,25 @@ def seconds_to_import(modules: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=15, help="default: 15")
-    pairs = parser.parse_args().pairs
-    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for kind in KINDS:
-        seconds_to_import(kind)  # fills the file cache and the .pyc files
-    for pair in range(pairs):
-        for kind in KINDS if pair % 2 else KINDS[::-1]:
-            seconds[kind].append(seconds_to_import(kind))
-    plain, ours = (np.array(seconds[kind]) for kind in KINDS)
-    ratios = ours / plain
-    ratio = f"{np.median(ratios):.3f} ± {standard_error(ratios):.3f}"
-    rows = {
-        f"`import {kind}`": [f"{np.median(values):.3f} s", f"{min(values):.3f} s", over]
-        for (kind, values), over in zip(seconds.items(), ("", ratio), strict=True)
-    }
-    print(
-        f"{pairs} pairs; added: {np.median(ours - plain):.3f} s, median of differences"
-    )
+    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
+    rounds = parser.parse_args().rounds
+    kinds = list(KINDS)
+    for kind in kinds:
+        seconds_to_import(KINDS[kind])  # fills the file cache and the .pyc files
+    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for turn in range(rounds):
+        first = turn % len(kinds)
+        for kind in kinds[first:] + kinds[:first]:
+            taken[kind].append(seconds_to_import(KINDS[kind]))
+    seconds = {kind: np.array(values) for kind, values in taken.items()}
+    rows = {}
+    for kind, values in seconds.items():
+        rows[kind] = [f"{np.median(values):.3f} s", f"{min(values):.3f} s", ""]
+        if kind != KERAS:
+            ratios = values / seconds[KERAS]
+            error = standard_error(ratios)
+            rows[kind][-1] = f"{np.median(ratios):.3f} ± {error:.3f}"
+    print(f"{rounds} rounds")
     print_table("process", ["median", "least", "over keras alone"], rows)
 
 

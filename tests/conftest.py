@@ -17,19 +17,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # with channels first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# XLA compiles in half the time without its newer code generator for fused operations
-# and in one part instead of many. With `XLA_FLAGS=` it compiles as for users; `.ci/run`
-# runs the tests that compare bits in this way too.
-if util.find_spec("jaxlib") and Version(metadata.version("jaxlib")) < Version("0.12"):
-    # Later ones have no older generator, and XLA ends at a flag that it does not know.
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-    )
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+# XLA compiles in a third of the time without optimizing, without its newer code
+# generator for fused operations and in one part instead of many. With `XLA_FLAGS=` it
+# compiles as for users; `.ci/run` runs the tests that compare bits in this way too.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    flags = ["--xla_cpu_parallel_codegen_split_count=1"]
+    jaxlib = metadata.version("jaxlib") if util.find_spec("jaxlib") else "0"
+    if Version("0") < Version(jaxlib) < Version("0.12"):
+        # Later ones have no older generator, and XLA ends at a flag it does not know.
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join(flags)
 
 import keras
 import pytest
+
+from backend_turns import runs_on
 
 if keras.backend.backend() == "jax":
     import jax
@@ -40,43 +43,40 @@ if keras.backend.backend() == "jax":
     jax.config.update("jax_compilation_cache_dir", compiled.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-    # Half the time of many tests went by with programs that draw the initial weights,
-    # one for every shape, each of them run once: these are compiled without optimizing.
-    initialize = keras.Variable._initialize_with_initializer
-
-    def initialize_unoptimized(self: keras.Variable, initializer: object) -> None:
-        jax.config.update("jax_disable_most_optimizations", True)
-        try:
-            initialize(self, initializer)
-        finally:
-            jax.config.update("jax_disable_most_optimizations", False)
-
-    keras.Variable._initialize_with_initializer = initialize_unoptimized
-
-
-ONCE = ("backend_free", "one_backend")
-"""Marks of tests for which one backend is enough."""
-
 
 def pytest_report_header() -> str:
     return f"keras {keras.version()} on {keras.backend.backend()}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--everything",
+        action="store_true",
+        help="run on this backend also what another one is enough for",
+    )
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Tests that need one backend alone run on torch, which starts fastest."""
-    if keras.backend.backend() == "torch":
+    """What another backend is enough for is left to it."""
+    if config.getoption("everything"):
         return
-    left = [item for item in items if any(map(item.get_closest_marker, ONCE))]
-    items[:] = [item for item in items if not any(map(item.get_closest_marker, ONCE))]
+    backend = keras.backend.backend()
+    left = [item for item in items if not runs_on(backend, item)]
+    items[:] = [item for item in items if runs_on(backend, item)]
     config.hook.pytest_deselected(items=left)
 
 
 def pytest_collection_finish() -> None:
-    """KerasTuner collects garbage in each trial: of what tests make, not of modules."""
+    """KerasTuner collects garbage in each trial: of what tests make, not of modules.
+
+    Traces of train steps make so many objects that Python would look for cycles among
+    them a hundred times a second.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

@@ -87,6 +87,7 @@ def test_rate_and_momentum_equal_pytorch_at_every_step(shape, three_phase):
     np.testing.assert_allclose(history["momentum"], momenta, rtol=1e-5)
 
 
+@pytest.mark.alternates("kind", "mode")
 @pytest.mark.parametrize("kind", ["sgd", "plain sgd", "adam"])
 @pytest.mark.parametrize("mode", MODES)
 def test_weights_after_100_updates_equal_an_eager_reference(kind, mode):

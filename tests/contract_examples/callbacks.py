@@ -19,14 +19,16 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         )
     ),
     "keras_deeptools.callbacks.LearningRateFinder": lambda: (
-        callbacks.LearningRateFinder(INPUTS, TARGETS, apply=False, verbose=0)
+        callbacks.LearningRateFinder(
+            INPUTS, TARGETS, num_steps=20, apply=False, verbose=0
+        )
     ),
     "keras_deeptools.callbacks.MaxNormEnforcer": lambda: callbacks.MaxNormEnforcer(1.0),
     "keras_deeptools.callbacks.OneCycleScheduler": lambda: callbacks.OneCycleScheduler(
         0.02
     ),
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
-        small_model(), INPUTS, TARGETS, verbose=0
+        small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
     ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
     "keras_deeptools.callbacks.WeightAveraging": lambda: callbacks.WeightAveraging(

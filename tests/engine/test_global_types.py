@@ -124,6 +124,7 @@ def test_what_watches_and_limits_trains_in_every_type(precision: float) -> None:
 
 
 @GLOBAL
+@pytest.mark.alternates("precision", "name")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_callbacks_train_and_leave_the_rate_as_it_was(
     precision: float, name: str
@@ -146,6 +147,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 
 @GLOBAL
+@pytest.mark.alternates("precision", "kind")
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_the_rate_of_each_update_is_that_of_the_schedule(
     precision: float, kind: str

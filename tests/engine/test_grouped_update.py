@@ -31,6 +31,8 @@ MAKERS: dict[str, Callable] = {
     "moving averages": lambda rate: of.Adam(rate, use_ema=True),
     "schedule": lambda rate: of.Adam(of.schedules.ExponentialDecay(rate, 1, 0.9)),
 }
+SPECIAL = ["Adafactor", "Muon", "ScheduleFree", "accumulation", "averages", "schedule"]
+"""What differs in more than the rule of its update."""
 
 
 def left(factor: object) -> Callable:
@@ -65,6 +67,7 @@ def assert_close(these: dict, those: dict, tolerance: float = 1e-6) -> None:
         np.testing.assert_allclose(value, those[name], atol=tolerance, err_msg=name)
 
 
+@pytest.mark.alternates("name", but=SPECIAL)
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_group_is_updated_as_if_all_had_its_rate(name: str) -> None:
     make, source = MAKERS[name], RateMultipliers(left(QUARTER))

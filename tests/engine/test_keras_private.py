@@ -154,6 +154,7 @@ def test_nothing_is_left_of_the_check():
     assert not vars(samples)
 
 
+@pytest.mark.one_backend
 def test_import_checks_nothing():
     code = (
         "import keras_deeptools.engine as engine\n"

@@ -185,6 +185,14 @@ def test_fit_after_a_search_equals_fit_for_data_that_can_be_read_again(
 # --- Everything is put back, whatever happens ----------------------------------------
 
 
+def test_attributes_of_the_optimizer_are_put_back() -> None:
+    model = random_model()
+    snapshot = Snapshot(model)
+    model.optimizer.clipnorm = 0.5
+    snapshot.restore()
+    assert model.optimizer.clipnorm is None
+
+
 class Interruption(BaseException):
     """Stands for Ctrl-C, which pytest would take for itself."""
 

@@ -50,6 +50,7 @@ if BACKEND != "torch":  # Keras' own step fails there for these two.
     CELLS += ["LSTM", "GRU"]
 
 
+@pytest.mark.alternates("cell", but=("LSTM", "GRU"))
 @pytest.mark.parametrize("cell", CELLS)
 def test_states_of_stateful_layers_are_those_from_before(cell: str) -> None:
     results = []
@@ -81,6 +82,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.alternates("kind", "between")
 @pytest.mark.parametrize("between", [False, True], ids=["first", "between two fits"])
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_find_then_fit_equals_fit_for_each_optimizer(kind: str, between: bool) -> None:

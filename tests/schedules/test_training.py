@@ -44,6 +44,7 @@ def weight_lost_in(model, num_steps):
     return before - float(model.get_weights()[0][0, 0])
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_update_of_fit_uses_the_value_of_its_step_also_after_loading(name):
     schedule = SCHEDULES[name]

@@ -27,7 +27,7 @@ from keras_deeptools.schedules import LinearRamp
 from keras_deeptools.transfer import GradualUnfreezing, layer_groups
 from keras_deeptools.uncertainty import mc_predict
 
-from .program import Program, Script
+from .program import ALL, PROGRAMS, Program, Script
 
 PASSED = "passed"
 NOT_APPLICABLE = "-"
@@ -252,7 +252,25 @@ FEATURES: dict[str, Callable[[Script], None]] = {
     "save and load": saved,
 }
 QUICK = ("GradientMonitor", "all together")
-"""What the test suite does on every backend; the command does everything."""
+"""What is tried first, on programs for some backends on each of them."""
+
+
+def in_turn(program: Program, backend: str) -> list[str]:
+    """What the test suite tries; the command tries everything.
+
+    On torch, where nothing is compiled, that is every feature. A program for all
+    backends meets one on TensorFlow and another on JAX, so that each backend sees every
+    program and every feature.
+    """
+    if backend == "torch":
+        return list(FEATURES)
+    if program.backends != ALL:
+        return list(QUICK)
+    others = [feature for feature in FEATURES if feature not in QUICK]
+    programs = [name for name, each in PROGRAMS.items() if each.backends == ALL]
+    place = programs.index(program.name) + ("tensorflow", "jax").index(backend)
+    turn = place % 3
+    return [QUICK[turn] if turn < 2 else others[place // 3 % len(others)]]
 
 
 def judged(program: Program, feature: str) -> str:

@@ -17,6 +17,9 @@ legacy = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
 
 GRAY = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 1)).astype("float32")
 FILE = "stand_in.h5"
+# Files and their layers are read alike on all backends; what is computed of gray pixels
+# is tried on each with small networks below.
+once = pytest.mark.one_backend
 
 
 def side(name: str) -> int:
@@ -77,6 +80,7 @@ def check_all_channels_alike(
     return expected
 
 
+@once
 def test_a_gray_efficient_net_has_all_of_the_preprocessing_of_three_channels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -88,6 +92,7 @@ def test_a_gray_efficient_net_has_all_of_the_preprocessing_of_three_channels(
     np.testing.assert_allclose(ours, first_features(keras_own), rtol=1e-5)
 
 
+@once
 @pytest.mark.parametrize("kind", ["published", "with_rescaling.weights.h5"])
 def test_a_file_of_imagenets_weights_is_read_as_keras_reads_its_download(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +114,7 @@ def test_a_file_of_imagenets_weights_is_read_as_keras_reads_its_download(
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+@once
 def test_a_file_of_ones_own_weights_keeps_its_own_normalization() -> None:
     mine = stand_in("EfficientNetB0", variance=(0.5, 0.04, 0.1))
     mine.save_weights("mine.weights.h5")

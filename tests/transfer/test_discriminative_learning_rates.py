@@ -44,6 +44,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.alternates("name", but=("Muon", "Adafactor", "ScheduleFree"))
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_trains_each_group_at_its_rate(name: str) -> None:
     make: Make = OPTIMIZERS[name]
