@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+from collections.abc import Generator
 from importlib import metadata, util
 from pathlib import Path
 
@@ -30,6 +31,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 
 import keras
 import pytest
+
+from newer_keras import skip_if_newer
 
 if keras.backend.backend() == "jax":
     import jax
@@ -77,6 +80,16 @@ def pytest_collection_finish() -> None:
     """KerasTuner collects garbage in each trial: of what tests make, not of modules."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A test of what a newer Keras brings is skipped on older ones."""
+    try:
+        return (yield)
+    except AttributeError as error:
+        skip_if_newer(error)
+        raise
 
 
 @pytest.fixture(autouse=True)
