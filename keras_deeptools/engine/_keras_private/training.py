@@ -69,6 +69,15 @@ def loss_weights_given(model: Any) -> Any:
     return compiled_loss(model)._user_loss_weights
 
 
+def functions_of_losses() -> Any:
+    """The module whose functions losses call, of the backend.
+
+    `nn` of a backend up to Keras 3.15, and `ops.nn` later.
+    """
+    backend = private("backend")
+    return getattr(backend, "ops", backend).nn
+
+
 def compute_own_loss(model: Any, **arguments: Any) -> Any:
     """What the model's `compute_loss` returns, with the arguments that it knows."""
     return model._compute_loss(**arguments)
@@ -264,6 +273,12 @@ SEAMS = (
         "computing a loss without touching that of the model",
         "Capture cannot go backward",
         has_private("trainers.compile_utils", "CompileLoss"),
+    ),
+    Seam(
+        "backend.nn, backend.ops.nn",
+        "training on pixels with torch, whose view of them it cannot go back through",
+        "`fine_tune` fails on images of classes with torch on a CPU",
+        lambda: callable(functions_of_losses().sparse_categorical_crossentropy),
     ),
     Seam(
         "Trainer._symbolic_build",
