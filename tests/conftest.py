@@ -32,7 +32,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 import keras
 import pytest
 
-from newer_keras import skip_if_newer
+from newer_keras import seed_as_newer_keras, skip_if_newer
 
 if keras.backend.backend() == "jax":
     import jax
@@ -56,6 +56,8 @@ if keras.backend.backend() == "jax":
 
     keras.Variable._initialize_with_initializer = initialize_unoptimized
 
+
+seed_as_newer_keras()
 
 ONCE = ("backend_free", "one_backend")
 """Marks of tests for which one backend is enough."""

@@ -6,6 +6,8 @@ import keras
 import pytest
 from packaging.version import Version
 
+from keras_deeptools.engine._keras_private.random import set_global_generator
+
 FIRST_IN = {
     "MultiOptimizer": "3.15",
     "OptimizerMap": "3.15",
@@ -15,6 +17,32 @@ FIRST_IN = {
 """Names of Keras -> the first version that has them."""
 
 TESTS = Path(__file__).parent
+
+
+def needs_keras(first: str, what: str, backend: str = "") -> pytest.MarkDecorator:
+    """A mark that skips a test of what Keras itself does since a version.
+
+    Args:
+        first: Str, the version.
+        what: Str, what Keras does.
+        backend: Str, the backend that it is about; empty for all.
+    """
+    old = Version(keras.__version__) < Version(first)
+    old = old and backend in ("", keras.backend.backend())
+    return pytest.mark.skipif(old, reason=f"{what} needs Keras >= {first}")
+
+
+def seed_as_newer_keras() -> None:
+    """Lets `set_random_seed` seed the draws of Keras too, as it does since 3.13."""
+    if Version(keras.__version__) >= Version("3.13"):
+        return
+    seed_others = keras.utils.set_random_seed
+
+    def set_random_seed(seed: int) -> None:
+        seed_others(seed)
+        set_global_generator(None)
+
+    keras.utils.set_random_seed = set_random_seed
 
 
 def skip_if_newer(error: AttributeError) -> None:
