@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+from collections.abc import Generator
 from importlib import metadata, util
 from pathlib import Path
 
@@ -33,6 +34,7 @@ import keras
 import pytest
 
 from backend_turns import runs_on
+from newer_keras import seed_as_newer_keras, skip_if_newer
 
 if keras.backend.backend() == "jax":
     import jax
@@ -42,6 +44,8 @@ if keras.backend.backend() == "jax":
     compiled = tempfile.TemporaryDirectory()
     jax.config.update("jax_compilation_cache_dir", compiled.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+seed_as_newer_keras()
 
 
 def pytest_report_header() -> str:
@@ -77,6 +81,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A test of what a newer Keras brings is skipped on older ones."""
+    try:
+        return (yield)
+    except AttributeError as error:
+        skip_if_newer(error)
+        raise
 
 
 @pytest.fixture(autouse=True)

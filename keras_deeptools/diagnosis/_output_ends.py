@@ -12,6 +12,7 @@ from keras_deeptools.engine._graph.output_tails import (
     Shape,
     output_tails_of,
 )
+from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 LINEAR = (keras.layers.Dense, keras.layers.EinsumDense)
@@ -63,7 +64,7 @@ def output_ends(model: keras.Model) -> list[OutputEnd]:
     for tail, loss in zip(tails, _losses(model, tails), strict=True):
         name, from_logits, shown = _facts_of(loss)
         where, activation, shape, units = _end_of(tail)
-        ignored = getattr(loss, "ignore_class", None)
+        ignored = loss_argument(loss, "ignore_class")
         ends.append(
             OutputEnd(
                 where, activation, shape, units, name, shown, from_logits, ignored

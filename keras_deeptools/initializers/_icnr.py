@@ -21,8 +21,8 @@ class ICNR(keras.initializers.Initializer):
         num_dims: Int >= 1. Number of axes that are upsampled: 2 for pictures.
         channels_outermost: Bool. How the step orders filters. False: the pixel is the
             slow index and the channel the fast one, as in
-            `keras.ops.depth_to_space`; True: the reverse, as in PyTorch's
-            PixelShuffle.
+            `keras.ops.depth_to_space` (Keras 3.14 and later); True: the reverse, as in
+            PyTorch's PixelShuffle.
 
     Raises:
         TypeError: If an argument has the wrong type.

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeptools.engine._building.by_data import built_by
 from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.uncertainty._heads import Head, heads_of
 from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._logit_moments import log_softmax
@@ -26,7 +27,7 @@ def likelihood_of_loss(owner: str, loss: Any) -> tuple[str, bool]:
     """`"classification"` or `"regression"`, and whether outputs are logits."""
     name = _name_of(loss)
     if "crossentropy" in name:
-        return "classification", bool(getattr(loss, "from_logits", False))
+        return "classification", bool(loss_argument(loss, "from_logits", False))
     if any(word in name for word in REGRESSION):
         return "regression", False
     raise ValueError(
@@ -241,7 +242,7 @@ def check_likelihood(
 def _kind_of(owner: str, head: Head, likelihood: str) -> tuple[str, bool]:
     if likelihood == "auto":
         return likelihood_of_loss(owner, head.loss)
-    from_logits = likelihood == "classification" and getattr(
+    from_logits = likelihood == "classification" and loss_argument(
         head.loss, "from_logits", False
     )
     return likelihood, bool(from_logits)
@@ -256,7 +257,7 @@ def _of_classes(
     from_logits: bool,
 ) -> np.ndarray:
     independent = independence_of_loss(loss)
-    ignored = getattr(loss, "ignore_class", None)
+    ignored = loss_argument(loss, "ignore_class")
     options = {"ignore_class": ignored}
     if outputs.dtype != object:
         if independent and np.shape(labels) != outputs.shape[1:]:

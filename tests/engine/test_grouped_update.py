@@ -26,7 +26,7 @@ MAKERS: dict[str, Callable] = {
     "Nadam": of.Nadam,
     "RMSprop": lambda rate: of.RMSprop(rate, momentum=0.5, centered=True),
     "SGD": lambda rate: of.SGD(rate, momentum=0.9, nesterov=True, weight_decay=0.1),
-    "ScheduleFreeAdamW": of.ScheduleFreeAdamW,
+    "ScheduleFreeAdamW": lambda rate: of.ScheduleFreeAdamW(rate),
     "accumulation": lambda rate: of.AdamW(rate, gradient_accumulation_steps=2),
     "moving averages": lambda rate: of.Adam(rate, use_ema=True),
     "schedule": lambda rate: of.Adam(of.schedules.ExponentialDecay(rate, 1, 0.9)),

@@ -5,6 +5,7 @@ breaks; the function to mend is in `keras_deeptools/engine/_keras_private`.
 """
 
 import ast
+import inspect
 import random
 import re
 import subprocess
@@ -18,10 +19,12 @@ import pytest
 import keras_deeptools
 from keras_deeptools import attach
 from keras_deeptools.engine import Feature
-from keras_deeptools.engine._keras_private import optimizers, registry
+from keras_deeptools.engine._keras_private import optimizers, registry, training
 from keras_deeptools.engine._keras_private.seam import (
+    LAST_KNOWN,
     KerasSeamError,
     Seam,
+    Theme,
     private,
     samples,
 )
@@ -39,7 +42,8 @@ def make_model(optimizer="sgd"):
 def broken(monkeypatch):
     """A registry in which Keras lacks one seam of the optimizers."""
     lost = Seam("Optimizer._gone", "steering", "nothing can be steered", lambda: False)
-    monkeypatch.setitem(registry.THEMES, "optimizers", (lost,))
+    theme = Theme((lost,), "schedules")
+    monkeypatch.setitem(registry.THEMES, "optimizers", theme)
     registry._missing.cache_clear()
     yield
     registry._missing.cache_clear()
@@ -111,6 +115,8 @@ def test_attach_names_what_a_version_of_keras_lacks(broken):
     for part in ("attach:", "Optimizer._gone", keras.__version__, "steering"):
         assert part in message
     assert "nothing can be steered" in message
+    assert f"known to work is Keras {LAST_KNOWN}" in message
+    assert message.endswith("Without it these still work: schedules.")
 
 
 def test_a_model_is_left_as_it_was_where_a_seam_is_missing(broken):
@@ -128,7 +134,7 @@ def test_a_check_that_raises_counts_as_missing():
 def test_each_theme_is_looked_at_once(monkeypatch):
     looks = []
     seam = Seam("x", "y", "z", lambda: looks.append(1) or True)
-    monkeypatch.setitem(registry.THEMES, "layers", (seam,))
+    monkeypatch.setitem(registry.THEMES, "layers", Theme((seam,), "schedules"))
     registry._missing.cache_clear()
     registry.check_seams("attach", "layers")
     registry.check_seams("attach", "layers")
@@ -148,10 +154,47 @@ def test_the_check_draws_nothing_and_names_nothing():
     assert keras.layers.Dense(1).name == f"dense_{number + 1}"
 
 
+def test_what_passes_is_said_in_the_log(caplog):
+    registry._missing.cache_clear()
+    with caplog.at_level("DEBUG", logger="keras_deeptools"):
+        registry.check_seams("attach", "saving")
+    (record,) = caplog.records
+    assert f"Keras {keras.__version__}: 2 of 2 canaries of 'saving' pass" in str(
+        record.getMessage()
+    )
+
+
 def test_nothing_is_left_of_the_check():
     registry._missing.cache_clear()
     registry.check_seams("attach", *registry.THEMES)
     assert not vars(samples)
+
+
+def test_fit_changes_no_attribute_that_a_snapshot_leaves():
+    model = make_model()
+    x, y = np.ones((4, 3)), np.ones((4, 2))
+    model.fit(x, y, verbose=0, validation_data=(x, y))
+    kept = {*training.KEPT_BY_SNAPSHOTS, *training.NOT_KEPT}
+    before = dict(vars(model))
+    model.fit(x, y, verbose=0, validation_data=(x, y))
+    changed = {n for n, v in vars(model).items() if v is not before.get(n)}
+    # State of the backend's own, which each `fit` hands over.
+    assert not {n for n in changed - kept if not n.startswith("_jax")}
+
+
+@pytest.mark.parametrize(
+    "assigned", ["self._freshly_made = 1", "self.kept = self._lost = 2"]
+)
+def test_an_attribute_that_a_newer_fit_assigns_is_noticed(monkeypatch, assigned):
+    (seam,) = [s for s in training.SEAMS if s.name.startswith("Trainer.fit")]
+    monkeypatch.setattr(inspect, "getsource", lambda method: assigned)
+    assert not seam.is_intact()
+
+
+def test_a_slot_of_another_name_is_noticed(monkeypatch):
+    (seam,) = [s for s in optimizers.SEAMS if "Adam._momentums" in s.name]
+    monkeypatch.delitem(optimizers.SECOND_MOMENTS, "_velocities")
+    assert not seam.is_intact()
 
 
 @pytest.mark.one_backend

@@ -10,6 +10,7 @@ import pytest
 
 from keras_deeptools.transfer import backbone, layer_groups
 from keras_deeptools.transfer._backbones.applications import application_names
+from newer_keras import needs_keras
 
 CONV = keras.layers.Conv2D
 GRAY = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), "uint8")
@@ -138,6 +139,7 @@ def test_preprocessing_can_be_a_layer() -> None:
     assert float(model(np.ones((1, 2, 2, 3), "float32"))[0, 0]) == 0.5
 
 
+@needs_keras("3.11", "loading a model around a model")
 @pytest.mark.parametrize("preprocessing", ["standardize", "bgr", "symmetric"])
 def test_a_saved_backbone_holds_nothing_of_this_package(
     preprocessing: str, tmp_path: Path

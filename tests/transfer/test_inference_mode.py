@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deeptools.transfer import InferenceMode, freeze
+from newer_keras import needs_keras
 
 INPUTS = np.random.default_rng(0).normal(3.0, 2.0, (32, 4)).astype("float32")
 TARGETS = np.random.default_rng(1).normal(size=(32, 1)).astype("float32")
@@ -84,6 +85,7 @@ def test_a_step_is_that_of_the_same_network_without_batch_statistics() -> None:
     )
 
 
+@needs_keras("3.11", "loading a model around a model")
 def test_a_saved_model_comes_back_with_the_wrapper(
     trained: tuple[keras.Model, list[np.ndarray]], tmp_path: Path
 ) -> None:

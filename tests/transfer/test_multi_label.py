@@ -9,6 +9,7 @@ import pytest
 
 from keras_deeptools.transfer import fine_tune, probe_depth
 from keras_deeptools.tuning import TransferHyperModel
+from newer_keras import needs_keras
 
 X = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
 LABELS = (X > 0.3).astype("int64")  # several of four at a time, or none
@@ -35,7 +36,13 @@ STILL: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("metrics", [None, ["accuracy"], {"head": "accuracy"}])
+NAMED = pytest.param(
+    {"head": "accuracy"},
+    marks=needs_keras("3.15", "a Sequential with metrics by the name of an output"),
+)
+
+
+@pytest.mark.parametrize("metrics", [None, ["accuracy"], NAMED])
 def test_accuracy_of_fine_tuning_is_the_share_of_right_labels(
     metrics: list | dict | None,
 ) -> None:

@@ -4,11 +4,13 @@
     python tests/versions/run.py --row oldest colab       # some of them
     python tests/versions/run.py --page docs/versions.md  # and write the page
     python tests/versions/run.py --kept FOLDER            # with environments kept there
+    python tests/versions/run.py --row oldest --suites tests/engine  # tests, too
 
 For each row it makes an environment from nothing, installs what the row names, then the
 wheel that was built from this folder, looks whether that changed any installed package,
 and runs `smoke.py` on each backend of the row. Rows whose Python is not on this machine
-are named as not run. Takes some minutes for each row, mostly to download.
+are named as not run, or run with this one where `--python-here` is given. Takes some
+minutes for each row, mostly to download.
 """
 
 import argparse
@@ -20,12 +22,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
 BESIDE = ("matplotlib", "scikit-learn", "six")
+TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.8")
 
 
 @dataclass(frozen=True)
@@ -125,22 +128,27 @@ class Outcome:
         row: `Row`.
         backend: Str.
         versions: Str, of the packages that matter.
+        python: Str, the version that ran.
         changed: Tuple of str, packages that installing the wheel changed.
         features: Dict from feature to what came of it; empty where none ran.
         error: Str, what went wrong before.
+        tests: Str, how many tests passed; empty where none ran.
     """
 
     row: Row
     backend: str
     versions: str = ""
+    python: str = ""
     changed: tuple[str, ...] = ()
     features: dict[str, str] | None = None
     error: str = ""
+    tests: str = ""
 
     @property
     def is_good(self) -> bool:
         """Whether everything works, or is refused by name."""
         bad = any(each.startswith("fails") for each in (self.features or {}).values())
+        bad = bad or "failed" in self.tests or "error" in self.tests
         return bool(self.features) and not bad and not self.changed
 
 
@@ -152,58 +160,76 @@ def wheel(folder: Path) -> Path:
     return found
 
 
-def run(
-    row: Row, package: Path, folder: Path, kept: Path | None = None
-) -> Iterator[Outcome]:
-    """Makes the environment of a row and tries the package in it.
+@dataclass(frozen=True)
+class Settings:
+    """How rows are run.
 
     Args:
-        row: `Row`.
         package: The wheel.
         folder: Where environments are made that are not kept.
         kept: Where they are kept, and taken from when they are there; or None.
+        suites: List of str, tests to run beside the features.
+        python_here: Bool, whether a row whose Python is missing takes this one.
     """
+
+    package: Path
+    folder: Path
+    kept: Path | None
+    suites: list[str]
+    python_here: bool
+
+
+def run(row: Row, settings: Settings) -> Iterator[Outcome]:
+    """Makes the environment of a row and tries the package in it."""
     python = interpreter(row.python)
+    version = row.python
+    if python is None and settings.python_here:
+        python, version = sys.executable, ".".join(map(str, sys.version_info[:2]))
+        print(f"{row.name}: Python {version}, as there is no {row.python}", flush=True)
     if python is None:
         for backend in row.backends:
             yield Outcome(row, backend, error=f"no Python {row.python} here")
         return
-    space = (kept or folder) / row.name.replace(" ", "-").replace(",", "")
+    home = settings.kept or settings.folder
+    space = home / row.name.replace(" ", "-").replace(",", "")
     own = space / "bin" / "python"
     pip = [str(own), "-m", "pip", "--disable-pip-version-check"]
     if not own.exists():
         subprocess.run([python, "-m", "venv", str(space)], check=True)
         asked = [*row.packages, *BESIDE]
         subprocess.run([*pip, "install", "--quiet", *asked], check=True)
-    subprocess.run([*pip, "uninstall", "--quiet", "--yes", "keras-deeptools"])
+    if "keras-deeptools" in installed(pip):
+        subprocess.run([*pip, "uninstall", "--quiet", "--yes", "keras-deeptools"])
     before = installed(pip)
-    subprocess.run([*pip, "install", "--quiet", str(package)], check=True)
+    subprocess.run([*pip, "install", "--quiet", str(settings.package)], check=True)
     after = installed(pip)
     changed = tuple(
         f"{name} {version} -> {after.get(name)}"
         for name, version in before.items()
         if after.get(name) != version
     )
+    if settings.suites:
+        subprocess.run([*pip, "install", "--quiet", *TEST_TOOLS], check=True)
     for backend in row.backends:
-        yield tried(row, backend, own, folder, versions(after, backend), changed)
-    if kept is None:
+        found = versions(after, backend)
+        outcome = tried(
+            own, settings, Outcome(row, backend, found, version, changed=changed)
+        )
+        yield outcome
+    if settings.kept is None:
         shutil.rmtree(space)
 
 
-def tried(
-    row: Row,
-    backend: str,
-    python: Path,
-    folder: Path,
-    found: str,
-    changed: tuple[str, ...],
-) -> Outcome:
-    """Runs every feature once on a backend."""
-    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+def tried(python: Path, settings: Settings, outcome: Outcome) -> Outcome:
+    """Runs every feature once on a backend, and tests where any are wanted."""
+    environment = os.environ | {
+        "KERAS_BACKEND": outcome.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
         [python, str(SMOKE)],
-        cwd=folder,
+        cwd=settings.folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -212,8 +238,20 @@ def tried(
         features = json.loads(done.stdout.splitlines()[-1])["features"]
     except (IndexError, ValueError, KeyError):
         last = (done.stderr.strip() or "nothing printed").splitlines()[-1]
-        return Outcome(row, backend, found, changed, error=last)
-    return Outcome(row, backend, found, changed, features)
+        return replace(outcome, error=last)
+    outcome = replace(outcome, features=features)
+    if not settings.suites:
+        return outcome
+    command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *settings.suites],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    last = (done.stdout.strip() or "no test ran").splitlines()[-1]
+    return replace(outcome, tests=last.strip("= ").rpartition(" in ")[0] or last)
 
 
 def interpreter(version: str) -> str | None:
@@ -224,7 +262,7 @@ def interpreter(version: str) -> str | None:
     )
     for home in filter(None, homes):
         asked = [home, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        done = subprocess.run(asked, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(asked, capture_output=True, text=True)
         if done.returncode == 0 and done.stdout.strip() == version:
             return home
     return None
@@ -252,8 +290,8 @@ def versions(packages: dict[str, str], backend: str) -> str:
 def table(outcomes: list[Outcome]) -> str:
     """Markdown."""
     lines = [
-        "| row | Python | backend | versions | features |",
-        "|---|---|---|---|---|",
+        "| row | Python | backend | versions | features | tests |",
+        "|---|---|---|---|---|---|",
     ]
     for each in outcomes:
         features = each.features or {}
@@ -261,8 +299,9 @@ def table(outcomes: list[Outcome]) -> str:
         said = [f"{works} of {len(features)} work"] if features else [each.error]
         said += [f"{n}: {o}" for n, o in features.items() if o != "works"]
         said += [f"installing changed {change}" for change in each.changed]
-        cells = (each.row.name, each.row.python, each.backend, each.versions)
-        lines.append(f"| {' | '.join([*cells, '; '.join(said)])} |")
+        python = each.python or each.row.python
+        cells = (each.row.name, python, each.backend, each.versions, "; ".join(said))
+        lines.append(f"| {' | '.join([*cells, each.tests])} |")
     return "\n".join(lines)
 
 
@@ -273,7 +312,7 @@ with CPUs. Each row is an environment made from nothing: Keras and the backend f
 then the wheel of this package, which must not change what is there. Then every feature
 runs once (`tests/versions/smoke.py`), and its result is compared with a number where
 there is one. What a version cannot do is refused by an error that names the version
-that it needs.
+that it needs. In the last column are tests, in rows where some were run.
 
 {table}
 """
@@ -286,18 +325,35 @@ def main() -> int:
     parser.add_argument("--row", nargs="+", choices=names, default=names)
     parser.add_argument("--page", type=Path, help="Markdown file to write")
     parser.add_argument("--kept", type=Path, help="folder of environments to keep")
+    parser.add_argument("--suites", nargs="+", default=[], help="tests to run, too")
+    parser.add_argument(
+        "--python-here",
+        action="store_true",
+        help="run rows whose Python is missing with this one",
+    )
     options = parser.parse_args()
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as folder:
-        package = wheel(Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = Settings(
+            wheel(folder), folder, options.kept, options.suites, options.python_here
+        )
         for row in ROWS:
             if row.name in options.row:
-                outcomes += run(row, package, Path(folder), options.kept)
+                outcomes += run(row, settings)
                 print(table(outcomes[-len(row.backends) :]), flush=True)
     if options.page:
         text = PAGE.format(date=datetime.date.today(), table=table(outcomes))
         options.page.write_text(text, encoding="utf-8")
+    good = [f != "fails" for o in outcomes for f in kinds(o)]
+    print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
     return sum(not each.is_good for each in outcomes)
+
+
+def kinds(outcome: Outcome) -> list[str]:
+    """`"works"`, `"refused"` or `"fails"`, for every feature of an outcome."""
+    found = (outcome.features or {"": "fails"}).values()
+    return [each.partition(":")[0] for each in found]
 
 
 if __name__ == "__main__":

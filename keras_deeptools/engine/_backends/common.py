@@ -283,3 +283,25 @@ def peak_device_memory() -> int | None:
 
 def _gpus(config: Any) -> list[str]:
     return [device.name for device in config.list_logical_devices("GPU")]
+
+
+def update_once(
+    optimizer: Any,
+    variables: list[Any],
+    gradients: tuple[float, ...],
+    seen: dict[str, Any],
+) -> None:
+    """Makes one update, and turns what it noted into numbers.
+
+    Args:
+        optimizer: Keras optimizer, built for `variables`.
+        variables: List of scalar `keras.Variable`.
+        gradients: Tuple of floats, one for each.
+        seen: Dict to which methods of the optimizer add lists of tensors; they become
+            lists of floats.
+    """
+    optimizer.apply(
+        [ops.convert_to_tensor(np.float32(g)) for g in gradients], variables
+    )
+    for name, tensors in seen.items():
+        seen[name] = [float(on_host(tensor)) for tensor in tensors]

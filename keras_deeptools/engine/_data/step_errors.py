@@ -10,6 +10,7 @@ import numpy as np
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._keras_private.training import compiled_loss, loss_given
+from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.engine._passes.compiled_with import computes_loss
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 
@@ -229,7 +230,7 @@ def _of_target(where: str, loss: Any, output: tuple[Any, ...], target: Any) -> s
                 f"`np.argmax({where}, axis=-1)`."
             )
         values = np.asarray(keras.ops.convert_to_numpy(target))
-        values = values[values != getattr(loss, "ignore_class", None)]
+        values = values[values != loss_argument(loss, "ignore_class")]
         if values.size and classes and not 0 <= values.min() <= values.max() < classes:
             return (
                 f"`{where}` must hold classes in [0, {classes}), the outputs that the "

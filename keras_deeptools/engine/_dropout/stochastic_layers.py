@@ -25,9 +25,9 @@ def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
     """The layers of a model that drop at random.
 
     Keras' Dropout family and its subclasses, recurrent cells and attention with a rate
-    over zero; and layers of the user's own that hold a `SeedGenerator` and speak of
-    dropping, by the name of their class or of a positive number among their
-    attributes. Noise and augmentation are not among them.
+    over zero; and other layers that hold a `SeedGenerator` and speak of dropping, by
+    the name of their class or of a positive number among their attributes. Noise and
+    augmentation are not among them.
 
     Args:
         model: `keras.Layer`, for instance a model.
@@ -60,7 +60,8 @@ def _is_stochastic(layer: keras.Layer) -> bool:
         return layer.dropout > 0 or layer.recurrent_dropout > 0
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
-    if type(layer).__module__.startswith("keras.") or not held_generators(layer):
+    # Layers of the user's own, and those that a Keras to come may have.
+    if not held_generators(layer):
         return False
     return "drop" in type(layer).__name__.lower() or any(
         "drop" in name.lower() and isinstance(value, int | float) and value > 0

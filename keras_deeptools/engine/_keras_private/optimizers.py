@@ -48,8 +48,16 @@ ITERATIONS, RATE = "_iterations", "_learning_rate"
 READ_BY_CALLBACKS = (ITERATIONS, RATE, "_model_variables_moving_average")
 """Private attributes that Keras' callbacks and this engine read from any optimizer."""
 
-FIRST_MOMENTS = {"_momentums": "beta_1", "_m": "beta_1", "momentums": "adam_beta_1"}
-"""Attributes that list averages of gradients -> the decay that corrects them."""
+FIRST_MOMENTS = {
+    "_momentums": "beta_1",
+    "_m": "beta_1",
+    "momentums": "adam_beta_1",
+    "adam_momentums": "adam_beta_1",
+}
+"""Attributes with averages of gradients -> the decay that corrects them.
+
+Muon's are `adam_momentums` up to Keras 3.12.
+"""
 
 SECOND_MOMENTS = {
     "_velocities": "beta_2",
@@ -57,6 +65,37 @@ SECOND_MOMENTS = {
     "adam_velocities": "adam_beta_2",
 }
 """The same for averages of squared gradients."""
+
+NEVER_CORRECTED = {"_u"}
+"""Slots of optimizers that correct others: largest gradients, in Adamax."""
+
+_OF = keras.optimizers
+CORRECTING = (_OF.Adam, _OF.Nadam, _OF.Adamax, _OF.Lamb, _OF.Muon)
+"""The optimizers that correct averages by the number of their updates."""
+
+
+def slot_lists(optimizer: Any) -> dict[str, list[Any]]:
+    """What an optimizer keeps of each variable: name of an attribute -> slots.
+
+    The slots are in the order of `built_for`, None for a variable without. They are
+    found by their form: a list with one of the optimizer's own variables, or None, for
+    each trained one. Up to Keras 3.12 Muon has dicts from their paths instead.
+    """
+    trained = built_for(optimizer)
+    if not trained:
+        return {}
+    own = {id(variable) for variable in tracked(optimizer)}
+    found = {}
+    for name, value in vars(optimizer).items():
+        if isinstance(value, dict):
+            by_path = [value.get(variable.path) for variable in trained]
+            is_full = sum(slot is not None for slot in by_path) == len(value) > 0
+            value = by_path if is_full else None
+        if not isinstance(value, list) or len(value) != len(trained):
+            continue
+        if all(slot is None or id(slot) in own for slot in value):
+            found[name] = list(value)
+    return found
 
 
 def built_for(optimizer: Any) -> list[Any]:
@@ -174,6 +213,20 @@ def _maps() -> bool:
     return kept is mapped_anew(several, variable) is inner
 
 
+def _slots_are_known() -> bool:
+    """Whether all that correcting optimizers keep is in the tables of this module."""
+    decays = {**FIRST_MOMENTS, **SECOND_MOMENTS}
+    for kind in CORRECTING:
+        options = {"amsgrad": True} if kind is _OF.Adam else {}
+        optimizer = samples.built(kind, **options)
+        names = set(slot_lists(optimizer))
+        if not names & FIRST_MOMENTS.keys() or names - {*decays, *NEVER_CORRECTED}:
+            return False
+        if not all(hasattr(optimizer, decays[n]) for n in names & decays.keys()):
+            return False
+    return True
+
+
 _OPTIMIZER = keras.optimizers.Optimizer
 
 SEAMS = (
@@ -289,17 +342,9 @@ SEAMS = (
         lambda: momentum_product(samples.built(keras.optimizers.Nadam)) is not None,
     ),
     Seam(
-        "Adam._momentums, Adam._velocities, Adam._velocity_hats, Adamax._m",
+        "Adam._momentums, Adam._velocities, Adam._velocity_hats, Adamax._m, Adamax._u",
         "correcting averages for weights that are unfrozen late",
         "weights overshoot after a checkpoint of an unfrozen model is loaded",
-        lambda: (
-            has(
-                samples.built(keras.optimizers.Adam, amsgrad=True),
-                "_momentums",
-                "_velocities",
-                "_velocity_hats",
-            )()
-            and has(samples.built(keras.optimizers.Adamax), "_m")()
-        ),
+        lambda: _slots_are_known(),
     ),
 )

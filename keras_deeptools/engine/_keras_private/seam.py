@@ -1,4 +1,4 @@
-"""A private name of Keras, described, and the check that it is still there."""
+"""A private name of Keras, described, and the check that it does what it did."""
 
 import functools
 import importlib
@@ -8,7 +8,13 @@ from typing import Any
 
 import keras
 
-KNOWN = "keras>=3.10,<3.16, with which this package was tried"
+LAST_KNOWN = "3.15"
+"""The last release of Keras on which all that is tested passes."""
+
+REMEDY = (
+    f"The last version that is known to work is Keras {LAST_KNOWN}: "
+    f'`pip install "keras=={LAST_KNOWN}.*"`.'
+)
 
 
 class KerasSeamError(RuntimeError):
@@ -33,6 +39,7 @@ class Seam:
         holds: Function of nothing. Whether it is what the package expects; what it
             raises counts as no.
         seen_in: Str. The Keras versions in which it was seen.
+        found: Str. What was computed in place of what was expected, if anything was.
     """
 
     name: str
@@ -40,6 +47,7 @@ class Seam:
     breaks: str
     holds: Callable[[], bool]
     seen_in: str = "3.10 to 3.15, and a nightly of 3.16"
+    found: str = ""
 
     def is_intact(self) -> bool:
         """Whether Keras still has it."""
@@ -49,21 +57,39 @@ class Seam:
             return False
 
 
-def missing_seams(owner: str, missing: Iterable[Seam]) -> KerasSeamError:
-    """The error for seams that Keras lacks.
+@dataclass(frozen=True)
+class Theme:
+    """Seams that features need together.
+
+    Attributes:
+        seams: Tuple of `Seam`.
+        works_without: Str. What can be used all the same where one of them is broken.
+    """
+
+    seams: tuple[Seam, ...]
+    works_without: str
+
+
+def missing_seams(
+    owner: str, missing: Iterable[Seam], works_without: str
+) -> KerasSeamError:
+    """The error for seams that Keras lacks, or that do something else.
 
     Args:
         owner: Str. Who is named.
         missing: Iterable of `Seam`, at least one.
+        works_without: Str. What can be used all the same.
     """
     said = "; ".join(
-        f"`{seam.name}`, used for {seam.used_for} (without it {seam.breaks}; seen in "
-        f"Keras {seam.seen_in})"
+        f"`{seam.name}`, used for {seam.used_for}"
+        + (f": {seam.found}" if seam.found else "")
+        + f" (without it {seam.breaks}; seen in Keras {seam.seen_in})"
         for seam in missing
     )
     return KerasSeamError(
         f"{owner}: this version of Keras is not supported. Received: "
-        f"keras=={keras.__version__}, which lacks {said}. Install {KNOWN}."
+        f"keras=={keras.__version__}, which lacks or has changed {said}. {REMEDY} "
+        f"Without it these still work: {works_without}."
     )
 
 
@@ -85,7 +111,7 @@ def private(module: str, name: str | None = None) -> Any:
         wanted = f"keras.src.{module}" + (f".{name}" if name else "")
         raise KerasSeamError(
             "keras_deeptools: this version of Keras is not supported. Received: "
-            f"keras=={keras.__version__}, which lacks `{wanted}`. Install {KNOWN}."
+            f"keras=={keras.__version__}, which lacks `{wanted}`. {REMEDY}"
         ) from error
 
 

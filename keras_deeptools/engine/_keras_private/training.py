@@ -1,5 +1,7 @@
 """What a model's training holds privately: losses, metrics, steps and callbacks."""
 
+import inspect
+import re
 from typing import Any
 
 import keras
@@ -18,8 +20,31 @@ COMPILED = ("optimizer", "_compile_loss", "_compile_metrics", "_compile_config")
 INITIAL_EPOCH = "_initial_epoch"
 """Attribute of a model with the epoch that a callback lets `fit` begin at."""
 
-CHANGED_BY_FIT = (INITIAL_EPOCH, "_jit_compile", "_eval_epoch_iterator")
-"""Private attributes of a model that `fit` and its callbacks change."""
+KEPT_BY_SNAPSHOTS = (
+    "train_function",
+    "test_function",
+    "predict_function",
+    "steps_per_execution",
+    "stop_training",
+    "stop_evaluating",
+    "history",
+    INITIAL_EPOCH,
+    "_jit_compile",
+    "_eval_epoch_iterator",
+)
+"""Attributes of a model that `fit` and its callbacks change."""
+
+NOT_KEPT = {"stop_predicting", "_jax_state", "_jax_state_synced"}
+"""What methods that train assign too: of no meaning later, or put back apart."""
+
+TRAINING_METHODS = (
+    "fit",
+    "evaluate",
+    "train_on_batch",
+    "test_on_batch",
+    "make_train_function",
+    "make_test_function",
+)
 
 SYNCED = "_jax_state_synced"
 """Attribute of a model on JAX: whether its variables hold what its last step gave."""
@@ -42,6 +67,15 @@ def loss_given(model: Any) -> Any:
 def loss_weights_given(model: Any) -> Any:
     """The `loss_weights` that a user gave to `compile`, or None."""
     return compiled_loss(model)._user_loss_weights
+
+
+def functions_of_losses() -> Any:
+    """The module whose functions losses call, of the backend.
+
+    `nn` of a backend up to Keras 3.15, and `ops.nn` later.
+    """
+    backend = private("backend")
+    return getattr(backend, "ops", backend).nn
 
 
 def compute_own_loss(model: Any, **arguments: Any) -> Any:
@@ -162,6 +196,18 @@ def begin_callbacks(callbacks: keras.callbacks.CallbackList) -> Any:
     return callbacks._progbar
 
 
+def _assigned_by_training() -> set[str]:
+    """The attributes that the methods which train a model assign, by their source."""
+    found: set[str] = set()
+    for cls in keras.Model.__mro__:
+        for name in TRAINING_METHODS:
+            method = vars(cls).get(name)
+            if method is not None and cls.__module__.startswith("keras.src."):
+                source = inspect.getsource(inspect.unwrap(method))
+                found |= set(re.findall(r"\bself\.(\w+) = ", source))
+    return found
+
+
 def _compiled() -> Any:
     model = samples.graph
     if not model.compiled:
@@ -176,6 +222,15 @@ SEAMS = (
         "Capture needs a loss, and errors about targets say less",
         lambda: (
             loss_given(_compiled()) == "mse" and loss_weights_given(_compiled()) is None
+        ),
+    ),
+    Seam(
+        "Trainer.fit, Trainer._eval_epoch_iterator",
+        "putting back what training changes in a model",
+        "range tests leave a model changed",
+        lambda: (
+            _assigned_by_training() - NOT_KEPT <= set(KEPT_BY_SNAPSHOTS)
+            and has(_compiled(), "train_function", "steps_per_execution")()
         ),
     ),
     Seam(
@@ -218,6 +273,12 @@ SEAMS = (
         "computing a loss without touching that of the model",
         "Capture cannot go backward",
         has_private("trainers.compile_utils", "CompileLoss"),
+    ),
+    Seam(
+        "backend.nn, backend.ops.nn",
+        "training on pixels with torch, whose view of them it cannot go back through",
+        "`fine_tune` fails on images of classes with torch on a CPU",
+        lambda: callable(functions_of_losses().sparse_categorical_crossentropy),
     ),
     Seam(
         "Trainer._symbolic_build",

@@ -28,6 +28,28 @@ def layer_classes(*names: str) -> tuple[Any, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def loss_argument(loss: Any, name: str, default: Any = None) -> Any:
+    """What a loss was made with, such as `from_logits` or `ignore_class`.
+
+    From Keras 3.16 on, losses tell it in their configuration alone.
+
+    Args:
+        loss: `keras.losses.Loss`, or anything else that may have such an attribute.
+        name: Str, of the argument.
+        default: What to return where there is none.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._keras_private.versions import loss_argument
+    >>> loss_argument(keras.losses.BinaryCrossentropy(from_logits=True), "from_logits")
+    True
+    """
+    if hasattr(loss, name) or not isinstance(loss, keras.losses.Loss):
+        return getattr(loss, name, default)
+    return loss.get_config().get(name, default)
+
+
 def knows_kernel_axes() -> bool:
     """Whether `EinsumDense` tells an initializer its kernel's axes: from 3.15 on."""
     parameters = inspect.signature(keras.initializers.VarianceScaling).parameters

@@ -15,6 +15,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     mapped_anew,
     mapped_when_built,
     rate_of,
+    slot_lists,
     tracked,
     untrack,
     weight_averages,
@@ -34,9 +35,8 @@ Slots = dict[int, tuple[Any, Any]]
 class OptimizerMemory:
     """The slots (momenta, averages, accumulated gradients) of a model's optimizer.
 
-    Slots are found by their form: attributes of the optimizer that list one tracked
-    variable, or None, for each trained variable. What else building the optimizer
-    creates (loss scale, Nadam's product) is remembered by name.
+    What else building the optimizer creates (loss scale, Nadam's product) is remembered
+    by name.
 
     Args:
         optimizer: Keras optimizer, or None.
@@ -54,14 +54,13 @@ class OptimizerMemory:
     def _remember(self, part: Any) -> None:
         own = {id(variable) for variable in tracked(part)}
         own -= {id(variable) for variable in _permanent(part)}
-        trained = built_for(part)
         for name, value in vars(part).items():
             if isinstance(value, keras.Variable) and id(value) in own:
                 self._scalars.append((part, name, value))
-            elif _is_slot_list(value, len(trained), own):
-                pairs = zip(trained, value, strict=True)
-                slots = {id(v): (v, s) for v, s in pairs if s is not None}
-                self._slots.append((part, name, slots))
+        for name, listed in slot_lists(part).items():
+            pairs = zip(built_for(part), listed, strict=True)
+            slots = {id(v): (v, s) for v, s in pairs if s is not None}
+            self._slots.append((part, name, slots))
 
     def forget(self, variables: list[Any]) -> None:
         """Drops what is remembered of variables whose slots live on elsewhere."""
@@ -83,8 +82,8 @@ class OptimizerMemory:
         for part, name, slots in self._slots:
             if not part.built:
                 continue
-            now = zip(built_for(part), vars(part)[name], strict=True)
-            for variable, slot in now:
+            listed = slot_lists(part).get(name, [])
+            for variable, slot in zip(built_for(part), listed, strict=False):
                 if id(variable) in slots and slot is not None:
                     slot.assign(keras.ops.copy(slots[id(variable)][1]))
 
@@ -143,14 +142,6 @@ def _check_map(optimizer: Any, owner: str) -> None:
 def _permanent(part: Any) -> list[Any]:
     """The variables that an optimizer has before it is built."""
     return [counted_batches(part), rate_of(part)]
-
-
-def _is_slot_list(value: Any, length: int, own: set[int]) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == length > 0
-        and all(slot is None or id(slot) in own for slot in value)
-    )
 
 
 def _reset(part: Any) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._graph.layers import models_alive
 from keras_deeptools.engine._keras_private.optimizers import (
+    CORRECTING,
     FIRST_MOMENTS,
     SECOND_MOMENTS,
     built_for,
+    slot_lists,
 )
 from keras_deeptools.engine._update.checkpoint_notes import (
     Note,
@@ -28,11 +30,6 @@ from keras_deeptools.engine._update.step_counts import (
     set_births,
 )
 from keras_deeptools.engine._update.train_step import trace_again
-
-of = keras.optimizers
-
-
-AVERAGING = (of.Adam, of.Nadam, of.Adamax, of.Lamb, of.Muon)
 
 
 def scale_saved(store: Any, optimizer: Any) -> bool:
@@ -77,30 +74,26 @@ def exponents(leaf: Any) -> dict[int, int]:
     """Identity of each slot to be scaled -> the power of two to write it with."""
     births, count = births_of(leaf), num_updates(leaf)
     found: dict[int, int] = {}
-    if not isinstance(leaf, AVERAGING):
+    if not isinstance(leaf, CORRECTING):
         return found
+    listed = slot_lists(leaf)
+    # Muon updates some variables without averages that it corrects.
+    second = listed.get("adam_velocities")
     for position, variable in enumerate(built_for(leaf)):
         own = count - births.get(id(variable), 0)
-        if not 0 < own < count or _is_without_second(leaf, position):
+        if not 0 < own < count or (second and second[position] is None):
             continue
         # Rounded so that steps are rather shorter than longer.
         for slots, round_ in ((FIRST_MOMENTS, math.floor), (SECOND_MOMENTS, math.ceil)):
             for name, decay in slots.items():
-                listed = vars(leaf).get(name)
-                if listed and hasattr(leaf, decay):
+                if name in listed and hasattr(leaf, decay):
                     power = _log2_correction(float(getattr(leaf, decay)), own, count)
-                    found[id(listed[position])] = round_(power)
+                    found[id(listed[name][position])] = round_(power)
     return found
 
 
 def _log2_correction(decay: float, own: int, count: int) -> float:
     return math.log2((1 - decay**count) / (1 - decay**own))
-
-
-def _is_without_second(leaf: Any, position: int) -> bool:
-    """Whether Muon updates this variable without averages that it corrects."""
-    listed = vars(leaf).get("adam_velocities")
-    return listed is not None and listed[position] is None
 
 
 NOTE = "_keras_deeptools_birth_note"

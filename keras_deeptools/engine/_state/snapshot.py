@@ -15,7 +15,7 @@ from keras_deeptools.engine._data.batch_loss import (
 from keras_deeptools.engine._keras_private.layers import tracker_of
 from keras_deeptools.engine._keras_private.optimizers import maps_by_table
 from keras_deeptools.engine._keras_private.training import (
-    CHANGED_BY_FIT,
+    KEPT_BY_SNAPSHOTS,
     end_jax_step,
     knows_jax_state,
 )
@@ -56,18 +56,6 @@ class ModuleState:
 MISSING = object()
 
 
-ATTRIBUTES = (
-    "train_function",
-    "test_function",
-    "predict_function",
-    "steps_per_execution",
-    "stop_training",
-    "stop_evaluating",
-    "history",
-    *CHANGED_BY_FIT,
-)
-
-
 class Snapshot:
     """A copy of all state of a compiled model and of the random states.
 
@@ -100,7 +88,9 @@ class Snapshot:
         self._model = model
         self._structures = optimizer_structures(model)
         self._values = [(v, on_host(v)) for v in _variables(model)]
-        self._attributes = {name: getattr(model, name, MISSING) for name in ATTRIBUTES}
+        self._attributes = {
+            name: getattr(model, name, MISSING) for name in KEPT_BY_SNAPSHOTS
+        }
         self._untracked = UntrackedState(model, {id(v) for v, _ in self._values})
         self._modules = ModuleState(model)
         self._random = RandomState(*generators)

@@ -23,6 +23,7 @@ from keras_deeptools.engine._update.train_step import (
     is_fitting,
     trace_again,
 )
+from keras_deeptools.engine._update.update_canary import check_update
 from keras_deeptools.engine._update.update_watch import UpdateWatch
 
 GUARDED = (
@@ -288,6 +289,7 @@ def _site(optimizer: Any, model: Any) -> Site:
 
 def _new_site(optimizer: Any, model: Any) -> Site:
     check_seams("attach", "layers", "optimizers", "saving")
+    check_update("attach")
     for leaf in leaf_optimizers(optimizer):
         training.check_supported(leaf, model)
     return _GuardedSite(optimizer, model)

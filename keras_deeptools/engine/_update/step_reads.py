@@ -166,8 +166,8 @@ def _chains(code: types.CodeType, self_name: str) -> Iterator[Path]:
                 continue
             if path:
                 yield tuple(path)
-            last = operand[-1] if isinstance(operand, tuple) else operand
-            started = name.startswith(STARTS) and last == self_name
+            names = operand if isinstance(operand, tuple) else (operand,)
+            started = name.startswith(STARTS) and names[-1] == self_name
             path = [] if started else None
         if path:
             yield tuple(path)

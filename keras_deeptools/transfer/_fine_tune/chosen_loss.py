@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine._graph.calls import final_activation
+from keras_deeptools.engine._keras_private.versions import loss_argument
 
 SPARSE, CATEGORICAL, BINARY = "sparse", "categorical", "binary"
 
@@ -66,10 +67,8 @@ def ignored_class(loss: Any) -> int | None:
 
 def _configured(loss: Any, name: str) -> Any:
     """An argument of a loss object, or of a partial function."""
-    if hasattr(loss, name):
-        return getattr(loss, name)
     keywords = getattr(loss, "keywords", None) or {}
-    return keywords.get(name)
+    return loss_argument(loss, name, keywords.get(name))
 
 
 def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:

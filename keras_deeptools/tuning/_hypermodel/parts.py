@@ -10,6 +10,7 @@ import keras
 
 from keras_deeptools.engine._dropout.rates import has_dropout_rate, set_dropout_rate
 from keras_deeptools.engine._graph.layers import layers_of
+from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.initializers import initialize
 from keras_deeptools.tuning._hypermodel.fit_data import (
     first_rows,
@@ -85,7 +86,7 @@ def can_smooth(loss: Any) -> bool:
         loss: Name of a loss or `keras.losses.Loss`.
     """
     if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
-        return getattr(loss, "ignore_class", None) is None
+        return loss_argument(loss, "ignore_class") is None
     if isinstance(loss, str):
         return loss in CROSSENTROPIES or loss == SPARSE
     return isinstance(loss, tuple(CROSSENTROPIES.values()))

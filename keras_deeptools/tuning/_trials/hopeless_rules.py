@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.tuning._trials.searched_trial import BELOW_MEDIAN, NO_LEARNING
 
 OF_A_BATCH = 0.1
@@ -171,8 +172,8 @@ def constant_loss(loss: Any, targets: Any) -> float | None:
         return None
     name = loss if isinstance(loss, str) else type(loss).__name__
     y = np.asarray(targets)
-    smoothing = float(getattr(loss, "label_smoothing", 0.0))
-    if getattr(loss, "ignore_class", None) is not None or not y.size:
+    smoothing = float(loss_argument(loss, "label_smoothing", 0.0))
+    if loss_argument(loss, "ignore_class") is not None or not y.size:
         return None
     if name in SPARSE:
         return _entropy(np.unique(y, return_counts=True)[1] / y.size)

@@ -11,6 +11,8 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
+from keras_deeptools.engine._backends.jax.uncompiled import update_once as update_once
+
 _MOST_EXECUTABLES = 8
 
 _executables: OrderedDict[Any, Any] = OrderedDict()

@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_deeptools.engine._backends.common import update_once as update_once
+
 
 def compiled(function: Callable) -> Callable:
     """The function as one graph."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from keras_deeptools.engine._backends.common import update_once as update_once
+
 
 def compiled(function: Callable) -> Callable:
     """The function as it is: each operation runs at once, without a graph."""

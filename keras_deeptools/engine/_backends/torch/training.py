@@ -36,8 +36,11 @@ from keras_deeptools.engine._keras_private.data import (
     batches_in,
     epoch_iterator,
 )
-from keras_deeptools.engine._keras_private.seam import private
-from keras_deeptools.engine._keras_private.training import build_for, forget_parallel
+from keras_deeptools.engine._keras_private.training import (
+    build_for,
+    forget_parallel,
+    functions_of_losses,
+)
 from keras_deeptools.engine._patching import replaced_in_thread
 
 
@@ -98,7 +101,12 @@ def variable_scope(optimizer: Any) -> Any:
 
 
 def fresh_step_function(model: Any) -> None:
-    """Nothing to do: steps are not traced on this backend."""
+    """Lets the model look up its train step again.
+
+    Steps are not traced on this backend, but from Keras 3.16 on the model keeps the one
+    that it had when `fit` began.
+    """
+    model.make_train_function(force=True)
 
 
 def can_decay(optimizer: Any, variables: list[Any]) -> bool:
@@ -127,7 +135,7 @@ def row_losses() -> Any:
     which torch does not go back on a CPU.
     """
     return replaced_in_thread(
-        private("backend.torch.nn"), "sparse_categorical_crossentropy", _by_rows
+        functions_of_losses(), "sparse_categorical_crossentropy", _by_rows
     )
 
 
