@@ -42,14 +42,18 @@ def neutral(model: keras.Model, given: list[Any]) -> list[keras.callbacks.Callba
     )
 
     found: list[Any] = [GradientMonitor(on_problem="ignore")]
-    rate = getattr(model.optimizer, "_learning_rate", None)
+    # A MultiOptimizer has several, which are not the same.
+    rate = getattr(model.optimizer, "learning_rate", None)
     if isinstance(rate, keras.Variable) and not any(
         isinstance(each, SET_LEARNING_RATE) for each in given
     ):
         constant = float(keras.ops.convert_to_numpy(rate.value))
         found.append(HyperparameterScheduler({"learning_rate": lambda _: constant}))
+    if not model.built or any(len(v.shape) > 1 for v in model.trainable_variables):
+        # It refuses models that have nothing but biases, gains and the like.
+        found.append(MaxNormEnforcer(1e9))
     # An average that keeps nothing is the weights as they are.
-    return [*found, MaxNormEnforcer(1e9), WeightAveraging(0.0)]
+    return [*found, WeightAveraging(0.0)]
 
 
 def fit(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
@@ -84,7 +88,10 @@ def summary(variable: Any) -> list[float]:
     if values.dtype.kind not in "fiub":
         values = values.astype("float32")
     values = values.astype("float64").ravel()
-    return [float(np.linalg.norm(values)), float(values @ np.cos(np.arange(len(values))))]
+    return [
+        float(np.linalg.norm(values)),
+        float(values @ np.cos(np.arange(len(values)))),
+    ]
 
 
 def write(**entries: Any) -> None:

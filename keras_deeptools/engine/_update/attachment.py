@@ -11,6 +11,8 @@ from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._update.loop_functions import forget_functions
+from keras_deeptools.engine._update.loop_watch import LoopWatch
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
@@ -23,7 +25,6 @@ from keras_deeptools.engine._update.train_step import (
     is_fitting,
     trace_again,
 )
-from keras_deeptools.engine._update.update_watch import UpdateWatch
 
 GUARDED = (
     "fit",
@@ -92,6 +93,7 @@ class Attachment:
         self._traced = self._models()
         for model in self._traced:
             trace_again(model)
+        self._forget_functions()
 
     def begin(self, site: Site, late: bool = False) -> None:
         """Starts the features on an optimizer that is built.
@@ -119,12 +121,15 @@ class Attachment:
             return [[site.optimizer for site in self._sites]] * len(self.features)
         return [[each.optimizer for each in choice] for choice in self._choices]
 
-    def _watched(self) -> UpdateWatch | None:
+    def _watched(self) -> LoopWatch:
+        choices = self._choices
+        if choices is None:
+            roots = [site.optimizer for site in self._sites]
+            choices = [[ModelOptimizer(o, (o.name,), ((),), True) for o in roots]]
         models = self._models()
-        if not models or self._choices is None:
-            return None
-        chosen = [each for choice in self._choices for each in choice]
-        return UpdateWatch("attach", models[0], chosen, each=False)
+        chosen = [each for choice in choices for each in choice]
+        chosen = list({id(each.optimizer): each for each in chosen}.values())
+        return LoopWatch(models[0] if models else None, chosen)
 
     @property
     def leaves(self) -> list[Leaf]:
@@ -182,6 +187,11 @@ class Attachment:
                 site.remove(self._sessions)
             for model in self._traced:
                 forget_trace(model)
+            self._forget_functions()
+
+    def _forget_functions(self) -> None:
+        for site in self._sites:
+            forget_functions(site.optimizer)
 
     def __enter__(self) -> "Attachment":
         return self
@@ -192,9 +202,11 @@ class Attachment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        seen = {id(leaf.root) for leaf in self.leaves if leaf.entered}
+        skipped = [leaf.root for leaf in self.leaves if leaf.num_skipped]
         self.detach()
         if error is None and self._watch is not None:
-            self._watch.warn_if_others_train()
+            self._watch.warn_at_end(skipped, seen)
 
 
 def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
