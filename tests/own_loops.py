@@ -1,4 +1,4 @@
-"""Training loops of a user's own, as each backend writes them, and as it compiles them."""
+"""Training loops of a user's own, as they are written on each backend."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def network(name="net"):
 
 
 class Loop:
-    """Trains a network by an optimizer, in a step that is compiled where that is usual."""
+    """Trains a network in a step that is compiled where that is usual."""
 
     def __init__(self, model, optimizer):
         self.model, self.optimizer = model, optimizer

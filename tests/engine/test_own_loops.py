@@ -1,4 +1,4 @@
-"""Loops of a user's own, compiled or not, with features attached to their optimizers."""
+"""Loops of a user's own, with features attached to their optimizers."""
 
 import warnings
 

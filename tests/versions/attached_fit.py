@@ -83,7 +83,7 @@ def fit(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
 
 
 def summary(variable: Any) -> list[float]:
-    """The norm of a variable's values and their sum with weights that tell them apart."""
+    """The norm of a variable's values, and a sum that tells their places apart."""
     values = np.asarray(keras.ops.convert_to_numpy(variable.value))
     if values.dtype.kind not in "fiub":
         values = values.astype("float32")

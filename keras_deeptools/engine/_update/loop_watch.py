@@ -36,10 +36,10 @@ class LoopWatch(UpdateWatch):
         missed = self.unseen(seen)
         if missed:
             warnings.warn(
-                f"attach: {self._names(missed)} made updates that what is attached could "
-                "not take part in, because they run in a function that was compiled "
-                "before. Make the function inside of the block, `with attach(...):`, or "
-                "call it there for the first time.",
+                f"attach: {self._names(missed)} made updates that what is attached "
+                "could not take part in, because they run in a function that was "
+                "compiled before. Make the function inside of the block, "
+                "`with attach(...):`, or call it there for the first time.",
                 stacklevel=3,
             )
         elif self.others_that_train() or self.idle() and seen:
@@ -54,9 +54,9 @@ class LoopWatch(UpdateWatch):
             )
 
     def _something_else_trains(self) -> bool:
-        if self._model is None:
+        if self.model is None:
             return not any(one.optimizer.built for one in self.chosen)
-        now = {id(variable): value for variable, value in smallest_weights(self._model)}
+        now = {id(variable): value for variable, value in smallest_weights(self.model)}
         return any(
             not np.array_equal(value, now.get(id(variable), value), equal_nan=True)
             for variable, value in self._weights

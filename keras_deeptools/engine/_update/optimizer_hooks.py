@@ -194,7 +194,7 @@ class Site:
             if added and len(optimizer_variables) == all_there - added:
                 raise ValueError(
                     "attach: the optimizer's state must be read after attaching, which "
-                    f"adds variables to it. Received: {len(optimizer_variables)} values "
+                    f"adds to it. Received: {len(optimizer_variables)} values "
                     f"for {all_there} variables of {self.optimizer.name!r}. Write "
                     "`optimizer_state = [v.value for v in optimizer.variables]` inside "
                     "of `with attach(...):`, or after `on_train_begin()`."

@@ -29,7 +29,7 @@ class UpdateWatch:
         self.chosen = chosen
         self._each = each
         self._warned = self._told_unseen = False
-        self._model = model
+        self.model = model
         self._before = {
             id(one.optimizer): updates_made(one.optimizer)
             for one in [*chosen, *self._others()]
@@ -38,7 +38,7 @@ class UpdateWatch:
     def _others(self) -> list[ModelOptimizer]:
         """The others that the model has now; its first step may have made some."""
         mine = {id(one.optimizer) for one in self.chosen}
-        everything = [] if self._model is None else model_optimizers(self._model)
+        everything = [] if self.model is None else model_optimizers(self.model)
         return [one for one in everything if id(one.optimizer) not in mine]
 
     def idle(self) -> list[ModelOptimizer]:
@@ -65,17 +65,18 @@ class UpdateWatch:
         held = [one for one in idle if id(one.optimizer) in seen]
         if held and training.LOOPS_HOLD_STATE:
             warnings.warn(
-                f"{self.owner}: the state of {self._names(held)} has not come back from "
-                f"a compiled function {after}, so nothing was recorded. A loop of your "
-                "own must assign it: `for variable, value in zip(optimizer.variables, "
-                "optimizer_state, strict=True): variable.assign(value)`.",
+                f"{self.owner}: the state of {self._names(held)} has not come back "
+                f"from a compiled function {after}, so nothing was recorded. A loop of "
+                "your own must assign it: `for variable, value in "
+                "zip(optimizer.variables, optimizer_state, strict=True): "
+                "variable.assign(value)`.",
                 stacklevel=4,
             )
             return
         has = "has" if len(idle) == 1 else "have"
         warnings.warn(
-            f"{self.owner}: {self._names(idle)} {has} made no update {after}, so nothing "
-            f"was recorded or changed there. {self._remedy()}",
+            f"{self.owner}: {self._names(idle)} {has} made no update {after}, so "
+            f"nothing was recorded or changed there. {self._remedy()}",
             stacklevel=4,
         )
 
@@ -90,11 +91,11 @@ class UpdateWatch:
             return
         self._told_unseen = True
         warnings.warn(
-            f"{self.owner}: {self._names(missed)} made updates that this callback could "
-            "not take part in, because they run in a function that was compiled before "
-            "training began. Take the decorator (`tf.function`, `jax.jit`) off: Keras "
-            "compiles the train step itself. A loop of your own must call the function "
-            "for the first time after `on_train_begin()`.",
+            f"{self.owner}: {self._names(missed)} made updates that this callback "
+            "could not take part in, because they run in a function that was compiled "
+            "before training began. Take the decorator (`tf.function`, `jax.jit`) off: "
+            "Keras compiles the train step itself. A loop of your own must call the "
+            "function for the first time after `on_train_begin()`.",
             stacklevel=4,
         )
 
@@ -112,7 +113,7 @@ class UpdateWatch:
         return [one for one in self._others() if self._moved(one)]
 
     def _names(self, found: list[ModelOptimizer]) -> str:
-        of_model = "" if self._model is None else f" of {self._model.name!r}"
+        of_model = "" if self.model is None else f" of {self.model.name!r}"
         return f"{listed_names(found)}{of_model}"
 
     def _moved(self, one: ModelOptimizer) -> bool:

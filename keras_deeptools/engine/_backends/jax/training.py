@@ -22,6 +22,7 @@ from keras_deeptools.engine._backends.common import (
     tracing as tracing,
     uncompiled as uncompiled,
 )
+from keras_deeptools.engine._backends.jax.tensors import forget_function, is_compiled
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
     as_jax,
@@ -38,7 +39,6 @@ from keras_deeptools.engine._keras_private.training import (
     jax_state,
     list_jax_shardings,
 )
-from keras_deeptools.engine._backends.jax.tensors import forget_function, is_compiled
 from keras_deeptools.engine._patching import replaced
 
 
