@@ -215,8 +215,9 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
-    model's own `train_step` calls are traced anew.
+    step (`tf.function`, `jax.jit`) must call it for the first time after attaching, and
+    one that holds the optimizer's state (JAX) must read it then, and assign it in the
+    end. Functions that the model's own `train_step` calls are traced anew.
 
     Neither the model nor the optimizer needs to be built. Where they are not, the
     features begin when the first update builds the optimizer, and what does not fit is
@@ -234,7 +235,8 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
             optimizer, a list of these, or `"all"`.
 
     Returns:
-        `Attachment`; use it as a context manager or call its `detach`.
+        `Attachment`; use it as a context manager, which warns of updates that nothing
+        attached took part in, or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
