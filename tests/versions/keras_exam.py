@@ -35,7 +35,10 @@ RELATIVE = 1e-6
 EXCEPTIONS = {
     "must be compiled with `jit_compile=False`": (
         "models that are compiled with `jit_compile=True` on torch, which this package "
-        "refuses: `torch.compile` would go on without what is attached"
+        "refuses because `torch.compile` would go on without what is attached"
+    ),
+    "must choose weights of two or more dimensions": (
+        "models that have no kernels, which `MaxNormEnforcer` refuses"
     ),
 }
 """Part of an error with callbacks attached -> what it is about, and why it is right."""
