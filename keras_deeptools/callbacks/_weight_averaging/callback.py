@@ -103,9 +103,9 @@ def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
     for callback in running.callbacks if running else ():
         if isinstance(callback, keras.callbacks.SwapEMAWeights):
             raise ValueError(
-                f"{owner}: one callback in a `fit` can put averages in the place of the "
+                f"{owner}: one callback in a `fit` can put averages in place of the "
                 "weights, as the other would take them for the weights. Received: "
-                "SwapEMAWeights among the callbacks. Leave one of the two out, or give "
+                "SwapEMAWeights among the callbacks. Leave one of them out, or give "
                 "validated=False and kept=False and read this average with `shown()`."
             )
 
