@@ -109,9 +109,11 @@ def functions_in_trace() -> list[Any]:
     found: list[Any] = []
     frame: FrameType | None = sys._getframe() if tracing() else None
     while frame is not None:
-        holder = frame.f_locals.get("self")
-        if is_compiled(holder) and not any(holder is each for each in found):
-            found.append(holder)
+        # Of other frames nothing is read: a frame keeps what was read alive.
+        if frame.f_globals.get("__name__", "").startswith("tensorflow."):
+            holder = frame.f_locals.get("self")
+            if is_compiled(holder) and not any(holder is each for each in found):
+                found.append(holder)
         frame = frame.f_back
     return found
 
