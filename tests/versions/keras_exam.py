@@ -293,8 +293,8 @@ numbers when they run twice without this package are counted as not repeatable.
 {exceptions}
 """
 HEAD = (
-    "| backend | tests | pass plain | changed | fits compared | same bits | "
-    "not repeatable | versions, date |\n|---|---|---|---|---|---|---|---|"
+    "| backend | tests | pass plain | changed | excepted | fits compared | same bits | "
+    "not repeatable | versions, date |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -305,6 +305,7 @@ def row(each: Comparison) -> str:
         each.part,
         len(each.plain.passed),
         len(each.changed),
+        len(each.excepted),
         len(each.compared),
         each.exact,
         len(each.unsteady),
@@ -335,7 +336,7 @@ def write_page(path: Path, rows: list[str]) -> None:
     }
     lines = [line for line in held.values() if not line.startswith("| backend")]
     reasons = "; ".join(EXCEPTIONS.values())
-    said = f"Not counted as changed are tests of {reasons}."
+    said = f"Excepted, and not counted as changed, are tests of {reasons}."
     table = "\n".join([HEAD, *sorted(lines)])
     path.write_text(PAGE.format(table=table, exceptions=said), encoding="utf-8")
 
