@@ -35,10 +35,6 @@ DIVERGED = 1e8
 """From which size on a number need not be the same, but as large."""
 
 EXCEPTIONS = {
-    "must be compiled with `jit_compile=False`": (
-        "models that are compiled with `jit_compile=True` on torch, which this package "
-        "refuses because `torch.compile` would go on without what is attached"
-    ),
     "must choose weights of two or more dimensions": (
         "models that have no kernels, which `MaxNormEnforcer` refuses"
     ),
