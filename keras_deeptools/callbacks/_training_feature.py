@@ -193,12 +193,10 @@ class TrainingFeature(Feature, ConfiguredCallback):
 
     def _check_updates(self) -> None:
         if self._update_watch is not None:
-            leaves = [leaf for leaf, _ in self._live if leaf.skipped is not None]
-            skipped = [leaf for leaf in leaves if int(leaf.read(leaf.skipped))]
-            self._update_watch.warn([leaf.root for leaf in skipped])
-            self._update_watch.warn_unseen(
-                {id(leaf.root) for leaf, _ in self._live if leaf.entered}
-            )
+            skipped = [leaf.root for leaf, _ in self._live if leaf.num_skipped]
+            seen = {id(leaf.root) for leaf, _ in self._live if leaf.entered}
+            self._update_watch.warn(skipped, seen)
+            self._update_watch.warn_unseen(seen)
 
     def _detach(self) -> None:
         if self._attachment is not None:

@@ -407,3 +407,19 @@ def test_an_argument_out_of_range_is_named(arguments: dict, rule: str) -> None:
 def test_two_averages_cannot_both_be_the_result() -> None:
     with pytest.raises(ValueError, match="WeightAveraging: `validated` can be True"):
         fit(make_model(), WeightAveraging(0.9), WeightAveraging(None))
+
+
+def test_it_is_refused_beside_keras_own_averages_which_it_would_take_for_weights():
+    model = make_model(keras.optimizers.SGD(0.1, use_ema=True))
+    with pytest.raises(ValueError, match="SwapEMAWeights among the callbacks"):
+        fit(model, keras.callbacks.SwapEMAWeights(), WeightAveraging())
+
+
+def test_beside_keras_own_averages_it_can_be_read():
+    alone = make_model(keras.optimizers.SGD(0.1, use_ema=True))
+    plain = fit(alone, keras.callbacks.SwapEMAWeights())
+    averaging = WeightAveraging(validated=False, kept=False)
+    model = make_model(keras.optimizers.SGD(0.1, use_ema=True))
+    both = fit(model, keras.callbacks.SwapEMAWeights(), averaging)
+    assert averaging.num_averaged == 12
+    np.testing.assert_allclose(both["loss"], plain["loss"], rtol=1e-6)

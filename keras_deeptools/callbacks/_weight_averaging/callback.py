@@ -30,6 +30,7 @@ from keras_deeptools.engine._retraining.callback_state import ResumableArrays
 from keras_deeptools.engine._state.temporary_weights import StandIns
 from keras_deeptools.engine._update.attachment import attached_features
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+from keras_deeptools.engine._update.train_step import running_fit
 
 
 def checked_decay(owner: str, value: Any) -> float | None:
@@ -96,6 +97,17 @@ def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
                     "and read it with `shown()`; for several optimizers of a model, "
                     'give one average `optimizer=["g_optimizer", "d_optimizer"]`.'
                 )
+    if not (averaging.validated or averaging.kept):
+        return
+    running = running_fit(model)
+    for callback in running.callbacks if running else ():
+        if isinstance(callback, keras.callbacks.SwapEMAWeights):
+            raise ValueError(
+                f"{owner}: one callback in a `fit` can put averages in place of the "
+                "weights, as the other would take them for the weights. Received: "
+                "SwapEMAWeights among the callbacks. Leave one of them out, or give "
+                "validated=False and kept=False and read this average with `shown()`."
+            )
 
 
 def warn_of_statistics(owner: str, model: keras.Model) -> None:
@@ -160,7 +172,8 @@ class WeightAveraging(TrainingFeature):
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range; in `fit`, if another average or
+            `keras.callbacks.SwapEMAWeights` would take the place of the same weights.
 
     Example:
 

@@ -98,6 +98,15 @@ def tracing() -> bool:
     return False
 
 
+def functions_in_trace() -> list[Any]:
+    """None: nothing is traced."""
+    return []
+
+
+def forget_traced(function: Any) -> None:
+    """Nothing to do: nothing is traced."""
+
+
 def reason_to_trace_again() -> Any:
     """Nothing: no step is traced before the optimizer is built."""
 
@@ -106,6 +115,11 @@ def have_values(variables: list[Any]) -> bool:
     """Whether variables have values."""
     return all(value_of(variable) is not None for variable in variables)
 
+
+LOOPS_HOLD_STATE = False
+
+
+"""Whether loops thread the optimizer's state by hand, and assign it in the end."""
 
 LOSES_VALUES = False
 

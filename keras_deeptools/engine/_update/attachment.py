@@ -11,6 +11,8 @@ from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
+from keras_deeptools.engine._update.loop_functions import forget_functions
+from keras_deeptools.engine._update.loop_watch import LoopWatch
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
@@ -24,7 +26,6 @@ from keras_deeptools.engine._update.train_step import (
     trace_again,
 )
 from keras_deeptools.engine._update.update_canary import check_update
-from keras_deeptools.engine._update.update_watch import UpdateWatch
 
 GUARDED = (
     "fit",
@@ -93,6 +94,7 @@ class Attachment:
         self._traced = self._models()
         for model in self._traced:
             trace_again(model)
+        self._forget_functions()
 
     def begin(self, site: Site, late: bool = False) -> None:
         """Starts the features on an optimizer that is built.
@@ -120,12 +122,15 @@ class Attachment:
             return [[site.optimizer for site in self._sites]] * len(self.features)
         return [[each.optimizer for each in choice] for choice in self._choices]
 
-    def _watched(self) -> UpdateWatch | None:
+    def _watched(self) -> LoopWatch:
+        choices = self._choices
+        if choices is None:
+            roots = [site.optimizer for site in self._sites]
+            choices = [[ModelOptimizer(o, (o.name,), ((),), True) for o in roots]]
         models = self._models()
-        if not models or self._choices is None:
-            return None
-        chosen = [each for choice in self._choices for each in choice]
-        return UpdateWatch("attach", models[0], chosen, each=False)
+        chosen = [each for choice in choices for each in choice]
+        chosen = list({id(each.optimizer): each for each in chosen}.values())
+        return LoopWatch(models[0] if models else None, chosen)
 
     @property
     def leaves(self) -> list[Leaf]:
@@ -183,6 +188,11 @@ class Attachment:
                 site.remove(self._sessions)
             for model in self._traced:
                 forget_trace(model)
+            self._forget_functions()
+
+    def _forget_functions(self) -> None:
+        for site in self._sites:
+            forget_functions(site.optimizer)
 
     def __enter__(self) -> "Attachment":
         return self
@@ -193,9 +203,11 @@ class Attachment:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        seen = {id(leaf.root) for leaf in self.leaves if leaf.entered}
+        skipped = [leaf.root for leaf in self.leaves if leaf.num_skipped]
         self.detach()
         if error is None and self._watch is not None:
-            self._watch.warn_if_others_train()
+            self._watch.warn_at_end(skipped, seen)
 
 
 def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
@@ -204,8 +216,9 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
     The callbacks of this package do it for the length of a `fit`. Call it yourself
     for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
     that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must do so after attaching; functions that the
-    model's own `train_step` calls are traced anew.
+    step (`tf.function`, `jax.jit`) must call it for the first time after attaching, and
+    one that holds the optimizer's state (JAX) must read it then, and assign it in the
+    end. Functions that the model's own `train_step` calls are traced anew.
 
     Neither the model nor the optimizer needs to be built. Where they are not, the
     features begin when the first update builds the optimizer, and what does not fit is
@@ -223,7 +236,8 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
             optimizer, a list of these, or `"all"`.
 
     Returns:
-        `Attachment`; use it as a context manager or call its `detach`.
+        `Attachment`; use it as a context manager, which warns of updates that nothing
+        attached took part in, or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.

@@ -17,6 +17,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     weight_averages,
 )
 from keras_deeptools.engine._keras_private.versions import multi_optimizers
+from keras_deeptools.engine._update.loop_functions import note_functions
 
 
 class Leaf:
@@ -111,6 +112,11 @@ class Leaf:
         )
 
     @property
+    def num_skipped(self) -> int:
+        """How many updates were skipped by loss scaling; on the host, between steps."""
+        return 0 if self.skipped is None else int(self.read(self.skipped))
+
+    @property
     def accumulation_steps(self) -> int:
         """Number of batches per update."""
         return self.optimizer.gradient_accumulation_steps or 1
@@ -134,6 +140,7 @@ class Leaf:
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
         self.entered = True
+        note_functions(self.root)
         self.active = list(variables)
         self.positions = [position_of(self.optimizer, v) for v in self.active]
 

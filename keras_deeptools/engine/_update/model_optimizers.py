@@ -198,7 +198,7 @@ def chosen_optimizers(
         raise ValueError(
             f"{owner}: the model must be compiled with an optimizer. Received: "
             f"model={model.name!r}, which is not, and holds none. Call "
-            "`model.compile(...)` first."
+            "`model.compile(...)` first, or in a loop `attach(optimizer, ...)`."
         )
     if choice is None:
         return used_optimizers(model)

@@ -1,7 +1,8 @@
 """Where the engine joins an optimizer: the methods it wraps on the instance."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,6 +175,7 @@ class Site:
         main = getattr(self.model, "optimizer", None)
         host = tensors.host(self.optimizer, self.model, leaf_optimizers(main))
         if host is None:
+            self.replace(self.optimizer, self._checked(self.optimizer.stateless_apply))
             return
         guests = take_in(self.model)
         for leaf in self.leaves:
@@ -181,6 +183,27 @@ class Site:
         apply = guests.lent(self.optimizer, self.leaves)
         self.replace(self.optimizer, apply, "stateless_apply")
         self.replace(self.model, guests.threaded(self.model.train_step), "train_step")
+
+    def _checked(self, apply: Callable) -> Callable:
+        """The `stateless_apply` of the optimizer, which needs the state of features."""
+
+        @functools.wraps(apply)
+        def stateless_apply(
+            optimizer_variables: Any, grads: Any, trainable_variables: Any
+        ) -> Any:
+            added = sum(len(leaf.state) for leaf in self.leaves)
+            all_there = len(self.optimizer.variables)
+            if added and len(optimizer_variables) == all_there - added:
+                raise ValueError(
+                    "attach: the optimizer's state must be read after attaching, which "
+                    f"adds to it. Received: {len(optimizer_variables)} values "
+                    f"for {all_there} variables of {self.optimizer.name!r}. Write "
+                    "`optimizer_state = [v.value for v in optimizer.variables]` inside "
+                    "of `with attach(...):`, or after `on_train_begin()`."
+                )
+            return apply(optimizer_variables, grads, trainable_variables)
+
+        return stateless_apply
 
     def _guard(self) -> None:
         """Watches for the end of the `fit` that this serves."""

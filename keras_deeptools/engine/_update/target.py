@@ -41,7 +41,9 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
         return [(target, None)]
     raise TypeError(
         "attach: `target` must be a compiled keras.Model or a Keras optimizer. "
-        f"Received: target={target!r} of type {type(target).__name__}."
+        f"Received: target={target!r} of type {type(target).__name__}. In a loop of "
+        "your own, pass the Keras optimizer whose `apply` it calls; what another "
+        "optimizer does, such as one of torch or optax, cannot be seen."
     )
 
 

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     listed_names,
@@ -16,7 +17,7 @@ class UpdateWatch:
 
     Args:
         owner: Str. Who is named in the warning.
-        model: `keras.Model`.
+        model: `keras.Model`, or None where an optimizer trains that belongs to none.
         chosen: List of `ModelOptimizer`, those that are acted on.
         each: Bool. Whether each of them was asked for; else one that trains will do.
     """
@@ -28,7 +29,7 @@ class UpdateWatch:
         self.chosen = chosen
         self._each = each
         self._warned = self._told_unseen = False
-        self._model = model
+        self.model = model
         self._before = {
             id(one.optimizer): updates_made(one.optimizer)
             for one in [*chosen, *self._others()]
@@ -37,18 +38,21 @@ class UpdateWatch:
     def _others(self) -> list[ModelOptimizer]:
         """The others that the model has now; its first step may have made some."""
         mine = {id(one.optimizer) for one in self.chosen}
-        everything = model_optimizers(self._model)
+        everything = [] if self.model is None else model_optimizers(self.model)
         return [one for one in everything if id(one.optimizer) not in mine]
 
     def idle(self) -> list[ModelOptimizer]:
         """Those of the chosen optimizers that have made no update."""
         return [one for one in self.chosen if not self._moved(one)]
 
-    def warn(self, skipped: list[Any], after: str = "in the first epoch") -> None:
+    def warn(
+        self, skipped: list[Any], seen: set[int], after: str = "in the first epoch"
+    ) -> None:
         """Warns once of optimizers that have made no update.
 
         Args:
             skipped: List of optimizers that would have, but for loss scaling.
+            seen: Identities of the optimizers whose updates were run or traced.
             after: Str. When.
         """
         if self._warned:
@@ -58,11 +62,21 @@ class UpdateWatch:
         idle = [one for one in self.idle() if id(one.optimizer) not in busy]
         if not idle or (not self._each and len(idle) < len(self.chosen)):
             return
+        held = [one for one in idle if id(one.optimizer) in seen]
+        if held and training.LOOPS_HOLD_STATE:
+            warnings.warn(
+                f"{self.owner}: the state of {self._names(held)} has not come back "
+                f"from a compiled function {after}, so nothing was recorded. A loop of "
+                "your own must assign it: `for variable, value in "
+                "zip(optimizer.variables, optimizer_state, strict=True): "
+                "variable.assign(value)`.",
+                stacklevel=4,
+            )
+            return
         has = "has" if len(idle) == 1 else "have"
         warnings.warn(
-            f"{self.owner}: {listed_names(idle)} of {self._model.name!r} {has} made no "
-            f"update {after}, so nothing was recorded or changed there. "
-            f"{self._remedy()}",
+            f"{self.owner}: {self._names(idle)} {has} made no update {after}, so "
+            f"nothing was recorded or changed there. {self._remedy()}",
             stacklevel=4,
         )
 
@@ -72,27 +86,35 @@ class UpdateWatch:
         Args:
             seen: Identities of the optimizers whose updates were seen.
         """
-        missed = [one for one in self.chosen if id(one.optimizer) not in seen]
-        missed = [one for one in missed if self._moved(one)]
+        missed = self.unseen(seen)
         if not missed or self._told_unseen:
             return
         self._told_unseen = True
         warnings.warn(
-            f"{self.owner}: {listed_names(missed)} of {self._model.name!r} made "
-            "updates that this callback could not take part in, because they run in a "
-            "function that was compiled before training began. Take the decorator "
-            "(`tf.function`, `jax.jit`) off: Keras compiles the train step itself.",
+            f"{self.owner}: {self._names(missed)} made updates that this callback "
+            "could not take part in, because they run in a function that was compiled "
+            "before training began. Take the decorator (`tf.function`, `jax.jit`) off: "
+            "Keras compiles the train step itself. A loop of your own must call the "
+            "function for the first time after `on_train_begin()`.",
             stacklevel=4,
         )
+
+    def unseen(self, seen: set[int]) -> list[ModelOptimizer]:
+        """Those of the chosen optimizers that made updates which nothing has seen.
+
+        Args:
+            seen: Identities of the optimizers whose updates were seen.
+        """
+        missed = [one for one in self.chosen if id(one.optimizer) not in seen]
+        return [one for one in missed if self._moved(one)]
 
     def others_that_train(self) -> list[ModelOptimizer]:
         """Those of the model's other optimizers that have made updates."""
         return [one for one in self._others() if self._moved(one)]
 
-    def warn_if_others_train(self) -> None:
-        """Warns once where other optimizers of the model have made updates instead."""
-        if self.others_that_train():
-            self.warn([], "while this was attached")
+    def _names(self, found: list[ModelOptimizer]) -> str:
+        of_model = "" if self.model is None else f" of {self.model.name!r}"
+        return f"{listed_names(found)}{of_model}"
 
     def _moved(self, one: ModelOptimizer) -> bool:
         now = updates_made(one.optimizer)
@@ -103,8 +125,9 @@ class UpdateWatch:
         others = moved or self._others()
         if not others:
             return (
-                "The model has no other optimizer. Where its train step uses one that "
-                "is no attribute of the model, pass it as `optimizer=`."
+                "The model has no other optimizer. Where its train step, or a loop of "
+                "your own, uses one that is no attribute of the model, pass it as "
+                "`optimizer=`."
             )
         if moved:
             does = "made updates"

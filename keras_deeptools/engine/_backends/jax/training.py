@@ -1,6 +1,9 @@
 """Train steps on JAX: what takes part in them, and tracing them again."""
 
+import gc
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import jax
@@ -22,6 +25,7 @@ from keras_deeptools.engine._backends.common import (
     uncompiled as uncompiled,
     unmerged_methods as unmerged_methods,
 )
+from keras_deeptools.engine._backends.jax.tensors import forget_function, is_compiled
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
     as_jax,
@@ -82,6 +86,39 @@ def fresh_step_function(model: Any) -> None:
         model.make_train_function(force=True)
 
 
+_TRACES = "cache_miss"
+
+
+"""What JAX calls its function that traces another, which it has under `fun`."""
+
+
+def functions_in_trace() -> list[Any]:
+    """The functions under `jax.jit` that are being traced, the innermost first.
+
+    Those that Keras has put under it are left out.
+    """
+    found: list[Any] = []
+    frame: FrameType | None = sys._getframe()
+    function = None
+    while frame is not None:
+        home = frame.f_globals.get("__name__", "").partition(".")[0]
+        if function is not None and home != "jax":
+            if home != "keras":
+                found.append(function)
+            function = None
+        if home == "jax" and frame.f_code.co_name == _TRACES:
+            function = frame.f_locals.get("fun")
+        frame = frame.f_back
+    return found
+
+
+def forget_traced(function: Any) -> None:
+    """Lets whatever has a function under `jax.jit` trace it anew at the next call."""
+    for holder in gc.get_referrers(function):
+        if is_compiled(holder):
+            forget_function(holder)
+
+
 def track(optimizer: Any, variable: Any) -> None:
     """Threads a variable through the compiled step with the optimizer's own."""
     optimizers.track(optimizer, variable)
@@ -110,6 +147,11 @@ def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
 
     return {optimizers.STATELESS_SKIP: handle_and_count}
 
+
+LOOPS_HOLD_STATE = True
+
+
+"""Whether loops thread the optimizer's state by hand, and assign it in the end."""
 
 LOSES_VALUES = True
 

@@ -2,13 +2,16 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
+    LOOPS_HOLD_STATE as LOOPS_HOLD_STATE,
     LOSES_VALUES as LOSES_VALUES,
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
     are_lost as are_lost,
@@ -29,7 +32,11 @@ from keras_deeptools.engine._backends.tensorflow.replicas import (
     on_each_replica as on_each_replica,
     unmerged_methods as unmerged_methods,
 )
-from keras_deeptools.engine._backends.tensorflow.tensors import is_sparse
+from keras_deeptools.engine._backends.tensorflow.tensors import (
+    forget_function,
+    is_compiled,
+    is_sparse,
+)
 from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
@@ -97,6 +104,25 @@ def between_steps() -> Iterator[None]:
 def tracing() -> bool:
     """Whether a step is being traced now."""
     return tf.inside_function()
+
+
+def functions_in_trace() -> list[Any]:
+    """Each `tf.function` whose call is being traced, the innermost first."""
+    found: list[Any] = []
+    frame: FrameType | None = sys._getframe() if tracing() else None
+    while frame is not None:
+        # Of other frames nothing is read: a frame keeps what was read alive.
+        if frame.f_globals.get("__name__", "").startswith("tensorflow."):
+            holder = frame.f_locals.get("self")
+            if is_compiled(holder) and not any(holder is each for each in found):
+                found.append(holder)
+        frame = frame.f_back
+    return found
+
+
+def forget_traced(function: Any) -> None:
+    """Lets a `tf.function` trace anew at the next call."""
+    forget_function(function)
 
 
 def reason_to_trace_again() -> Any:

@@ -12,6 +12,7 @@ import torch
 from keras_deeptools.engine._backends import common
 from keras_deeptools.engine._backends.common import (
     BUILDS_IN_STEP as BUILDS_IN_STEP,
+    LOOPS_HOLD_STATE as LOOPS_HOLD_STATE,
     LOSES_VALUES as LOSES_VALUES,
     SILENT_ON_WRONG_LABELS as SILENT_ON_WRONG_LABELS,
     after as after,
@@ -19,6 +20,8 @@ from keras_deeptools.engine._backends.common import (
     between_steps as between_steps,
     check_deferred_build as check_deferred_build,
     count_skipped as count_skipped,
+    forget_traced as forget_traced,
+    functions_in_trace as functions_in_trace,
     have_values as have_values,
     on_each_replica as on_each_replica,
     reason_to_trace_again as reason_to_trace_again,
