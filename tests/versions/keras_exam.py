@@ -112,8 +112,8 @@ class Comparison:
         )
 
     @property
-    def changed(self) -> dict[str, str]:
-        """Test -> what is different, without those that are excepted."""
+    def differing(self) -> dict[str, str]:
+        """Test -> what is different."""
         found = {}
         for test in self.plain.passed:
             said = self.attached.outcomes.get(test, "did not run")
@@ -123,19 +123,22 @@ class Comparison:
             plain, attached = self.plain.fits[fit], self.attached.fits[fit]
             if fit not in self.unsteady and not same(plain, attached, RELATIVE):
                 found.setdefault(fit[0], difference(plain, attached))
-        return {t: what for t, what in found.items() if t not in self.excepted}
+        return found
 
     @property
     def excepted(self) -> list[str]:
-        """The tests that fail for a reason that is listed."""
+        """The tests that differ for a reason that is listed."""
         return [
             test
-            for test in self.plain.passed
-            if any(
-                part in f"{test} {self.attached.outcomes.get(test, '')}"
-                for part in EXCEPTIONS
-            )
+            for test, what in self.differing.items()
+            if any(part in f"{test} {what}" for part in EXCEPTIONS)
         ]
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """Test -> what is different, without those that are excepted."""
+        left_out = self.excepted
+        return {t: what for t, what in self.differing.items() if t not in left_out}
 
 
 def same(plain: dict[str, Any], attached: dict[str, Any], relative: float) -> bool:
