@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -287,12 +287,25 @@ def versions(packages: dict[str, str], backend: str) -> str:
     return ", ".join(f"{n} {packages[n]}" for n in names if n in packages)
 
 
-def table(outcomes: list[Outcome]) -> str:
-    """Markdown."""
-    lines = [
-        "| row | Python | backend | versions | features | tests |",
-        "|---|---|---|---|---|---|",
-    ]
+HEAD = (
+    "| row | Python | backend | versions | features | tests | run on |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
+def table(outcomes: list[Outcome], kept: Sequence[str] = ()) -> str:
+    """Markdown.
+
+    Args:
+        outcomes: List of `Outcome`.
+        kept: Lines of an older table; those of rows that are in `outcomes` are left
+            out.
+    """
+    today = datetime.date.today().isoformat()
+    lines: dict[tuple[str, str], str] = {}
+    for line in kept:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        lines[cells[0], cells[2]] = line
     for each in outcomes:
         features = each.features or {}
         works = sum(outcome == "works" for outcome in features.values())
@@ -301,14 +314,24 @@ def table(outcomes: list[Outcome]) -> str:
         said += [f"installing changed {change}" for change in each.changed]
         python = each.python or each.row.python
         cells = (each.row.name, python, each.backend, each.versions, "; ".join(said))
-        lines.append(f"| {' | '.join([*cells, each.tests])} |")
-    return "\n".join(lines)
+        line = f"| {' | '.join([*cells, each.tests, today])} |"
+        lines[each.row.name, each.backend] = line
+    order = [(row.name, backend) for row in ROWS for backend in row.backends]
+    return "\n".join([*HEAD, *(lines[key] for key in order if key in lines)])
+
+
+def lines_in(page: Path) -> list[str]:
+    """The lines of the table in a page, without its head."""
+    if not page.exists():
+        return []
+    lines = page.read_text("utf-8").splitlines()
+    return [line for line in lines if line.startswith("|") and line not in HEAD]
 
 
 PAGE = """# Versions
 
-Written by `python tests/versions/run.py --page docs/versions.md` on {date}, on Linux
-with CPUs. Each row is an environment made from nothing: Keras and the backend first,
+Written by `python tests/versions/run.py --page docs/versions.md`, on Linux with CPUs,
+row by row (`--row`). Each row is an environment made from nothing: Keras and the backend first,
 then the wheel of this package, which must not change what is there. Then every feature
 runs once (`tests/versions/smoke.py`), and its result is compared with a number where
 there is one. What a version cannot do is refused by an error that names the version
@@ -343,7 +366,7 @@ def main() -> int:
                 outcomes += run(row, settings)
                 print(table(outcomes[-len(row.backends) :]), flush=True)
     if options.page:
-        text = PAGE.format(date=datetime.date.today(), table=table(outcomes))
+        text = PAGE.format(table=table(outcomes, lines_in(options.page)))
         options.page.write_text(text, encoding="utf-8")
     good = [f != "fails" for o in outcomes for f in kinds(o)]
     print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
