@@ -334,8 +334,8 @@ Written by `python tests/versions/run.py --page docs/versions.md`, on Linux with
 row by row (`--row`). Each row is an environment made from nothing: Keras and the
 backend first, then the wheel of this package, which must not change what is there. Then
 every feature runs once (`tests/versions/smoke.py`), and its result is compared with a
-number where there is one. What a version cannot do is refused by an error that names the
-version that it needs. In the column of tests are those that ran in a row besides.
+number where there is one. What a version cannot do is refused by an error that names
+the version that it needs. The column of tests has those that ran in a row besides.
 
 {table}
 """
