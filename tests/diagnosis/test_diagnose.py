@@ -53,6 +53,7 @@ def sgd(rate: float, **options: Any) -> keras.optimizers.Optimizer:
 
 
 NORMAL = keras.initializers.RandomNormal
+FADING = keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)
 FAULTS: dict[str, tuple[Callable[[], tuple], set[str]]] = {
     "inputs a hundred times too large": (
         lambda: (network(), 100 * X, LABELS),
@@ -137,6 +138,30 @@ FAULTS: dict[str, tuple[Callable[[], tuple], set[str]]] = {
     "a negative learning rate": (
         lambda: (network(optimizer=sgd(-0.1)), X, LABELS),
         {"learning rate not positive"},
+    ),
+    "a gradient that is stopped": (
+        lambda: (
+            network(
+                after=lambda: [
+                    layers.Lambda(keras.ops.stop_gradient, output_shape=(16,))
+                ]
+            ),
+            X,
+            LABELS,
+        ),
+        {"no gradient reaches"},
+    ),
+    "a learning rate that is gone after ten updates": (
+        lambda: (network(optimizer=keras.optimizers.Adam(FADING)), X, LABELS),
+        {"learning rate decays too soon"},
+    ),
+    "a weight decay of 50": (
+        lambda: (
+            network(optimizer=keras.optimizers.AdamW(0.01, weight_decay=50.0)),
+            X,
+            LABELS,
+        ),
+        {"weight decay too strong"},
     ),
     "a clipnorm of 1e-6": (
         lambda: (network(optimizer=sgd(0.1, clipnorm=1e-6)), X, LABELS),
@@ -249,6 +274,22 @@ def test_integer_images_are_a_finding() -> None:
     model = keras.Sequential(stack)
     model.compile("adam", SPARSE)
     assert "unscaled inputs" in diagnose(model, images, np.arange(128) % 2).kinds
+
+
+def test_images_with_the_channels_in_front_are_named() -> None:
+    images = RNG.normal(size=(64, 3, 12, 12)).astype("float32")
+    stack = [layers.Conv2D(4, 2, activation="relu"), layers.Flatten(), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3, 12, 12)), *stack])
+    model.compile("adam", "mse")
+    found = diagnose(model, images, images.mean(axis=(1, 2, 3)), trial_steps=0)
+    assert "channels in front" in found.kinds
+
+
+def test_relu_in_a_recurrent_layer_is_named() -> None:
+    stack = [layers.Reshape((4, 2)), layers.LSTM(8, "relu"), layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((8,)), *stack])
+    model.compile("adam", SPARSE)
+    assert "ReLU in recurrent layers" in diagnose(model, X, LABELS, trial_steps=0).kinds
 
 
 def test_validation_data_on_another_scale_are_named() -> None:

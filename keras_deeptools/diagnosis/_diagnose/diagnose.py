@@ -9,6 +9,7 @@ from keras_deeptools._arguments import checked_count, checked_model, checked_ver
 from keras_deeptools.diagnosis._audit import RULES as AUDIT_RULES
 from keras_deeptools.diagnosis._diagnose import (
     rules_of_data,
+    rules_of_sequences,
     rules_of_start,
     rules_of_structure,
     rules_of_targets,
@@ -28,6 +29,7 @@ RULES = (
     *rules_of_data.RULES,
     *rules_of_targets.RULES,
     *rules_of_structure.RULES,
+    *rules_of_sequences.RULES,
     *rules_of_start.RULES,
     *rules_of_training.RULES,
 )

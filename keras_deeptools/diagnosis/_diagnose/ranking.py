@@ -22,6 +22,7 @@ SYMPTOMS = {
 
 OF_SCALE = {
     "dead units",
+    "no gradient reaches",
     "exploding gradient",
     "learning rate too high",
     "saturated units",
@@ -38,10 +39,13 @@ FOLLOWS: dict[str, set[str]] = {
     "initial weights too small": {"vanishing gradient", "learning rate too low"},
     "initial biases far from zero": {
         "dead units",
+        "no gradient reaches",
         "saturated units",
         "vanishing gradient",
     },
     "symmetric units": {
+        "dead units",
+        "no gradient reaches",
         "vanishing gradient",
         "learning rate too low",
         "saturated units",
@@ -62,6 +66,9 @@ FOLLOWS: dict[str, set[str]] = {
         "learning rate too low",
         "learning rate too high",
     },
+    "dead units": {"no gradient reaches"},
+    "weight decay too strong": {"learning rate too low", "learning rate too high"},
+    "learning rate decays too soon": {"learning rate too low"},
     "dropout rate too high": {"learning rate too low", "learning rate too high"},
     "dropout on the output": {"learning rate too low", "learning rate too high"},
     "frozen layers that were never trained": {"learning rate too low"},

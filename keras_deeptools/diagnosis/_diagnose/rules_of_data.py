@@ -287,7 +287,35 @@ def _listed(values: np.ndarray) -> str:
     return ", ".join(f"{value:g}" for value in values[:5])
 
 
+def channels_in_front(facts: Facts) -> Iterator[Finding]:
+    """Images with the channels before height and width, for convolutions over them."""
+    first = next(
+        (c.operation for c in facts.subject.calls if hasattr(c.operation, "kernel")),
+        None,
+    )
+    if not isinstance(first, keras.layers.Conv2D) or facts.rows is None:
+        return
+    [array] = _arrays(facts.rows.x)[:1] or [np.zeros(1)]
+    last = first.data_format == "channels_last"
+    if array.ndim != 4 or not last:
+        return
+    channels, _, width = array.shape[1:]
+    if channels in (1, 3) and width > 4:
+        yield Finding(
+            "channels in front",
+            "inputs",
+            f"Samples have the shape {array.shape[1:]}, and {first.name} takes the "
+            f"last axis, of {width}, for channels: it slides over columns.",
+            "Move the axis, or give the layers data_format='channels_first'.",
+            evidence={"first": channels, "last": width},
+            code="x = np.moveaxis(x, 1, -1)",
+            confidence=0.8,
+            reference="Keras' documentation of data_format",
+        )
+
+
 RULES = (
+    channels_in_front,
     non_finite,
     unscaled,
     constant_features,

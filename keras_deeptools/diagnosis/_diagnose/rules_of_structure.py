@@ -46,7 +46,6 @@ POOLING = (
 )
 HIGH_RATE = 0.8
 SMALL_BATCH = 4
-PADDED = 0.3
 
 
 def no_non_linearity(facts: Facts) -> Iterator[Finding]:
@@ -247,68 +246,6 @@ def strong_penalty(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def small_vocabulary(facts: Facts) -> Iterator[Finding]:
-    """Embeddings with fewer rows than there are ids."""
-    if len(facts.inputs) != 1 or not facts.inputs[0].is_integer:
-        return
-    calls = _calls(facts)
-    for call in calls:
-        layer = call.operation
-        if not isinstance(layer, keras.layers.Embedding):
-            continue
-        parents = [calls[parent].operation for parent in call.parents]
-        if parents and not all(isinstance(p, keras.layers.InputLayer) for p in parents):
-            continue
-        most, least = facts.inputs[0].most, facts.inputs[0].least
-        if most >= layer.input_dim or least < 0:
-            yield Finding(
-                "ids outside the embedding",
-                layer.name,
-                f"The inputs hold ids from {least:g} to {most:g}, and it has rows for "
-                f"0 to {layer.input_dim - 1}: some backends read other rows without a "
-                "word.",
-                "Give it a row for each id, or look words up with an unknown token.",
-                evidence={"most": most, "rows": layer.input_dim},
-                code=f"keras.layers.Embedding({int(most) + 1}, {layer.output_dim})",
-                confidence=0.97,
-                reference="measured",
-            )
-
-
-def padding_without_mask(facts: Facts) -> Iterator[Finding]:
-    """Zeros at the end of sequences that a recurrent layer runs over."""
-    if len(facts.inputs) != 1 or facts.rows is None or not facts.inputs[0].is_integer:
-        return
-    tables = [
-        layer
-        for layer, _ in facts.subject.layers
-        if isinstance(layer, keras.layers.Embedding)
-    ]
-    recurrent = [
-        layer
-        for layer, _ in facts.subject.layers
-        if isinstance(layer, keras.layers.RNN) and not layer.return_sequences
-    ]
-    [array] = [np.asarray(v) for v in keras.tree.flatten(facts.rows.x)][:1]
-    if not tables or not recurrent or array.ndim != 2:
-        return
-    tail = np.cumprod((array == 0)[:, ::-1], axis=1).sum(axis=1) / array.shape[1]
-    share = float(tail.mean())
-    if share > PADDED and not any(table.mask_zero for table in tables):
-        yield Finding(
-            "padding without mask",
-            tables[0].name,
-            f"On average the last {share:.0%} of a sequence are zeros, and "
-            f"{recurrent[0].name} runs over them after the last word.",
-            "Mask them, or pad in front.",
-            severity="warning",
-            evidence={"padding": share, "most": PADDED},
-            code="keras.layers.Embedding(..., mask_zero=True)",
-            confidence=0.7,
-            reference="Keras' guide on masking and padding",
-        )
-
-
 def _calls(facts: Facts) -> list[Call]:
     return facts.subject.calls
 
@@ -382,7 +319,5 @@ RULES = (
     dropout,
     tiny_batches,
     strong_penalty,
-    small_vocabulary,
-    padding_without_mask,
 )
 """The rules of this file."""

@@ -7,9 +7,16 @@ from typing import Any
 import keras
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._audit_subject import listing
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._diagnose.learning import learning, progress_of
-from keras_deeptools.diagnosis._diagnose.trial import ShortRun, Trial, rate_set
+from keras_deeptools.diagnosis._diagnose.trial import (
+    ShortRun,
+    Trial,
+    rate_set,
+    schedule_set,
+)
+from keras_deeptools.engine._backends.common import on_host
 
 RATES = {
     "SGD": (1e-4, 1.0),
@@ -164,6 +171,102 @@ def clipping(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def untouched(facts: Facts) -> Iterator[Finding]:
+    """Kernels that the short training leaves exactly as they are."""
+    trial = facts.trial
+    if trial is None or not trial.plain.is_finite:
+        return
+    kernels = {
+        path: change
+        for path, change in trial.plain.changes.items()
+        if path.rpartition("/")[2].startswith(("kernel", "embeddings"))
+    }
+    still = [path for path, change in kernels.items() if change == 0]
+    if still and len(still) < len(kernels):
+        yield Finding(
+            "no gradient reaches",
+            listing(path.rpartition("/")[0] for path in still),
+            f"In {len(trial.plain.losses)} updates {len(still)} of {len(kernels)} "
+            "trainable kernels did not change at all: no path leads from them to the "
+            "loss, or none with a slope.",
+            "Look for stop_gradient, argmax, rounding and comparisons behind it, for "
+            "units that are off for all samples, and for outputs without a loss.",
+            evidence={"kernels": len(still), "of_kernels": len(kernels)},
+            confidence=0.8,
+            reference="measured",
+        )
+
+
+def early_decay(facts: Facts) -> Iterator[Finding]:
+    """A schedule whose learning rate is gone before the training has begun."""
+    planned = _planned(facts)
+    for where, optimizer in facts.subject.optimizers:
+        schedule = schedule_set(optimizer)
+        if schedule is None:
+            continue
+        steps = [0, planned // 20, planned // 4]
+        rates = [float(on_host(schedule(step))) for step in steps]
+        most = max(rates[:2])
+        if most > 0 and rates[2] < 1e-3 * most:
+            yield Finding(
+                "learning rate decays too soon",
+                where,
+                f"The learning rate is {most:.2g} at first and {rates[2]:.2g} after a "
+                f"quarter of {planned} updates.",
+                "Stretch the schedule: it counts updates, not epochs.",
+                evidence={"first": most, "after_a_quarter": rates[2]},
+                code="keras_deeptools.callbacks.OneCycleScheduler(0.01)",
+                confidence=0.8,
+                reference=REFERENCE,
+            )
+
+
+def strong_decay(facts: Facts) -> Iterator[Finding]:
+    """Decoupled weight decay that takes more than gradients can give."""
+    for where, optimizer in facts.subject.optimizers:
+        decay, rate = getattr(optimizer, "weight_decay", None), rate_set(optimizer)
+        if not isinstance(decay, float) or rate is None or rate * decay < 5e-3:
+            continue
+        yield Finding(
+            "weight decay too strong",
+            where,
+            f"Each update takes {rate * decay:.2%} of the weights away.",
+            "Use a factor such as 0.004 to 0.1, which is multiplied by the learning "
+            "rate.",
+            evidence={"decay": decay, "per_update": rate * decay},
+            code="keras.optimizers.AdamW(weight_decay=0.01)",
+            confidence=0.8,
+            reference="Loshchilov & Hutter, 2019. https://arxiv.org/abs/1711.05101",
+        )
+
+
+def lagging_averages(facts: Facts) -> Iterator[Finding]:
+    """BatchNormalization whose averages have no time to follow."""
+    planned = _planned(facts, unknown=0)
+    slow = [
+        (layer.name, float(layer.momentum))
+        for layer, _ in facts.subject.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+        and 0 < planned * (1 - layer.momentum) < 2
+    ]
+    if slow:
+        momentum = max(value for _, value in slow)
+        yield Finding(
+            "BatchNormalization that lags",
+            listing(name for name, _ in slow),
+            f"With a momentum of {momentum:g} its averages are {momentum**planned:.0%} "
+            f"what they began with after the {planned} updates that are planned: "
+            "validation and inference differ from training.",
+            "Lower the momentum, or train for longer.",
+            severity="warning",
+            evidence={"momentum": momentum, "updates": planned},
+            code="keras.layers.BatchNormalization(momentum=0.9)",
+            confidence=0.6,
+            reference="Ioffe & Szegedy, 2015, algorithm 2",
+        )
+
+
 def too_few_updates(facts: Facts) -> Iterator[Finding]:
     """So few updates that no model could learn in them."""
     planned = _planned(facts, unknown=0)
@@ -266,6 +369,10 @@ RULES = (
     rate_out_of_range,
     rate_by_trial,
     clipping,
+    untouched,
+    early_decay,
+    strong_decay,
+    lagging_averages,
     too_few_updates,
     does_not_learn,
 )

@@ -229,6 +229,20 @@ def rate_set(optimizer: Any) -> float | None:
     return None
 
 
+def schedule_set(optimizer: Any) -> Any:
+    """The schedule that an optimizer was made with; None where it has a number.
+
+    Args:
+        optimizer: Keras optimizer.
+    """
+    for part in optimizer_parts(optimizer):
+        with contextlib.suppress(AttributeError):
+            held = rate_of(part)
+            if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+                return held
+    return None
+
+
 def _setter(optimizer: Any) -> Callable[[float], None]:
     def assign(rate: float) -> None:
         optimizer.learning_rate = rate
