@@ -73,7 +73,7 @@ def on_host(tensor: Any) -> np.ndarray:
     """
     if isinstance(tensor, keras.Variable):
         # Variables of a `tf.distribute` strategy are no arrays.
-        tensor = keras.ops.convert_to_tensor(tensor)
+        tensor = keras.ops.convert_to_tensor(tensor.value)
     if hasattr(tensor, "shape") and tuple(tensor.shape) == ():
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
             single = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))

@@ -24,6 +24,7 @@ from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.untracked_state import UntrackedState
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import model_optimizers
+from keras_deeptools.engine._update.update_watch import note_undone
 
 
 class ModuleState:
@@ -102,6 +103,8 @@ class Snapshot:
             end_jax_step(self._model, None)
         for structure in self._structures:
             structure.restore()
+        for optimizer in _optimizers(self._model):
+            note_undone(optimizer)
         reset_running_metrics(self._model)
         for variable, value in self._values:
             variable.assign(value)

@@ -1,6 +1,7 @@
 """Telling whether the optimizers that are acted on are those that train."""
 
 import warnings
+import weakref
 from typing import Any
 
 from keras_deeptools.engine._backends.active import training
@@ -10,6 +11,17 @@ from keras_deeptools.engine._update.model_optimizers import (
     model_optimizers,
     updates_made,
 )
+
+_times_undone: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def note_undone(optimizer: Any) -> None:
+    """Notes that the updates of an optimizer were taken back, as a range test does."""
+    _times_undone[optimizer] = _undone(optimizer) + 1
+
+
+def _undone(optimizer: Any) -> int:
+    return _times_undone.get(optimizer, 0)
 
 
 class UpdateWatch:
@@ -30,6 +42,7 @@ class UpdateWatch:
         self._each = each
         self._warned = self._told_unseen = False
         self.model = model
+        self._undone = {id(one.optimizer): _undone(one.optimizer) for one in chosen}
         self._before = {
             id(one.optimizer): updates_made(one.optimizer)
             for one in [*chosen, *self._others()]
@@ -43,7 +56,9 @@ class UpdateWatch:
 
     def idle(self) -> list[ModelOptimizer]:
         """Those of the chosen optimizers that have made no update."""
-        return [one for one in self.chosen if not self._moved(one)]
+        still = [one for one in self.chosen if not self._moved(one)]
+        undone = self._undone
+        return [o for o in still if undone[id(o.optimizer)] == _undone(o.optimizer)]
 
     def warn(
         self, skipped: list[Any], seen: set[int], after: str = "in the first epoch"
