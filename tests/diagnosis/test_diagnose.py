@@ -170,6 +170,7 @@ FAULTS: dict[str, tuple[Callable[[], tuple], set[str]]] = {
 }
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_first_finding_names_the_fault(name: str) -> None:
     make, kinds = FAULTS[name]
@@ -196,6 +197,7 @@ HEALTHY: dict[str, Callable[[], tuple]] = {
 }
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_has_no_problem(name: str) -> None:
     found = diagnose(*HEALTHY[name]())

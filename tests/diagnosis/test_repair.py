@@ -41,6 +41,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_faulty_model_becomes_as_good_as_a_healthy_one(name: str) -> None:
     model, x = FAULTS[name]()

@@ -58,6 +58,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", FAULTS)
 def test_the_first_finding_names_the_cause(kind: str) -> None:
     assert findings_of(*FAULTS[kind]())[0].kind == kind
