@@ -16,7 +16,7 @@ from keras_deeptools._text_table import text_table
 class RepairStep:
     """One remedy that was tried.
 
-    Attributes:
+    Args:
         finding: `Finding` that it is for.
         differences: Tuple of str, what it changes: `- before` and `+ after`.
         score: Float, of held-out samples after training with it.

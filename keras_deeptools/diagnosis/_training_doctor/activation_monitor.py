@@ -190,7 +190,7 @@ class ActivationMonitor(keras.callbacks.Callback):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "ActivationMonitor":
-        """Makes one from `get_config`."""
+        """Makes one from `config`, what `get_config` returns."""
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -338,7 +338,7 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "TrainingDoctor":
-        """Makes one from `get_config`."""
+        """Makes one from `config`, what `get_config` returns."""
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
