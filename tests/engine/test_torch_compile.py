@@ -27,7 +27,7 @@ QUIET = {"batch_size": 8, "shuffle": False, "verbose": 0}
 pytestmark = [
     pytest.mark.skipif(
         Version(keras.version()) < Version("3.12"),
-        reason="needs Keras >= 3.12: Dynamo of torch 2.13 fails in losses of older ones",
+        reason="needs Keras >= 3.12: Dynamo fails in the losses of older ones",
     ),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     # Dynamo's own, of gradients that it looks at.
