@@ -72,8 +72,10 @@ def on_host(tensor: Any) -> np.ndarray:
     1.5
     """
     if isinstance(tensor, keras.Variable):
-        # Variables of a `tf.distribute` strategy are no arrays.
-        tensor = keras.ops.convert_to_tensor(tensor.value)
+        tensor = tensor.value
+        if keras.backend.backend() == "tensorflow":
+            # Variables of a `tf.distribute` strategy are no arrays.
+            tensor = keras.ops.copy(tensor)
     if hasattr(tensor, "shape") and tuple(tensor.shape) == ():
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
             single = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
