@@ -40,7 +40,14 @@ def _always(program: Program) -> bool:
 
 
 def _is_dense(p: Program) -> bool:
-    return p.body in ("dense", "convolutions", "subclassed")
+    return p.body in (
+        "dense",
+        "convolutions",
+        "subclassed",
+        "branches",
+        "residual",
+        "bag",
+    )
 
 
 def _is_image(p: Program) -> bool:
@@ -48,7 +55,7 @@ def _is_image(p: Program) -> bool:
 
 
 def _is_table(p: Program) -> bool:
-    return p.data in ("wine", "cancer", "diabetes", "waves")
+    return p.data in ("wine", "iris", "cancer", "diabetes", "waves", "friedman")
 
 
 def _is_classes(p: Program) -> bool:
@@ -127,7 +134,7 @@ FAULTS = [
     Fault(
         "softmax on one unit",
         {"softmax over one unit"},
-        _where(_is_binary, last={"activation": "softmax"}),
+        _where(lambda p: _is_binary(p) and not p.last, last={"activation": "softmax"}),
     ),
     Fault(
         "relu on the output",
@@ -164,13 +171,13 @@ FAULTS = [
     Fault(
         "mse with numbers of classes",
         {"regression loss for classes", "targets out of reach"},
-        _where(_is_classes, loss="mse"),
+        _where(lambda p: _is_classes(p) and p.change is None, loss="mse"),
     ),
     Fault(
         "binary crossentropy for ten classes",
         {"labels out of range"},
         _where(
-            _is_classes,
+            lambda p: _is_classes(p) and p.change is None,
             loss="binary_crossentropy",
             last={"units": 1, "activation": "sigmoid"},
         ),
@@ -178,13 +185,16 @@ FAULTS = [
     Fault(
         "labels of 1 and 2",
         {"labels out of range"},
-        _where(_is_binary, change=lambda x, y: (x, y + 1)),
+        _where(
+            lambda p: _is_binary(p) and p.loss is None, change=lambda x, y: (x, y + 1)
+        ),
     ),
     Fault(
         "no activation in hidden layers",
         {"no non-linearity", "linear layers in a row"},
         _where(
-            lambda p: p.data in ("circles", "waves"), settings={"activation": "linear"}
+            lambda p: p.data in ("circles", "moons", "waves", "friedman"),
+            settings={"activation": "linear"},
         ),
     ),
     Fault(

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 from fault_kinds import FAULTS, Fault
+from fault_other_programs import others
 from fault_programs import METRICS, Program, healthy
 
 from keras_deeptools.diagnosis import diagnose
@@ -50,6 +51,8 @@ def score(program: Program) -> float:
     if program.task == "binary":
         found = (out.reshape(-1) > 0.5) if out.shape[-1] == 1 else out.argmax(-1)
         return float((found.astype(int) == np.asarray(y_val).reshape(-1)).mean())
+    if np.ndim(y_val) == 2:
+        y_val = np.argmax(y_val, axis=-1)
     if out.shape[-1] == 1:
         return float((np.round(out.reshape(-1)) == y_val).mean())
     if not np.isfinite(out).all():
@@ -110,7 +113,8 @@ def cases(
     """Healthy programs, and faults spread over them."""
     found: list[tuple[Fault | None, Program]] = []
     for seed in PARTS[part]:
-        programs = [each.but(seed=seed) for each in healthy()]
+        sound = healthy() if part == "tuning" else [*others(), *healthy()]
+        programs = [each.but(seed=seed) for each in sound]
         if without_images:
             programs = [p for p in programs if p.data not in ("mnist", "fashion")]
         found += [(None, program) for program in programs]
