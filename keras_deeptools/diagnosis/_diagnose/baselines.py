@@ -10,6 +10,9 @@ from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
 from keras_deeptools.diagnosis._output_ends import OutputEnd
 
 MOST_ROWS = 1500
+MANY = 256
+"""So many samples are enough to compare predictions."""
+
 MOST_FEATURES = 512
 
 
@@ -50,6 +53,50 @@ def constant_loss(loss: Any, end: OutputEnd, y: np.ndarray) -> float:
     return best
 
 
+def values_of(loss: Any, y: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
+    """The loss of predictions that are right, constant, and far off.
+
+    Args:
+        loss: As in `compile`.
+        y: Float targets `(samples, ...)`.
+        shape: Of the outputs for these samples.
+
+    Returns:
+        Dict with `"right"`, `"constant"` and `"far"`; empty where the loss cannot be
+        asked in this way.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.diagnosis._diagnose.baselines import values_of
+    >>> y = np.array([-1.0, 1.0])
+    >>> values_of(keras.losses.MeanSquaredError(), y, (2, 1))
+    {'right': 0.0, 'constant': 1.0, 'far': 16.0}
+    """
+    some = np.asarray(y, "float32")[:MANY]
+    if int(np.prod(shape[1:])) != int(np.prod(some.shape[1:])):
+        return {}
+    target = some.reshape(len(some), *shape[1:])
+    middle, spread = target.mean(axis=0), float(target.std())
+    if not math.isfinite(spread) or spread == 0:
+        return {}
+    predictions = {
+        "right": target,
+        "constant": np.broadcast_to(middle, target.shape).astype("float32"),
+        "far": target + np.float32(4 * spread),
+    }
+    function = keras.losses.get(loss)
+    try:
+        found = {
+            name: float(np.mean(keras.ops.convert_to_numpy(function(target, value))))
+            for name, value in predictions.items()
+        }
+    except Exception:
+        # A loss of the user's may take other arguments.
+        return {}
+    return found if all(map(math.isfinite, found.values())) else {}
+
+
 def _constants(end: OutputEnd, y: np.ndarray) -> list[np.ndarray]:
     values = np.asarray(y, "float64")
     if end.loss == "sparsecategoricalcrossentropy":
@@ -71,7 +118,9 @@ def _constants(end: OutputEnd, y: np.ndarray) -> list[np.ndarray]:
     return [np.log(share) - (np.log1p(-share) if odds else 0.0)]
 
 
-def probe(x: Any, facts: TargetFacts, y: np.ndarray) -> dict[str, float]:
+def probe(
+    x: Any, facts: TargetFacts, y: np.ndarray, quantities: bool = False
+) -> dict[str, float]:
     """How well simple models predict held-out samples, against a constant.
 
     A ridge regression and the nearest neighbours, both on standardized inputs, of
@@ -81,6 +130,7 @@ def probe(x: Any, facts: TargetFacts, y: np.ndarray) -> dict[str, float]:
         x: Inputs; all arrays of numbers in them side by side.
         facts: `TargetFacts` of the targets.
         y: Targets `(samples, ...)`.
+        quantities: Bool, whether whole numbers are quantities and not classes.
 
     Returns:
         Dict with `"score"`, the better one's accuracy or R^2; `"chance"`, that of the
@@ -101,7 +151,7 @@ def probe(x: Any, facts: TargetFacts, y: np.ndarray) -> dict[str, float]:
     half = len(order) // 2
     inputs = (inputs - inputs[:half].mean(axis=0)) / (inputs[:half].std(axis=0) + 1e-6)
     inputs = np.clip(inputs, -10, 10)
-    if facts.labels is not None:
+    if facts.labels is not None and not (quantities and facts.shape in ((), (1,))):
         return _of_classes(inputs, facts.labels[order], half)
     return _of_quantities(inputs, np.asarray(y, "float64").reshape(-1)[order], half)
 

@@ -9,6 +9,9 @@ from keras_deeptools._arguments import checked_count, checked_model, checked_ver
 from keras_deeptools.diagnosis._audit import RULES as AUDIT_RULES
 from keras_deeptools.diagnosis._diagnose import (
     rules_of_data,
+    rules_of_fit,
+    rules_of_layers,
+    rules_of_losses,
     rules_of_sequences,
     rules_of_start,
     rules_of_structure,
@@ -27,8 +30,11 @@ from keras_deeptools.diagnosis._diagnose.ranking import ranked
 
 RULES = (
     *rules_of_data.RULES,
+    *rules_of_fit.RULES,
     *rules_of_targets.RULES,
+    *rules_of_losses.RULES,
     *rules_of_structure.RULES,
+    *rules_of_layers.RULES,
     *rules_of_sequences.RULES,
     *rules_of_start.RULES,
     *rules_of_training.RULES,

@@ -11,11 +11,16 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._audit_subject import Subject, subject_of
-from keras_deeptools.diagnosis._diagnose.baselines import constant_loss, probe
+from keras_deeptools.diagnosis._diagnose.baselines import (
+    constant_loss,
+    probe,
+    values_of,
+)
 from keras_deeptools.diagnosis._diagnose.input_facts import InputFacts, input_facts
 from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts, target_facts
 from keras_deeptools.diagnosis._diagnose.trial import Trial, run_trial
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
+from keras_deeptools.diagnosis._loss_rules import REGRESSIONS
 from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
 from keras_deeptools.diagnosis._signal_measurement import measure_network
 from keras_deeptools.engine._backends.common import on_host
@@ -23,12 +28,14 @@ from keras_deeptools.engine._building.first_call import reason_of
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._data.rows_in_order import RowsInOrder, rows_in_order
-from keras_deeptools.engine._data.step_errors import misfit_of
+from keras_deeptools.engine._data.step_errors import misfit_of, text_in
 from keras_deeptools.engine._keras_private.training import compile_config, loss_given
 from keras_deeptools.engine._state.random_state import RandomState
 
 OWNER = "diagnose"
 ROWS_OF_A_PASS = 64
+QUANTITATIVE = REGRESSIONS | {"poisson"}
+"""Losses whose targets are quantities even where they are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class OutputFacts:
         predicted: Float array, outputs for some samples before training; or None.
         constant_loss: Float, the loss of the best constant prediction; NaN if unknown.
         probe: Dict of how simple models do; empty if unknown.
+        loss_values: Dict of what a loss of the user's is for right and wrong
+            predictions; empty for others.
     """
 
     end: OutputEnd
@@ -58,6 +67,7 @@ class OutputFacts:
     predicted: np.ndarray | None
     constant_loss: float
     probe: dict[str, float]
+    loss_values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +89,7 @@ class Facts:
         failures: Dict from what could not be measured to why.
         received: List of tuples of a layer with a kernel and what it receives.
         metric_names: List of str, the metrics of `compile`.
+        text: Dict from "inputs" and "targets" to a string that occurs in them.
     """
 
     subject: Subject
@@ -95,6 +106,7 @@ class Facts:
     failures: dict[str, str] = field(default_factory=dict)
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     metric_names: list[str] = field(default_factory=list)
+    text: dict[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> keras.Model:
@@ -151,6 +163,12 @@ def measure(
             failures[name] = _reason(error, model, x, y)
             return None
 
+    found["text"] = {
+        name: text
+        for name, data in (("inputs", x), ("targets", y))
+        for text in [text_in(data)]
+        if text is not None
+    }
     rows = attempt("data", lambda: rows_in_order(x, y, sample_weight))
     if rows is not None:
         found["inputs"] = attempt("inputs", lambda: input_facts(rows.x)) or []
@@ -269,8 +287,13 @@ def _outputs(
         simple: dict[str, float] = {}
         if facts is not None and index == 0:
             with contextlib.suppress(Exception):
-                simple = probe(rows.x, facts, y)
-        outputs.append(OutputFacts(end, facts, out, constant, simple))
+                simple = probe(rows.x, facts, y, end.loss in QUANTITATIVE)
+        asked: dict[str, float] = {}
+        quantities = facts is not None and facts.kind == "quantities"
+        if loss is not None and end.loss is None and quantities and out is not None:
+            with contextlib.suppress(Exception):
+                asked = values_of(loss, y, out.shape)
+        outputs.append(OutputFacts(end, facts, out, constant, simple, asked))
     return outputs
 
 

@@ -27,6 +27,25 @@ def generalizes(facts: Facts) -> bool:
     return len(run.losses) >= 8 and progress_of(run, facts) == "learns"
 
 
+def learns_from_labels(facts: Facts) -> bool:
+    """Whether new batches are predicted better than with others' labels.
+
+    Where labels mean nothing, batches that were not seen before have the same loss with
+    them and with others' labels, but for chance.
+    """
+    trial = facts.trial
+    if trial is None or not trial.plain.is_finite:
+        return False
+    if trial.shuffled is None:
+        return generalizes(facts)
+    plain, shuffled = trial.plain, trial.shuffled
+    fresh = min(plain.num_fresh, len(shuffled.losses))
+    gains = (shuffled.losses[:fresh] - plain.losses[:fresh])[fresh // 2 :]
+    if len(gains) < 4:
+        return False
+    return bool(gains.mean() > 5 * gains.std(ddof=1) / math.sqrt(len(gains)))
+
+
 def progress_of(run: ShortRun, facts: Facts) -> str:
     """The same for one short training."""
     if not run.is_finite:

@@ -27,6 +27,8 @@ OF_SCALE = {
     "learning rate too high",
     "saturated units",
     "vanishing gradient",
+    "vanishing signal",
+    "exploding signal",
     "regularization outweighs the loss",
 }
 """What signals of a wrong scale lead to."""
@@ -36,7 +38,43 @@ FOLLOWS: dict[str, set[str]] = {
     "uneven inputs": {"learning rate too high", "saturated units"},
     "non-finite inputs": {"labels without information"},
     "initial weights too large": OF_SCALE - {"dead units"} | {"dead units"},
-    "initial weights too small": {"vanishing gradient", "learning rate too low"},
+    "initial weights too small": {
+        "vanishing gradient",
+        "vanishing signal",
+        "learning rate too low",
+    },
+    "vanishing signal": {
+        "dead units",
+        "vanishing gradient",
+        "learning rate too low",
+    },
+    "exploding signal": {
+        "no gradient reaches",
+        "exploding gradient",
+        "learning rate too high",
+        "saturated units",
+    },
+    "weight constraint too tight": {
+        "learning rate too low",
+        "no gradient reaches",
+        "vanishing gradient",
+    },
+    "epsilon too large": {"learning rate too low"},
+    "no gradient reaches": {"learning rate too low"},
+    "regression loss for classes": {"learning rate too low"},
+    "softmax with from_logits=True": {"learning rate too low"},
+    "sigmoid with categorical crossentropy": {"learning rate too low"},
+    "softmax with binary crossentropy": {"learning rate too low"},
+    "narrow layer": {"dead units", "no gradient reaches", "learning rate too low"},
+    "ReLU on the logits": {"dead units", "learning rate too low"},
+    "loss of the wrong sign": {"learning rate too low", "learning rate too high"},
+    "loss that ignores the predictions": {"no gradient reaches"},
+    "categorical crossentropy over one unit": {"no gradient reaches"},
+    "weights that leave samples out": {
+        "imbalanced classes",
+        "learning rate too low",
+        "no gradient reaches",
+    },
     "initial biases far from zero": {
         "dead units",
         "no gradient reaches",
@@ -47,6 +85,7 @@ FOLLOWS: dict[str, set[str]] = {
         "dead units",
         "no gradient reaches",
         "vanishing gradient",
+        "vanishing signal",
         "learning rate too low",
         "saturated units",
     },
@@ -55,8 +94,13 @@ FOLLOWS: dict[str, set[str]] = {
         "learning rate too low",
         "exploding gradient",
     },
-    "softmax between layers": {"vanishing gradient", "learning rate too low"},
+    "softmax between layers": {
+        "vanishing gradient",
+        "vanishing signal",
+        "learning rate too low",
+    },
     "sigmoid in hidden layers": {
+        "vanishing signal",
         "vanishing gradient",
         "learning rate too low",
         "saturated units",
@@ -173,7 +217,8 @@ def _judged(finding: Finding, how: str) -> Finding:
     if how == "learns" and finding.severity == "problem" and confidence < CERTAIN:
         return replace(finding, severity="warning")
     if how in ("stuck", "diverges") and finding.severity == "warning":
-        if confidence >= 0.5 and finding.kind not in SYMPTOMS:
+        given = finding.confidence is not None
+        if given and confidence >= 0.5 and finding.kind not in SYMPTOMS:
             return replace(finding, severity="problem")
     return finding
 

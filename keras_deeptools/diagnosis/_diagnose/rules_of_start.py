@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -152,6 +153,45 @@ def gradients_in_depth(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def signals_in_depth(facts: Facts) -> Iterator[Finding]:
+    """Outputs of layers of one kind that shrink or grow from layer to layer."""
+    hidden = [
+        each
+        for each in facts.hidden
+        if each.kind in ("Dense", "Conv2D") and math.isfinite(each.std)
+    ]
+    if len(hidden) < LAYERS_IN_LINE:
+        return
+    scales = [math.hypot(each.mean, each.std) for each in hidden]
+    first, last = scales[0], scales[-1]
+    if not first > 0 or not math.isfinite(last):
+        return
+    ratio = last / first
+    steps = [after / max(before, 1e-300) for before, after in pairwise(scales)]
+    most = 0.8 * len(steps)
+    vanishes = ratio < VANISHED and sum(each < 0.9 for each in steps) >= most
+    explodes = ratio > EXPLODED and sum(each > 1.1 for each in steps) >= most
+    # In each layer, and not in one that is made to do so.
+    if not (vanishes or explodes):
+        return
+    yield Finding(
+        "vanishing signal" if vanishes else "exploding signal",
+        hidden[-1].name,
+        f"From {hidden[0].name} to {hidden[-1].name} the outputs go from {first:.2g} "
+        f"to {last:.2g} over {len(hidden)} layers: "
+        + (
+            "what tells samples apart is lost on the way."
+            if vanishes
+            else "so do the gradients on their way back."
+        ),
+        "Use he_normal with relu, BatchNormalization, or skip connections.",
+        evidence={"first": first, "last": last, "ratio": ratio, "layers": len(hidden)},
+        code="keras_deeptools.initializers.lsuv(model, x)",
+        confidence=0.7,
+        reference="He et al., 2015, section 2.2. https://arxiv.org/abs/1502.01852",
+    )
+
+
 def stuck_units(facts: Facts) -> Iterator[Finding]:
     """Hidden layers most of whose units are dead, or saturated, on all samples."""
     dead = [each for each in facts.hidden if each.dead > MOSTLY and each.zero > MOSTLY]
@@ -287,6 +327,7 @@ RULES = (
     symmetric_units,
     scale_of_weights,
     gradients_in_depth,
+    signals_in_depth,
     stuck_units,
     odd_biases,
     frozen,

@@ -8,7 +8,7 @@ import numpy as np
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis import _loss_rules
 from keras_deeptools.diagnosis._diagnose.facts import Facts, OutputFacts
-from keras_deeptools.diagnosis._diagnose.learning import generalizes
+from keras_deeptools.diagnosis._diagnose.learning import learns_from_labels
 from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
 from keras_deeptools.diagnosis._loss_rules import BINARY, CATEGORICAL, REGRESSIONS
 from keras_deeptools.diagnosis._output_ends import OutputEnd
@@ -29,6 +29,7 @@ REACH = {
 HINGES = {"hinge", "squaredhinge"}
 MOST_OUTSIDE = 0.02
 LARGE_TARGETS = 10.0
+SMALL_TARGETS = 1e-3
 
 
 def of_settings(facts: Facts) -> Iterator[Finding]:
@@ -94,6 +95,9 @@ def quantities_for_classes(facts: Facts) -> Iterator[Finding]:
     for _, end, targets in _known(facts):
         loss = end.loss
         wide = targets.least < -0.01 or targets.most > 1.01
+        if loss == "sparsecategoricalcrossentropy" and targets.is_whole:
+            # Numbers of classes, most of which occur once.
+            continue
         if loss in CATEGORICAL | BINARY and targets.kind == "quantities" and wide:
             yield Finding(
                 "classification loss for quantities",
@@ -203,6 +207,21 @@ def unscaled_targets(facts: Facts) -> Iterator[Finding]:
                 confidence=min(0.9, 0.5 + 0.2 * np.log10(scale / LARGE_TARGETS)),
                 reference="LeCun et al., 1998, Efficient BackProp, section 4.5",
             )
+        elif 0 < scale < SMALL_TARGETS and begins > 100 * scale:
+            yield Finding(
+                "unscaled targets",
+                end.name,
+                f"The targets have mean {targets.mean:.3g} and standard deviation "
+                f"{targets.std:.3g}, the outputs begin at {begins:.2g}, and an "
+                "optimizer with steps of the size of the learning rate cannot settle "
+                "between them.",
+                "Standardize the targets, and scale the predictions back.",
+                severity="warning",
+                evidence={"mean": targets.mean, "std": targets.std, "outputs": begins},
+                code="y = (y - y.mean()) / y.std()",
+                confidence=0.6,
+                reference="LeCun et al., 1998, Efficient BackProp, section 4.5",
+            )
         if targets.reach > 1000:
             yield Finding(
                 "outliers in the targets",
@@ -222,21 +241,32 @@ def unequal_shapes(facts: Facts) -> Iterator[Finding]:
     """Outputs that are compared with targets of another shape."""
     for each, end, targets in _known(facts):
         out = each.predicted
-        if out is None or end.loss == "sparsecategoricalcrossentropy":
+        if out is None or out.ndim < 1:
             continue
         have, want = tuple(out.shape[1:]), tuple(targets.shape)
-        if _plain(have) == _plain(want) or end.loss in CATEGORICAL:
+        if end.loss == "sparsecategoricalcrossentropy":
+            if have[:-1] in (want, _plain(want)) or have == want:
+                continue
+        elif _plain(have) == _plain(want):
             continue
-        if end.loss in BINARY or end.loss in REGRESSIONS | HINGES:
+        if end.loss in CATEGORICAL and want in ((), (1,)) and len(have) == 1:
+            continue
+        known = BINARY | CATEGORICAL | REGRESSIONS | HINGES
+        if end.loss in known:
             yield Finding(
                 "outputs of another shape than the targets",
                 end.name,
-                f"An output has the shape {have}, a target {want}: the loss compares "
-                "each number of one with all of the other's.",
-                "Give the last layers the shape of the targets; a recurrent layer "
-                "before them returns one vector with return_sequences=False.",
+                f"An output has the shape {have}, a target {want}: "
+                + (
+                    "the loss compares each number of one with all of the other's."
+                    if end.loss in REGRESSIONS
+                    else f"{end.loss_name} cannot compare them."
+                ),
+                "Give the last layers the shape of the targets: Flatten or a global "
+                "pooling behind images, return_sequences=False for the last recurrent "
+                "layer.",
                 evidence={"output": list(have), "target": list(want)},
-                code="return_sequences=False" if len(have) > len(want) else "",
+                code="keras.layers.Flatten()" if len(have) > len(want) else "",
                 confidence=0.9,
                 reference="the definition of the loss",
             )
@@ -305,7 +335,15 @@ def without_information(facts: Facts) -> Iterator[Finding]:
             continue
         gain = simple["score"] - simple["chance"]
         share = gain / max(1 - simple["chance"], 1e-6)
-        if gain < 3 * simple["error"] and share < 0.1 and not generalizes(facts):
+        if learns_from_labels(facts):
+            continue
+        if gain < 3 * simple["error"] and share < 0.1:
+            if facts.trial is not None and facts.trial.shuffled is not None:
+                simple = {
+                    **simple,
+                    "loss": facts.trial.plain.end,
+                    "loss_with_shuffled_labels": facts.trial.shuffled.end,
+                }
             yield Finding(
                 "labels without information",
                 end.name,

@@ -32,29 +32,12 @@ ADAPTIVE = (1e-5, 3e-2)
 PLANNED = 1000
 """Updates that are taken to be planned where nobody says."""
 
+LARGE_EPSILON = 0.05
 SMALL_CHANGE = 1e-4
 """Part of the weights that an update changes; 1e-3 is usual."""
 
 REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
-
-
-def refused(facts: Facts) -> Iterator[Finding]:
-    """Data that `fit` refuses, or that the train step fails on."""
-    for name in ("data", "short trainings"):
-        reason = facts.failures.get(name)
-        if reason is not None:
-            yield Finding(
-                "fit fails",
-                "the data" if name == "data" else "the first update",
-                reason,
-                "Give the data and the last layer the same shape and type that the "
-                "loss expects.",
-                evidence={},
-                confidence=0.85,
-                reference="measured",
-            )
-            return
 
 
 def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
@@ -182,7 +165,8 @@ def untouched(facts: Facts) -> Iterator[Finding]:
         if path.rpartition("/")[2].startswith(("kernel", "embeddings"))
     }
     still = [path for path, change in kernels.items() if change == 0]
-    if still and len(still) < len(kernels):
+    idle = len(still) == len(kernels) and _has_no_reason_to_rest(facts)
+    if still and (idle or len(still) < len(kernels)):
         yield Finding(
             "no gradient reaches",
             listing(path.rpartition("/")[0] for path in still),
@@ -269,17 +253,42 @@ def lagging_averages(facts: Facts) -> Iterator[Finding]:
 
 def too_few_updates(facts: Facts) -> Iterator[Finding]:
     """So few updates that no model could learn in them."""
-    planned = _planned(facts, unknown=0)
-    if 0 < planned < 50 and learning(facts) != "learns":
+    batches = _planned(facts, unknown=0)
+    together = _accumulated(facts)
+    planned = batches // together
+    if 0 < batches and planned < 50 and learning(facts) != "learns":
         yield Finding(
             "too few updates",
-            "epochs",
-            f"{planned} updates are planned.",
-            "Train for more epochs, or with smaller batches.",
-            severity="warning",
-            evidence={"updates": planned},
-            confidence=0.7,
+            "epochs" if together == 1 else "gradient_accumulation_steps",
+            f"{planned} updates are planned"
+            + ("." if together == 1 else f": one for each {together} batches."),
+            "Train for more epochs, or with smaller batches"
+            + ("." if together == 1 else ", or accumulate fewer of them."),
+            severity="warning" if planned else "problem",
+            evidence={"updates": planned, "batches": batches},
+            confidence=0.7 if planned else 0.95,
             reference=REFERENCE,
+        )
+
+
+def large_epsilon(facts: Facts) -> Iterator[Finding]:
+    """An `epsilon` that outweighs the gradients it is added to."""
+    for where, optimizer in facts.subject.optimizers:
+        epsilon = getattr(optimizer, "epsilon", None)
+        if not isinstance(epsilon, float) or epsilon <= LARGE_EPSILON:
+            continue
+        yield Finding(
+            "epsilon too large",
+            where,
+            f"Updates are divided by the size of the gradients plus epsilon="
+            f"{epsilon:g}: {type(optimizer).__name__} works as SGD with a learning "
+            f"rate {epsilon:g} times smaller.",
+            "Leave it at its default.",
+            severity="warning",
+            evidence={"epsilon": epsilon, "usual": 1e-7},
+            code=f"keras.optimizers.{type(optimizer).__name__}(epsilon=1e-7)",
+            confidence=0.75,
+            reference="Kingma & Ba, 2015, algorithm 1",
         )
 
 
@@ -299,10 +308,12 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
             confidence=0.5,
         )
         return
-    others = [progress_of(run, facts) for run in trial.by_factor.values()]
-    if how == "stuck" and {"learns", "falls"} & set(others):
-        # The learning rate alone explains it, if anything is wrong at all.
+    if len(plain.losses) < _accumulated(facts):
+        # No update was made.
         return
+    others = [progress_of(run, facts) for run in trial.by_factor.values()]
+    # Then the learning rate alone explains it, if anything is wrong at all.
+    slow = how == "stuck" and bool({"learns", "falls"} & set(others))
     base = facts.baseline
     evidence = {"start": plain.start, "end": plain.end}
     against = ""
@@ -325,7 +336,7 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
         f"In {len(plain.losses)} updates the loss {text}: from {plain.start:.3g} to "
         f"{plain.end:.3g}.{against}",
         "Look at the other findings.",
-        severity="problem" if how == "diverges" else "warning",
+        severity="problem" if how == "diverges" else "note" if slow else "warning",
         evidence=evidence,
         confidence=0.3,
         reference="measured",
@@ -335,6 +346,8 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
 def _is_better(run: ShortRun, plain: ShortRun, facts: Facts) -> bool:
     if progress_of(run, facts) not in ("learns", "falls"):
         return False
+    if not plain.is_finite:
+        return True
     return run.end < plain.end - max(0.05 * abs(plain.end), 2 * run.noise)
 
 
@@ -356,6 +369,22 @@ def _ends(trial: Trial) -> dict[str, Any]:
     return {"start": trial.plain.start, "end": trial.plain.end, **ends}
 
 
+def _accumulated(facts: Facts) -> int:
+    """Over how many batches gradients are accumulated for one update."""
+    given = [
+        getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        for _, optimizer in facts.subject.optimizers
+    ]
+    return max(given, default=1)
+
+
+def _has_no_reason_to_rest(facts: Facts) -> bool:
+    """Whether updates are made, with a learning rate."""
+    rates = [rate_set(optimizer) for _, optimizer in facts.subject.optimizers]
+    made = facts.trial is not None and len(facts.trial.plain.losses)
+    return 0.0 not in rates and bool(made) and made >= _accumulated(facts)
+
+
 def _planned(facts: Facts, unknown: int = PLANNED) -> int:
     rows, epochs = facts.rows, facts.settings.epochs
     if epochs is None or rows is None or rows.num_samples is None:
@@ -365,7 +394,6 @@ def _planned(facts: Facts, unknown: int = PLANNED) -> int:
 
 
 RULES = (
-    refused,
     rate_out_of_range,
     rate_by_trial,
     clipping,
@@ -374,6 +402,7 @@ RULES = (
     strong_decay,
     lagging_averages,
     too_few_updates,
+    large_epsilon,
     does_not_learn,
 )
 """The rules of this file."""

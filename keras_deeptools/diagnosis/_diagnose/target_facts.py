@@ -25,6 +25,7 @@ class TargetFacts:
         classes: Array of the values, for `"classes"` and `"binary"`.
         labels: Int array `(samples,)`, the class of each sample; None for others.
         reach: Float, the largest distance from the median over the usual one.
+        is_whole: Bool, whether all are whole numbers.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class TargetFacts:
     classes: np.ndarray
     labels: np.ndarray | None
     reach: float
+    is_whole: bool = False
 
     @property
     def is_classes(self) -> bool:
@@ -92,6 +94,7 @@ def target_facts(y: Any) -> TargetFacts | None:
         classes,
         labels,
         reach,
+        bool((known == np.round(known)).all()),
     )
 
 

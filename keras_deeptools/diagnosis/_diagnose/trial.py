@@ -82,12 +82,14 @@ class Trial:
         plain: `ShortRun` as the model is compiled.
         by_factor: Dict from the factor of the learning rate to its `ShortRun`.
         one_batch: `ShortRun` on a few samples alone, or None.
-        weight_changes: As `plain.changes`.
+        shuffled: `ShortRun` with the targets of each batch shuffled among its samples,
+            or None.
     """
 
     plain: ShortRun
     by_factor: dict[float, ShortRun]
     one_batch: ShortRun | None = None
+    shuffled: ShortRun | None = None
 
 
 def run_trial(
@@ -132,7 +134,12 @@ def run_trial(
         if time.monotonic() - began < seconds:
             few = keras.tree.map_structure(_few_rows, kept[0])
             one_batch = _run(model, [few], 2 * steps, snapshot)
-    return Trial(plain, by_factor, one_batch)
+        shuffled = None
+        if time.monotonic() - began < seconds:
+            others = [_with_other_targets(batch) for batch in kept]
+            if None not in others:
+                shuffled = _run(model, others, steps, snapshot)
+    return Trial(plain, by_factor, one_batch, shuffled)
 
 
 def _taken(batches: Batches, num: int) -> list[Any]:
@@ -145,6 +152,23 @@ def _taken(batches: Batches, num: int) -> list[Any]:
             arrays = [each for each in keras.tree.flatten(kept[-1]) if each is not None]
             size += sum(int(np.prod(each.shape)) * 4 for each in arrays)
     return kept
+
+
+def _with_other_targets(batch: Any) -> Any:
+    """A batch with its targets in another order; None where it has none."""
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2 or batch[1] is None:
+        return None
+    x, y, *rest = batch
+    length = len(keras.tree.flatten(y)[0])
+    order = np.random.default_rng(0).permutation(length)
+    mixed = keras.tree.map_structure(
+        lambda v: v if v is None else _taken_at(v, order), y
+    )
+    return (x, mixed, *rest)
+
+
+def _taken_at(values: Any, order: np.ndarray) -> Any:
+    return keras.ops.take(keras.ops.convert_to_tensor(values), order, axis=0)
 
 
 def _few_rows(value: Any) -> Any:

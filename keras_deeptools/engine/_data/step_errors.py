@@ -64,8 +64,8 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     named = {"x": x, "y": y, "sample_weight": sample_weight}
     for name, value in named.items():
-        text = _text_in(value)
-        if text is not None and (name != "x" or not _takes_text(model)):
+        text = text_in(value)
+        if text is not None and (name != "x" or not takes_text(model)):
             return _of_text(name, text)
     if has_own_train_step(model) or computes_loss(model):
         return ""
@@ -110,7 +110,7 @@ def without_loss(model: keras.Model) -> str:
     )
 
 
-def _text_in(value: Any) -> str | None:
+def text_in(value: Any) -> str | None:
     """One of the strings in the data, or None."""
     for leaf in keras.tree.flatten(value):
         dtype = getattr(leaf, "dtype", None)
@@ -142,7 +142,8 @@ def classes_outside(
     return ""
 
 
-def _takes_text(model: keras.Model) -> bool:
+def takes_text(model: keras.Model) -> bool:
+    """Whether a layer turns text into numbers."""
     kinds = (keras.layers.TextVectorization, keras.layers.StringLookup)
     text = (*kinds, keras.layers.Hashing, keras.layers.HashedCrossing)
     return any(isinstance(layer, text) for layer in flat_layers(model))

@@ -1,0 +1,138 @@
+"""Data that `fit` refuses, and data of a form that the loss is not made for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.facts import Facts
+from keras_deeptools.diagnosis._loss_rules import CATEGORICAL
+from keras_deeptools.engine._data.step_errors import takes_text
+
+SPARSE = "sparsecategoricalcrossentropy"
+OF_PAIRS = CATEGORICAL - {SPARSE}
+"""Losses that compare probabilities with one-hot targets."""
+
+DEFINITION = "the definition of the loss"
+
+
+def text_as_data(facts: Facts) -> Iterator[Finding]:
+    """Strings where numbers are expected."""
+    for name, example in facts.text.items():
+        if name == "inputs" and takes_text(facts.model):
+            continue
+        yield Finding(
+            f"text as {name}",
+            name,
+            f"The {name} hold text such as {example[:30]!r}, where the model takes "
+            "numbers.",
+            "Number the classes."
+            if name == "targets"
+            else "Turn text into numbers first, for instance by TextVectorization.",
+            evidence={"example": example[:30]},
+            code="classes, y = np.unique(y, return_inverse=True)"
+            if name == "targets"
+            else "keras.layers.TextVectorization()",
+            confidence=0.97,
+            reference="measured",
+        )
+
+
+def other_form_of_labels(facts: Facts) -> Iterator[Finding]:
+    """One-hot labels for a sparse loss, and numbers of classes for another."""
+    for each in facts.outputs:
+        end, targets = each.end, each.targets
+        units = end.units or 0
+        if targets is None or units < 2:
+            continue
+        if end.loss in OF_PAIRS and targets.shape in ((), (1,)):
+            yield Finding(
+                "class numbers for a one-hot loss",
+                end.name,
+                f"{end.loss_name} compares {units} probabilities with a row of {units} "
+                "numbers for each sample, and each target is one number.",
+                "Use sparse_categorical_crossentropy, or make the labels one-hot.",
+                evidence={"units": units, "target": list(targets.shape)},
+                code='model.compile("adam", loss="sparse_categorical_crossentropy")',
+                confidence=0.95,
+                reference=DEFINITION,
+            )
+        in_rows = targets.shape[-1:] == (units,) and targets.most <= 1
+        if end.loss == SPARSE and in_rows and targets.least >= 0:
+            yield Finding(
+                "one-hot labels for a sparse loss",
+                end.name,
+                f"{end.loss_name} takes the number of the class of each sample, and "
+                f"the targets are rows of {units} numbers.",
+                "Use categorical_crossentropy, or the numbers of the classes.",
+                evidence={"units": units, "target": list(targets.shape)},
+                code='model.compile("adam", loss="categorical_crossentropy")',
+                confidence=0.95,
+                reference=DEFINITION,
+            )
+
+
+def weights_of_samples(facts: Facts) -> Iterator[Finding]:
+    """Weights of classes or samples that take samples out, or turn them around."""
+    by_class = facts.settings.class_weight
+    if isinstance(by_class, dict) and by_class:
+        values = {key: float(value) for key, value in by_class.items()}
+        out = [key for key, value in values.items() if value <= 0]
+        if out:
+            yield _of_weights("class_weight", values.values(), len(out), len(values))
+    given = None if facts.rows is None else facts.rows.sample_weight
+    if given is None:
+        return
+    arrays = [np.asarray(v) for v in keras.tree.flatten(given) if v is not None]
+    known = [each for each in arrays if each.dtype.kind in "biuf" and each.size]
+    for each in known:
+        without = int((each <= 0).sum())
+        # Zeros leave out padding and missing labels.
+        if (each < 0).any() or without > 0.95 * each.size:
+            yield _of_weights("sample_weight", each.reshape(-1), without, each.size)
+
+
+def _of_weights(name: str, values: Any, without: int, count: int) -> Finding:
+    least = float(min(values))
+    what = "are zero: nothing is learned from their samples"
+    if least < 0:
+        what = "are not positive: negative ones raise the loss of their samples"
+    return Finding(
+        "weights that leave samples out",
+        name,
+        f"{without} of {count} weights in `{name}` {what}.",
+        "Use positive weights; the rarer the class, the larger.",
+        evidence={"without": without, "weights": count, "least": least},
+        code="class_weight = dict(enumerate(len(y) / np.bincount(y)))",
+        confidence=0.93,
+        reference="Keras' documentation of fit",
+    )
+
+
+def refused(facts: Facts) -> Iterator[Finding]:
+    """Data that `fit` refuses, or that the train step fails on."""
+    for name in ("data", "short trainings"):
+        reason = facts.failures.get(name)
+        if reason is not None:
+            yield Finding(
+                "fit fails",
+                "the data" if name == "data" else "the first update",
+                reason,
+                "Give the data and the last layer the same shape and type that the "
+                "loss expects.",
+                evidence={},
+                confidence=0.85,
+                reference="measured",
+            )
+            return
+
+
+RULES = (
+    text_as_data,
+    other_form_of_labels,
+    weights_of_samples,
+    refused,
+)
+"""The rules of this file."""

@@ -1,0 +1,171 @@
+"""Layers that let too little through, and activations on top of each other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._audit_subject import activation_of, listing
+from keras_deeptools.diagnosis._diagnose.facts import Facts
+from keras_deeptools.diagnosis._output_ends import activation_name
+
+FEW_UNITS = 2
+MANY_CLASSES = 8
+LEFT_BY_CONSTRAINT = 0.2
+"""Part of the initial weights' norm under which a constraint is a tight one."""
+
+
+def narrow_layers(facts: Facts) -> Iterator[Finding]:
+    """Hidden layers of one or two units that everything has to pass."""
+    classes = max((each.end.units or 1 for each in facts.outputs), default=1)
+    found = []
+    for position, call in enumerate(facts.subject.calls):
+        layer = call.operation
+        units = getattr(layer, "units", None)
+        if not isinstance(layer, keras.layers.Dense) or not isinstance(units, int):
+            continue
+        least = FEW_UNITS if classes >= MANY_CLASSES else 1
+        if units <= least < classes and _all_pass(facts, position):
+            found.append((layer.name, units))
+    if found:
+        units = min(each for _, each in found)
+        yield Finding(
+            "narrow layer",
+            listing(name for name, _ in found),
+            f"All that the {classes} outputs are told passes {units} "
+            f"unit{'s' * (units > 1)}.",
+            f"Give it {4 * classes} units or more.",
+            severity="warning",
+            evidence={"units": units, "outputs": classes},
+            code=f"keras.layers.Dense({max(32, 4 * classes)}, activation='relu')",
+            confidence=0.75,
+            reference="Goodfellow et al., 2016, Deep Learning, section 6.4",
+        )
+
+
+def _all_pass(facts: Facts, position: int) -> bool:
+    """Whether a call is no output, and every way to the outputs leads through it."""
+    subject = facts.subject
+    outputs = set(subject.outputs)
+    if position in outputs:
+        return False
+    starts = [p for p, call in enumerate(subject.calls) if not call.parents]
+    reached, waiting = set(), [p for p in starts if p != position]
+    while waiting:
+        current = waiting.pop()
+        if current in reached:
+            continue
+        reached.add(current)
+        waiting += [p for p in subject.children.get(current, []) if p != position]
+    return not outputs & reached and not _is_output_layer(facts, position)
+
+
+def _is_output_layer(facts: Facts, position: int) -> bool:
+    """Whether nothing with weights comes behind a call."""
+    waiting, seen = list(facts.subject.children.get(position, [])), set()
+    while waiting:
+        child = waiting.pop()
+        if child in seen:
+            continue
+        seen.add(child)
+        operation = facts.subject.calls[child].operation
+        if getattr(operation, "weights", None) and hasattr(operation, "kernel"):
+            return False
+        waiting += facts.subject.children.get(child, [])
+    return True
+
+
+def tight_constraints(facts: Facts) -> Iterator[Finding]:
+    """Constraints that leave little of the initial weights."""
+    found = []
+    for layer, held in facts.subject.layers:
+        for name, variable in held.items():
+            constraint = getattr(layer, f"{name}_constraint", None)
+            if constraint is None or not name.endswith("kernel"):
+                continue
+            value = facts.subject.value(variable)
+            norm = float(np.linalg.norm(value))
+            after = keras.ops.convert_to_numpy(constraint(value))
+            left = float(np.linalg.norm(after)) / norm if norm > 0 else 1.0
+            if left < LEFT_BY_CONSTRAINT:
+                found.append((layer.name, left))
+    if found:
+        left = min(each for _, each in found)
+        yield Finding(
+            "weight constraint too tight",
+            listing(name for name, _ in found),
+            f"After the first update its constraint leaves {left:.1%} of the norm of "
+            "the initial weights: signals shrink in each layer.",
+            "Use MaxNorm with a limit from 2 to 4, or none.",
+            evidence={"norm_left": left, "least": LEFT_BY_CONSTRAINT},
+            code="keras.constraints.MaxNorm(3)",
+            confidence=0.85,
+            reference="Srivastava et al., 2014, section 5.1",
+        )
+
+
+def two_activations(facts: Facts) -> Iterator[Finding]:
+    """ReLU in front of the softmax or sigmoid of an output, or on its logits."""
+    names = {each.end.name: each.end for each in facts.outputs}
+    for call in facts.subject.calls:
+        layer = call.operation
+        end = names.get(layer.name)
+        if end is None:
+            continue
+        of_logits = end.from_logits and end.activation == "relu"
+        behind = not _has_weights(layer) and activation_name(layer) in (
+            "softmax",
+            "sigmoid",
+        )
+        parents = [facts.subject.calls[p].operation for p in call.parents]
+        relu = [p for p in parents if _has_weights(p) and activation_of(p) == "relu"]
+        if not of_logits and not (behind and relu):
+            continue
+        where = layer if of_logits else relu[0]
+        yield Finding(
+            "ReLU on the logits",
+            where.name,
+            "It sets every negative logit to zero, where it also gets no gradient: "
+            "classes cannot be ruled out, and units die.",
+            "Leave out the activation of the last layer with weights.",
+            severity="warning",
+            evidence={},
+            code="keras.layers.Dense(units, activation=None)",
+            confidence=0.7,
+            reference="Goodfellow et al., 2016, Deep Learning, section 6.2.2.3",
+        )
+
+
+def unused_units(facts: Facts) -> Iterator[Finding]:
+    """Many more outputs than there are classes."""
+    for each in facts.outputs:
+        end, targets = each.end, each.targets
+        if end.loss != "sparsecategoricalcrossentropy" or targets is None:
+            continue
+        units, used = end.units or 0, int(targets.most) + 1
+        if targets.shape[-1:] != (units,) and units > 2 * used and units - used > 5:
+            yield Finding(
+                "output units without a class",
+                end.name,
+                f"The output has {units} units, and the labels go up to {used - 1}.",
+                f"Use Dense({used}).",
+                severity="note",
+                evidence={"units": units, "classes": used},
+                code=f"keras.layers.Dense({used})",
+                confidence=0.5,
+            )
+
+
+def _has_weights(operation: Any) -> bool:
+    return hasattr(operation, "kernel")
+
+
+RULES = (
+    narrow_layers,
+    tight_constraints,
+    two_activations,
+    unused_units,
+)
+"""The rules of this file."""
