@@ -103,6 +103,10 @@ def examine(program: Program) -> dict[str, Any]:
         "problems": [each.kind for each in causes if each.severity == "problem"],
         "kinds": [each.kind for each in causes if each.severity != "note"],
         "folded": [each.kind for each in result.findings if each.caused_by],
+        "findings": [
+            (each.kind, each.severity, each.confidence, bool(each.caused_by))
+            for each in result.findings
+        ],
         "gaps": list(result.not_seen),
     }
 
@@ -163,9 +167,9 @@ def main() -> None:
             "named_by": sorted(fault.named_by) if fault else [],
         }
         results.append(result)
+        if options.output:
+            Path(options.output).write_text(json.dumps(results, indent=1))
         print(line_of(result, fault), flush=True)
-    if options.output:
-        Path(options.output).write_text(json.dumps(results, indent=1))
     print(summary(results))
 
 

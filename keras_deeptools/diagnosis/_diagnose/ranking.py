@@ -39,11 +39,14 @@ FOLLOWS: dict[str, set[str]] = {
     "non-finite inputs": {"labels without information"},
     "initial weights too large": OF_SCALE - {"dead units"} | {"dead units"},
     "initial weights too small": {
+        "clipping stops learning",
+        "no gradient reaches",
         "vanishing gradient",
         "vanishing signal",
         "learning rate too low",
     },
     "vanishing signal": {
+        "no gradient reaches",
         "dead units",
         "vanishing gradient",
         "learning rate too low",
@@ -76,6 +79,7 @@ FOLLOWS: dict[str, set[str]] = {
         "no gradient reaches",
     },
     "initial biases far from zero": {
+        "clipping stops learning",
         "dead units",
         "no gradient reaches",
         "saturated units",
@@ -110,7 +114,8 @@ FOLLOWS: dict[str, set[str]] = {
         "learning rate too low",
         "learning rate too high",
     },
-    "dead units": {"no gradient reaches"},
+    "dead units": {"no gradient reaches", "clipping stops learning"},
+    "vanishing gradient": {"no gradient reaches", "learning rate too low"},
     "weight decay too strong": {"learning rate too low", "learning rate too high"},
     "learning rate decays too soon": {"learning rate too low"},
     "dropout rate too high": {"learning rate too low", "learning rate too high"},
