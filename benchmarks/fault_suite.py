@@ -8,6 +8,7 @@ from Keras' cache; without them `--without-images` leaves their programs out.
 """
 
 import argparse
+import importlib
 import json
 import time
 import warnings
@@ -141,9 +142,14 @@ def main() -> None:
     parser.add_argument("--without-images", action="store_true")
     parser.add_argument("--scores", default="", help="file that keeps trained scores")
     parser.add_argument("--output", default="", help="file for all results as JSON")
+    parser.add_argument(
+        "--stated", action="store_true", help="confidences as rules state them"
+    )
     parser.add_argument("--only", default="", help="faults whose name contains this")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.stated:
+        importlib.import_module(diagnose.__module__).calibrated = list
     kept = Path(options.scores) if options.scores else None
     scores = json.loads(kept.read_text()) if kept and kept.exists() else {}
     results = []

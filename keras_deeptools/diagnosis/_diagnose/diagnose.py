@@ -26,7 +26,7 @@ from keras_deeptools.diagnosis._diagnose.facts import (
     measure,
 )
 from keras_deeptools.diagnosis._diagnose.learning import learning
-from keras_deeptools.diagnosis._diagnose.ranking import ranked
+from keras_deeptools.diagnosis._diagnose.ranking import calibrated, ranked
 
 RULES = (
     *rules_of_data.RULES,
@@ -116,7 +116,7 @@ def diagnose(
     )
     return Diagnosis(
         model.name,
-        tuple(ranked(findings_of(facts), facts)),
+        tuple(calibrated(ranked(findings_of(facts), facts))),
         learning(facts),
         _gaps(facts),
     )
