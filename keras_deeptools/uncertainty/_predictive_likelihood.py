@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._building.by_data import built_by
+from keras_deeptools.engine._building.first_call import built_by
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.uncertainty._heads import Head, heads_of

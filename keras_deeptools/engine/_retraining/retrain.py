@@ -10,16 +10,14 @@ from keras_deeptools.engine._graph.layers import models_alive
 from keras_deeptools.engine._keras_private.layers import flat_layers, value_of
 from keras_deeptools.engine._keras_private.optimizers import built_for
 from keras_deeptools.engine._keras_private.registry import check_seams
-from keras_deeptools.engine._retraining.features_follow import (
+from keras_deeptools.engine._retraining.optimizer_slots import (
+    OptimizerMemory,
     bring_back,
+    check_rebuildable,
+    rebuild,
     site_of,
     site_structures,
     take_out,
-)
-from keras_deeptools.engine._retraining.optimizer_slots import (
-    OptimizerMemory,
-    check_rebuildable,
-    rebuild,
 )
 from keras_deeptools.engine._retraining.trainability import (
     Flags,

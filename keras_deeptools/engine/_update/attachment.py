@@ -12,7 +12,6 @@ from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._update.loop_functions import forget_functions
-from keras_deeptools.engine._update.loop_watch import LoopWatch
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
@@ -26,6 +25,7 @@ from keras_deeptools.engine._update.train_step import (
     trace_again,
 )
 from keras_deeptools.engine._update.update_canary import check_update
+from keras_deeptools.engine._update.update_watch import LoopWatch
 
 GUARDED = (
     "fit",
