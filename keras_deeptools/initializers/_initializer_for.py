@@ -4,8 +4,8 @@ import keras
 
 from keras_deeptools._arguments import checked_option
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, FanScaling
+from keras_deeptools.initializers._fans import ROLES, settings_for
 from keras_deeptools.initializers._gain import gain
-from keras_deeptools.initializers._layer_kind import ROLES, settings_for
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
 from keras_deeptools.statistics._activation_moments import Activation
 

@@ -1,7 +1,6 @@
 """Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
 
 from keras_deeptools import _keras_import  # noqa: F401
-from keras_deeptools.layers._fixup_initializer import fixup_initializer
 from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._mc_dropout import (
     MCAlphaDropout,
@@ -11,7 +10,7 @@ from keras_deeptools.layers._mc_dropout import (
     MCSpatialDropout2D,
     MCSpatialDropout3D,
 )
-from keras_deeptools.layers._norm_free_block import norm_free_block
+from keras_deeptools.layers._norm_free_block import fixup_initializer, norm_free_block
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual
 from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation

@@ -1,14 +1,18 @@
-"""A drop-in convolutional block without normalization."""
+"""A drop-in convolutional block without normalization, and the initializer of Fixup."""
 
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_option, message
-from keras_deeptools.layers._fixup_initializer import fixup_initializer
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_option,
+    checked_seed,
+    message,
+    spawned_seeds,
+)
 from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._norm_free_residual import NormFreeResidual
-from keras_deeptools.layers._rate_and_seeds import spawned_seeds
 from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
@@ -16,6 +20,7 @@ from keras_deeptools.layers._skip_init import SkipInit
 
 OWNER = "norm_free_block"
 SCHEMES = ("skip_init", "layer_scale", "fixup")
+FIXUP = "fixup_initializer"
 
 
 def norm_free_block(
@@ -116,3 +121,43 @@ def norm_free_block(
     if scheme == "layer_scale":
         scale = LayerScale(axis=channel_axis, **dtype)
     return NormFreeResidual(branch, scale, **kwargs)
+
+
+def fixup_initializer(
+    num_blocks: int, num_layers: int = 2, seed: int | None = None
+) -> keras.initializers.VarianceScaling:
+    """He normal, times `num_blocks ** (-1 / (2 * num_layers - 2))`.
+
+    For all weight layers of a residual branch but the last, which starts at zero. An
+    update then changes the net's output by an amount that does not grow with depth,
+    without normalization. `norm_free_block(scheme="fixup")` sets it.
+
+    Args:
+        num_blocks: Int >= 1. Residual branches in the whole net.
+        num_layers: Int >= 2. Weight layers in each branch.
+        seed: Int >= 0 or None. Seed; layers that share it start alike.
+
+    Returns:
+        `keras.initializers.VarianceScaling`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        TypeError: If an argument is not an integer.
+
+    Example:
+
+    >>> from keras_deeptools.layers import fixup_initializer
+    >>> fixup_initializer(num_blocks=16).scale
+    0.125
+
+    Reference:
+        Zhang et al., 2019, section 3. https://arxiv.org/abs/1901.09321
+    """
+    blocks = checked_count(FIXUP, "num_blocks", num_blocks)
+    layers = checked_count(FIXUP, "num_layers", num_layers, 2)
+    return keras.initializers.VarianceScaling(
+        scale=2 * blocks ** (-1 / (layers - 1)),
+        mode="fan_in",
+        distribution="untruncated_normal",
+        seed=checked_seed(FIXUP, seed),
+    )

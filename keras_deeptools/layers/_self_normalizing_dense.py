@@ -4,8 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count
-from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate, spawned_seeds
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_dropout_rate,
+    spawned_seeds,
+)
 
 
 class SelfNormalizing(keras.Layer):

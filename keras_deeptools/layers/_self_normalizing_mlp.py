@@ -6,8 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._arguments import checked_count, message
-from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate, spawned_seeds
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_dropout_rate,
+    message,
+    spawned_seeds,
+)
 
 OWNER = "self_normalizing_mlp"
 

@@ -10,9 +10,8 @@ from keras import ops
 from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.engine._graph.calls import calls_of
 from keras_deeptools.engine._retraining.trainability import leaves_of
-from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 from keras_deeptools.pretraining._mirrored_layers import mirror
-from keras_deeptools.pretraining._pretrainer import Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
 from keras_deeptools.pretraining._training_run import Run
 

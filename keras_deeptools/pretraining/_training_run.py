@@ -16,8 +16,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.engine._state.random_state import seeded
-from keras_deeptools.pretraining._encoder import Encoder
-from keras_deeptools.pretraining._pretrainer import Pretrainer
+from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 from keras_deeptools.pretraining._pretraining import Pretraining
 
 

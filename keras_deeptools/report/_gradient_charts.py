@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.report._charts import new_chart
-from keras_deeptools.report._svg import SIZE
+from keras_deeptools.report._charts import SIZE, new_chart
 
 MOST_NAMES = 40
 LONGEST_NAME = 20

@@ -16,12 +16,13 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import figure_elements, page_style
 from keras_deeptools.report._gradient_charts import is_gradient_monitor
 from keras_deeptools.report._learning_curves import (
+    Run,
     epochs_table,
     hyperparameter_charts,
     hyperparameter_curves,
     learning_curves,
+    run_of,
 )
-from keras_deeptools.report._logged_run import Run, run_of
 from keras_deeptools.report._markup import (
     Markup,
     charts,
@@ -32,9 +33,9 @@ from keras_deeptools.report._markup import (
     listing,
     paragraph,
 )
-from keras_deeptools.report._page import Page
-from keras_deeptools.report._rendering import (
+from keras_deeptools.report._page import (
     RULE,
+    Page,
     findings_element,
     findings_of,
     looks_for_findings,

@@ -17,6 +17,7 @@ from keras_deeptools.engine._update.model_optimizers import (
 )
 
 _times_undone: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
 NUM_COMPARED = 3
 """How many weights, the smallest, tell whether something else trains the model."""
 

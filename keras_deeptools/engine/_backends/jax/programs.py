@@ -20,6 +20,7 @@ import numpy as np
 _MOST_EXECUTABLES = 8
 
 _executables: OrderedDict[Any, Any] = OrderedDict()
+
 _Values = list[Any]
 
 _ELEMENTWISE: dict[str, Callable] = {
