@@ -12,7 +12,7 @@ from keras_deeptools.transfer._backbones.pixels_in_front import (
     pixel_entries,
     rescaled_twice,
 )
-from keras_deeptools.transfer._first_rows import can_be_read_again, first_rows
+from keras_deeptools.transfer._epoch_batches import can_be_read_again, first_rows
 
 _OWNER = "check_pixels"
 _NUM_ROWS = 256

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._graph.calls import Call, calls_of, producer, submodel
-from keras_deeptools.transfer._first_rows import first_rows
+from keras_deeptools.transfer._epoch_batches import first_rows
 
 PIXELS = "pixels"
 """The name of the input of what `backbone` makes."""

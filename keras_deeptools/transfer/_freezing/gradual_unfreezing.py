@@ -27,8 +27,7 @@ from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingProgress,
     due_by_epoch,
 )
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 
 
 def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:

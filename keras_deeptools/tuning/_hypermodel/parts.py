@@ -22,7 +22,7 @@ from keras_deeptools.tuning._hypermodel.learning_rate import (
     RangeTestedRates,
 )
 from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
-from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.search_space import searched
 from keras_deeptools.tuning._search_space.searched_optimizer import (
     FACTOR,
     rate_factor,

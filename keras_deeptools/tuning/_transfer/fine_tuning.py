@@ -23,7 +23,7 @@ from keras_deeptools.transfer._epoch_batches import (
     split_rows,
 )
 from keras_deeptools.transfer._features.store import bytes_per_row
-from keras_deeptools.transfer._fine_tune.recipe import Cycle, group_factors
+from keras_deeptools.transfer._fine_tune.plan import Cycle, group_factors
 from keras_deeptools.transfer._freezing.freeze_to import states_after
 from keras_deeptools.tuning._hypermodel.learning_rate import OneCycleOverHorizon
 

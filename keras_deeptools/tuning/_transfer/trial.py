@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 from keras_deeptools.engine._patching import replaced
-from keras_deeptools.transfer._fine_tune.recipe import (
+from keras_deeptools.transfer._fine_tune.plan import (
     ALL_LAYERS_CYCLE,
     HEAD_ALONE,
     HEAD_CYCLE,
