@@ -12,7 +12,6 @@ from keras_deeptools._arguments import message
 from keras_deeptools._files import checked_path, write_text
 from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import drawn_by, figure_elements, page_style
-from keras_deeptools.report._gradient_charts import gradient_charts, is_gradient_monitor
 from keras_deeptools.report._markup import (
     Markup,
     allowed,
@@ -25,6 +24,7 @@ from keras_deeptools.report._markup import (
     paragraph,
 )
 from keras_deeptools.report._run_setup import model_table
+from keras_deeptools.report._training_charts import gradient_charts, is_gradient_monitor
 
 # Not even a browser that is asked to may load anything.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

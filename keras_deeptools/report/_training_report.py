@@ -14,15 +14,6 @@ from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._files import checked_path
 from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import figure_elements, page_style
-from keras_deeptools.report._gradient_charts import is_gradient_monitor
-from keras_deeptools.report._learning_curves import (
-    Run,
-    epochs_table,
-    hyperparameter_charts,
-    hyperparameter_curves,
-    learning_curves,
-    run_of,
-)
 from keras_deeptools.report._markup import (
     Markup,
     charts,
@@ -43,6 +34,15 @@ from keras_deeptools.report._page import (
     shows_itself,
 )
 from keras_deeptools.report._run_setup import compiled_with, duration, environment
+from keras_deeptools.report._training_charts import (
+    Run,
+    epochs_table,
+    hyperparameter_charts,
+    hyperparameter_curves,
+    is_gradient_monitor,
+    learning_curves,
+    run_of,
+)
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

@@ -11,7 +11,6 @@ from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
-from keras_deeptools.engine._update.loop_functions import forget_functions
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
@@ -20,6 +19,7 @@ from keras_deeptools.engine._update.model_optimizers import (
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
 from keras_deeptools.engine._update.target import is_built, own_choice, resolved
 from keras_deeptools.engine._update.train_step import (
+    forget_functions,
     forget_trace,
     is_fitting,
     trace_again,

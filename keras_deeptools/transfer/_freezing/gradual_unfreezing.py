@@ -20,7 +20,7 @@ from keras_deeptools.engine._retraining.callback_state import Resumable
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
 from keras_deeptools.statistics._metric_direction import checked_direction
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
 from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingPhase,

@@ -8,7 +8,10 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._dropout.rates import has_dropout_rate, set_dropout_rate
+from keras_deeptools.engine._dropout.stochastic_layers import (
+    has_dropout_rate,
+    set_dropout_rate,
+)
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.initializers import initialize

@@ -25,21 +25,24 @@ from keras_deeptools.transfer._fine_tune.labels import (
     check_label_types,
     check_labels,
 )
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
     OneOf,
     Range,
 )
-from keras_deeptools.tuning._transfer.fine_tuning import train_groups, with_rates
 from keras_deeptools.tuning._transfer.pooled_features import (
     Backbones,
     PooledFeatures,
     Trunks,
 )
 from keras_deeptools.tuning._transfer.recipe import TransferChoices, chosen_recipe
-from keras_deeptools.tuning._transfer.trial import TransferTrial
+from keras_deeptools.tuning._transfer.trial import (
+    TransferTrial,
+    train_groups,
+    with_rates,
+)
 
 OWNER = "TransferHyperModel"
 
