@@ -14,15 +14,20 @@ from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, MODES, FanScaling
-from keras_deeptools.initializers._fans import ROLES, name_of, settings_for
 from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
 )
-from keras_deeptools.initializers._kernel import as_tensor, kernel_of
+from keras_deeptools.initializers._initializer_for import ROLES, name_of, settings_for
+from keras_deeptools.initializers._kernel import (
+    REMEDY,
+    Seed,
+    as_tensor,
+    kernel_of,
+    started,
+)
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
-from keras_deeptools.initializers._seed import REMEDY, Seed, started
 from keras_deeptools.statistics._activation_moments import Activation, moments
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 

@@ -20,8 +20,10 @@ from keras_deeptools.layers._self_normalizing_conv import (
     SelfNormalizingConv2D,
     SelfNormalizingConv3D,
 )
-from keras_deeptools.layers._self_normalizing_dense import SelfNormalizingDense
-from keras_deeptools.layers._self_normalizing_mlp import self_normalizing_mlp
+from keras_deeptools.layers._self_normalizing_dense import (
+    SelfNormalizingDense,
+    self_normalizing_mlp,
+)
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
 from keras_deeptools.layers._skip_init import SkipInit
 from keras_deeptools.layers._update_batch_norm import update_batch_norm

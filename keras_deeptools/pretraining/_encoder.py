@@ -10,7 +10,7 @@ from keras_deeptools._arguments import checked_model, message
 from keras_deeptools.engine._graph.calls import calls_of, submodel
 from keras_deeptools.engine._graph.tensors import tensor_after, tensor_before_head
 from keras_deeptools.engine._passes.functional_call import ModelFunction
-from keras_deeptools.engine._retraining.trainability import leaves_of
+from keras_deeptools.engine._retraining.retrain import leaves_of
 
 
 class Encoder:

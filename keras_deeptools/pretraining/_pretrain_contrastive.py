@@ -10,9 +10,9 @@ from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.pretraining._encoder import Copied, Encoder, Pretrainer
 from keras_deeptools.pretraining._nt_xent import nt_xent, on_sphere, similarities
-from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._training_run import (
+from keras_deeptools.pretraining._pretraining import (
     FitOptions,
+    Pretraining,
     TrainingData,
     checked_run,
 )

@@ -28,7 +28,7 @@ from keras_deeptools.pretraining._layerwise_pretraining import (
     LayerwisePretraining,
     PretrainedLayer,
 )
-from keras_deeptools.pretraining._training_run import checked_optimizer, checked_rows
+from keras_deeptools.pretraining._pretraining import checked_optimizer, checked_rows
 
 
 class Progress(keras.callbacks.Callback):

@@ -9,11 +9,10 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.engine._graph.calls import calls_of
-from keras_deeptools.engine._retraining.trainability import leaves_of
+from keras_deeptools.engine._retraining.retrain import leaves_of
 from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 from keras_deeptools.pretraining._mirrored_layers import mirror
-from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._training_run import Run
+from keras_deeptools.pretraining._pretraining import Pretraining, Run
 
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 

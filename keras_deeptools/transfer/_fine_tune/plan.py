@@ -15,7 +15,7 @@ import numpy as np
 from keras_deeptools._arguments import message
 from keras_deeptools.callbacks import OneCycleScheduler
 from keras_deeptools.callbacks._one_cycle_scheduler import momentum_name
-from keras_deeptools.engine._retraining.trainability import Trainability
+from keras_deeptools.engine._retraining.retrain import Trainability
 from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.transfer._freezing.freeze_to import states_after
 from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups

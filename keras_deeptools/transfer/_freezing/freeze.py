@@ -15,8 +15,12 @@ from keras_deeptools._layer_choice import (
     listed,
 )
 from keras_deeptools.engine._graph.layers import layers_of
-from keras_deeptools.engine._retraining.retrain import Retraining, retrain
-from keras_deeptools.engine._retraining.trainability import Trainability, leaves_of
+from keras_deeptools.engine._retraining.retrain import (
+    Retraining,
+    Trainability,
+    leaves_of,
+    retrain,
+)
 from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
 
 Choices = Layers | LayerGroup | LayerGroups | Sequence[Choice | LayerGroup]

@@ -12,7 +12,7 @@ import keras
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._text_table import text_table
-from keras_deeptools.engine._retraining.trainability import leaves_of, own_weights
+from keras_deeptools.engine._retraining.retrain import leaves_of, own_weights
 from keras_deeptools.transfer._freezing.freeze import chosen_leaves
 from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 

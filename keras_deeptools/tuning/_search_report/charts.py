@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_deeptools._axes import new_panels
 from keras_deeptools.tuning._search_report.hyperparameter_importance import is_numeric
-from keras_deeptools.tuning._search_report.table import shown
+from keras_deeptools.tuning._search_report.trials import shown
 
 MOST_AXES = 10
 TOP = 0.25

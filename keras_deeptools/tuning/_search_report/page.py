@@ -16,7 +16,7 @@ from keras_deeptools.tuning._search_report.charts import (
     progress_by_time,
     progress_by_trial,
 )
-from keras_deeptools.tuning._search_report.table import rows_of, shown
+from keras_deeptools.tuning._search_report.trials import rows_of, shown
 
 OWNER = "SearchReport.save"
 WIDE = (10.5, 4.2)

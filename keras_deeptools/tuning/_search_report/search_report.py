@@ -15,8 +15,12 @@ from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     importances,
 )
 from keras_deeptools.tuning._search_report.page import search_page
-from keras_deeptools.tuning._search_report.read_trials import read_search
-from keras_deeptools.tuning._search_report.table import aligned, rows_of, sorted_trials
+from keras_deeptools.tuning._search_report.trials import (
+    aligned,
+    read_search,
+    rows_of,
+    sorted_trials,
+)
 from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 FEW = 15
