@@ -10,8 +10,11 @@ from keras_deeptools.layers._mc_dropout import (
     MCSpatialDropout2D,
     MCSpatialDropout3D,
 )
-from keras_deeptools.layers._norm_free_block import fixup_initializer, norm_free_block
-from keras_deeptools.layers._norm_free_residual import NormFreeResidual
+from keras_deeptools.layers._norm_free_residual import (
+    NormFreeResidual,
+    fixup_initializer,
+    norm_free_block,
+)
 from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D

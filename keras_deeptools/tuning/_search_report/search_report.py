@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools.tuning._search_report.best_recipe import recipe
-from keras_deeptools.tuning._search_report.charts import plot_search
 from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     FEWEST,
     HyperparameterImportance,
     configurations,
     importances,
 )
-from keras_deeptools.tuning._search_report.page import search_page
+from keras_deeptools.tuning._search_report.page import plot_search, search_page
 from keras_deeptools.tuning._search_report.trials import (
     aligned,
     read_search,
