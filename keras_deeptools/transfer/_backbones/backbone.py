@@ -172,8 +172,8 @@ def checked_image_shape(input_shape: Any) -> tuple[int | None, ...]:
 
     Example:
 
-    >>> from keras_deeptools.transfer._backbones import model_on_pixels
-    >>> model_on_pixels.checked_image_shape([32, None, 3])
+    >>> from keras_deeptools.transfer._backbones.backbone import checked_image_shape
+    >>> checked_image_shape([32, None, 3])
     (32, None, 3)
     """
     rule = "three integers >= 1, such as (224, 224, 3); height and width may be None"
