@@ -37,10 +37,7 @@ ACTIVATIONS = (
     keras.layers.ReLU,
 )
 
-
 AFTER_ATTENTION = "attention_output"
-
-
 """The projection in an attention layer whose inputs are not the layer's."""
 
 

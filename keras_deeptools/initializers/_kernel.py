@@ -13,8 +13,6 @@ from keras_deeptools._arguments import checked_seed
 from keras_deeptools.engine._graph.layers import current_place
 
 KINDS = ("dense", "conv", "conv_transpose", "depthwise_conv", "recurrent", "embedding")
-
-
 """What `kind` can be; "conv" is also the pointwise part of a separable convolution."""
 
 

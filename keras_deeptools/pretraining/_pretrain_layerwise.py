@@ -62,13 +62,9 @@ class Progress(keras.callbacks.Callback):
 
 OWNER = "pretrain_layerwise"
 
-
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
-
 RATE = 0.003
-
-
 """Of Adam. At .001 upper layers are far from done after the same number of epochs."""
 
 

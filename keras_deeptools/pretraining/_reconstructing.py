@@ -114,8 +114,6 @@ def _does_not_fit(owner: str, given: Any, wanted: Any, found: str) -> str:
 
 
 Spoil = Callable[[Any, keras.random.SeedGenerator], tuple[Any, Any]]
-
-
 """From inputs and a seed to spoiled inputs and where to compare, 1 or 0; or None."""
 
 

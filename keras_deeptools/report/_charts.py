@@ -186,21 +186,15 @@ def style() -> Any:
 
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 
-
 _COMMENTS = re.compile(r"\s*<!--.*?-->", re.DOTALL)
-
 
 _OPENING = re.compile(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>")
 
-
 _ID = re.compile(r' id="([^"]*)"')
-
 
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
-
 _COLOR = re.compile(r"#[0-9a-f]{6}\b")
-
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -102,14 +102,9 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 LATER = 3
-
-
 """Epochs after the best one from which on overfitting is told."""
 
-
 LOST = 0.1
-
-
 """Part of what the validation loss had gained that must be lost again."""
 
 

@@ -21,8 +21,6 @@ from keras_deeptools.schedules._schedule import (
 )
 
 SHAPES = ("cosine", "linear")
-
-
 """The shapes of `rise`."""
 
 

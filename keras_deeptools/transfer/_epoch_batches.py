@@ -15,8 +15,6 @@ from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._state.random_state import seeded
 
 Feed = Any
-
-
 """What `fit` takes as `x`."""
 
 

@@ -27,7 +27,6 @@ SPATIAL = (
     keras.layers.SpatialDropout3D,
 )
 
-
 ACTIVATIONS = ("linear", "sigmoid", "softmax")
 
 
@@ -113,12 +112,8 @@ def _float64(variable: Any) -> np.ndarray:
 
 METHODS = ("quadrature", "mean_field")
 
-
 MOST_VALUES = 2**22
-
-
 """Float64 values in memory at once, about."""
-
 
 OWNER = "last_layer_predict"
 

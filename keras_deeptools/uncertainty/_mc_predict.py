@@ -60,8 +60,6 @@ def check_arguments(
 
 
 FIRST_LOOK = 25
-
-
 """Samples of every row before `adaptive` looks at them."""
 
 

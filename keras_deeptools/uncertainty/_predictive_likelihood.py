@@ -16,9 +16,7 @@ from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
 
-
 GOLDEN = (np.sqrt(5) - 1) / 2
-
 
 NUM_HALVINGS = 60
 
@@ -134,8 +132,6 @@ def _name_of(loss: Any) -> str:
 
 
 BATCH = 32
-
-
 """Rows that are read at once from data that come in batches."""
 
 

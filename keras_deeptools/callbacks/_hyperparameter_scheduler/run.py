@@ -12,8 +12,6 @@ from keras_deeptools.engine._update.train_step import running_fit
 from keras_deeptools.schedules._schedule import Schedule
 
 TOLERANCE = 0.05
-
-
 """Part of the steps by which a training may be longer or shorter than its cycle."""
 
 

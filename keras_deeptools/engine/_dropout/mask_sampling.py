@@ -15,8 +15,6 @@ from keras_deeptools.engine._keras_private.random import random_module
 from keras_deeptools.engine._patching import replaced_in_thread
 
 FEWEST_BITS = 0.01
-
-
 """Rates from here to one minus it are drawn with 16 bits (off by under 1e-5)."""
 
 

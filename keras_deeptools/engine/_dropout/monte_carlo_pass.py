@@ -101,8 +101,6 @@ def _drawing(model: keras.Model) -> set[int]:
 
 
 PROBE = 13
-
-
 """Samples in the first, small pass; hardly any weight has axes that it divides."""
 
 
@@ -310,10 +308,7 @@ CHANGED_BY_USE = {
     "train_function",
     "training",
 }
-
-
 """Attributes that `fit` and the like change, and that no trace depends on."""
-
 
 _PASSES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 

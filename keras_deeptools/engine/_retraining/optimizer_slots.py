@@ -29,8 +29,6 @@ from keras_deeptools.engine._update.step_counts import births_of, set_births
 from keras_deeptools.engine._update.train_step import is_fitting
 
 Slots = dict[int, tuple[Any, Any]]
-
-
 """Identity of a trained variable -> that variable and its slot."""
 
 

@@ -42,8 +42,6 @@ GUARDED = (
     "load_weights",
     "export",
 )
-
-
 """Methods before which is taken off what a broken-off `fit` has left."""
 
 

@@ -89,8 +89,6 @@ BATCH_NORM = {
     "statistics": (True, False),
     "train": (True, True),
 }
-
-
 """Whether a BatchNormalization updates its statistics, and trains its weights."""
 
 

@@ -162,18 +162,11 @@ def _tail(path: str) -> str:
 
 OWNER = "DiscriminativeLearningRates"
 
-
 Rates: TypeAlias = slice | Sequence[float] | dict[str, float]
-
-
 """From the first group to the last, one per group, or by pattern."""
 
-
 Groups: TypeAlias = keras.Model | LayerGroups | Sequence[Any]
-
-
 """A model, its layer groups, or lists of layers."""
-
 
 Named: TypeAlias = list[tuple[str, list[keras.Layer]]]
 

@@ -78,7 +78,6 @@ CROSSENTROPIES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
 }
 
-
 SPARSE = "sparse_categorical_crossentropy"
 
 
@@ -123,18 +122,13 @@ def _sparse(loss: Any, amount: float) -> SmoothedSparseCrossentropy:
 
 DROPOUT_RATE = FloatRange(0.05, 0.5)
 
-
 SMOOTHING = OneOf((0.0, 0.05, 0.1))
-
 
 BATCH_SIZE = OneOf((32, 16, 64, 128))
 
-
 WARMUP = FloatRange(0.1, 0.45)
 
-
 RATE_SOURCE = OneOf(("compiled", "range_test"))
-
 
 STATISTICS_ROWS = 2048
 
@@ -318,6 +312,4 @@ PARTS = {
     "clipping": Part(fit=_callback("clipping", "gradient_clipper"), optional=True),
     "weight_averaging": Part(fit=_weight_averaging, optional=True),
 }
-
-
 """In the order in which they act: a part may need what others before it did."""

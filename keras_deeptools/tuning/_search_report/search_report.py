@@ -23,8 +23,6 @@ from keras_deeptools.tuning._search_report.trials import (
 from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 FEW = 15
-
-
 """Configurations up to which a note says that they are few."""
 
 

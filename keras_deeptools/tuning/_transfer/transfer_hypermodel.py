@@ -46,7 +46,6 @@ from keras_deeptools.tuning._transfer.trial import (
 
 OWNER = "TransferHyperModel"
 
-
 HEADS = ("average", "concat")
 
 
@@ -126,18 +125,13 @@ def _name(backbone: Any) -> str:
 
 Backbone: TypeAlias = str | keras.Model
 
-
 DROPOUT_RATE = FloatRange(0.0, 0.5)
-
 
 HIDDEN_UNITS = IntRange(64, 512, log=True)
 
-
 FROZEN_EPOCHS = IntRange(1, 8, log=True)
 
-
 RATE_RATIO = FloatRange(1.0, 1000.0, log=True)
-
 
 MAX_BYTES = 2**31
 

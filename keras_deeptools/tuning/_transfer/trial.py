@@ -44,7 +44,6 @@ HEAD = "head"
 
 POOLINGS = ("head_average", "head_maximum")
 
-
 FIRST_AFTER_VECTORS = ("head_dropout", "head_outputs")
 
 
@@ -217,10 +216,7 @@ class HeadFit:
 
 DATA = ("x", "y", "sample_weight")
 
-
 IN_BOTH_PHASES = ("batch_size", "class_weight", "shuffle", "validation_split")
-
-
 """What `fit` is given in the phase that no callback sees, too."""
 
 

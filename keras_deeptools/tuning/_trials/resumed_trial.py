@@ -77,15 +77,12 @@ def place_of(callbacks: Iterable[Any]) -> TrialPlace | None:
 
 TRIAL = "{trial_id}"
 
-
 EXECUTION = "{execution}"
-
 
 FILES = {
     keras.callbacks.ModelCheckpoint: "filepath",
     keras.callbacks.CSVLogger: "filename",
 }
-
 
 FOLDERS = {
     keras.callbacks.BackupAndRestore: "backup_dir",

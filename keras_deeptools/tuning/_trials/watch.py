@@ -64,8 +64,6 @@ def peak_memory() -> int | None:
 
 
 LEAST_EPOCHS = 3
-
-
 """Epochs after which a trial may be said to learn nothing."""
 
 
