@@ -77,6 +77,12 @@ def checked_rate(owner: str, argument: str, value: Any, remedy: str = "") -> flo
     )
 
 
+def checked_dropout_rate(owner: str, rate: Any) -> float:
+    """Return `rate` as a float in [0, 1), or raise."""
+    remedy = "Give the fraction of units to drop, such as 0.1."
+    return checked_rate(owner, "rate", rate, remedy)
+
+
 def checked_count(
     owner: str,
     argument: str,
@@ -123,6 +129,22 @@ def checked_seed(owner: str, value: Any, remedy: str = "") -> int | None:
     if value < 0:
         raise ValueError(message(owner, "seed", rule, value))
     return int(value)
+
+
+def spawned_seeds(owner: str, seed: Any, number: int) -> list[int | None]:
+    """Distinct seeds for the parts of a layer or a model, from the one given.
+
+    Args:
+        owner: Str. Whom an error names.
+        seed: Int >= 0, or None, which gives None for each part.
+        number: Int >= 1, how many there shall be.
+    """
+    import numpy as np
+
+    if checked_seed(owner, seed) is None:
+        return [None] * number
+    state = np.random.SeedSequence(seed).generate_state(number)
+    return [int(word) % 2**31 for word in state]
 
 
 def checked_verbose(owner: str, value: Any, levels: Sequence[int] = (0, 1, 2)) -> Any:

@@ -89,6 +89,19 @@ class Finding:
         )
 
 
+class FindingsError(RuntimeError):
+    """Base of what is raised for findings, where a user has asked for that.
+
+    Args:
+        message: Str.
+        findings: List of `Finding`, those that were found together.
+    """
+
+    def __init__(self, message: str, findings: list[Finding] | None = None) -> None:
+        super().__init__(message)
+        self.findings = list(findings or [])
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()

@@ -303,14 +303,14 @@ def public_names(tree: ast.Module) -> set[str]:
     return {name for name in found if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("part", ["programs", "random", "tensors", "training"])
+@pytest.mark.parametrize("part", ["programs", "tensors", "training"])
 def test_the_backends_have_the_same_functions(part: str) -> None:
     trees = [MODULES[f"engine/_backends/{each}/{part}.py"] for each in BACKENDS]
     first, *others = map(public_names, trees)
     assert [sorted(first ^ other) for other in others] == [[], []]
 
 
-@pytest.mark.parametrize("part", ["programs", "random", "tensors", "training"])
+@pytest.mark.parametrize("part", ["programs", "tensors", "training"])
 def test_the_functions_of_the_backends_take_the_same_arguments(part: str) -> None:
     trees = [MODULES[f"engine/_backends/{each}/{part}.py"] for each in BACKENDS]
     signatures: dict[str, set[str]] = {}

@@ -52,7 +52,7 @@ class AfterKerasTuner(importlib.abc.MetaPathFinder):
 
 def take_part() -> None:
     """Takes part in the search as the launcher's settings say."""
-    from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
+    from keras_deeptools._distributed_search.join_search import install_hooks
     from keras_deeptools._distributed_search.settings import SearchSettings
 
     install_hooks(SearchSettings(**json.loads(os.environ.get(SETTINGS, "{}"))))

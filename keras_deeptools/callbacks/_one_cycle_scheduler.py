@@ -10,13 +10,11 @@ from keras_deeptools._arguments import checked_count
 from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.position import (
+from keras_deeptools.callbacks._hyperparameter_scheduler.run import (
     params_of,
-    updates_in_run,
-)
-from keras_deeptools.callbacks._hyperparameter_scheduler.run_warnings import (
     reduced_on_plateau,
     tell_multiplied,
+    updates_in_run,
 )
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 
 from keras_deeptools.engine import Attachment, Feature, Leaf, attach
-from keras_deeptools.engine._building.before_fit import build_for_optimizers
+from keras_deeptools.engine._building.first_step import build_for_optimizers
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     OptimizerChoice,

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._self_normalizing_measurement import Measured, measure
 from keras_deeptools.diagnosis._self_normalizing_report import (
+    Measured,
     SelfNormalizingLayer,
     SelfNormalizingReport,
+    measure,
 )
 from keras_deeptools.diagnosis._self_normalizing_rules import (
     FAR,

@@ -3,7 +3,6 @@
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_deeptools.initializers._fan_scaling import FanScaling
-from keras_deeptools.initializers._fans import fans
 from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._icnr import ICNR
 from keras_deeptools.initializers._identity_rnn import IdentityRNN
@@ -12,7 +11,7 @@ from keras_deeptools.initializers._initialization import (
     InitializedWeights,
 )
 from keras_deeptools.initializers._initialize import initialize
-from keras_deeptools.initializers._initializer_for import initializer_for
+from keras_deeptools.initializers._initializer_for import fans, initializer_for
 from keras_deeptools.initializers._lsuv import lsuv
 from keras_deeptools.initializers._rebalance import rebalance
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal

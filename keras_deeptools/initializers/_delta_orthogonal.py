@@ -7,8 +7,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.initializers._gain import checked_gain
-from keras_deeptools.initializers._kernel import as_tensor
-from keras_deeptools.initializers._seed import orthogonal, started
+from keras_deeptools.initializers._kernel import as_tensor, orthogonal, started
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -17,8 +17,13 @@ from keras_deeptools.engine._keras_private.versions import (
     knows_kernel_axes,
 )
 from keras_deeptools.initializers._gain import checked_gain
-from keras_deeptools.initializers._kernel import KINDS, Kernel, as_tensor, kernel_of
-from keras_deeptools.initializers._seed import started
+from keras_deeptools.initializers._kernel import (
+    KINDS,
+    Kernel,
+    as_tensor,
+    kernel_of,
+    started,
+)
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")

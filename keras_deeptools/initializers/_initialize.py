@@ -19,10 +19,15 @@ from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
 )
-from keras_deeptools.initializers._kernel import as_tensor, kernel_of
-from keras_deeptools.initializers._layer_kind import ROLES, name_of, settings_for
+from keras_deeptools.initializers._initializer_for import ROLES, name_of, settings_for
+from keras_deeptools.initializers._kernel import (
+    REMEDY,
+    Seed,
+    as_tensor,
+    kernel_of,
+    started,
+)
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
-from keras_deeptools.initializers._seed import REMEDY, Seed, started
 from keras_deeptools.statistics._activation_moments import Activation, moments
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
@@ -32,10 +37,7 @@ ACTIVATIONS = (
     keras.layers.ReLU,
 )
 
-
 AFTER_ATTENTION = "attention_output"
-
-
 """The projection in an attention layer whose inputs are not the layer's."""
 
 

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.initializers._fan_scaling import FanScaling
-from keras_deeptools.initializers._kernel import Kernel
-from keras_deeptools.initializers._seed import orthogonal
+from keras_deeptools.initializers._kernel import Kernel, orthogonal
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -1,7 +1,6 @@
 """Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
 
 from keras_deeptools import _keras_import  # noqa: F401
-from keras_deeptools.layers._fixup_initializer import fixup_initializer
 from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._mc_dropout import (
     MCAlphaDropout,
@@ -11,8 +10,11 @@ from keras_deeptools.layers._mc_dropout import (
     MCSpatialDropout2D,
     MCSpatialDropout3D,
 )
-from keras_deeptools.layers._norm_free_block import norm_free_block
-from keras_deeptools.layers._norm_free_residual import NormFreeResidual
+from keras_deeptools.layers._norm_free_residual import (
+    NormFreeResidual,
+    fixup_initializer,
+    norm_free_block,
+)
 from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
@@ -21,8 +23,10 @@ from keras_deeptools.layers._self_normalizing_conv import (
     SelfNormalizingConv2D,
     SelfNormalizingConv3D,
 )
-from keras_deeptools.layers._self_normalizing_dense import SelfNormalizingDense
-from keras_deeptools.layers._self_normalizing_mlp import self_normalizing_mlp
+from keras_deeptools.layers._self_normalizing_dense import (
+    SelfNormalizingDense,
+    self_normalizing_mlp,
+)
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
 from keras_deeptools.layers._skip_init import SkipInit
 from keras_deeptools.layers._update_batch_norm import update_batch_norm

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_bool
+from keras_deeptools._arguments import checked_bool, checked_dropout_rate
 from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
-from keras_deeptools.layers._rate_and_seeds import checked_dropout_rate
 
 
 class MonteCarlo(keras.Layer):

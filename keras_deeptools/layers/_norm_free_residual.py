@@ -1,12 +1,26 @@
-"""A residual block that needs no normalization."""
+"""Residual blocks that need no normalization, and the initializer of Fixup."""
 
 from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import message
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_option,
+    checked_seed,
+    message,
+    spawned_seeds,
+)
+from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._residual import Residual
+from keras_deeptools.layers._scalar_bias import ScalarBias
+from keras_deeptools.layers._scaled_activation import ScaledActivation
+from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
 from keras_deeptools.layers._skip_init import SkipInit
+
+OWNER = "norm_free_block"
+SCHEMES = ("skip_init", "layer_scale", "fixup")
+FIXUP = "fixup_initializer"
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -80,3 +94,143 @@ class NormFreeResidual(Residual):
         """The constructor's arguments, layers in serialized form."""
         scale = keras.saving.serialize_keras_object(self.scale)
         return super().get_config() | {"scale": scale}
+
+
+def norm_free_block(
+    filters: int,
+    kernel_size: int | tuple[int, int] = 3,
+    strides: int | tuple[int, int] = 1,
+    activation: Any = "relu",
+    scheme: str = "skip_init",
+    num_blocks: int | None = None,
+    seed: int | None = None,
+    **kwargs: Any,
+) -> NormFreeResidual:
+    """Two convolutions with a skip, in place of a block with batch normalization.
+
+    Activation before weights, as in ResNet v2. With `"skip_init"` and
+    `"layer_scale"` the convolutions are `ScaledWSConv2D` and activations have variance
+    1; with `"fixup"` they are Keras' own with Fixup's initialization, scalar biases
+    and multiplier.
+
+    Args:
+        filters: Int >= 1. Output channels; where they differ from the inputs', or
+            `strides` is not 1, the skip is a projection.
+        kernel_size: Int >= 1 or tuple of two ints. Taps of both kernels.
+        strides: Int >= 1 or tuple of two ints. Step of the first convolution.
+        activation: Name of a Keras activation, or an elementwise function.
+        scheme: `"skip_init"`, `"layer_scale"` or `"fixup"`. How the branch is opened.
+        num_blocks: Int >= 1, residual branches in the whole net; for `"fixup"` only.
+        seed: Int >= 0 or None. Fixes the initial kernels, different ones in each
+            layer of the block.
+        **kwargs: Of the residual layer, such as `name` and `dtype`.
+
+    Returns:
+        `NormFreeResidual`, a layer from `(batch, height, width, channels)` to
+        `(batch, new_height, new_width, filters)`; channels first where Keras is set
+        so.
+
+    Raises:
+        ValueError: If an argument is out of range, or `num_blocks` is missing with
+            `"fixup"` or given without.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.layers import norm_free_block
+    >>> blocks = [norm_free_block(16), norm_free_block(32, strides=2)]
+    >>> keras.Sequential([keras.Input((8, 8, 16)), *blocks]).output_shape
+    (None, 4, 4, 32)
+
+    Reference:
+        De & Smith, 2020. https://arxiv.org/abs/2002.10444; Brock et al., 2021.
+        https://arxiv.org/abs/2101.08692; Touvron et al., 2021.
+        https://arxiv.org/abs/2103.17239; Zhang et al., 2019.
+        https://arxiv.org/abs/1901.09321
+    """
+    checked_option(OWNER, "scheme", scheme, SCHEMES)
+    if (num_blocks is None) == (scheme == "fixup"):
+        rule = 'given with scheme="fixup", and with no other'
+        remedy = "It is the number of residual branches in the whole net."
+        raise ValueError(message(OWNER, "num_blocks", rule, num_blocks, remedy))
+    seeds = spawned_seeds(OWNER, seed, 3)
+    dtype = {"dtype": kwargs["dtype"]} if "dtype" in kwargs else {}
+    shared: dict[str, Any] = dict(kernel_size=kernel_size, padding="same", **dtype)
+    if num_blocks is not None:
+        branch = [
+            ScalarBias(**dtype),
+            keras.layers.Activation(activation, **dtype),
+            ScalarBias(**dtype),
+            keras.layers.Conv2D(
+                filters,
+                strides=strides,
+                use_bias=False,
+                kernel_initializer=fixup_initializer(num_blocks, seed=seeds[0]),
+                **shared,
+            ),
+            ScalarBias(**dtype),
+            keras.layers.Activation(activation, **dtype),
+            ScalarBias(**dtype),
+            keras.layers.Conv2D(
+                filters, use_bias=False, kernel_initializer="zeros", **shared
+            ),
+        ]
+        return NormFreeResidual(branch, SkipInit(1.0, **dtype), **kwargs)
+    first, second = map(keras.initializers.LecunNormal, seeds[:2])
+    branch = [
+        ScaledActivation(activation, **dtype),
+        ScaledWSConv2D(
+            filters,
+            strides=strides,
+            activation=activation,
+            kernel_initializer=first,
+            **shared,
+        ),
+        ScaledWSConv2D(filters, kernel_initializer=second, **shared),
+    ]
+    channel_axis = -1 if keras.config.image_data_format() == "channels_last" else 1
+    scale = SkipInit(**dtype)
+    if scheme == "layer_scale":
+        scale = LayerScale(axis=channel_axis, **dtype)
+    return NormFreeResidual(branch, scale, **kwargs)
+
+
+def fixup_initializer(
+    num_blocks: int, num_layers: int = 2, seed: int | None = None
+) -> keras.initializers.VarianceScaling:
+    """He normal, times `num_blocks ** (-1 / (2 * num_layers - 2))`.
+
+    For all weight layers of a residual branch but the last, which starts at zero. An
+    update then changes the net's output by an amount that does not grow with depth,
+    without normalization. `norm_free_block(scheme="fixup")` sets it.
+
+    Args:
+        num_blocks: Int >= 1. Residual branches in the whole net.
+        num_layers: Int >= 2. Weight layers in each branch.
+        seed: Int >= 0 or None. Seed; layers that share it start alike.
+
+    Returns:
+        `keras.initializers.VarianceScaling`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        TypeError: If an argument is not an integer.
+
+    Example:
+
+    >>> from keras_deeptools.layers import fixup_initializer
+    >>> fixup_initializer(num_blocks=16).scale
+    0.125
+
+    Reference:
+        Zhang et al., 2019, section 3. https://arxiv.org/abs/1901.09321
+    """
+    blocks = checked_count(FIXUP, "num_blocks", num_blocks)
+    layers = checked_count(FIXUP, "num_layers", num_layers, 2)
+    return keras.initializers.VarianceScaling(
+        scale=2 * blocks ** (-1 / (layers - 1)),
+        mode="fan_in",
+        distribution="untruncated_normal",
+        seed=checked_seed(FIXUP, seed),
+    )

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.engine._graph.chain import Link
-from keras_deeptools.pretraining._pretrainer import copied, on_host
+from keras_deeptools.pretraining._encoder import copied, on_host
 
 
 def decoded(

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 
 from keras_deeptools.pretraining._autoencoder import checked_corruption
-from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._reconstructing import reconstructed
-from keras_deeptools.pretraining._training_run import (
+from keras_deeptools.pretraining._pretraining import (
     FitOptions,
+    Pretraining,
     TrainingData,
     checked_run,
 )
+from keras_deeptools.pretraining._reconstructing import reconstructed
 
 OWNER = "pretrain_denoising"
 

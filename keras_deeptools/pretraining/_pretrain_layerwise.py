@@ -28,7 +28,7 @@ from keras_deeptools.pretraining._layerwise_pretraining import (
     LayerwisePretraining,
     PretrainedLayer,
 )
-from keras_deeptools.pretraining._training_run import checked_optimizer, checked_rows
+from keras_deeptools.pretraining._pretraining import checked_optimizer, checked_rows
 
 
 class Progress(keras.callbacks.Callback):
@@ -62,13 +62,9 @@ class Progress(keras.callbacks.Callback):
 
 OWNER = "pretrain_layerwise"
 
-
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
-
 RATE = 0.003
-
-
 """Of Adam. At .001 upper layers are far from done after the same number of epochs."""
 
 

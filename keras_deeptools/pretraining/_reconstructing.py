@@ -9,12 +9,10 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.engine._graph.calls import calls_of
-from keras_deeptools.engine._retraining.trainability import leaves_of
-from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.engine._retraining.retrain import leaves_of
+from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 from keras_deeptools.pretraining._mirrored_layers import mirror
-from keras_deeptools.pretraining._pretrainer import Pretrainer
-from keras_deeptools.pretraining._pretraining import Pretraining
-from keras_deeptools.pretraining._training_run import Run
+from keras_deeptools.pretraining._pretraining import Pretraining, Run
 
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
@@ -116,8 +114,6 @@ def _does_not_fit(owner: str, given: Any, wanted: Any, found: str) -> str:
 
 
 Spoil = Callable[[Any, keras.random.SeedGenerator], tuple[Any, Any]]
-
-
 """From inputs and a seed to spoiled inputs and where to compare, 1 or 0; or None."""
 
 

@@ -14,14 +14,6 @@ from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._files import checked_path
 from keras_deeptools._finding import Finding
 from keras_deeptools.report._charts import figure_elements, page_style
-from keras_deeptools.report._gradient_charts import is_gradient_monitor
-from keras_deeptools.report._learning_curves import (
-    epochs_table,
-    hyperparameter_charts,
-    hyperparameter_curves,
-    learning_curves,
-)
-from keras_deeptools.report._logged_run import Run, run_of
 from keras_deeptools.report._markup import (
     Markup,
     charts,
@@ -32,9 +24,9 @@ from keras_deeptools.report._markup import (
     listing,
     paragraph,
 )
-from keras_deeptools.report._page import Page
-from keras_deeptools.report._rendering import (
+from keras_deeptools.report._page import (
     RULE,
+    Page,
     findings_element,
     findings_of,
     looks_for_findings,
@@ -42,6 +34,15 @@ from keras_deeptools.report._rendering import (
     shows_itself,
 )
 from keras_deeptools.report._run_setup import compiled_with, duration, environment
+from keras_deeptools.report._training_charts import (
+    Run,
+    epochs_table,
+    hyperparameter_charts,
+    hyperparameter_curves,
+    is_gradient_monitor,
+    learning_curves,
+    run_of,
+)
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -101,14 +102,9 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 LATER = 3
-
-
 """Epochs after the best one from which on overfitting is told."""
 
-
 LOST = 0.1
-
-
 """Part of what the validation loss had gained that must be lost again."""
 
 

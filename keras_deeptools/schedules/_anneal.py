@@ -13,12 +13,14 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
+from keras_deeptools.schedules._schedule import (
+    Schedule,
+    as_float,
+    checked_steps,
+    count_updates,
+)
 
 SHAPES = ("cosine", "linear")
-
-
 """The shapes of `rise`."""
 
 

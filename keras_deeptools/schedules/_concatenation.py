@@ -8,13 +8,17 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools.schedules._inner_schedule import (
+from keras_deeptools.schedules._constant import (
     checked_schedule,
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import MAX_STEP, checked_boundaries, count_updates
+from keras_deeptools.schedules._schedule import (
+    MAX_STEP,
+    Schedule,
+    checked_boundaries,
+    count_updates,
+)
 
 
 def concatenation(

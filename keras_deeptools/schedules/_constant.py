@@ -1,14 +1,15 @@
-"""A schedule that does not change."""
+"""A schedule that does not change, and what stands for a part of another schedule."""
 
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_deeptools._arguments import checked_float
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import as_float, count_updates
+from keras_deeptools._arguments import checked_float, message
+from keras_deeptools.schedules._schedule import Schedule, as_float, count_updates
 
 
 def constant(step: Any, *, value: float, xp: ModuleType = np) -> Any:
@@ -63,3 +64,29 @@ class Constant(Schedule):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {"value": self.value}
+
+
+def checked_schedule(owner: str, argument: str, schedule: Any) -> Any:
+    """Return a schedule, made of a float if need be, or raise."""
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return schedule
+    if not isinstance(schedule, Real):
+        rule = "a LearningRateSchedule or a float"
+        raise TypeError(message(owner, argument, rule, schedule))
+    return Constant(checked_float(owner, argument, schedule))
+
+
+def evaluate_part(schedule: Any, step: Any, xp: ModuleType) -> Any:
+    """Evaluate a part in the namespace `xp`, one step at a time if it must be."""
+    if isinstance(schedule, Schedule):
+        return schedule.evaluate(step, xp)
+    if xp is not np:
+        return as_float(schedule(step), xp)
+    steps = np.asarray(step)
+    flat = [float(ops.convert_to_numpy(schedule(int(n)))) for n in steps.ravel()]
+    return np.reshape(flat, steps.shape)
+
+
+def last_step_of(schedule: Any) -> int | None:
+    """Return the step from which a part holds its last value, if it is known."""
+    return schedule.last_step if isinstance(schedule, Schedule) else None

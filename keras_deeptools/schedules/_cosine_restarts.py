@@ -8,9 +8,9 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import checked_minimum, rise
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import (
+from keras_deeptools.schedules._schedule import (
     MAX_STEP,
+    Schedule,
     as_float,
     as_integer,
     checked_steps,

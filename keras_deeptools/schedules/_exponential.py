@@ -8,8 +8,12 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_float
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
+from keras_deeptools.schedules._schedule import (
+    Schedule,
+    as_float,
+    checked_steps,
+    count_updates,
+)
 
 
 def exponential(

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import (
+from keras_deeptools.schedules._schedule import (
+    Schedule,
     as_float,
     checked_boundaries,
     count_updates,

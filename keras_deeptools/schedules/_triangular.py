@@ -7,8 +7,12 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import as_float, checked_steps, count_updates
+from keras_deeptools.schedules._schedule import (
+    Schedule,
+    as_float,
+    checked_steps,
+    count_updates,
+)
 
 MODES = ("triangular", "triangular2")
 MAX_HALVINGS = 64

@@ -9,13 +9,17 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.schedules._anneal import SHAPES, ramp_positions, rise
-from keras_deeptools.schedules._inner_schedule import (
+from keras_deeptools.schedules._constant import (
     checked_schedule,
     evaluate_part,
     last_step_of,
 )
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import MAX_STEP, checked_steps, count_updates
+from keras_deeptools.schedules._schedule import (
+    MAX_STEP,
+    Schedule,
+    checked_steps,
+    count_updates,
+)
 
 
 def warmup(

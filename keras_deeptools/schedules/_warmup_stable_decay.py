@@ -8,8 +8,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option, message
 from keras_deeptools.schedules._anneal import Phase, run_phases
-from keras_deeptools.schedules._schedule import Schedule
-from keras_deeptools.schedules._steps import checked_steps
+from keras_deeptools.schedules._schedule import Schedule, checked_steps
 
 DECAY_SHAPES = ("linear", "cosine", "sqrt")
 

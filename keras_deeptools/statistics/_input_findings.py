@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Captured, LayerCall
-from keras_deeptools.engine._data.non_finite import non_finite_counts
+from keras_deeptools.engine._data.errors import non_finite_counts
 
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel")
 """What a layer with numbers as inputs multiplies them by."""

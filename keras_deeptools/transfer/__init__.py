@@ -17,8 +17,11 @@ from keras_deeptools.transfer._freezing.freeze_to import freeze_to
 from keras_deeptools.transfer._freezing.gradual_unfreezing import GradualUnfreezing
 from keras_deeptools.transfer._freezing.inference_mode import InferenceMode
 from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingPhase
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import (
+    LayerGroup,
+    LayerGroups,
+    layer_groups,
+)
 from keras_deeptools.transfer._layer_groups.probe_depth import DepthProbe, probe_depth
 from keras_deeptools.transfer._rates.discriminative_learning_rates import (
     DiscriminativeLearningRates,

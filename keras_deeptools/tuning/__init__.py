@@ -27,8 +27,11 @@ from keras_deeptools.tuning._search_space.ranges import (
     OneOf,
     SearchSpace,
 )
-from keras_deeptools.tuning._search_space.search_space import search_space, space_names
-from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.search_space import (
+    search_space,
+    searched,
+    space_names,
+)
 from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._trials.searched_trial import SearchedTrial

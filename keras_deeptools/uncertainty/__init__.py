@@ -4,14 +4,11 @@ from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.uncertainty._brier_decomposition import (
     BrierDecomposition,
     brier_decomposition,
+    brier_score,
 )
-from keras_deeptools.uncertainty._brier_score import brier_score
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._expected_calibration_error import (
     expected_calibration_error,
-)
-from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import (
-    gaussian_negative_log_likelihood,
 )
 from keras_deeptools.uncertainty._interval_coverage import (
     IntervalCoverage,
@@ -23,7 +20,10 @@ from keras_deeptools.uncertainty._last_layer_predict import (
 )
 from keras_deeptools.uncertainty._mc_predict import mc_predict
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction
-from keras_deeptools.uncertainty._negative_log_likelihood import negative_log_likelihood
+from keras_deeptools.uncertainty._negative_log_likelihood import (
+    gaussian_negative_log_likelihood,
+    negative_log_likelihood,
+)
 from keras_deeptools.uncertainty._reliability_diagram import (
     ReliabilityDiagram,
     reliability_diagram,

@@ -10,7 +10,7 @@ import numpy as np
 from keras_deeptools._arguments import message
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import text_table
-from keras_deeptools.uncertainty._gaussian_negative_log_likelihood import gaussian_rows
+from keras_deeptools.uncertainty._negative_log_likelihood import gaussian_rows
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option
-from keras_deeptools.engine._building.by_data import built_by_first
+from keras_deeptools.engine._building.first_call import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._graph.calls import producer, submodel
@@ -26,7 +26,6 @@ SPATIAL = (
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
 )
-
 
 ACTIVATIONS = ("linear", "sigmoid", "softmax")
 
@@ -113,12 +112,8 @@ def _float64(variable: Any) -> np.ndarray:
 
 METHODS = ("quadrature", "mean_field")
 
-
 MOST_VALUES = 2**22
-
-
 """Float64 values in memory at once, about."""
-
 
 OWNER = "last_layer_predict"
 

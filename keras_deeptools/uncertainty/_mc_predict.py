@@ -15,7 +15,7 @@ from keras_deeptools._arguments import (
     is_integer,
     message,
 )
-from keras_deeptools.engine._building.by_data import built_by_first
+from keras_deeptools.engine._building.first_call import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._dropout.monte_carlo_pass import stochastic_pass
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
@@ -60,8 +60,6 @@ def check_arguments(
 
 
 FIRST_LOOK = 25
-
-
 """Samples of every row before `adaptive` looks at them."""
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._building.by_data import built_by
+from keras_deeptools.engine._building.first_call import built_by
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._keras_private.versions import loss_argument
-from keras_deeptools.uncertainty._heads import Head, heads_of
+from keras_deeptools.engine._passes.compiled_with import Head, heads_of
 from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._mc_predict import mc_predict
@@ -16,9 +16,7 @@ from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
 
-
 GOLDEN = (np.sqrt(5) - 1) / 2
-
 
 NUM_HALVINGS = 60
 
@@ -134,8 +132,6 @@ def _name_of(loss: Any) -> str:
 
 
 BATCH = 32
-
-
 """Rows that are read at once from data that come in batches."""
 
 

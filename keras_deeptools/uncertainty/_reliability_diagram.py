@@ -7,13 +7,13 @@ import numpy as np
 
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import text_table
-from keras_deeptools.uncertainty._calibration_bins import (
+from keras_deeptools.uncertainty._expected_calibration_error import (
     BinAverages,
     calibration_bins,
+    calibration_error,
     check_binning,
     judged_event,
 )
-from keras_deeptools.uncertainty._expected_calibration_error import calibration_error
 from keras_deeptools.uncertainty._labelled_rows import labelled_rows
 
 NORMAL_QUANTILE = 1.959964

@@ -13,9 +13,9 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
-from keras_deeptools.engine._building.by_data import built_by_first
+from keras_deeptools.engine._building.first_call import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
-from keras_deeptools.engine._dropout.rates import with_dropout_rate
+from keras_deeptools.engine._dropout.stochastic_layers import with_dropout_rate
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._predictive_likelihood import (

@@ -7,7 +7,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_deeptools.engine._dropout.rates import with_dropout_rate
+from keras_deeptools.engine._dropout.stochastic_layers import with_dropout_rate
 from keras_deeptools.engine._state.adapted_state import json_with_adapted_state
 from keras_deeptools.transfer import reuse_layers
 from keras_deeptools.tuning import DeepHyperModel

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_deeptools.engine._dropout.rates import with_dropout_rate
-from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
+from keras_deeptools.engine._dropout.stochastic_layers import (
+    stochastic_layers,
+    with_dropout_rate,
+)
 from keras_deeptools.layers import MCDropout
 
 

@@ -5,7 +5,7 @@ import torch
 
 from keras_deeptools.pretraining import NTXent
 from keras_deeptools.pretraining._nt_xent import on_sphere, similarities
-from keras_deeptools.pretraining._two_views import (
+from keras_deeptools.pretraining._pretrain_contrastive import (
     alignment,
     contrastive_accuracy,
     uniformity,

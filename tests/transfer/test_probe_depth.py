@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 
-from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
+from keras_deeptools.engine._frozen_features.computation import PooledOutputs
 from keras_deeptools.transfer import DepthProbe, probe_depth
 from keras_deeptools.transfer._layer_groups.linear_probe import (
     PENALTIES,

@@ -9,8 +9,8 @@ import keras_tuner
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
-from keras_deeptools._distributed_search.server import serve
+from keras_deeptools._distributed_search.chief import serve
+from keras_deeptools._distributed_search.join_search import install_hooks
 from keras_deeptools._distributed_search.settings import SearchSettings
 from keras_deeptools._distributed_search.worker import WorkerClient
 

@@ -7,8 +7,8 @@ import keras_tuner
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_deeptools._distributed_search import keras_tuner_hooks as _search_seams
-from keras_deeptools._distributed_search.keras_tuner_hooks import install_hooks
+from keras_deeptools._distributed_search import join_search as _search_seams
+from keras_deeptools._distributed_search.join_search import install_hooks
 from keras_deeptools._distributed_search.lost_trials import reconcile
 from keras_deeptools._distributed_search.settings import SearchSettings
 from tuning.search_in_threads import ORACLES, make_oracle, score

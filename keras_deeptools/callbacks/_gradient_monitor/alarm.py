@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from keras_deeptools._finding import Finding
+from keras_deeptools._finding import Finding, FindingsError
 
 MOST_NAMED = 8
 """Layers named in a warning; `GradientMonitor.findings` has them all."""
@@ -20,7 +20,7 @@ class GradientWarning(UserWarning):
     """
 
 
-class GradientProblemError(RuntimeError):
+class GradientProblemError(FindingsError):
     """Raised by `GradientMonitor(on_problem="raise")`.
 
     Args:
@@ -33,10 +33,6 @@ class GradientProblemError(RuntimeError):
     >>> GradientProblemError("dead layers", findings=[]).findings
     []
     """
-
-    def __init__(self, message: str, findings: list[Finding] | None = None) -> None:
-        super().__init__(message)
-        self.findings = list(findings or [])
 
 
 def message_of(findings: list[Finding]) -> str:

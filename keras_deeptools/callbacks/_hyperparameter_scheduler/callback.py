@@ -13,23 +13,21 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.arguments import (
     checked_schedules,
     scheduled_variables,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.position import (
-    first_update,
-    params_of,
-    run_start,
-    updates_in_run,
-)
 from keras_deeptools.callbacks._hyperparameter_scheduler.recorded_values import (
     ScheduledValues,
     draw_values,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.run_warnings import (
+from keras_deeptools.callbacks._hyperparameter_scheduler.run import (
     cycle_length,
+    first_update,
+    params_of,
+    run_start,
     set_by_epoch,
     tell_cycle_ends,
     tell_factor,
     tell_overruled,
     tell_replaced,
+    updates_in_run,
 )
 from keras_deeptools.callbacks._hyperparameter_scheduler.step_functions import (
     FunctionsOfStep,

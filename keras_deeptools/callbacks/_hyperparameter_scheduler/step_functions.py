@@ -17,8 +17,8 @@ from keras import ops
 from keras_deeptools.callbacks._hyperparameter_scheduler.arguments import (
     made_for_graphs,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.position import Lookahead
-from keras_deeptools.callbacks._hyperparameter_scheduler.run_warnings import (
+from keras_deeptools.callbacks._hyperparameter_scheduler.run import (
+    Lookahead,
     tell_held_values,
 )
 from keras_deeptools.engine import Leaf, tensors

@@ -16,7 +16,7 @@ from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
     find_learning_rate,
 )
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
-from keras_deeptools.engine._building.before_fit import build_for_optimizers
+from keras_deeptools.engine._building.first_step import build_for_optimizers
 from keras_deeptools.engine._update.attachment import is_attached
 from keras_deeptools.engine._update.model_optimizers import ModelOptimizer
 

@@ -18,8 +18,8 @@ from keras_deeptools.callbacks._learning_rate_finder.progress import LossLog
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.engine import Feature, Leaf, attach, preserved
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
+from keras_deeptools.engine._data.errors import advice
 from keras_deeptools.engine._data.fit_batches import Batches
-from keras_deeptools.engine._data.non_finite import advice
 from keras_deeptools.engine._data.step_errors import (
     classes_outside,
     explained_step,

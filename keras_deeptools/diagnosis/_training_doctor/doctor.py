@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_option
-from keras_deeptools._finding import Finding
+from keras_deeptools._finding import Finding, FindingsError
 from keras_deeptools.callbacks import GradientMonitor
 from keras_deeptools.diagnosis._diagnose.baselines import constant_loss
 from keras_deeptools.diagnosis._diagnose.diagnose import RULES, findings_of
@@ -63,7 +63,7 @@ class TrainingWarning(UserWarning):
     """
 
 
-class TrainingProblemError(RuntimeError):
+class TrainingProblemError(FindingsError):
     """Raised by `TrainingDoctor(on_problem="raise")`.
 
     Args:
@@ -76,10 +76,6 @@ class TrainingProblemError(RuntimeError):
     >>> TrainingProblemError("does not learn", findings=[]).findings
     []
     """
-
-    def __init__(self, message: str, findings: list[Finding] | None = None) -> None:
-        super().__init__(message)
-        self.findings = list(findings or [])
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

@@ -22,7 +22,6 @@ def _of_the_backend(name: str) -> ModuleType:
 tensors = _of_the_backend("tensors")
 training = _of_the_backend("training")
 programs = _of_the_backend("programs")
-sampling = _of_the_backend("random")
 
 
 def missing_for_keras_tuner() -> str | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import types
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,12 @@ from keras_deeptools.engine._building.first_call import (
 )
 from keras_deeptools.engine._building.first_step import build_in_first_step
 from keras_deeptools.engine._data.fit_batches import random_generators
+from keras_deeptools.engine._data.rows_in_order import (
+    concatenated,
+    num_rows,
+    numpy_batches,
+    row_shapes,
+)
 from keras_deeptools.engine._keras_private.data import adapter_of
 from keras_deeptools.engine._keras_private.graph import input_structure
 from keras_deeptools.engine._keras_private.layers import build_shapes, flat_layers
@@ -101,7 +107,7 @@ def checked_batch(
         networks, others = _networks_for(owner, model, x, batch)
     if not model.variables:
         raise _without_weights(owner, model)
-    return CheckedBatch(x, y, _length(x), networks, others)
+    return CheckedBatch(x, y, num_rows(x), networks, others)
 
 
 def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
@@ -116,7 +122,7 @@ def _read(owner: str, x: Any, y: Any) -> tuple[Any, Any, Any]:
             # Keras reads ahead.
             x = _first_of(x)
         adapter = adapter_of(x, 2**31, y)
-        with contextlib.closing(_batches(adapter)) as batches:
+        with contextlib.closing(numpy_batches(adapter)) as batches:
             batch = _joined(batches, type(adapter).__name__)
     except Exception as error:
         if "same number of samples" in str(error):
@@ -150,19 +156,11 @@ def _first_of(source: Iterator[Any]) -> Iterator[Any]:
 def _rows_of_one_step(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """As many rows as the model takes, where its `Input` has a size of batches."""
     sizes = {tensor.shape[0] for tensor in _declared_inputs(model)} - {None}
-    if not sizes or _length(x) < min(sizes):
+    if not sizes or num_rows(x) < min(sizes):
         return x, y
     return keras.tree.map_structure(
         lambda each: None if each is None else each[: min(sizes)], (x, y)
     )
-
-
-def _batches(adapter: Any) -> Generator[Any, None, None]:
-    adapter.on_epoch_begin()
-    try:
-        yield from adapter.get_numpy_iterator()
-    finally:
-        adapter.on_epoch_end()
 
 
 def _joined(batches: Iterator[Any], kind: str) -> Any:
@@ -170,22 +168,12 @@ def _joined(batches: Iterator[Any], kind: str) -> Any:
     found = [next(batches, None)]
     if found[0] is None or kind in ("ArrayDataAdapter", "GeneratorDataAdapter"):
         return found[0]
-    while sum(_length(each) for each in found) < ENOUGH_ROWS:
+    while sum(num_rows(each) for each in found) < ENOUGH_ROWS:
         more = next(batches, None)
-        if more is None or _shapes(more) != _shapes(found[0]):
+        if more is None or row_shapes(more) != row_shapes(found[0]):
             break
         found.append(more)
-    return keras.tree.map_structure(
-        lambda *parts: None if parts[0] is None else np.concatenate(parts), *found
-    )
-
-
-def _length(batch: Any) -> int:
-    return len(keras.tree.flatten(batch)[0])
-
-
-def _shapes(batch: Any) -> list[Any]:
-    return [np.shape(each)[1:] for each in keras.tree.flatten(batch)]
+    return keras.tree.map_structure(concatenated, *found)
 
 
 def _checked(owner: str, name: str, array: Any, finite: bool) -> int:

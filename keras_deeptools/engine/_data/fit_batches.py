@@ -19,8 +19,8 @@ from keras_deeptools.engine._data.errors import (
     check_generated,
     empty,
     explained,
+    non_finite,
 )
-from keras_deeptools.engine._data.non_finite import non_finite
 from keras_deeptools.engine._keras_private.data import arrays_in
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._keras_private.registry import check_seams

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_deeptools.engine._data.errors import advice, non_finite
 from keras_deeptools.engine._data.fit_batches import random_generators
-from keras_deeptools.engine._data.non_finite import advice, non_finite
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,

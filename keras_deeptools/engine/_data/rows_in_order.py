@@ -85,20 +85,20 @@ def rows_in_order(x: Any, y: Any = None, sample_weight: Any = None) -> RowsInOrd
             x = (each for each in [first])
         adapter = adapter_of(x, 2**31, y)
         kind = adapter_kind(adapter)
-        with contextlib.closing(_batches(adapter)) as batches:
+        with contextlib.closing(numpy_batches(adapter)) as batches:
             read = _some_of(batches, kind)
     finally:
         random.restore()
     if not read:
         raise ValueError("no batch in the data")
     parts = [keras.utils.unpack_x_y_sample_weight(batch) for batch in read]
-    length = sum(_length(part[0]) for part in parts)
-    whole = keras.tree.map_structure(_concatenated, *parts)
+    length = sum(num_rows(part[0]) for part in parts)
+    whole = keras.tree.map_structure(concatenated, *parts)
     step = -(-length // _most_rows(whole[0], length))
     some = keras.tree.map_structure(lambda v: None if v is None else v[::step], whole)
     is_array = kind == "ArrayDataAdapter"
     count = None if is_array or adapter.num_batches is None else adapter.num_batches
-    size = None if is_array else _length(parts[0][0])
+    size = None if is_array else num_rows(parts[0][0])
     if sample_weight is not None:
         some = (some[0], some[1], np.asarray(sample_weight)[::step])
     return RowsInOrder(
@@ -112,7 +112,8 @@ def rows_in_order(x: Any, y: Any = None, sample_weight: Any = None) -> RowsInOrd
     )
 
 
-def _batches(adapter: Any) -> Generator[Any, None, None]:
+def numpy_batches(adapter: Any) -> Generator[Any, None, None]:
+    """One pass over the data of one of Keras' adapters; to be closed."""
     adapter.on_epoch_begin()
     try:
         yield from adapter.get_numpy_iterator()
@@ -125,11 +126,11 @@ def _some_of(batches: Iterator[Any], kind: str) -> list[Any]:
     read: list[Any] = []
     rows, start = 0, time.monotonic()
     for batch in batches:
-        if read and _shapes(batch) != _shapes(read[0]):
+        if read and row_shapes(batch) != row_shapes(read[0]):
             break
         read.append(batch)
-        rows += _length(batch)
-        enough = rows >= _most_rows(batch, _length(batch))
+        rows += num_rows(batch)
+        enough = rows >= _most_rows(batch, num_rows(batch))
         if kind == "ArrayDataAdapter" or enough or time.monotonic() - start > PATIENCE:
             break
     return read
@@ -140,13 +141,16 @@ def _most_rows(values: Any, length: int) -> int:
     return max(64, min(MOST_ROWS, int(MOST_BYTES * length / max(size, 1))))
 
 
-def _concatenated(*parts: Any) -> Any:
+def concatenated(*parts: Any) -> Any:
+    """The rows of several arrays in one; None for what is not there."""
     return None if parts[0] is None else np.concatenate(parts)
 
 
-def _length(batch: Any) -> int:
+def num_rows(batch: Any) -> int:
+    """Number of samples in a batch, by its first array."""
     return len(keras.tree.flatten(batch)[0])
 
 
-def _shapes(batch: Any) -> list[Any]:
+def row_shapes(batch: Any) -> list[Any]:
+    """The shape of one sample in each array of a batch."""
     return [np.shape(each)[1:] for each in keras.tree.flatten(batch)]

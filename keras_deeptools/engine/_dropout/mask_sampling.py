@@ -10,13 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.engine._backends.active import sampling
+from keras_deeptools.engine._backends.active import programs
 from keras_deeptools.engine._keras_private.random import random_module
 from keras_deeptools.engine._patching import replaced_in_thread
 
 FEWEST_BITS = 0.01
-
-
 """Rates from here to one minus it are drawn with 16 bits (off by under 1e-5)."""
 
 
@@ -41,11 +39,11 @@ class RandomFunctions:
 
     def unit_uniform(self, shape: tuple[int, ...]) -> Any:
         """Numbers in [0, 1)."""
-        return sampling.unseeded("uniform", shape)
+        return programs.unseeded("uniform", shape)
 
     def unit_normal(self, shape: tuple[int, ...]) -> Any:
         """Numbers from N(0, 1)."""
-        return sampling.unseeded("normal", shape)
+        return programs.unseeded("normal", shape)
 
     def kept(self, shape: tuple[int, ...], rate: float) -> Any:
         """Bools of this shape, false at the rate."""
@@ -63,7 +61,7 @@ class RandomFunctions:
         if noise_shape is not None:
             given = zip(shape, noise_shape, strict=True)
             shape = tuple(own if size is None else size for own, size in given)
-        return sampling.masked(inputs, self.kept(shape, rate), 1 / (1 - rate))
+        return programs.masked(inputs, self.kept(shape, rate), 1 / (1 - rate))
 
     def uniform(
         self,
@@ -100,7 +98,7 @@ class Draws(RandomFunctions):
 
     Args:
         seeds: For each group of samples the seeds of all draws, made by
-            `sampling.seed_tensor`.
+            `programs.seed_tensor`.
         rows: Int, rows of data in the pass.
         samples: Int, samples in a group.
         coherent: Bool, whether all rows share the numbers.
@@ -138,16 +136,16 @@ class Draws(RandomFunctions):
     def kept(self, shape: tuple[int, ...], rate: float) -> Any:
         """Bools of this shape, false at the rate."""
         if FEWEST_BITS <= rate <= 1 - FEWEST_BITS:
-            return self._drawn(sampling.bits, shape) >= round(rate * 2**16) - 2**15
+            return self._drawn(programs.bits, shape) >= round(rate * 2**16) - 2**15
         return super().kept(shape, rate)
 
     def unit_uniform(self, shape: tuple[int, ...]) -> Any:
         """Numbers in [0, 1)."""
-        return self._drawn(sampling.uniform, shape)
+        return self._drawn(programs.uniform, shape)
 
     def unit_normal(self, shape: tuple[int, ...]) -> Any:
         """Numbers from N(0, 1)."""
-        return self._drawn(sampling.normal, shape, sampling.NORMAL_BY_PREFIX)
+        return self._drawn(programs.normal, shape, programs.NORMAL_BY_PREFIX)
 
     def seeded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Another random function of the backend, with a seed of this pass."""
@@ -199,7 +197,7 @@ class Draws(RandomFunctions):
         if shared:
             return ops.broadcast_to(draw(seed, 1, columns), (rows, columns))
         if self._offset is not None:
-            return sampling.rows_from(
+            return programs.rows_from(
                 draw(seed, self._block, columns), self._offset, rows
             )
         return draw(seed, rows if by_prefix else self._block, columns)[:rows]
@@ -232,7 +230,7 @@ def exportable_draws() -> Iterator[None]:
     ...     keras.random.uniform((2, 3), seed=0).shape[1]
     3
     """
-    if not sampling.is_exporting():
+    if not programs.is_exporting():
         yield
         return
     unseeded = RandomFunctions()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.engine._backends.active import sampling, training
+from keras_deeptools.engine._backends.active import programs, training
 from keras_deeptools.engine._dropout.mask_sampling import Draws, seed_words
 from keras_deeptools.engine._dropout.stochastic_layers import (
     dropping,
@@ -101,8 +101,6 @@ def _drawing(model: keras.Model) -> set[int]:
 
 
 PROBE = 13
-
-
 """Samples in the first, small pass; hardly any weight has axes that it divides."""
 
 
@@ -162,12 +160,14 @@ class StochasticPass:
     def __init__(self, model: keras.Model) -> None:
         self._model: Any = weakref.ref(model)
         self._parts = Parts(model)
-        self.pads_rows = sampling.PADS_ROWS
+        self.pads_rows = programs.PADS_ROWS
         self.is_split = self._parts.is_split
         self._shapes: dict[Any, Shape] = {}
         static = ("rows", "samples", "coherent", "block", "rowless")
-        self._trunk = sampling.compiled(self._parts.trunk, self._parts.trunk_variables)
-        self._head = sampling.compiled(
+        self._trunk = programs.compiled_reading(
+            self._parts.trunk, self._parts.trunk_variables
+        )
+        self._head = programs.compiled_reading(
             self._compute, self._parts.head_variables, static
         )
 
@@ -208,7 +208,7 @@ class StochasticPass:
         offset = None if tile.offset is None else np.int32(tile.offset)
         outputs = self._head(
             features,
-            [sampling.seed_tensor(each) for each in words],
+            [programs.seed_tensor(each) for each in words],
             np.int32(tile.start),
             offset,
             rows=tile.rows,
@@ -267,7 +267,7 @@ class StochasticPass:
             structure = keras.tree.map_structure(lambda x: None, outputs)
             return keras.tree.flatten(outputs)
 
-        sampling.traced(run, features)
+        programs.traced(run, features)
         return Shape(widest, draws.count, draws.rowless, structure)
 
 
@@ -275,7 +275,7 @@ class _SameSeed:
     """Seeds for a pass of which only the shapes matter."""
 
     def __getitem__(self, index: int) -> Any:
-        return sampling.seed_tensor(np.zeros((1, 2), np.uint32))[0]
+        return programs.seed_tensor(np.zeros((1, 2), np.uint32))[0]
 
 
 def _folded(features: Any, start: Any, rows: int, samples: int) -> Any:
@@ -284,7 +284,7 @@ def _folded(features: Any, start: Any, rows: int, samples: int) -> Any:
     def fold(x: Any) -> Any:
         if x is None:
             return None
-        x = sampling.rows_from(x, start, rows)
+        x = programs.rows_from(x, start, rows)
         rest = tuple(x.shape[1:])
         x = ops.broadcast_to(ops.expand_dims(x, 1), (rows, samples, *rest))
         return ops.reshape(x, (rows * samples, *rest))
@@ -308,10 +308,7 @@ CHANGED_BY_USE = {
     "train_function",
     "training",
 }
-
-
 """Attributes that `fit` and the like change, and that no trace depends on."""
-
 
 _PASSES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 

@@ -1,17 +1,26 @@
-"""Dropout on, everything else in inference."""
+"""The layers that drop at random: run so in inference, and with another rate."""
 
 import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import keras
 
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._dropout.mask_sampling import Draws, drawing_from
-from keras_deeptools.engine._keras_private.layers import flat_layers, held_generators
+from keras_deeptools.engine._keras_private.layers import (
+    ATTENTION_DROPOUT,
+    flat_layers,
+    held_generators,
+)
 from keras_deeptools.engine._keras_private.random import DRAWING, is_dropping_cell
+from keras_deeptools.engine._keras_private.saving import trusting
+from keras_deeptools.engine._passes.compiled_with import compile_arguments
 from keras_deeptools.engine._patching import replaced_in_thread
+from keras_deeptools.engine._state.adapted_state import copy_adapted_state
 
 DROPOUT = (
     keras.layers.Dropout,
@@ -19,6 +28,13 @@ DROPOUT = (
     keras.layers.GaussianDropout,
 )
 ATTENTION = (keras.layers.Attention, keras.layers.AdditiveAttention)
+
+RATES = ("rate", "dropout", "recurrent_dropout")
+# What decides whether their inner Dropout layer is called at all.
+SWITCHES = {
+    keras.layers.MultiHeadAttention: ATTENTION_DROPOUT,
+    keras.layers.GroupQueryAttention: "dropout",
+}
 
 
 def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
@@ -143,3 +159,135 @@ def _forget_masks(layers: list[keras.Layer]) -> None:
         if is_dropping_cell(layer):
             layer.reset_dropout_mask()
             layer.reset_recurrent_dropout_mask()
+
+
+def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
+    """A copy of a model, as trained and as compiled, whose layers drop at `rate`.
+
+    Layers with a rate of zero keep it. The original is not changed.
+
+    Args:
+        model: `keras.Model`, built.
+        rate: Float in [0, 1).
+
+    Raises:
+        ValueError: If the model cannot be copied, drops nowhere, or holds a stochastic
+            layer without an attribute for its rate.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._dropout.stochastic_layers import with_dropout_rate
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
+    >>> with_dropout_rate(model, 0.1).layers[0].rate, model.layers[0].rate
+    (0.1, 0.5)
+    """
+    layers = stochastic_layers(model)
+    if not layers:
+        raise ValueError(
+            "with_dropout_rate: `model` must have a layer that drops. Received: "
+            f"model={model.name!r}, without any. Build it with rates over 0."
+        )
+    for layer in layers:
+        if not _rates_of(layer):
+            raise ValueError(
+                "with_dropout_rate: `model` must keep its rates in attributes named "
+                f"{', '.join(RATES)}. Received: layer {layer.name!r} of type "
+                f"{type(layer).__name__}. Give a function that builds the model."
+            )
+    copied = _copied(model)
+    set_dropout_rate(copied, rate)
+    if model.compiled:
+        _compile_as(copied, model)
+    return copied
+
+
+def has_dropout_rate(model: keras.Model) -> bool:
+    """Whether a model, built or not, has a rate that `set_dropout_rate` would set.
+
+    Args:
+        model: `keras.Model`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._dropout.stochastic_layers import has_dropout_rate
+    >>> has_dropout_rate(keras.Sequential([keras.layers.Dropout(0.5)]))
+    True
+    """
+    return bool(_rate_attributes(model))
+
+
+def set_dropout_rate(model: keras.Model, rate: float) -> None:
+    """Sets the rate of the layers that drop, in a model that has not run yet.
+
+    Layers with a rate of zero, or without an attribute for it, keep what they have.
+
+    Args:
+        model: `keras.Model`, built or not.
+        rate: Float in [0, 1).
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._dropout.stochastic_layers import set_dropout_rate
+    >>> model = keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    >>> set_dropout_rate(model, 0.1)
+    >>> model.layers[1].rate
+    0.1
+    """
+    for layer, name in _rate_attributes(model):
+        setattr(layer, name, rate)
+
+
+def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
+    """Layers that drop, and the name of the attribute that says how much."""
+    found = [
+        (layer, name) for layer in stochastic_layers(model) for name in _rates_of(layer)
+    ]
+    for layer in flat_layers(model):
+        for kind, name in SWITCHES.items():
+            if isinstance(layer, kind) and getattr(layer, name) > 0:
+                found.append((layer, name))
+    return found
+
+
+def _rates_of(layer: keras.Layer) -> list[str]:
+    """Names of the attributes that hold a rate over 0."""
+    values = {name: getattr(layer, name, None) for name in RATES}
+    return [
+        name for name, it in values.items() if isinstance(it, Real) and float(it) > 0
+    ]
+
+
+def _copied(model: keras.Model) -> Any:
+    """A copy with weights of its own, uncompiled."""
+    try:
+        with trusting():
+            copied = type(model).from_config(model.get_config())
+        if not copied.built and model.built:
+            copied.build_from_config(model.get_build_config())
+        for theirs, ours in zip(copied.weights, model.weights, strict=True):
+            theirs.assign(on_host(ours))
+        copy_adapted_state(model, copied)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            "with_dropout_rate: `model` must be copied by its config. Received: "
+            f"model={model.name!r}, where that failed: {reason} Write `get_config` and "
+            "register its classes with `keras.saving.register_keras_serializable`, or "
+            "give a function that builds the model."
+        ) from error
+    return copied
+
+
+def _compile_as(copied: keras.Model, model: keras.Model) -> None:
+    """Compiles a copy with what the model was compiled with, and no shared state."""
+    config = keras.optimizers.serialize(model.optimizer)
+    optimizer = keras.optimizers.deserialize(config)
+    copied.compile(optimizer, **compile_arguments(model))
+    if model.optimizer.built:
+        copied.optimizer.build(copied.trainable_variables)
+        pairs = zip(copied.optimizer.variables, model.optimizer.variables, strict=True)
+        for theirs, ours in pairs:
+            theirs.assign(on_host(ours))

@@ -24,6 +24,7 @@ from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.untracked_state import UntrackedState
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import model_optimizers
+from keras_deeptools.engine._update.optimizer_hooks import SITE
 from keras_deeptools.engine._update.update_watch import note_undone
 
 
@@ -218,3 +219,49 @@ def _variables(model: keras.Model) -> list[Any]:
         for part in optimizer_parts(optimizer):
             found += part.variables
     return list({id(variable): variable for variable in found}.values())
+
+
+@contextlib.contextmanager
+def kept_values(model: keras.Model) -> Iterator[None]:
+    """Leaves a model usable whatever ends the training in the block.
+
+    A compiled step may reuse the memory of the variables that it is given. On JAX an
+    error or Ctrl-C inside a step, between its start and its end, hence leaves the model
+    without values: it then gets those that it had when the block began, and so does its
+    optimizer. In every other case it keeps the values of the moment.
+
+    Args:
+        model: `keras.Model`, compiled. A copy of all values is held on the host where
+            they can be lost.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.engine._state.snapshot import kept_values
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> with kept_values(model):
+    ...     loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    """
+    snapshot = Snapshot(model) if training.LOSES_VALUES else None
+    try:
+        yield
+    except BaseException:
+        training.synchronize(model)
+        if snapshot is not None and _lost(model):
+            _detach_all(model)
+            snapshot.restore()
+        raise
+
+
+def _lost(model: keras.Model) -> bool:
+    """Whether the memory of a variable has been reused."""
+    return training.are_lost([*model.variables, *model.optimizer.variables])
+
+
+def _detach_all(model: keras.Model) -> None:
+    """Takes off what is attached, although its variables have no values either."""
+    site = vars(model.optimizer).get(SITE)
+    for attachment in [] if site is None else list(site.attachments):
+        with contextlib.suppress(RuntimeError, TypeError, ValueError):
+            attachment.detach()

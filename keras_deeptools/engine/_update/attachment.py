@@ -11,8 +11,6 @@ from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
 from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
-from keras_deeptools.engine._update.loop_functions import forget_functions
-from keras_deeptools.engine._update.loop_watch import LoopWatch
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     chosen_optimizers,
@@ -21,11 +19,13 @@ from keras_deeptools.engine._update.model_optimizers import (
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site
 from keras_deeptools.engine._update.target import is_built, own_choice, resolved
 from keras_deeptools.engine._update.train_step import (
+    forget_functions,
     forget_trace,
     is_fitting,
     trace_again,
 )
 from keras_deeptools.engine._update.update_canary import check_update
+from keras_deeptools.engine._update.update_watch import LoopWatch
 
 GUARDED = (
     "fit",
@@ -42,8 +42,6 @@ GUARDED = (
     "load_weights",
     "export",
 )
-
-
 """Methods before which is taken off what a broken-off `fit` has left."""
 
 

@@ -17,7 +17,6 @@ from keras_deeptools.engine._keras_private.optimizers import (
     weight_averages,
 )
 from keras_deeptools.engine._keras_private.versions import multi_optimizers
-from keras_deeptools.engine._update.loop_functions import note_functions
 
 
 class Leaf:
@@ -140,7 +139,6 @@ class Leaf:
     def enter(self, variables: list[Any]) -> None:
         """Notes which variables have gradients in the step being traced."""
         self.entered = True
-        note_functions(self.root)
         self.active = list(variables)
         self.positions = [position_of(self.optimizer, v) for v in self.active]
 

@@ -31,6 +31,7 @@ from keras_deeptools.engine._update.scheduled_variables import (
     ScheduledVariable,
     join_model,
 )
+from keras_deeptools.engine._update.train_step import note_functions
 
 
 @dataclass(eq=False)
@@ -222,6 +223,7 @@ class Site:
         update_step = getattr(optimizer, UPDATE_STEP)
 
         def apply_and_serve(grads: Any, trainable_variables: Any) -> None:
+            note_functions(leaf.root)
             leaf.enter(trainable_variables)
             entered: list[Any] = []
             try:

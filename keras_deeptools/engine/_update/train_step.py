@@ -1,14 +1,20 @@
-"""Telling whether a model's `fit` is running.
+"""Telling whether a model's `fit` is running, and tracing compiled steps anew.
 
 Keras notes nowhere that `fit` runs, and calls no hook when an exception or Ctrl-C
 leaves it. A wrapper around `fit` would not see the call that runs already, and features
 are attached inside of one. So the engine looks for the running call in the frames of
 the interpreter, where it matters: before files are written, before the next `fit`,
 `compile` or `train_on_batch`; never in a step.
+
+What was attached while a step was traced is part of its trace for ever. The functions
+that a model's train step names are found by its code. Those that a loop of the user's
+compiles are looked for while they are traced, as the optimizer does not know who calls
+it. Both are traced anew when something is attached or detached.
 """
 
 import sys
 import types
+import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NamedTuple
@@ -21,6 +27,10 @@ from keras_deeptools.engine._update.step_reads import (
     nested_codes,
     train_steps,
     undecorated,
+)
+
+_functions: weakref.WeakKeyDictionary[Any, weakref.WeakSet] = (
+    weakref.WeakKeyDictionary()
 )
 
 
@@ -162,3 +172,24 @@ def forget_trace(model: Any) -> None:
     forget_compiled(model)
     if getattr(model, "train_function", None) is not None:
         model.train_function = None
+
+
+def note_functions(optimizer: Any) -> None:
+    """Notes the user's functions that are being traced, and update an optimizer.
+
+    Args:
+        optimizer: Keras optimizer, the outermost.
+    """
+    for function in training.functions_in_trace():
+        if not is_from_library(undecorated(function)):
+            _functions.setdefault(optimizer, weakref.WeakSet()).add(function)
+
+
+def forget_functions(optimizer: Any) -> None:
+    """Lets the functions that were noted trace anew at their next call.
+
+    Args:
+        optimizer: Keras optimizer, the outermost.
+    """
+    for function in list(_functions.get(optimizer, ())):
+        training.forget_traced(function)

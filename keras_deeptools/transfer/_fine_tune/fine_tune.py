@@ -34,9 +34,8 @@ from keras_deeptools.transfer._fine_tune.run_store import (
     described,
     facts_of,
 )
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 
 
 def check_model(model: Any) -> None:

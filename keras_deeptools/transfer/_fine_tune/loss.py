@@ -10,7 +10,11 @@ from keras_deeptools._arguments import message
 from keras_deeptools.engine._graph.calls import producer
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 from keras_deeptools.engine._update.rate_multipliers import check_rate_scales
-from keras_deeptools.transfer._epoch_batches import as_arrays
+from keras_deeptools.transfer._epoch_batches import (
+    as_arrays,
+    can_be_read_again,
+    first_batch,
+)
 from keras_deeptools.transfer._fine_tune.chosen_loss import chosen_loss, fitting_metrics
 from keras_deeptools.transfer._fine_tune.data import FineTuningData
 from keras_deeptools.transfer._fine_tune.labels import (
@@ -19,7 +23,6 @@ from keras_deeptools.transfer._fine_tune.labels import (
     check_labels,
 )
 from keras_deeptools.transfer._fine_tune.plan import OWNER
-from keras_deeptools.transfer._first_rows import can_be_read_again, first_batch
 
 
 def compiled_for(

@@ -13,7 +13,7 @@ from keras_deeptools.engine import RateMultipliers
 from keras_deeptools.engine._passes.compiled_with import row_losses
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._state.random_state import reseed
-from keras_deeptools.engine._update.kept_values import kept_values
+from keras_deeptools.engine._state.snapshot import kept_values
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.transfer._epoch_batches import begin_epoch
 from keras_deeptools.transfer._features.cache_features import (

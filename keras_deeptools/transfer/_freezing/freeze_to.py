@@ -6,11 +6,13 @@ import keras
 
 from keras_deeptools._arguments import checked_option, is_integer, message
 from keras_deeptools._layer_choice import listed
-from keras_deeptools.engine._retraining.retrain import retrain
-from keras_deeptools.engine._retraining.trainability import Trainability, leaves_of
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM, leaf_states
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroup, LayerGroups
+from keras_deeptools.engine._retraining.retrain import Trainability, leaves_of, retrain
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM, leaf_states
+from keras_deeptools.transfer._layer_groups.groups import (
+    LayerGroup,
+    LayerGroups,
+    layer_groups,
+)
 
 
 def freeze_to(

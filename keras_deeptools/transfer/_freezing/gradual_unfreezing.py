@@ -15,20 +15,19 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.callbacks._training_feature import ConfiguredCallback
-from keras_deeptools.engine._building.before_fit import build_for_fit
+from keras_deeptools.engine._building.first_step import build_for_fit
 from keras_deeptools.engine._retraining.callback_state import Resumable
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
 from keras_deeptools.statistics._metric_direction import checked_direction
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.transfer._freezing.freeze_to import checked_position, states_after
 from keras_deeptools.transfer._freezing.unfreezing_phase import (
     UnfreezingPhase,
     UnfreezingProgress,
     due_by_epoch,
 )
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 
 
 def checked_epochs(owner: str, epochs: Any) -> int | list[int] | None:

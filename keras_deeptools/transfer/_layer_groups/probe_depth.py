@@ -15,16 +15,15 @@ from keras_deeptools._arguments import (
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import text_table
 from keras_deeptools.engine._data.predict_rows import RowBatches
-from keras_deeptools.engine._frozen_features.pooled_outputs import PooledOutputs
+from keras_deeptools.engine._frozen_features.computation import PooledOutputs
 from keras_deeptools.engine._graph.calls import calls_of, output_calls_of
 from keras_deeptools.transfer._fine_tune.chosen_loss import are_one_hot
-from keras_deeptools.transfer._layer_groups.find import layer_groups
 from keras_deeptools.transfer._layer_groups.graph_cuts import (
     cut_points,
     ends_cell,
     value_parents,
 )
-from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 from keras_deeptools.transfer._layer_groups.linear_probe import (
     probe_accuracy,
     stratified_folds,

@@ -12,10 +12,9 @@ import keras
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._text_table import text_table
-from keras_deeptools.engine._retraining.trainability import leaves_of, own_weights
-from keras_deeptools.transfer._freezing.choice import chosen_leaves
-from keras_deeptools.transfer._layer_groups.find import layer_groups
-from keras_deeptools.transfer._layer_groups.groups import LayerGroups
+from keras_deeptools.engine._retraining.retrain import leaves_of, own_weights
+from keras_deeptools.transfer._freezing.freeze import chosen_leaves
+from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 
 
 @dataclass(frozen=True)
@@ -163,18 +162,11 @@ def _tail(path: str) -> str:
 
 OWNER = "DiscriminativeLearningRates"
 
-
 Rates: TypeAlias = slice | Sequence[float] | dict[str, float]
-
-
 """From the first group to the last, one per group, or by pattern."""
 
-
 Groups: TypeAlias = keras.Model | LayerGroups | Sequence[Any]
-
-
 """A model, its layer groups, or lists of layers."""
-
 
 Named: TypeAlias = list[tuple[str, list[keras.Layer]]]
 

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._building.by_data import mark_built
 from keras_deeptools.engine._building.first_call import (
     build_on,
     inputs_without_numbers,
     is_built,
+    mark_built,
 )
 from keras_deeptools.engine._data.fit_batches import Batches
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.engine._dropout.rates import has_dropout_rate, set_dropout_rate
+from keras_deeptools.engine._dropout.stochastic_layers import (
+    has_dropout_rate,
+    set_dropout_rate,
+)
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.initializers import initialize
@@ -22,7 +25,7 @@ from keras_deeptools.tuning._hypermodel.learning_rate import (
     RangeTestedRates,
 )
 from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
-from keras_deeptools.tuning._search_space.searched import searched
+from keras_deeptools.tuning._search_space.search_space import searched
 from keras_deeptools.tuning._search_space.searched_optimizer import (
     FACTOR,
     rate_factor,
@@ -75,7 +78,6 @@ CROSSENTROPIES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
 }
 
-
 SPARSE = "sparse_categorical_crossentropy"
 
 
@@ -120,18 +122,13 @@ def _sparse(loss: Any, amount: float) -> SmoothedSparseCrossentropy:
 
 DROPOUT_RATE = FloatRange(0.05, 0.5)
 
-
 SMOOTHING = OneOf((0.0, 0.05, 0.1))
-
 
 BATCH_SIZE = OneOf((32, 16, 64, 128))
 
-
 WARMUP = FloatRange(0.1, 0.45)
 
-
 RATE_SOURCE = OneOf(("compiled", "range_test"))
-
 
 STATISTICS_ROWS = 2048
 
@@ -315,6 +312,4 @@ PARTS = {
     "clipping": Part(fit=_callback("clipping", "gradient_clipper"), optional=True),
     "weight_averaging": Part(fit=_weight_averaging, optional=True),
 }
-
-
 """In the order in which they act: a part may need what others before it did."""

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools.tuning._search_report.best_recipe import recipe
-from keras_deeptools.tuning._search_report.charts import plot_search
 from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     FEWEST,
     HyperparameterImportance,
     configurations,
     importances,
 )
-from keras_deeptools.tuning._search_report.page import search_page
-from keras_deeptools.tuning._search_report.read_trials import read_search
-from keras_deeptools.tuning._search_report.table import aligned, rows_of, sorted_trials
+from keras_deeptools.tuning._search_report.page import plot_search, search_page
+from keras_deeptools.tuning._search_report.trials import (
+    aligned,
+    read_search,
+    rows_of,
+    sorted_trials,
+)
 from keras_deeptools.tuning._trials.searched_trial import SearchedTrial
 
 FEW = 15
-
-
 """Configurations up to which a note says that they are few."""
 
 

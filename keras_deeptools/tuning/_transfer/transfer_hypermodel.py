@@ -25,24 +25,26 @@ from keras_deeptools.transfer._fine_tune.labels import (
     check_label_types,
     check_labels,
 )
-from keras_deeptools.transfer._freezing.choice import BATCH_NORM
+from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
     OneOf,
     Range,
 )
-from keras_deeptools.tuning._transfer.fine_tuning import train_groups, with_rates
 from keras_deeptools.tuning._transfer.pooled_features import (
     Backbones,
     PooledFeatures,
     Trunks,
 )
 from keras_deeptools.tuning._transfer.recipe import TransferChoices, chosen_recipe
-from keras_deeptools.tuning._transfer.trial import TransferTrial
+from keras_deeptools.tuning._transfer.trial import (
+    TransferTrial,
+    train_groups,
+    with_rates,
+)
 
 OWNER = "TransferHyperModel"
-
 
 HEADS = ("average", "concat")
 
@@ -123,18 +125,13 @@ def _name(backbone: Any) -> str:
 
 Backbone: TypeAlias = str | keras.Model
 
-
 DROPOUT_RATE = FloatRange(0.0, 0.5)
-
 
 HIDDEN_UNITS = IntRange(64, 512, log=True)
 
-
 FROZEN_EPOCHS = IntRange(1, 8, log=True)
 
-
 RATE_RATIO = FloatRange(1.0, 1000.0, log=True)
-
 
 MAX_BYTES = 2**31
 

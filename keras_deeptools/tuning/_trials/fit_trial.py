@@ -15,8 +15,12 @@ from keras_deeptools.tuning._trials.objective import (
     check_direction,
     in_every_epoch,
 )
-from keras_deeptools.tuning._trials.paths import give_own_paths, place_of
-from keras_deeptools.tuning._trials.resumed_trial import backups_at_the_end, resumption
+from keras_deeptools.tuning._trials.resumed_trial import (
+    backups_at_the_end,
+    give_own_paths,
+    place_of,
+    resumption,
+)
 from keras_deeptools.tuning._trials.searched_trial import (
     ERROR,
     curves_of_others,

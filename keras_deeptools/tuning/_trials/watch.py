@@ -18,8 +18,11 @@ from keras_deeptools.engine._backends.common import (
     reset_peak_device_memory,
 )
 from keras_deeptools.tuning._trials.hopeless_rules import constant_loss_of
-from keras_deeptools.tuning._trials.paths import TrialPlace
-from keras_deeptools.tuning._trials.resumed_trial import EarlierEpochs, Resumption
+from keras_deeptools.tuning._trials.resumed_trial import (
+    EarlierEpochs,
+    Resumption,
+    TrialPlace,
+)
 from keras_deeptools.tuning._trials.searched_trial import (
     ERROR,
     NO_LEARNING,
@@ -61,8 +64,6 @@ def peak_memory() -> int | None:
 
 
 LEAST_EPOCHS = 3
-
-
 """Epochs after which a trial may be said to learn nothing."""
 
 
