@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--part", default="tuning", choices=list(PARTS))
     parser.add_argument("--without-images", action="store_true")
     parser.add_argument("--only", default="", help="faults whose name contains this")
+    parser.add_argument("--seed", type=int, help="one of the two of the part")
     parser.add_argument("--programs", default="", help="whose name contains this")
     parser.add_argument("--output", default="", help="file for all results as JSON")
     parser.add_argument("--details", action="store_true", help="print the differences")
@@ -193,6 +194,8 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     for fault, base in cases(options.part, options.without_images, options.only):
         if fault is None or options.programs not in base.name:
+            continue
+        if options.seed not in (None, base.seed):
             continue
         results.append(examine(fault, base))
         print(line_of(results[-1]), flush=True)

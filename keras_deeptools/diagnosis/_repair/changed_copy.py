@@ -131,7 +131,33 @@ def with_ends(
         front: Dict from the position of an input to layers or operations.
         back: Tuple of layers after the only output.
     """
-    known = model.input if getattr(model, "inputs", None) else x
+    inputs, prepared = _through_front(model, x, front)
+    outputs = copy(prepared)
+    for layer in back:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def preprocessing(
+    model: keras.Model, x: Any, front: dict[int, tuple[Any, ...]]
+) -> keras.Model:
+    """The layers before a model, as a model of their own.
+
+    Args:
+        model: `keras.Model` that cannot be part of another one.
+        x: Arrays that it is trained on.
+        front: Dict from the position of an input to layers or operations.
+    """
+    inputs, prepared = _through_front(model, x, front)
+    return keras.Model(inputs, prepared)
+
+
+def _through_front(
+    model: keras.Model, x: Any, front: dict[int, tuple[Any, ...]]
+) -> tuple[Any, Any]:
+    known = x
+    if getattr(model, "inputs", None):
+        known = getattr(model, "input", model.inputs[0])
     inputs = keras.tree.map_structure(
         lambda each: keras.Input(
             each.shape[1:],
@@ -144,7 +170,4 @@ def with_ends(
     for position, layers in front.items():
         for layer in layers:
             flat[position] = layer(flat[position])
-    outputs = copy(keras.tree.pack_sequence_as(inputs, flat))
-    for layer in back:
-        outputs = layer(outputs)
-    return keras.Model(inputs, outputs, name=model.name)
+    return inputs, keras.tree.pack_sequence_as(inputs, flat)

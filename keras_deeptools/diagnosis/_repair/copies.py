@@ -18,8 +18,8 @@ ATOMS = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, 
 def copied_as_it_is(model: keras.Model) -> keras.Model:
     """A copy of a built model by its attributes, with variables of its own.
 
-    Keras copies by configs, which a subclassed model may lack, or which may make it from
-    layers that the original uses too.
+    Keras copies by configs, which a subclassed model may lack, or which may make it
+    from layers that the original uses too.
 
     Args:
         model: `keras.Model`, built. Its copy is not compiled.

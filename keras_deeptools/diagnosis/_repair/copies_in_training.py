@@ -26,6 +26,7 @@ class Candidate:
         updates: Int, how many it has had.
         scores: Dict from the number of updates to the score on held-out samples.
         losses: List of floats, the training loss of each pass.
+        preprocessing: `keras.Model` that inputs pass first, or None.
         failure: Str, why it cannot be trained; empty where it can.
     """
 
@@ -34,6 +35,7 @@ class Candidate:
     updates: int = 0
     scores: dict[int, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
+    preprocessing: keras.Model | None = None
     failure: str = ""
 
     @property
@@ -68,7 +70,9 @@ class Trainer:
         """A copy that has not been trained."""
         keras.utils.set_random_seed(self._seed)
         try:
-            return Candidate(recipe, recipe.build(self._model, self._data.x))
+            made = Candidate(recipe, recipe.build(self._model, self._data.x))
+            made.preprocessing = recipe.preprocessing(self._model, self._data.x)
+            return made
         except Exception as error:
             return Candidate(recipe, failure=_reason(error))
 
@@ -90,6 +94,7 @@ class Trainer:
         recipe, model = candidate.recipe, candidate.model
         arguments = self._arguments(recipe)
         x, y, weight = recipe.arrays(self._data.x, self._data.y, self._data.weight)
+        x = _prepared(candidate, x)
         size, rows = arguments["batch_size"], length_of(x)
         per_epoch = max(-(-rows // size), 1)
         while updates > 0:
@@ -128,17 +133,24 @@ class Trainer:
 
     def _score(self, candidate: Candidate) -> float:
         model, data = candidate.model, self._data
+        x_val = _prepared(candidate, data.x_val)
         targets = [each.targets for each in self._facts.outputs]
         if data.y_val is not None and any(each is not None for each in targets):
-            outputs = model.predict(data.x_val, verbose=0, batch_size=256)
+            outputs = model.predict(x_val, verbose=0, batch_size=256)
             found = score_of_all(outputs, data.y_val, targets)
             if not math.isnan(found):
                 return found
         if candidate.recipe.losses or candidate.recipe.loss_weight is not None:
             raise ValueError("no score that holds for two losses")
-        logs = model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
+        logs = model.evaluate(x_val, data.y_val, verbose=0, return_dict=True)
         loss = float(logs.get("loss", next(iter(logs.values()))))
         return -loss if math.isfinite(loss) else -math.inf
+
+
+def _prepared(candidate: Candidate, x: Any) -> Any:
+    if candidate.preprocessing is None:
+        return x
+    return candidate.preprocessing.predict(x, verbose=0, batch_size=256)
 
 
 def _reason(error: Exception) -> str:

@@ -27,10 +27,7 @@ def differences(recipe: Any, model: keras.Model) -> list[str]:
     for name, changes in recipe.layers.items():
         before = _config_of(configs.get(name))
         for key, value in changes.items():
-            lines += [
-                f"- {name}: {key}={_text(before.get(key))}",
-                f"+ {name}: {key}={_text(value)}",
-            ]
+            lines += _change(f"{name}: {key}", before.get(key), value)
     lines += [f"+ {_layer_text(layer)} after the last layer" for layer in recipe.back]
     if recipe.unfrozen:
         lines += ["- trainable=False for some layers", "+ trainable=True for all"]
@@ -38,22 +35,23 @@ def differences(recipe: Any, model: keras.Model) -> list[str]:
     for position, loss in recipe.losses.items():
         names = list(getattr(model, "output_names", None) or [])
         place = "" if len(names) < 2 else f" of {names[position]!r}"
-        lines += [
-            f"- compile: loss{place}={_text(_loss_at(losses, position, names))}",
-            f"+ compile: loss{place}={_text(loss)}",
-        ]
+        before = _loss_at(losses, position, names)
+        lines += _change(f"compile: loss{place}", before, loss)
     if recipe.loss_weight is not None:
         lines.append(f"+ compile: loss_weights=[{_text(recipe.loss_weight)}]")
     settings = _settings_of(model.optimizer)
     for key, value in recipe.optimizer.items():
-        lines += [
-            f"- optimizer: {key}={_text(settings.get(key))}",
-            f"+ optimizer: {key}={_text(value)}",
-        ]
+        lines += _change(f"optimizer: {key}", settings.get(key), value)
     lines += [f"+ fit: {key}={_text(value)}" for key, value in recipe.fit.items()]
     if recipe.data_text:
         lines.append(f"+ data: {recipe.data_text}")
     return lines
+
+
+def _change(place: str, before: Any, after: Any) -> list[str]:
+    """Nothing where the two read alike, as initializers that draw anew do."""
+    old, new = _text(before), _text(after)
+    return [] if old == new else [f"- {place}={old}", f"+ {place}={new}"]
 
 
 def _config_of(layer: Any) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def _text(value: Any) -> str:
         settings = ", ".join(
             f"{key}={_text(each)}"
             for key, each in numbers.items()
-            if isinstance(each, float)
+            if isinstance(each, (int, float)) and not isinstance(each, bool)
         )
         name = str(value.get("class_name", value))
         return f"{name}({settings})" if settings else name

@@ -9,6 +9,7 @@ import keras
 from keras_deeptools.diagnosis._repair.changed_copy import (
     changed_copy,
     is_wrappable,
+    preprocessing,
     with_ends,
 )
 from keras_deeptools.diagnosis._repair.differences import differences
@@ -85,12 +86,12 @@ class Recipe:
         if self.unfrozen:
             for layer in flat_layers(copy):
                 layer.trainable = True
-        if self.front or self.back:
-            if not is_wrappable(model):
-                raise ValueError(
-                    "repair: a model with a `train_step` of its own cannot get layers "
-                    "before or after it. Put them into its code, or scale the data."
-                )
+        if self.back and not is_wrappable(model):
+            raise ValueError(
+                "repair: a model with a `train_step` of its own cannot get layers "
+                "after its last one. Put them into its code."
+            )
+        if is_wrappable(model) and (self.front or self.back):
             copy = with_ends(copy, model, x, self.front, self.back)
         arguments = compile_arguments(model)
         if self.losses:
@@ -99,6 +100,17 @@ class Recipe:
             arguments["loss_weights"] = [self.loss_weight]
         copy.compile(optimizer=self._optimizer(model), **arguments)
         return copy
+
+    def preprocessing(self, model: keras.Model, x: Any) -> keras.Model | None:
+        """What data pass before they reach the copy, where it cannot hold that itself.
+
+        Args:
+            model: `keras.Model`, built and compiled.
+            x: Arrays that it is trained on.
+        """
+        if not self.front or is_wrappable(model):
+            return None
+        return preprocessing(model, x, self.front)
 
     def _all_losses(self, given: Any, model: keras.Model) -> Any:
         names = list(getattr(model, "output_names", None) or [""])

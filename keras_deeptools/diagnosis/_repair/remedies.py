@@ -39,7 +39,7 @@ def shape_of_outputs(case: Case) -> Recipes:
 
 def initialize_or_clip(case: Case) -> Recipes:
     """Initial weights that keep the scale of gradients, or clipped ones."""
-    return [*remedies_of_layers.initialize(case), *remedies_of_training.clip(case)]
+    return [*remedies_of_layers.initialize(case)[:1], *remedies_of_training.clip(case)]
 
 
 REMEDIES: dict[str, Remedy] = {

@@ -21,17 +21,21 @@ PENALTY = 0.01
 
 
 def initialize(case: Case) -> Recipes:
-    """Initial weights for the activations that there are, and biases of 0."""
-    recipe = case.recipe
+    """Initial weights for the activations that there are, or Keras' own; no biases."""
+    fitting = default = case.recipe
     for layer in case.hidden:
-        name = activation_of(layer) or ""
-        changes: dict[str, Any] = {
-            "kernel_initializer": INITIALIZERS.get(name, "he_normal")
-        }
-        if getattr(layer, "use_bias", False):
+        name = INITIALIZERS.get(activation_of(layer) or "", "he_normal")
+        changes: dict[str, Any] = {}
+        bias = getattr(layer, "bias_initializer", None)
+        if bias is not None and not isinstance(bias, keras.initializers.Zeros):
             changes["bias_initializer"] = "zeros"
-        recipe = recipe.with_layer(layer.name, **changes)
-    return changed_or_none(recipe, case.recipe)
+        fitting = fitting.with_layer(layer.name, kernel_initializer=name, **changes)
+        default = default.with_layer(
+            layer.name, kernel_initializer="glorot_uniform", **changes
+        )
+    if fitting.layers == default.layers:
+        return changed_or_none(fitting, case.recipe)
+    return [fitting, default] if case.hidden else []
 
 
 def rectify(case: Case) -> Recipes:
@@ -47,7 +51,7 @@ def rectify(case: Case) -> Recipes:
 
 def rectify_or_initialize(case: Case) -> Recipes:
     """ReLU, or the activations that there are with initial weights that suit them."""
-    return [*rectify(case), *initialize(case)]
+    return [*rectify(case), *initialize(case)[:1]]
 
 
 def revive(case: Case) -> Recipes:
@@ -58,7 +62,7 @@ def revive(case: Case) -> Recipes:
             recipe = recipe.with_layer(
                 layer.name, activation="leaky_relu", kernel_initializer="he_normal"
             )
-    return [*initialize(case), *changed_or_none(recipe, case.recipe)]
+    return [*initialize(case)[:1], *changed_or_none(recipe, case.recipe)]
 
 
 def bounded_recurrence(case: Case) -> Recipes:

@@ -182,6 +182,9 @@ def _repaired(
     )
     original, best = search.run(known)
     helped = best is not original
+    if not search.never_learns():
+        # A network may find what simple models do not.
+        advice.pop("labels without information", None)
     return Repair(
         best.model if helped else None,
         tuple(best.recipe.differences(model)) if helped else (),
@@ -203,6 +206,7 @@ def _repaired(
         original.updates,
         best.updates if helped else 0,
         tuple(text for text in advice.values() if text),
+        best.preprocessing,
     )
 
 

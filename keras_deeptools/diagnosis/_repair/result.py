@@ -59,6 +59,8 @@ class Repair:
         updates_after: The same of the copy; 0 where nothing helped.
         advice: Tuple of str, what is wrong with the data, which no change of the model
             can fix.
+        preprocessing: `keras.Model` that inputs have to pass before they reach
+            `model`, where that has a `train_step` of its own; else None.
 
     Example:
 
@@ -78,6 +80,7 @@ class Repair:
     updates_before: int = 0
     updates_after: int = 0
     advice: tuple[str, ...] = ()
+    preprocessing: keras.Model | None = None
 
     @property
     def helped(self) -> bool:

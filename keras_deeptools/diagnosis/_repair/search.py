@@ -26,6 +26,9 @@ LEAST_GAIN = 0.005
 LITTLE_LOSS = 0.02
 """So much the score may fall in a short training where the cause is certain."""
 
+NEAR = 0.1
+"""The second best remedy of a finding stays in the race if it is so near."""
+
 CERTAIN = 0.85
 LIKELY = 0.7
 BELOW_SIMPLE = 0.05
@@ -67,6 +70,7 @@ class Search:
     say: Callable[[str], None]
     tried: list[Tried] = field(default_factory=list)
     _done: set[Any] = field(default_factory=set)
+    _second: Candidate | None = None
 
     def run(self, findings: Sequence[Finding]) -> tuple[Candidate, Candidate]:
         """The original, and the copy that did best; both may be the same."""
@@ -77,20 +81,29 @@ class Search:
         if self.diagnose is not None:
             first = [each for each in findings if (each.confidence or 0) >= LIKELY]
         best = self._improved(self._original, first, self.facts)
-        if self.diagnose is not None:
-            if best is not self._original:
-                self.trainer.advance(best, self._rounded(self.updates // 2))
-            if not self._is_satisfied(best):
-                facts, more = self.diagnose(best)
-                best = self._improved(best, more, facts)
+        best = self._finalist(best)
+        if self.diagnose is not None and not self._is_satisfied(best):
+            facts, more = self.diagnose(best)
+            best = self._finalist(self._improved(best, more, facts))
         if best is self._original:
             return best, best
         self.trainer.advance(best, self._end(best))
-        if not self._never_learns():
+        if not self.never_learns():
             self.trainer.advance(self._original, self.updates)
             if best.score <= self._original.score + LEAST_GAIN:
                 return self._original, self._original
         return self._original, best
+
+    def _finalist(self, best: Candidate) -> Candidate:
+        """The better one of the best two copies, after half of the training."""
+        if best is self._original:
+            return best
+        half = self._rounded(self.updates // 2)
+        found = [self.trainer.advance(best, half)]
+        second, self._second = self._second, None
+        if second is not None:
+            found.append(self.trainer.advance(second, half))
+        return max(found, key=lambda each: each.score)
 
     def _improved(
         self, best: Candidate, findings: Iterable[Finding], facts: Facts
@@ -100,6 +113,9 @@ class Search:
         for finding in findings:
             remedy = remedy_for(finding)
             if remedy is None or remedy in self._done or finding.severity == "note":
+                continue
+            kept = {each.finding.kind for each in self.tried if each.kept}
+            if finding.caused_by in kept:
                 continue
             if count == MOST_TRIED or self._at_short(best) >= GOOD:
                 break
@@ -115,23 +131,36 @@ class Search:
     def _best_of(
         self, best: Candidate, finding: Finding, recipes: Sequence[Recipe]
     ) -> Candidate:
-        before = self._at_short(best)
+        # Longer trainings show what they bring at their end.
+        is_longer = any("epochs" in recipe.fit for recipe in recipes)
+        if is_longer:
+            self.trainer.advance(best, self._end(best))
+        score_of = _last_score if is_longer else self._at_short
+        before = score_of(best)
         least = before + LEAST_GAIN
         if finding.severity == "problem" and (finding.confidence or 1) >= CERTAIN:
             least = before - LITTLE_LOSS
         candidates = []
         for recipe in recipes:
             candidate = self.trainer.started(recipe)
-            candidates.append(self.trainer.advance(candidate, self._short))
-        chosen = max(candidates, key=self._at_short)
-        score = self._at_short(chosen)
+            self.trainer.advance(candidate, self._short)
+            if is_longer:
+                self.trainer.advance(candidate, self._end(candidate))
+            candidates.append(candidate)
+        chosen = max(candidates, key=score_of)
+        score = score_of(chosen)
         kept = math.isfinite(score) and (score > least or not math.isfinite(before))
         for each in candidates:
             is_kept = kept and each is chosen
-            self.tried.append(Tried(finding, each, self._at_short(each), is_kept))
+            self.tried.append(Tried(finding, each, score_of(each), is_kept))
             what = each.failure or ("kept" if is_kept else "not kept")
-            self.say(f"{finding.kind}: {self._at_short(each):.3g}, {what}")
-        return chosen if kept else best
+            self.say(f"{finding.kind}: {score_of(each):.3g}, {what}")
+        if not kept:
+            return best
+        others = [each for each in candidates if each is not chosen]
+        near = [each for each in others if score_of(each) > score - NEAR]
+        self._second = max(near, key=score_of, default=None)
+        return chosen
 
     def _at_short(self, candidate: Candidate) -> float:
         """The score after the short training."""
@@ -160,7 +189,7 @@ class Search:
             return False
         return best.score >= simple["score"] - BELOW_SIMPLE
 
-    def _never_learns(self) -> bool:
+    def never_learns(self) -> bool:
         """Whether the original is no better than a constant, or not finite."""
         score = self._original.score
         if not math.isfinite(score):
@@ -170,3 +199,7 @@ class Search:
         if not simple:
             return False
         return score <= simple["chance"] + max(2 * simple["error"], 0.02)
+
+
+def _last_score(candidate: Candidate) -> float:
+    return candidate.score
