@@ -37,15 +37,15 @@ def clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def score(program: Program, model: Any, x: Any, y: Any, classes: Any) -> float:
+def score(program: Program, model: Any, x: Any, y: Any, num_classes: int) -> float:
     """Accuracy, or the part of the variance that is explained.
 
     Args:
         program: The healthy one, for its task.
         model: Trained `keras.Model`.
         x: Inputs as the model gets them.
-        y: Targets; of quantities those of the faulty program, of classes the true ones.
-        classes: All classes of the training labels.
+        y: Targets, quantities or numbers of classes from 0.
+        num_classes: Int, how many the training labels have.
     """
     try:
         out = np.asarray(model.predict(x, verbose=0, batch_size=256), "float64")
@@ -62,7 +62,7 @@ def score(program: Program, model: Any, x: Any, y: Any, classes: Any) -> float:
     if out.shape[-1] > 1:
         return float((out.argmax(axis=-1) == y).mean())
     limit = 0.0 if out.min() < 0 else 0.5
-    if len(classes) == 2:
+    if num_classes == 2:
         return float(((out.reshape(-1) > limit).astype(int) == y).mean())
     return float((np.round(out.reshape(-1)) == y).mean())
 
@@ -92,12 +92,15 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
     if program is None:
         raise ValueError(f"{fault.name} makes no sense for {base.name}")
     x, y, x_val, y_val = _data(program)
-    _, y_true, x_clean, y_clean = base.arrays()
-    wanted = y_clean if base.task in ("classes", "binary") else y_val
-    classes = np.unique(y_true) if base.task in ("classes", "binary") else []
-    twin = score(base, trained(base)[0], x_clean, y_clean, classes)
+    _, _, x_clean, y_clean = base.arrays()
+    wanted, num_classes = y_val, 0
+    if base.task in ("classes", "binary"):
+        # However they are numbered.
+        classes = np.unique(y)
+        wanted, num_classes = np.searchsorted(classes, y_val), len(classes)
+    twin = score(base, trained(base)[0], x_clean, y_clean, num_classes)
     faulty, training = trained(program)
-    before = score(base, faulty, x_val, wanted, classes)
+    before = score(base, faulty, x_val, wanted, num_classes)
     start = clocks()
     result = repair(
         _model(program),
@@ -112,7 +115,7 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
     ratio = (clocks() - start) / (2 * training)
     after = before
     if result.model is not None:
-        after = score(base, result.model, x_val, wanted, classes)
+        after = score(base, result.model, x_val, wanted, num_classes)
     return {
         "fault": fault.name,
         "program": base.name,

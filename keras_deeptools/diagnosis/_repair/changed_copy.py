@@ -4,7 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._repair.copies import copied_as_it_is, set_in_place
+from keras_deeptools.diagnosis._repair.copies import (
+    copied_as_it_is,
+    drawn_anew,
+    set_in_place,
+)
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._state.adapted_state import copy_adapted_state
 from keras_deeptools.engine._update.step_reads import has_own_train_step
@@ -43,6 +47,11 @@ def changed_copy(
     missing = sorted(set(changes) - names)
     if missing:
         raise ValueError(f"repair: no layer is called {', '.join(missing)}.")
+    for layer in flat_layers(model):
+        # A training that diverged has left nothing to go on from.
+        lost = drawn_anew(layer)
+        if lost:
+            changes = {**changes, layer.name: {**lost, **changes.get(layer.name, {})}}
     if is_of_keras(model):
         return _cloned(model, changes, input_shape)
     copy = copied_as_it_is(model)

@@ -5,6 +5,7 @@ import types
 from typing import Any
 
 import keras
+import numpy as np
 
 COMPILED = ("optimizer", "train_function", "test_function", "predict_function")
 """Attributes of a model that belong to `compile` and `fit`, which a copy makes anew."""
@@ -102,6 +103,22 @@ def _fill(new: Any, old: Any, memo: dict[int, Any]) -> None:
         new.__dict__[name] = _copied(value, memo)
 
 
+def drawn_anew(layer: Any) -> dict[str, Any]:
+    """The initializers of weights that hold NaN or infinity, as changes of a layer.
+
+    Args:
+        layer: `keras.Layer`, built.
+    """
+    changes = {}
+    for key, value in list(vars(layer).items()):
+        held = getattr(layer, key.removesuffix("_initializer"), None)
+        if not key.endswith("_initializer") or not isinstance(held, keras.Variable):
+            continue
+        if not np.isfinite(keras.ops.convert_to_numpy(held)).all():
+            changes[key] = keras.initializers.serialize(value)
+    return changes
+
+
 def set_in_place(layer: Any, changes: dict[str, Any]) -> None:
     """Changes entries of the config of a layer that is there already.
 
@@ -128,6 +145,12 @@ def set_in_place(layer: Any, changes: dict[str, Any]) -> None:
             variable = getattr(layer, key.removesuffix("_regularizer"), None)
             if variable is not None:
                 variable.regularizer = chosen
+        elif key.endswith("_constraint"):
+            limit = keras.constraints.get(value)
+            setattr(layer, key, limit)
+            variable = getattr(layer, key.removesuffix("_constraint"), None)
+            if variable is not None:
+                variable.constraint = limit
         elif key in ("rate", "momentum"):
             setattr(layer, key, value)
         else:

@@ -102,6 +102,17 @@ def shuffle(case: Case) -> Recipes:
     return [case.recipe.with_fit(shuffle=True)]
 
 
+def no_weights(case: Case) -> Recipes:
+    """All samples and classes count the same."""
+    return [
+        replace(
+            case.recipe.with_fit(class_weight=None),
+            data=lambda x, y, weight: (x, y, None),
+            data_text="without weights of samples",
+        )
+    ]
+
+
 def channels_last(case: Case) -> Recipes:
     """The channels moved behind height and width."""
     shape = case.model.inputs[0].shape[1:] if case.model.inputs else None

@@ -140,6 +140,42 @@ def quicker_averages(case: Case) -> Recipes:
     return changed_or_none(recipe, case.recipe)
 
 
+def wider(case: Case) -> Recipes:
+    """More units in a layer that all outputs hang on."""
+    units = max(32, 4 * int(case.finding.evidence["outputs"]))
+    recipe = case.recipe
+    for layer in _named(case):
+        if getattr(layer, "units", units) < units:
+            recipe = recipe.with_layer(layer.name, units=units)
+    return changed_or_none(recipe, case.recipe)
+
+
+def wider_constraint(case: Case) -> Recipes:
+    """A limit that leaves initial weights as they are, or none."""
+    limit = keras.constraints.serialize(keras.constraints.MaxNorm(3))
+    wide = without = case.recipe
+    for layer in case.layers:
+        if getattr(layer, "kernel_constraint", None) is not None:
+            wide = wide.with_layer(layer.name, kernel_constraint=limit)
+            without = without.with_layer(layer.name, kernel_constraint=None)
+    return [] if wide is case.recipe else [wide, without]
+
+
+def linear_logits(case: Case) -> Recipes:
+    """No activation of the layer whose outputs go into softmax or sigmoid."""
+    recipe = case.recipe
+    for layer in _named(case):
+        if hasattr(layer, "activation"):
+            recipe = recipe.with_layer(layer.name, activation="linear")
+    return changed_or_none(recipe, case.recipe)
+
+
+def _named(case: Case) -> list[Any]:
+    """The layers that a finding is about."""
+    names = case.finding.where.split(", ")
+    return [layer for layer in case.layers if layer.name in names]
+
+
 def last_vector(case: Case) -> Recipes:
     """A recurrent layer that returns its last output only."""
     recurrent = [

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.trial import rate_set, schedule_set
 from keras_deeptools.diagnosis._repair.case import Case, Recipes
+from keras_deeptools.engine._backends.common import on_host
 
 RATES = {"SGD": 0.01, "Adadelta": 1.0, "Adagrad": 0.01, "Ftrl": 0.01, "Lion": 1e-4}
 USUAL_RATE = 1e-3
@@ -21,7 +22,7 @@ STEPS = 3.0
 
 def other_rate(case: Case) -> Recipes:
     """Learning rates: what did best in short trainings, and usual ones."""
-    rate = rate_set(case.model.optimizer)
+    rate = rate_set(_optimizer(case))
     if rate is None:
         return []
     usual = _usual(case)
@@ -38,7 +39,7 @@ def other_rate(case: Case) -> Recipes:
 
 def lower_rate(case: Case) -> Recipes:
     """A tenth of the learning rate, and the usual one where that is lower."""
-    rate = rate_set(case.model.optimizer)
+    rate = rate_set(_optimizer(case))
     if rate is None or rate <= 0:
         return []
     wanted = [rate / 10, *([_usual(case)] if _usual(case) < rate else [])]
@@ -67,9 +68,15 @@ def _apart(rates: list[float]) -> list[float]:
 
 
 def _usual(case: Case) -> float:
+    return RATES.get(type(_optimizer(case)).__name__, USUAL_RATE)
+
+
+def _optimizer(case: Case) -> Any:
+    """What updates, also where it stands inside of one that scales losses."""
     optimizer = case.model.optimizer
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return RATES.get(type(inner).__name__, USUAL_RATE)
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def clip_as_usual(case: Case) -> Recipes:
@@ -93,20 +100,25 @@ def less_decay(case: Case) -> Recipes:
 
 def longer_schedule(case: Case) -> Recipes:
     """A schedule as long as the training, and the rate that it begins with."""
-    schedule = schedule_set(case.model.optimizer)
+    schedule = schedule_set(_optimizer(case))
     if schedule is None:
         return []
-    config = case.model.optimizer.get_config()
+    config = _optimizer(case).get_config()
     held = config.get("learning_rate")
     recipes = []
     if isinstance(held, dict) and "decay_steps" in held.get("config", {}):
         settings = {**held["config"], "decay_steps": case.num_updates}
         stretched = {**held, "config": settings}
         recipes.append(case.recipe.with_optimizer(learning_rate=stretched))
-    first = float(np.asarray(schedule(0)))
+    first = float(on_host(schedule(0)))
     if first > 0:
         recipes.append(case.recipe.with_optimizer(learning_rate=first))
     return recipes
+
+
+def usual_epsilon(case: Case) -> Recipes:
+    """The epsilon that Keras' optimizers have."""
+    return [case.recipe.with_optimizer(epsilon=1e-7)]
 
 
 def usual_batches(case: Case) -> Recipes:
@@ -115,7 +127,9 @@ def usual_batches(case: Case) -> Recipes:
 
 
 def more_epochs(case: Case) -> Recipes:
-    """As many epochs as the budget has updates for."""
+    """As many epochs as the budget has updates for; an update for each batch."""
+    if case.finding.where == "gradient_accumulation_steps":
+        return [case.recipe.with_optimizer(gradient_accumulation_steps=None)]
     rows = case.facts.rows
     if rows is None or rows.num_samples is None:
         return []

@@ -172,13 +172,19 @@ def _repaired(
     planned = budget
     if settings.epochs is not None:
         planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
+
+    def say(text: str) -> None:
+        if says and text:
+            print(f"{OWNER}: {text}", flush=True)
+
+    say(data.text)
     search = Search(
         trainer,
         planned,
         budget,
         facts,
         None if given else diagnose_again,
-        lambda text: print(f"{OWNER}: {text}", flush=True) if says else None,
+        say,
     )
     original, best = search.run(known)
     helped = best is not original
