@@ -83,7 +83,8 @@ def _is_of_keras(value: Any) -> bool:
 
 def _container(value: Any, memo: dict[int, Any]) -> Any:
     """Lists, dicts and sets, also those by which Keras notes what is put in them."""
-    new = type(value).__new__(type(value))
+    kind: Any = type(value)
+    new = kind.__new__(kind)
     memo[id(value)] = new
     if isinstance(value, list):
         list.extend(new, [_copied(each, memo) for each in value])

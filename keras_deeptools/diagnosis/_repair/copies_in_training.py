@@ -22,7 +22,7 @@ class Candidate:
 
     Attributes:
         recipe: `Recipe`, what differs from the original.
-        model: `keras.Model`, or None where it cannot be made or trained.
+        model: `keras.Model`; None where it cannot be made, as `failure` says.
         updates: Int, how many it has had.
         scores: Dict from the number of updates to the score on held-out samples.
         losses: List of floats, the training loss of each pass.
@@ -31,7 +31,7 @@ class Candidate:
     """
 
     recipe: Recipe
-    model: keras.Model | None = None
+    model: Any = None
     updates: int = 0
     scores: dict[int, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
@@ -114,8 +114,8 @@ class Trainer:
                 verbose=0,
                 **arguments,
             )
-            losses = next(iter(history.history.values()), [])
-            losses = history.history.get("loss", losses)
+            curves = history.history
+            losses = curves.get("loss", next(iter(curves.values()), ()))
             candidate.losses += [float(loss) for loss in losses]
             updates -= epochs * per_epoch if epochs else updates
 

@@ -69,13 +69,13 @@ def read(
     """
     x, y, weight, size, text = _arrays(x, y, weight, num_samples)
     if validation_data is None:
-        train, held = split((x, y, weight))
-        return RepairData(*train, *held[:2], size, text)
-    if isinstance(validation_data, (tuple, list)):
-        given = [*validation_data, None, None][:2]
-    else:
-        given = [validation_data, None]
-    x_val, y_val, _, _, _ = _arrays(*given, None, num_samples)
+        (x, y, weight), (x_val, y_val, _) = split((x, y, weight))
+        return RepairData(x, y, weight, x_val, y_val, size, text)
+    given = validation_data
+    if not isinstance(given, (tuple, list)):
+        given = [given]
+    x_given, y_given = [*given, None][:2]
+    x_val, y_val, _, _, _ = _arrays(x_given, y_given, None, num_samples)
     return RepairData(x, y, weight, x_val, y_val, size, text)
 
 

@@ -150,7 +150,7 @@ def _repaired(
 ) -> Repair:
     facts = _measured(model, data, settings, 0)
     given = findings is not None
-    known = list(findings) if given else ranked(findings_of(facts), facts)
+    known = ranked(findings_of(facts), facts) if findings is None else list(findings)
     advice = {each.kind: answer_to(each) for each in known}
     trainer = Trainer(model, data, facts, seed)
 
