@@ -6,8 +6,9 @@ Each faulty program is trained as it is, beside its healthy twin; only faults th
 ten points of accuracy, or a tenth of the variance, count. `repair` may train a copy for
 as many updates as the program does, scores on the program's validation data as `fit`
 would, and the time that it takes, diagnosis included, is told over twice the time of
-that training. Where the fault lies in the data the answer that no change of the model
-can fix it counts. Measure times on an idle machine.
+that training (of the twin's, where the faulty one cannot be trained). Where the fault
+lies in the data the answer that no change of the model can fix it counts. Measure times
+on an idle machine.
 """
 
 import argparse
@@ -67,8 +68,8 @@ def score(program: Program, model: Any, x: Any, y: Any, num_classes: int) -> flo
     return float((np.round(out.reshape(-1)) == y).mean())
 
 
-def trained(program: Program) -> tuple[Any, np.ndarray]:
-    """The program's model after its training, and the seconds that this took."""
+def trained(program: Program) -> tuple[Any, np.ndarray | None]:
+    """The program's model after its training, and the seconds; None where it fails."""
     x, y, _, _ = _data(program)
     model = _model(program)
     start = clocks()
@@ -83,6 +84,7 @@ def trained(program: Program) -> tuple[Any, np.ndarray]:
         )
     except Exception as error:
         print("    training fails:", str(error).splitlines()[0][:100])
+        return model, None
     return model, clocks() - start
 
 
@@ -98,7 +100,8 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
         # However they are numbered.
         classes = np.unique(y)
         wanted, num_classes = np.searchsorted(classes, y_val), len(classes)
-    twin = score(base, trained(base)[0], x_clean, y_clean, num_classes)
+    sound, usual = trained(base)
+    twin = score(base, sound, x_clean, y_clean, num_classes)
     faulty, training = trained(program)
     before = score(base, faulty, x_val, wanted, num_classes)
     start = clocks()
@@ -112,7 +115,7 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
         shuffle=program.shuffle,
         budget=program.epochs * -(-len(x) // program.batch_size),
     )
-    ratio = (clocks() - start) / (2 * training)
+    ratio = (clocks() - start) / (2 * (usual if training is None else training))
     after = before
     if result.model is not None:
         after = score(base, result.model, x_val, wanted, num_classes)

@@ -66,6 +66,13 @@ class Trainer:
         size = self._arguments(recipe or Recipe())["batch_size"]
         return max(-(-self._data.num_samples // size), 1)
 
+    def differ(self, recipe: Recipe, other: Recipe) -> bool:
+        """Whether two recipes change the model in other ways."""
+        if recipe.layers != other.layers:
+            return True
+        both = (recipe.differences(self._model), other.differences(self._model))
+        return both[0] != both[1]
+
     def started(self, recipe: Recipe) -> Candidate:
         """A copy that has not been trained."""
         keras.utils.set_random_seed(self._seed)

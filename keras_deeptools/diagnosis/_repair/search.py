@@ -120,7 +120,11 @@ class Search:
             if count == MOST_TRIED or self._at_short(best) >= GOOD:
                 break
             case = Case(facts, finding, best.recipe, self.budget)
-            recipes = [each for each in remedy(case) if each is not None]
+            recipes = [
+                each
+                for each in remedy(case)
+                if each is not None and self.trainer.differ(each, best.recipe)
+            ]
             if not recipes:
                 continue
             count += 1
