@@ -11,6 +11,7 @@ from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._repair.data import RepairData, length_of, taken
 from keras_deeptools.diagnosis._repair.held_out import score_of_all
 from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.engine._state.random_state import reseed
 
 BATCH_SIZE = 32
 """What `fit` takes where nobody says."""
@@ -49,6 +50,8 @@ class Candidate:
 class Trainer:
     """Makes and trains copies of a model on the same data from the same seed.
 
+    To be used in a block of `seeded`.
+
     Args:
         model: `keras.Model`, the original.
         data: `RepairData`.
@@ -75,7 +78,7 @@ class Trainer:
 
     def started(self, recipe: Recipe) -> Candidate:
         """A copy that has not been trained."""
-        keras.utils.set_random_seed(self._seed)
+        reseed(self._seed)
         try:
             made = Candidate(recipe, recipe.build(self._model, self._data.x))
             made.preprocessing = recipe.preprocessing(self._model, self._data.x)
@@ -87,7 +90,7 @@ class Trainer:
         """Trains a copy up to a number of updates, and scores it there."""
         if candidate.failure or updates <= candidate.updates:
             return candidate
-        keras.utils.set_random_seed(self._seed + candidate.updates)
+        reseed(self._seed + candidate.updates)
         try:
             self._train(candidate, updates - candidate.updates)
             candidate.scores[updates] = self._score(candidate)

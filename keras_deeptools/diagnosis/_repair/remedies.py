@@ -94,7 +94,7 @@ REMEDIES: dict[str, Remedy] = {
     "plateau": remedies_of_training.lower_rate,
     "regularization outweighs the loss": remedies_of_layers.less_regularization,
     "saturated units": remedies_of_layers.initialize,
-    "sigmoid in hidden layers": remedies_of_layers.rectify,
+    "sigmoid in hidden layers": remedies_of_layers.other_activation,
     "small updates": remedies_of_training.other_rate,
     "softmax between layers": remedies_of_layers.rectify,
     "sorted samples": remedies_of_inputs.shuffle,

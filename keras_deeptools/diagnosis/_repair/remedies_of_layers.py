@@ -6,6 +6,7 @@ import keras
 
 from keras_deeptools.diagnosis._audit_subject import DROPOUTS, activation_of
 from keras_deeptools.diagnosis._repair.case import Case, Recipes, changed_or_none
+from keras_deeptools.diagnosis._repair.recipe import Recipe
 
 INITIALIZERS = {
     "selu": "lecun_normal",
@@ -40,13 +41,24 @@ def initialize(case: Case) -> Recipes:
 
 def rectify(case: Case) -> Recipes:
     """ReLU in hidden layers, with initial weights that suit it."""
+    return changed_or_none(_activated(case, "relu"), case.recipe)
+
+
+def other_activation(case: Case) -> Recipes:
+    """ReLU in hidden layers, or tanh, which goes with higher learning rates."""
+    return [*rectify(case), *changed_or_none(_activated(case, "tanh"), case.recipe)]
+
+
+def _activated(case: Case, name: str) -> Recipe:
     recipe = case.recipe
     for layer in case.hidden:
         if hasattr(layer, "activation"):
             recipe = recipe.with_layer(
-                layer.name, activation="relu", kernel_initializer="he_normal"
+                layer.name,
+                activation=name,
+                kernel_initializer=INITIALIZERS.get(name, "he_normal"),
             )
-    return changed_or_none(recipe, case.recipe)
+    return recipe
 
 
 def rectify_or_initialize(case: Case) -> Recipes:
@@ -76,18 +88,19 @@ def bounded_recurrence(case: Case) -> Recipes:
 
 
 def less_dropout(case: Case) -> Recipes:
-    """A usual rate, and none on outputs or where a normalization follows."""
-    recipe = case.recipe
+    """A usual rate or none; none on outputs or where a normalization follows."""
+    recipe = without = case.recipe
     at_one_place = case.finding.kind != "dropout rate too high"
     for layer in case.layers:
         rate = getattr(layer, "rate", None)
         if not isinstance(layer, DROPOUTS) or not isinstance(rate, (int, float)):
             continue
         if at_one_place and layer.name == case.finding.where:
-            recipe = recipe.with_layer(layer.name, rate=0.0)
+            without = without.with_layer(layer.name, rate=0.0)
         elif not at_one_place and rate >= 0.8:
             recipe = recipe.with_layer(layer.name, rate=USUAL_DROPOUT)
-    return changed_or_none(recipe, case.recipe)
+            without = without.with_layer(layer.name, rate=0.0)
+    return [each for each in (recipe, without) if each is not case.recipe]
 
 
 def alpha_dropout(case: Case) -> Recipes:

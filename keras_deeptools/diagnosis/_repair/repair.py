@@ -22,7 +22,7 @@ from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read
 from keras_deeptools.diagnosis._repair.remedies import answer_to
 from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
 from keras_deeptools.diagnosis._repair.search import Search
-from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.engine._state.random_state import RandomState, seeded
 
 BUDGETS = {"quick": 300, "thorough": 2000}
 """Updates that each training takes at most."""
@@ -186,7 +186,8 @@ def _repaired(
         None if given else diagnose_again,
         say,
     )
-    original, best = search.run(known)
+    with seeded(seed):
+        original, best = search.run(known)
     helped = best is not original
     if not search.never_learns():
         # A network may find what simple models do not.
