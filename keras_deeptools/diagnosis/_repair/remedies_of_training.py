@@ -39,8 +39,8 @@ def other_rate(case: Case) -> Recipes:
 
 def lower_rate(case: Case) -> Recipes:
     """A tenth of the learning rate, and the usual one where that is lower."""
-    rate = rate_set(_optimizer(case))
-    if rate is None or rate <= 0:
+    rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
+    if not isinstance(rate, float) or rate <= 0:
         return []
     wanted = [rate / 10, *([_usual(case)] if _usual(case) < rate else [])]
     return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]

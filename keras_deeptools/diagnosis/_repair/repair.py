@@ -189,6 +189,8 @@ def _repaired(
     with seeded(seed):
         original, best = search.run(known)
     helped = best is not original
+    if original.failure:
+        advice["cannot be trained"] = f"The model cannot be trained: {original.failure}"
     if not search.never_learns():
         # A network may find what simple models do not.
         advice.pop("labels without information", None)

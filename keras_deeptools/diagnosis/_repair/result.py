@@ -58,7 +58,7 @@ class Repair:
             learnt nothing in them.
         updates_after: The same of the copy; 0 where nothing helped.
         advice: Tuple of str, what is wrong with the data, which no change of the model
-            can fix.
+            can fix, and why the model cannot be trained where that is so.
         preprocessing: `keras.Model` that inputs have to pass before they reach
             `model`, where that has a `train_step` of its own; else None.
 

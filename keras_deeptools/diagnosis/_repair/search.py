@@ -29,6 +29,9 @@ LITTLE_LOSS = 0.02
 NEAR = 0.1
 """The second best remedy of a finding stays in the race if it is so near."""
 
+COLLAPSE = 0.1
+"""By so much a copy's score may fall in its own training."""
+
 CERTAIN = 0.85
 LIKELY = 0.7
 BELOW_SIMPLE = 0.05
@@ -87,7 +90,7 @@ class Search:
             best = self._finalist(self._improved(best, more, facts))
         if best is self._original:
             return best, best
-        self.trainer.advance(best, self._end(best))
+        best = self._calmed(self.trainer.advance(best, self._end(best)))
         if not self.never_learns():
             self.trainer.advance(self._original, self.updates)
             if best.score <= self._original.score + LEAST_GAIN:
@@ -104,6 +107,30 @@ class Search:
         if second is not None:
             found.append(self.trainer.advance(second, half))
         return max(found, key=lambda each: each.score)
+
+    def _calmed(self, best: Candidate) -> Candidate:
+        """The copy with a lower learning rate, where it lost what it had learnt."""
+        most = max(best.scores.values(), default=best.score)
+        if best.failure or not most - best.score > COLLAPSE:
+            return best
+        finding = Finding(
+            "divergence",
+            "optimizer",
+            f"The score of the copy falls from {most:.3g} to {best.score:.3g}.",
+            "Use a lower learning rate.",
+            evidence={"most": most, "score": best.score},
+        )
+        remedy = remedy_for(finding)
+        case = Case(self.facts, finding, best.recipe, self.budget)
+        for recipe in remedy(case)[:1] if remedy else ():
+            if recipe is not None:
+                other = self.trainer.started(recipe)
+                for updates in (self._short, self._end(other)):
+                    self.trainer.advance(other, updates)
+                kept = other.score > best.score + LEAST_GAIN
+                self.tried.append(Tried(finding, other, other.score, kept))
+                best = other if kept else best
+        return best
 
     def _improved(
         self, best: Candidate, findings: Iterable[Finding], facts: Facts
