@@ -190,7 +190,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", default="tuning", choices=list(PARTS))
     parser.add_argument("--without-images", action="store_true")
-    parser.add_argument("--only", default="", help="faults whose name contains this")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="faults whose name contains one of them"
+    )
     parser.add_argument("--seed", type=int, help="one of the two of the part")
     parser.add_argument("--programs", default="", help="whose name contains this")
     parser.add_argument("--output", default="", help="file for all results as JSON")
@@ -198,8 +200,10 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     results: list[dict[str, Any]] = []
-    for fault, base in cases(options.part, options.without_images, options.only):
+    for fault, base in cases(options.part, options.without_images, ""):
         if fault is None or options.programs not in base.name:
+            continue
+        if not any(name in fault.name for name in options.only):
             continue
         if options.seed not in (None, base.seed):
             continue
