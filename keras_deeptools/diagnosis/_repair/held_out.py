@@ -7,6 +7,9 @@ import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
 
+IMBALANCED = 0.9
+"""Part of the samples in one class from which on classes count the same."""
+
 
 def score_of(outputs: Any, y: Any, targets: TargetFacts) -> float:
     """How well outputs fit targets, whatever loss a model was trained with.
@@ -17,8 +20,9 @@ def score_of(outputs: Any, y: Any, targets: TargetFacts) -> float:
         targets: `TargetFacts` of the training targets.
 
     Returns:
-        Float: the accuracy for classes, else the part of the variance that is
-        explained; minus infinity for outputs that are not finite.
+        Float: the accuracy for classes, the mean over classes where nearly all samples
+        belong to one; else the part of the variance that is explained; minus infinity
+        for outputs that are not finite.
 
     Example:
 
@@ -40,14 +44,43 @@ def score_of(outputs: Any, y: Any, targets: TargetFacts) -> float:
         else:
             labels = np.searchsorted(targets.classes, wanted.reshape(len(wanted), -1))
             labels = labels[:, 0]
-        return float((_classes(found, targets) == labels).mean())
+        right = _classes(found, targets) == labels
+        if targets.counts.max() > IMBALANCED * targets.counts.sum():
+            return float(
+                np.mean([right[labels == c].mean() for c in np.unique(labels)])
+            )
+        return float(right.mean())
+    if targets.kind == "tokens" and found.ndim > wanted.ndim:
+        return float((found.argmax(axis=-1) == wanted).mean())
     wanted = wanted.astype("float64").reshape(len(wanted), -1)
     flat = found.reshape(len(found), -1)
     if flat.shape != wanted.shape:
         return -np.inf
+    if targets.kind == "multi-hot":
+        limit = 0 if flat.min() < 0 else 0.5
+        return float(((flat > limit) == (wanted > 0.5)).mean())
     error = np.nanmean(np.square(flat - wanted))
     total = np.nanmean(np.square(wanted - np.nanmean(wanted, axis=0)))
     return float(1 - error / total) if total > 0 else float(-error)
+
+
+def score_of_all(outputs: Any, y: Any, targets: list[TargetFacts | None]) -> float:
+    """The mean score of outputs whose targets are known; NaN where none are.
+
+    Args:
+        outputs: Array, or a nested structure of one for each output.
+        y: Targets, likewise.
+        targets: List of `TargetFacts` or None, in the order of the outputs.
+    """
+    found, wanted = keras.tree.flatten(outputs), keras.tree.flatten(y)
+    if not len(found) == len(wanted) == len(targets):
+        return np.nan
+    scores = [
+        score_of(out, each, known)
+        for out, each, known in zip(found, wanted, targets, strict=True)
+        if known is not None
+    ]
+    return float(np.mean(scores)) if scores else np.nan
 
 
 def _classes(found: np.ndarray, targets: TargetFacts) -> np.ndarray:
@@ -64,16 +97,3 @@ def _classes(found: np.ndarray, targets: TargetFacts) -> np.ndarray:
         negative = flat.min() < 0
         return (flat[:, 0] > (0 if negative else 0.5)).astype(int)
     return np.searchsorted(targets.classes, np.round(flat[:, 0]))
-
-
-def split(x: Any, y: Any, part: float = 0.2) -> tuple[Any, Any, Any, Any]:
-    """Training and held-out samples, chosen at random but the same each time."""
-    length = len(keras.tree.flatten(x)[0])
-    order = np.random.default_rng(0).permutation(length)
-    most = max(int(length * part), 1)
-    chosen, rest = np.sort(order[:most]), np.sort(order[most:])
-
-    def taken(values: Any, rows: np.ndarray) -> Any:
-        return keras.tree.map_structure(lambda v: np.asarray(v)[rows], values)
-
-    return taken(x, rest), taken(y, rest), taken(x, chosen), taken(y, chosen)

@@ -5,8 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_deeptools.diagnosis._repair.changed_copy import (
+    changed_copy,
+    is_wrappable,
+    preprocessing,
+    with_ends,
+)
+from keras_deeptools.diagnosis._repair.differences import differences
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 
@@ -19,26 +25,30 @@ class Recipe:
 
     Attributes:
         layers: Dict from the name of a layer to entries of its config.
-        front: Tuple of layers that come before the first.
+        front: Dict from the position of an input to the layers or operations that it
+            passes first.
         back: Tuple of layers that come after the last.
+        input_shape: Tuple of ints, the shape of a sample that the first layer gets
+            where `front` changes it; or None.
         unfrozen: Bool, whether all layers train.
-        loss: Loss, or `UNCHANGED`.
-        metrics: List, or `UNCHANGED`.
+        losses: Dict from the position of an output to its loss.
+        loss_weight: Float that the only loss is multiplied by, or None.
         optimizer: Dict of entries of the optimizer's config.
         fit: Dict of arguments of `fit`.
-        data: Function of inputs and targets, or None.
+        data: Function of inputs and targets for training, or None.
         data_text: Str, what it does.
     """
 
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    front: tuple[Any, ...] = ()
+    front: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     back: tuple[Any, ...] = ()
+    input_shape: tuple[int, ...] | None = None
     unfrozen: bool = False
-    loss: Any = UNCHANGED
-    metrics: Any = UNCHANGED
+    losses: dict[int, Any] = field(default_factory=dict)
+    loss_weight: float | None = None
     optimizer: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
-    data: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    data: Callable[[Any, Any, Any], tuple[Any, Any, Any]] | None = None
     data_text: str = ""
 
     def with_layer(self, name: str, **config: Any) -> "Recipe":
@@ -54,138 +64,82 @@ class Recipe:
         """The same with arguments of `fit` changed."""
         return replace(self, fit={**self.fit, **arguments})
 
-    @property
-    def changes_layers(self) -> bool:
-        """Whether the model has to be made anew, beyond compiling."""
-        return bool(self.layers or self.front or self.back)
+    def with_front(self, position: int, *layers: Any) -> "Recipe":
+        """The same with layers before one input."""
+        return replace(self, front={**self.front, position: layers})
 
-    def build(self, model: keras.Model) -> keras.Model:
-        """Makes the changed copy; the model is left as it is.
+    def with_loss(self, position: int, loss: Any) -> "Recipe":
+        """The same with another loss for one output."""
+        return replace(self, losses={**self.losses, position: loss})
+
+    def build(self, model: keras.Model, x: Any) -> keras.Model:
+        """Makes the changed copy, compiled; the model is left as it is.
 
         Args:
-            model: `keras.Model`, compiled, functional or Sequential where layers
-                change.
+            model: `keras.Model`, built and compiled.
+            x: Arrays that it is trained on.
 
         Raises:
-            ValueError: If layers change and the model has no graph.
+            ValueError: If a change cannot be made in a copy of this model.
         """
-        copy = self._copied(model)
+        copy = changed_copy(model, self.layers, self.input_shape)
         if self.unfrozen:
             for layer in flat_layers(copy):
                 layer.trainable = True
+        if self.back and not is_wrappable(model):
+            raise ValueError(
+                "repair: a model with a `train_step` of its own cannot get layers "
+                "after its last one. Put them into its code."
+            )
+        if is_wrappable(model) and (self.front or self.back):
+            copy = with_ends(copy, model, x, self.front, self.back)
         arguments = compile_arguments(model)
-        if self.loss is not UNCHANGED:
-            arguments["loss"] = self.loss
-        if self.metrics is not UNCHANGED:
-            arguments["metrics"] = self.metrics
+        if self.losses:
+            arguments["loss"] = self._all_losses(arguments.get("loss"), model)
+        if self.loss_weight is not None:
+            arguments["loss_weights"] = [self.loss_weight]
         copy.compile(optimizer=self._optimizer(model), **arguments)
         return copy
 
-    def _copied(self, model: keras.Model) -> keras.Model:
-        names = {layer.name for layer in flat_layers(model)}
-        if not set(self.layers) <= names:
-            missing = sorted(set(self.layers) - names)
-            raise ValueError(f"repair: no layer is called {', '.join(missing)}.")
-        if not model.built:
-            copy = keras.models.clone_model(model, clone_function=self._changed)
-        else:
-            copy = keras.models.clone_model(model, clone_function=self._changed)
-            self._copy_weights(model, copy)
-        if not self.front and not self.back:
-            return copy
-        inputs = keras.Input(
-            model.input_shape[1:],
-            dtype=model.inputs[0].dtype,
-            name=None,
+    def preprocessing(self, model: keras.Model, x: Any) -> keras.Model | None:
+        """What data pass before they reach the copy, where it cannot hold that itself.
+
+        Args:
+            model: `keras.Model`, built and compiled.
+            x: Arrays that it is trained on.
+        """
+        if not self.front or is_wrappable(model):
+            return None
+        return preprocessing(model, x, self.front)
+
+    def _all_losses(self, given: Any, model: keras.Model) -> Any:
+        names = list(getattr(model, "output_names", None) or [""])
+        if len(names) == 1:
+            return self.losses[0]
+        if isinstance(given, dict):
+            changed = {names[at]: loss for at, loss in self.losses.items()}
+            return {**given, **changed}
+        known = (
+            list(given) if isinstance(given, (list, tuple)) else [given] * len(names)
         )
-        x: Any = inputs
-        for layer in (*self.front, copy, *self.back):
-            x = layer(x)
-        return keras.Model(inputs, x, name=model.name)
-
-    def _changed(self, layer: Any) -> Any:
-        changes = self.layers.get(layer.name)
-        config = layer.get_config()
-        if changes:
-            config = {**config, **changes}
-        return type(layer).from_config(config)
-
-    def _copy_weights(self, model: keras.Model, copy: keras.Model) -> None:
-        """Weights of layers that are not changed, and frozen states."""
-        by_name = {layer.name: layer for layer in flat_layers(copy)}
-        for layer in flat_layers(model):
-            other = by_name.get(layer.name)
-            if other is None or other is copy or isinstance(layer, keras.Model):
-                continue
-            other.trainable = layer.trainable
-            fresh = any("initializer" in key for key in self.layers.get(layer.name, {}))
-            if fresh or [v.shape for v in layer.variables] != [
-                v.shape for v in other.variables
-            ]:
-                continue
-            for old, new in zip(layer.variables, other.variables, strict=True):
-                new.assign(keras.ops.convert_to_numpy(old))
+        return [self.losses.get(at, loss) for at, loss in enumerate(known)]
 
     def _optimizer(self, model: keras.Model) -> Any:
         given = model.optimizer
-        config = {**given.get_config(), **self.optimizer}
+        config = given.get_config()
+        inner = config.get("inner_optimizer")
+        if isinstance(inner, dict):
+            # It scales losses, and the optimizer inside updates.
+            settings = {**inner["config"], **self.optimizer}
+            config = {**config, "inner_optimizer": {**inner, "config": settings}}
+        else:
+            config = {**config, **self.optimizer}
         return type(given).from_config(config)
 
-    def arrays(self, x: Any, y: Any) -> tuple[Any, Any]:
+    def arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         """The data that the copy trains on."""
-        return (x, y) if self.data is None else self.data(x, y)
+        return (x, y, weight) if self.data is None else self.data(x, y, weight)
 
     def differences(self, model: keras.Model) -> list[str]:
         """What differs, a line each: `- before` and `+ after`."""
-        lines = []
-        configs = {layer.name: layer.get_config() for layer in flat_layers(model)}
-        for layer in self.front:
-            lines.append(f"+ {_layer_text(layer)} in front of the first layer")
-        for name, changes in self.layers.items():
-            for key, value in changes.items():
-                before = configs.get(name, {}).get(key)
-                lines += [
-                    f"- {name}: {key}={_text(before)}",
-                    f"+ {name}: {key}={_text(value)}",
-                ]
-        for layer in self.back:
-            lines.append(f"+ {_layer_text(layer)} after the last layer")
-        if self.unfrozen:
-            lines += ["- trainable=False for some layers", "+ trainable=True for all"]
-        if self.loss is not UNCHANGED:
-            lines += [
-                f"- compile: loss={_text(getattr(model, 'loss', None))}",
-                f"+ compile: loss={_text(self.loss)}",
-            ]
-        if self.metrics is not UNCHANGED:
-            lines.append(f"+ compile: metrics={_text(self.metrics)}")
-        config = model.optimizer.get_config()
-        for key, value in self.optimizer.items():
-            lines += [
-                f"- optimizer: {key}={_text(config.get(key))}",
-                f"+ optimizer: {key}={_text(value)}",
-            ]
-        for key, value in self.fit.items():
-            lines.append(f"+ fit: {key}={_text(value)}")
-        if self.data_text:
-            lines.append(f"+ data: {self.data_text}")
-        return lines
-
-
-def _layer_text(layer: Any) -> str:
-    config = {k: v for k, v in layer.get_config().items() if k in SHOWN and v}
-    settings = ", ".join(f"{key}={_text(value)}" for key, value in config.items())
-    return f"{type(layer).__name__}({settings})"
-
-
-SHOWN = ("axis", "scale", "offset")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("class_name", value))
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, (list, np.ndarray)) and len(np.ravel(value)) > 6:
-        return f"[{len(np.ravel(value))} numbers]"
-    return repr(value)
+        return differences(self, model)

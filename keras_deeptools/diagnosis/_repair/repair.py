@@ -1,13 +1,10 @@
 """Remedies tried on a copy, one after another, and kept where they help."""
 
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_deeptools._arguments import (
     checked_count,
@@ -20,77 +17,75 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.diagnose import findings_of
 from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings, measure
 from keras_deeptools.diagnosis._diagnose.ranking import ranked
-from keras_deeptools.diagnosis._repair.held_out import score_of, split
-from keras_deeptools.diagnosis._repair.recipe import Recipe
-from keras_deeptools.diagnosis._repair.remedies import REMEDIES, Case
+from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
+from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read
+from keras_deeptools.diagnosis._repair.remedies import answer_to
 from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
-from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.diagnosis._repair.search import Search
+from keras_deeptools.engine._state.random_state import RandomState, seeded
 
-OWNER = "repair"
 BUDGETS = {"quick": 300, "thorough": 2000}
 """Updates that each training takes at most."""
 
-MOST_TRIED = 5
-LEAST_GAIN = 0.005
-"""By so much the score must rise for a change to be kept."""
-
-GOOD = 0.995
-"""A score from which on nothing more is tried."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Training and held-out samples."""
-
-    x: Any
-    y: Any
-    x_val: Any
-    y_val: Any
+READ = 2
+"""Of a dataset, so many times the samples that a training takes are read at most."""
 
 
 def repair(
     model: keras.Model,
     x: Any,
-    y: Any,
+    y: Any = None,
     findings: Sequence[Finding] | None = None,
     *,
     budget: str | int = "quick",
     validation_data: Any = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
     batch_size: int | None = None,
     epochs: int | None = None,
     shuffle: bool = True,
     seed: int = 0,
     verbose: str | int = 0,
 ) -> Repair:
-    """Applies remedies to a copy of a model and keeps those that prove to help.
+    """Applies remedies to copies of a model and keeps those that prove to help.
 
-    The original is trained first, for the budget, and is then put back to where it
-    was. A copy with the remedy of the first cause is trained in the same way from the
-    same seed; where it does better on held-out samples the remedy is kept, and the
-    next one is tried on top of it. The user's model stays as it is. That nothing
-    helped is an answer too.
+    A copy without changes and copies with the remedies of the first causes are trained
+    from the same seed, for an eighth of the budget; a remedy is kept where the score on
+    held-out samples rises, and the next one is tried on top of it. The best copy is
+    trained for the whole budget, and so is the one without changes, unless that has
+    learnt nothing at all. Where the copy stays behind what simple models reach, it is
+    diagnosed in turn, and the remedies of what is found are tried too.
+
+    The model itself stays as it is. Layers are changed in functional and Sequential
+    models, whether nested or not; in others activations, initial weights, penalties and
+    rates are set in the copy, and have to be changed in its code before it is saved.
+    That nothing helped is an answer too, and so is that the fault lies in the data.
 
     Args:
-        model: `keras.Model`, compiled; functional or Sequential for remedies that
-            change layers.
-        x: Inputs: an array, or a list or dict of arrays.
-        y: Targets, an array.
+        model: `keras.Model`, compiled.
+        x: Data as `fit` takes them: arrays, or a list or dict of arrays; or a dataset
+            of pairs (`tf.data`, `PyDataset`, `DataLoader`, generator), of which as many
+            samples are read as a training takes. A generator loses them.
+        y: Targets, where `x` is arrays.
         findings: List of `Finding`, as `diagnose(...).findings`; None makes a
             diagnosis.
         budget: `"quick"`, at most 300 updates for each training; `"thorough"`, at most
             2000; or an int >= 1, how many.
-        validation_data: Tuple of inputs and targets; None holds out a fifth.
+        validation_data: As `fit` takes them; None holds out a fifth.
+        sample_weight: As in `fit`.
+        class_weight: As in `fit`.
         batch_size: As in `fit`.
         epochs: As planned for `fit`, or None.
         shuffle: As in `fit`.
         seed: Int. All trainings begin with it.
-        verbose: 0 for nothing, 1 for a line for each training.
+        verbose: 0 for nothing, 1 for a line for each short training.
 
     Returns:
-        `Repair` with `.model`, `.differences`, `.steps`, `.table()` and `.plot()`.
+        `Repair` with `.model`, `.differences`, `.steps`, `.advice`, `.table()` and
+        `.plot()`.
 
     Raises:
-        TypeError: If `model` is no `keras.Model`, or the data are no arrays.
+        TypeError: If `model` is no `keras.Model`, or the data are no data for `fit`.
         ValueError: If the model is not compiled, or an option is out of range.
 
     Example:
@@ -120,121 +115,119 @@ def repair(
         checked_count(OWNER, "budget", budget)
     else:
         steps = BUDGETS[checked_option(OWNER, "budget", budget, list(BUDGETS))]
+    for name, value in (("batch_size", batch_size), ("epochs", epochs)):
+        if value is not None:
+            checked_count(OWNER, name, value)
     checked_verbose(OWNER, verbose)
-    data = _arrays_of(x, y, validation_data)
-    settings = FitSettings(batch_size, epochs, shuffle)
-    facts = measure(model, data.x, data.y, settings, validation_data=validation_data)
-    found = list(ranked(findings_of(facts), facts)) if findings is None else findings
+    needed = READ * int(steps) * (batch_size or 32)
+    data = read(x, y, sample_weight, validation_data, needed)
+    settings = FitSettings(
+        batch_size or data.batch_size,
+        epochs,
+        shuffle and data.batch_size is None,
+        class_weight,
+    )
     random = RandomState()
     try:
         with warnings.catch_warnings():
             # What Keras warns of is a finding already.
             warnings.simplefilter("ignore")
-            trying = _Trying(model, data, facts, int(steps), seed, bool(verbose))
-            return trying.run(found)
+            return _repaired(
+                model, data, settings, findings, int(steps), seed, bool(verbose)
+            )
     finally:
         random.restore()
 
 
-def _arrays_of(x: Any, y: Any, validation_data: Any) -> _Data:
-    try:
-        x = keras.tree.map_structure(np.asarray, x)
-        y = np.asarray(y)
-        lengths = {len(each) for each in [*keras.tree.flatten(x), y]}
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{OWNER}: `x` and `y` must be arrays. Received: {type(x).__name__} and "
-            f"{type(y).__name__}. Collect the samples of a dataset first."
-        ) from error
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(
-            f"{OWNER}: `x` and `y` must have the same number of samples. Received: "
-            f"{', '.join(map(str, sorted(lengths)))}."
+def _repaired(
+    model: keras.Model,
+    data: RepairData,
+    settings: FitSettings,
+    findings: Sequence[Finding] | None,
+    budget: int,
+    seed: int,
+    says: bool,
+) -> Repair:
+    facts = _measured(model, data, settings, 0)
+    given = findings is not None
+    known = ranked(findings_of(facts), facts) if findings is None else list(findings)
+    advice = {each.kind: answer_to(each) for each in known}
+    trainer = Trainer(model, data, facts, seed)
+
+    def diagnose_again(best: Candidate) -> tuple[Facts, Sequence[Finding]]:
+        arrays = best.recipe.arrays(data.x, data.y, data.weight)
+        copy = trainer.started(best.recipe).model
+        changed = RepairData(*arrays, data.x_val, data.y_val)
+        used = FitSettings(
+            best.recipe.fit.get("batch_size", settings.batch_size),
+            settings.epochs,
+            best.recipe.fit.get("shuffle", settings.shuffle),
+            best.recipe.fit.get("class_weight", settings.class_weight),
         )
-    if validation_data is None:
-        return _Data(*split(x, y))
-    x_val, y_val = tuple(validation_data)[:2]
-    return _Data(x, y, keras.tree.map_structure(np.asarray, x_val), np.asarray(y_val))
+        again = _measured(copy or model, changed, used, 40)
+        more = ranked(findings_of(again), again)
+        advice.update({each.kind: answer_to(each) for each in more})
+        return again, more
 
+    planned = budget
+    if settings.epochs is not None:
+        planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
 
-class _Trying:
-    """Trainings of copies within a budget."""
+    def say(text: str) -> None:
+        if says and text:
+            print(f"{OWNER}: {text}", flush=True)
 
-    def __init__(
-        self,
-        model: keras.Model,
-        data: _Data,
-        facts: Facts,
-        steps: int,
-        seed: int,
-        says: bool,
-    ) -> None:
-        self._original, self._data, self._facts = model, data, facts
-        self._steps, self._seed, self._says = steps, seed, says
-
-    def run(self, findings: Sequence[Finding]) -> Repair:
-        """Tries the remedies in their order."""
-        before, first, _ = self._trained(Recipe())
-        best, recipe, history, model = before, Recipe(), first, None
-        steps: list[RepairStep] = []
-        done: set[Any] = set()
-        for finding in findings:
-            remedy = REMEDIES.get(finding.kind)
-            if remedy is None or remedy in done or finding.severity == "note":
-                continue
-            if len(steps) >= MOST_TRIED or best >= GOOD:
-                break
-            changed = remedy(Case(self._facts, finding, recipe))
-            if changed is None:
-                continue
-            done.add(remedy)
-            score, losses, copy = self._trained(changed)
-            kept = score > best + LEAST_GAIN or (
-                math.isinf(best) and not math.isinf(score)
+    say(data.text)
+    search = Search(
+        trainer,
+        planned,
+        budget,
+        facts,
+        None if given else diagnose_again,
+        say,
+    )
+    with seeded(seed):
+        original, best = search.run(known)
+    helped = best is not original
+    if original.failure:
+        advice["cannot be trained"] = f"The model cannot be trained: {original.failure}"
+    if not search.never_learns():
+        # A network may find what simple models do not.
+        advice.pop("labels without information", None)
+    return Repair(
+        best.model if helped else None,
+        tuple(best.recipe.differences(model)) if helped else (),
+        tuple(
+            RepairStep(
+                each.finding,
+                tuple(each.candidate.recipe.differences(model)),
+                each.score,
+                each.kept and helped,
+                each.candidate.failure,
             )
-            lines = tuple(changed.differences(self._original))
-            steps.append(RepairStep(finding, lines, score, kept))
-            self._say(finding.kind, score, kept)
-            if kept:
-                best, recipe, history, model = score, changed, losses, copy
-        return Repair(
-            model,
-            tuple(recipe.differences(self._original)) if model is not None else (),
-            tuple(steps),
-            before,
-            best,
-            first,
-            history if model is not None else (),
-            dict(recipe.fit),
-        )
+            for each in search.tried
+        ),
+        original.score,
+        best.score,
+        original.losses,
+        best.losses if helped else (),
+        dict(best.recipe.fit),
+        original.updates,
+        best.updates if helped else 0,
+        tuple(text for text in advice.values() if text),
+        best.preprocessing,
+    )
 
-    def _trained(self, recipe: Recipe) -> tuple[float, list[float], keras.Model | None]:
-        """Score, losses and the model, after training with a recipe."""
-        x, y = recipe.arrays(self._data.x, self._data.y)
-        settings = self._facts.settings
-        arguments: dict[str, Any] = {
-            "batch_size": settings.batch_size,
-            "shuffle": settings.shuffle,
-            **recipe.fit,
-        }
-        batches = max(-(-len(y) // (arguments["batch_size"] or 32)), 1)
-        epochs = max(1, min(settings.epochs or 10**6, self._steps // batches))
-        keras.utils.set_random_seed(self._seed)
-        try:
-            copy = recipe.build(self._original)
-            history = copy.fit(x, y, epochs=epochs, verbose=0, **arguments)
-            outputs = copy.predict(self._data.x_val, verbose=0)
-        except Exception:
-            # What cannot be trained has no score; diagnose says why.
-            return -math.inf, [], None
-        targets = self._facts.outputs[0].targets if self._facts.outputs else None
-        if targets is None:
-            return -math.inf, [], None
-        flat = keras.tree.flatten(outputs)
-        score = score_of(flat[0], self._data.y_val, targets)
-        return score, [float(loss) for loss in history.history["loss"]], copy
 
-    def _say(self, kind: str, score: float, kept: bool) -> None:
-        if self._says:
-            what = "kept" if kept else "no help"
-            print(f"repair: {kind}: {score:.3g}, {what}", flush=True)
+def _measured(
+    model: keras.Model, data: RepairData, settings: FitSettings, trial_steps: int
+) -> Facts:
+    return measure(
+        model,
+        data.x,
+        data.y,
+        settings,
+        sample_weight=data.weight,
+        validation_data=(data.x_val, data.y_val),
+        trial_steps=trial_steps,
+    )

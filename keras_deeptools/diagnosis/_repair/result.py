@@ -19,8 +19,9 @@ class RepairStep:
     Args:
         finding: `Finding` that it is for.
         differences: Tuple of str, what it changes: `- before` and `+ after`.
-        score: Float, of held-out samples after training with it.
+        score: Float, of held-out samples after a short training with it.
         kept: Bool, whether it helped.
+        failure: Str, why the copy could not be made or trained; empty where it could.
 
     Example:
 
@@ -35,6 +36,7 @@ class RepairStep:
     differences: tuple[str, ...]
     score: float
     kept: bool = False
+    failure: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,16 @@ class Repair:
         steps: Tuple of `RepairStep`, in the order in which they were tried.
         score_before: Float, of held-out samples, of the original after training.
         score_after: Float, of the copy; what the original has where nothing helped.
-        history_before: List of floats, the training loss of each epoch.
+        history_before: List of floats, the training loss of each pass over the data.
         history_after: The same of the copy; empty where nothing helped.
         fit_arguments: Dict of arguments of `fit` that the copy wants.
+        updates_before: Int, how many the original was trained for: few, where it had
+            learnt nothing in them.
+        updates_after: The same of the copy; 0 where nothing helped.
+        advice: Tuple of str, what is wrong with the data, which no change of the model
+            can fix, and why the model cannot be trained where that is so.
+        preprocessing: `keras.Model` that inputs have to pass before they reach
+            `model`, where that has a `train_step` of its own; else None.
 
     Example:
 
@@ -68,6 +77,10 @@ class Repair:
     history_before: Sequence[float] = ()
     history_after: Sequence[float] = ()
     fit_arguments: dict[str, Any] = field(default_factory=dict)
+    updates_before: int = 0
+    updates_after: int = 0
+    advice: tuple[str, ...] = ()
+    preprocessing: keras.Model | None = None
 
     @property
     def helped(self) -> bool:
@@ -75,9 +88,13 @@ class Repair:
         return self.model is not None
 
     def table(self) -> str:
-        """A line for each remedy that was tried."""
+        """A line for each remedy that was tried, with the score it began with."""
         rows = [
-            [step.finding.kind, f"{step.score:.3g}", "yes" if step.kept else "no"]
+            [
+                step.finding.kind,
+                f"{step.score:.3g}" if not step.failure else "failed",
+                "yes" if step.kept else "no",
+            ]
             for step in self.steps
         ]
         return text_table(["remedy for", "score", "kept"], rows, text=(0, 2))
@@ -105,10 +122,15 @@ class Repair:
         return ax.figure
 
     def __str__(self) -> str:
-        before = (
-            f"{self.score_before:.3g}" if math.isfinite(self.score_before) else "no"
-        )
+        before = _with_updates(self.score_before, self.updates_before)
         if not self.helped:
-            return f"Nothing helped: {before} on held-out samples."
-        lines = [f"From {before} to {self.score_after:.3g} on held-out samples."]
-        return "\n".join([*lines, *self.differences])
+            lines = [f"Nothing helped: {before} on held-out samples."]
+        else:
+            after = _with_updates(self.score_after, self.updates_after)
+            lines = [f"From {before} to {after} on held-out samples."]
+        return "\n".join([*lines, *self.differences, *self.advice])
+
+
+def _with_updates(score: float, updates: int) -> str:
+    text = f"{score:.3g}" if math.isfinite(score) else "no score"
+    return f"{text} after {updates} updates" if updates else text

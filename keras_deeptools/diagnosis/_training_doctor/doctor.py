@@ -3,7 +3,7 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -213,7 +213,10 @@ class TrainingDoctor(keras.callbacks.Callback):
         problems = [each for each in self._found if each.severity == "problem"]
         if self.on_problem == "repair" and problems and self._arrays is not None:
             x, y = self._arrays
-            self.repaired = repair(self.model, x, y, self._found)
+            with self._shown_at_start():
+                self.repaired = repair(
+                    self.model, x, y, self._found, batch_size=self._batch_size
+                )
 
     def _examined(self) -> list[Finding]:
         found = list(self._of_gradients())
@@ -295,17 +298,26 @@ class TrainingDoctor(keras.callbacks.Callback):
             return []
         x, y = self._probe
         settings = FitSettings(batch_size=self._batch_size)
-        stand_ins = StandIns(self.model)
         try:
-            stand_ins.show([(v, self._start[v.path]) for v in self._kept_variables()])
-            facts = measure(self.model, x, y, settings, trial_steps=0, passes=passes)
+            with self._shown_at_start():
+                facts = measure(
+                    self.model, x, y, settings, trial_steps=0, passes=passes
+                )
             found = ranked(findings_of(facts, START_RULES), facts)
         except Exception:
             # It is about what is wrong already, and training goes on.
             return []
+        return [each for each in found if each.severity != "note"]
+
+    @contextlib.contextmanager
+    def _shown_at_start(self) -> Iterator[None]:
+        """The weights from before the training, from which copies begin."""
+        stand_ins = StandIns(self.model)
+        try:
+            stand_ins.show([(v, self._start[v.path]) for v in self._kept_variables()])
+            yield
         finally:
             stand_ins.hide()
-        return [each for each in found if each.severity != "note"]
 
     def _kept_variables(self) -> list[Any]:
         return [v for v in self.model.variables if v.path in self._start]

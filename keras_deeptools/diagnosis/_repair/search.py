@@ -1,0 +1,236 @@
+"""Which remedies to try, and which of them to keep: short trainings first."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.facts import Facts
+from keras_deeptools.diagnosis._repair.case import Case
+from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
+from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.diagnosis._repair.remedies import remedy_for
+
+SHORT = 8
+"""A first training of a copy is so many times shorter than the last one."""
+
+LEAST_UPDATES = 24
+MOST_TRIED = 4
+"""Findings whose remedies are tried in each of the two rounds."""
+
+MOST_RECIPES = 3
+LEAST_GAIN = 0.005
+"""By so much the score must rise for a change to be kept."""
+
+LITTLE_LOSS = 0.02
+"""So much the score may fall in a short training where the cause is certain."""
+
+NEAR = 0.1
+"""The second best remedy of a finding stays in the race if it is so near."""
+
+COLLAPSE = 0.1
+"""By so much a copy's score may fall in its own training."""
+
+CERTAIN = 0.85
+LIKELY = 0.7
+BELOW_SIMPLE = 0.05
+"""So much worse than simple models a network may be without a further search."""
+
+GOOD = 0.995
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A remedy, and how its copy did in a short training."""
+
+    finding: Finding
+    candidate: Candidate
+    score: float
+    kept: bool
+
+
+@dataclass(eq=False)
+class Search:
+    """Short trainings of copies; the best one is trained to the end.
+
+    Attributes:
+        trainer: `Trainer`.
+        updates: Int, of a whole training.
+        budget: Int, the most that a remedy may ask for.
+        facts: `Facts` of the original.
+        diagnose: Function of a candidate that looks for further causes, by short
+            trainings too; or None.
+        say: Function of a line of text.
+        tried: List of `Tried`.
+    """
+
+    trainer: Trainer
+    updates: int
+    budget: int
+    facts: Facts
+    diagnose: Callable[[Candidate], tuple[Facts, Sequence[Finding]]] | None
+    say: Callable[[str], None]
+    tried: list[Tried] = field(default_factory=list)
+    _done: set[Any] = field(default_factory=set)
+    _second: Candidate | None = None
+
+    def run(self, findings: Sequence[Finding]) -> tuple[Candidate, Candidate]:
+        """The original, and the copy that did best; both may be the same."""
+        self._short = self._rounded(max(self.updates // SHORT, LEAST_UPDATES))
+        self._original = self.trainer.started(Recipe())
+        self.trainer.advance(self._original, self._short)
+        first = findings
+        if self.diagnose is not None:
+            first = [each for each in findings if (each.confidence or 0) >= LIKELY]
+        best = self._improved(self._original, first, self.facts)
+        best = self._finalist(best)
+        if self.diagnose is not None and not self._is_satisfied(best):
+            facts, more = self.diagnose(best)
+            best = self._finalist(self._improved(best, more, facts))
+        if best is self._original:
+            return best, best
+        best = self._calmed(self.trainer.advance(best, self._end(best)))
+        if not self.never_learns():
+            self.trainer.advance(self._original, self.updates)
+            if best.score <= self._original.score + LEAST_GAIN:
+                return self._original, self._original
+        return self._original, best
+
+    def _finalist(self, best: Candidate) -> Candidate:
+        """The better one of the best two copies, after half of the training."""
+        if best is self._original:
+            return best
+        half = self._rounded(self.updates // 2)
+        found = [self.trainer.advance(best, half)]
+        second, self._second = self._second, None
+        if second is not None:
+            found.append(self.trainer.advance(second, half))
+        return max(found, key=lambda each: each.score)
+
+    def _calmed(self, best: Candidate) -> Candidate:
+        """The copy with a lower learning rate, where it lost what it had learnt."""
+        most = max(best.scores.values(), default=best.score)
+        if best.failure or not most - best.score > COLLAPSE:
+            return best
+        finding = Finding(
+            "divergence",
+            "optimizer",
+            f"The score of the copy falls from {most:.3g} to {best.score:.3g}.",
+            "Use a lower learning rate.",
+            evidence={"most": most, "score": best.score},
+        )
+        remedy = remedy_for(finding)
+        case = Case(self.facts, finding, best.recipe, self.budget)
+        for recipe in remedy(case)[:1] if remedy else ():
+            if recipe is not None:
+                other = self.trainer.started(recipe)
+                for updates in (self._short, self._end(other)):
+                    self.trainer.advance(other, updates)
+                kept = other.score > best.score + LEAST_GAIN
+                self.tried.append(Tried(finding, other, other.score, kept))
+                best = other if kept else best
+        return best
+
+    def _improved(
+        self, best: Candidate, findings: Iterable[Finding], facts: Facts
+    ) -> Candidate:
+        """The best copy after the remedies of some findings, one upon another."""
+        count = 0
+        for finding in findings:
+            remedy = remedy_for(finding)
+            if remedy is None or remedy in self._done or finding.severity == "note":
+                continue
+            kept = {each.finding.kind for each in self.tried if each.kept}
+            if finding.caused_by in kept:
+                continue
+            if count == MOST_TRIED or self._at_short(best) >= GOOD:
+                break
+            case = Case(facts, finding, best.recipe, self.budget)
+            recipes = [
+                each
+                for each in remedy(case)
+                if each is not None and self.trainer.differ(each, best.recipe)
+            ]
+            if not recipes:
+                continue
+            count += 1
+            self._done.add(remedy)
+            best = self._best_of(best, finding, recipes[:MOST_RECIPES])
+        return best
+
+    def _best_of(
+        self, best: Candidate, finding: Finding, recipes: Sequence[Recipe]
+    ) -> Candidate:
+        # Longer trainings show what they bring at their end.
+        is_longer = any("epochs" in recipe.fit for recipe in recipes)
+        if is_longer:
+            self.trainer.advance(best, self._end(best))
+        score_of = _last_score if is_longer else self._at_short
+        before = score_of(best)
+        least = before + LEAST_GAIN
+        if finding.severity == "problem" and (finding.confidence or 1) >= CERTAIN:
+            least = before - LITTLE_LOSS
+        candidates = []
+        for recipe in recipes:
+            candidate = self.trainer.started(recipe)
+            self.trainer.advance(candidate, self._short)
+            if is_longer:
+                self.trainer.advance(candidate, self._end(candidate))
+            candidates.append(candidate)
+        chosen = max(candidates, key=score_of)
+        score = score_of(chosen)
+        kept = math.isfinite(score) and (score > least or not math.isfinite(before))
+        for each in candidates:
+            is_kept = kept and each is chosen
+            self.tried.append(Tried(finding, each, score_of(each), is_kept))
+            what = each.failure or ("kept" if is_kept else "not kept")
+            self.say(f"{finding.kind}: {score_of(each):.3g}, {what}")
+        if not kept:
+            return best
+        others = [each for each in candidates if each is not chosen]
+        near = [each for each in others if score_of(each) > score - NEAR]
+        self._second = max(near, key=score_of, default=None)
+        return chosen
+
+    def _at_short(self, candidate: Candidate) -> float:
+        """The score after the short training."""
+        return candidate.scores.get(self._short, -math.inf)
+
+    def _end(self, candidate: Candidate) -> int:
+        """Updates of the last training; more where a remedy asks for it."""
+        epochs = candidate.recipe.fit.get("epochs")
+        if epochs is None:
+            return self.updates
+        return epochs * self.trainer.updates_per_epoch(candidate.recipe)
+
+    def _rounded(self, updates: int) -> int:
+        """Whole passes over the data where there is room for one."""
+        per_epoch = self.trainer.updates_per_epoch()
+        whole = round(updates / per_epoch) * per_epoch
+        return min(whole or updates, self.updates)
+
+    def _is_satisfied(self, best: Candidate) -> bool:
+        """Whether a copy is as good as simple models are."""
+        if best.score >= GOOD:
+            return True
+        only = self.facts.only
+        simple = {} if only is None else only.probe
+        if best is self._original or not simple:
+            return False
+        return best.score >= simple["score"] - BELOW_SIMPLE
+
+    def never_learns(self) -> bool:
+        """Whether the original is no better than a constant, or not finite."""
+        score = self._original.score
+        if not math.isfinite(score):
+            return True
+        only = self.facts.only
+        simple = {} if only is None else only.probe
+        if not simple:
+            return False
+        return score <= simple["chance"] + max(2 * simple["error"], 0.02)
+
+
+def _last_score(candidate: Candidate) -> float:
+    return candidate.score
