@@ -10,7 +10,7 @@ from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
 from keras_deeptools.diagnosis._signal_measurement import activation_pass
-from keras_deeptools.diagnosis._training_doctor.probe_batch import probe_batch
+from keras_deeptools.diagnosis._training_doctor.given import given_to
 
 OWNER = "ActivationMonitor"
 STATISTICS = ("mean", "std", "zero", "dead", "saturated")
@@ -56,6 +56,7 @@ class ActivationMonitor(keras.callbacks.Callback):
         checked_count(OWNER, "every", every)
         self.x = x
         self.every = every
+        self.samples: Any = None
         self._forget()
 
     def _forget(self) -> None:
@@ -63,7 +64,6 @@ class ActivationMonitor(keras.callbacks.Callback):
         self.layers: list[str] = []
         self._rows: list[list[list[float]]] = []
         self._pass: Any = None
-        self._samples: Any = None
 
     @property
     def history(self) -> dict[str, np.ndarray]:
@@ -156,11 +156,15 @@ class ActivationMonitor(keras.callbacks.Callback):
         """Takes the samples, and measures where the model is built."""
         self._forget()
         if self.x is not None:
-            self._samples = self.x
-        else:
-            found = probe_batch(self.model)
-            self._samples = None if found is None else found[0]
+            self.samples = self.x
+        elif self.samples is None:
+            given = given_to(self.model)
+            self.samples = None if given is None else given.x
         self._measure(0)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Lets go of the samples."""
+        self.samples = self._pass = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Measures, where it is time."""
@@ -168,11 +172,11 @@ class ActivationMonitor(keras.callbacks.Callback):
             self._measure(epoch + 1)
 
     def _measure(self, epoch: int) -> None:
-        if self._samples is None or not self.model.built:
+        if self.samples is None or not self.model.built:
             return
         if self._pass is None:
             self._pass = activation_pass(self.model)
-        found = self._pass(self._samples)
+        found = self._pass(self.samples)
         if not self.layers:
             self.layers = [name for name, _ in found]
         numbers = dict(found)
@@ -196,4 +200,4 @@ class ActivationMonitor(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running training."""
         state = dict(vars(self))
-        return state | {"_model": None, "_pass": None, "_samples": None}
+        return state | {"_model": None, "_pass": None, "samples": None}

@@ -102,6 +102,12 @@ class FitData:
             )
 
     @property
+    def num_samples(self) -> int | None:
+        """How many samples arrays have; None for other data."""
+        arrays = None if self._adapter is None else arrays_in(self._adapter)
+        return None if arrays is None else len(keras.tree.flatten(arrays)[0])
+
+    @property
     def can_be_read_again(self) -> bool:
         """Whether the data are there, and no generator."""
         kind = adapter_kind(self._adapter)
