@@ -26,6 +26,10 @@ from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
     ActivationMonitor,
 )
 from keras_deeptools.diagnosis._training_doctor.batch_losses import BatchLosses
+from keras_deeptools.diagnosis._training_doctor.consequences import (
+    is_finite,
+    with_rate_first,
+)
 from keras_deeptools.diagnosis._training_doctor.given import Given, given_to
 from keras_deeptools.diagnosis._training_doctor.last_good import LastGood
 from keras_deeptools.diagnosis._training_doctor.learning_rate import (
@@ -119,6 +123,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._causes: list[Finding] = []
         self._broken: list[Finding] | None = None
         self._has_looked = False
+        self._is_attached = False
         self._epoch_updates = 0
         self._given: Given | None = None
         self._good: LastGood | None = None
@@ -146,7 +151,9 @@ class TrainingDoctor(keras.callbacks.Callback):
         """Looks at the data, and attaches the monitors."""
         self._forget()
         model = self.model
-        if model.trainable_variables or not model.built:
+        # A model that is frozen as a whole has nothing to attach to.
+        self._is_attached = bool(model.trainable_variables or not model.built)
+        if self._is_attached:
             self.gradients.on_train_begin(logs)
         self._given = given_to(model)
         given = self._given
@@ -164,7 +171,8 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Begins an epoch, and keeps the state where all is well."""
-        self.gradients.on_epoch_begin(epoch, logs)
+        if self._is_attached:
+            self.gradients.on_epoch_begin(epoch, logs)
         self._losses.begin_epoch()
         self._epoch_updates = 0
         if self._good is not None and self._broken is None and self.model.built:
@@ -172,11 +180,14 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Lets the monitor of gradients read its record in time."""
-        self.gradients.on_train_batch_begin(batch, logs)
+        if self._is_attached:
+            self.gradients.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Reads the running mean of the loss, of some batches."""
         self._epoch_updates = batch + 1
+        if self._good is None or not self._good.start:
+            self._keep_late()
         mean = self._losses.add(batch, logs)
         if mean is None or math.isfinite(mean) or self._broken is not None:
             return
@@ -186,10 +197,15 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._found = self._examined(self._curves | {"loss": losses})
         self._act()
 
+    def _keep_late(self) -> None:
+        """The first step has built the model."""
+        self._good = LastGood(self.model)
+        self._good.keep()
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at everything, and acts on what is new."""
         logs = {} if logs is None else logs
-        if self.gradients.model is not None:
+        if self._is_attached:
             self.gradients.on_epoch_end(epoch, logs)
         self.activations.on_epoch_end(epoch, logs)
         for name, value in logs.items():
@@ -206,7 +222,8 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Detaches, and tries remedies where that was asked for."""
-        self.gradients.on_train_end(logs)
+        if self._is_attached:
+            self.gradients.on_train_end(logs)
         self.activations.on_train_end(logs)
         problems = [each for each in self._found if each.severity == "problem"]
         if self.on_problem == "repair" and problems:
@@ -268,11 +285,15 @@ class TrainingDoctor(keras.callbacks.Callback):
         elif self._given is not None and len(loss) == 1 and not is_stuck:
             certain = self._static(passes=False)
             self._causes = [each for each in certain if (each.confidence or 0) >= 0.85]
-        return with_causes([*found, *self._causes])
+        return with_rate_first(with_causes([*found, *self._causes]))
 
     def _static(self, passes: bool) -> list[Finding]:
         start = {} if self._good is None else self._good.start
-        return static_causes(self.model, self._given, start, passes)
+        found = static_causes(self.model, self._given, start, passes)
+        if not self._broken:
+            return found
+        # The scale of what is not finite says nothing more.
+        return [each for each in found if is_finite(each) or "non-f" in each.kind]
 
     def _of_gradients(self) -> Iterator[Finding]:
         for each in self.gradients.findings:

@@ -45,6 +45,7 @@ def learning_rate(
     if len(by_update) < (FIRST if finite else 2) or len(loss) < (2 if finite else 1):
         return
     first, last = np.median(by_update[:FIRST]), np.median(by_update[-FIRST:])
+    largest = float(np.max(by_update[:FIRST]))
     falls = finite and loss[-1] < 0.9 * loss[0]
     worse = not finite or (loss[-1] > constant if constant == constant else not falls)
     is_small = first < SMALL and last < 2 * max(first, SMALL / 2)
@@ -60,30 +61,28 @@ def learning_rate(
             confidence=0.85,
             reference="Pascanu et al., 2013, section 3.2",
         )
-    elif is_small and finite and not falls:
+    elif is_small and finite and not falls and first > 0:
         yield Finding(
             "learning rate too low",
             "optimizer",
             f"An update changes the weights by {first:.1e} of their norm, about 1e-3 "
             f"is usual, and in {len(loss)} epochs the loss went from {loss[0]:.3g} to "
             f"{loss[-1]:.3g}.",
-            f"Multiply the learning rate by {10 ** round(math.log10(1e-3 / first)):g}."
-            if first > 0
-            else "Raise the learning rate.",
+            f"Multiply the learning rate by {10 ** round(math.log10(1e-3 / first)):g}.",
             evidence={"ratio": float(first), "usual_ratio": 1e-3},
             code=FINDER,
             confidence=0.8,
             reference="measured",
         )
-    elif max(first, float(np.max(by_update[:FIRST])) / 5) > LARGE and worse:
+    elif max(first, largest / 5) > LARGE and worse:
         yield Finding(
             "learning rate too high",
             "optimizer",
-            f"In the first updates the weights change by {first:.1e} of their norm at "
-            "a time, about 1e-3 is usual, and the loss does not come under that of a "
-            "constant prediction.",
+            f"In the first updates the weights change by up to {largest:.1e} of their "
+            "norm at a time, about 1e-3 is usual, and the loss does not come under "
+            "that of a constant prediction.",
             "Divide the learning rate by 10 or more.",
-            evidence={"ratio": float(first), "usual_ratio": 1e-3},
+            evidence={"ratio": largest, "usual_ratio": 1e-3},
             code=FINDER,
             confidence=0.8,
             reference="measured",
