@@ -14,6 +14,7 @@ from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,
+    batches_apart,
     loader_in,
     standardized_batch,
 )
@@ -130,7 +131,7 @@ def _read(adapter: Any, rows: int) -> dict[str, Any]:
 def _batches(adapter: Any) -> Any:
     dataset = getattr(adapter, "py_dataset", None)
     if dataset is None:
-        yield from adapter.get_numpy_iterator()
+        yield from batches_apart(adapter)
         return
     # Past the threads that load it for `fit` at the same time.
     for number in range(dataset.num_batches or MOST_BATCHES):

@@ -13,6 +13,7 @@ from keras_deeptools.engine._data.non_finite import advice, non_finite
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,
+    batches_apart,
     loader_in,
     standardized_batch,
 )
@@ -116,7 +117,7 @@ class FitData:
     def _batches(self) -> Iterator[Any]:
         dataset = getattr(self._adapter, "py_dataset", None)
         if dataset is None:
-            yield from self._adapter.get_numpy_iterator()
+            yield from batches_apart(self._adapter)
             return
         # Past the threads that load it for `fit` at the same time.
         count = dataset.num_batches
