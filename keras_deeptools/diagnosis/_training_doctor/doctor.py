@@ -241,7 +241,7 @@ class TrainingDoctor(keras.callbacks.Callback):
             where = "y" if "`y`" in fault and "`x" not in fault else "x"
             self._broken = [_of_data(fault, where, epoch)]
             return
-        steps = [each.step for each in self.gradients.findings if "non-f" in each.kind]
+        steps = [f.step or 0 for f in self.gradients.findings if "non-f" in f.kind]
         try:
             shown = good.replayed(
                 given.data,
@@ -364,8 +364,8 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running training."""
-        running = ("_model", "_given", "_good", "_samples")
-        return dict(vars(self)) | dict.fromkeys(running)
+        running = dict.fromkeys(("_given", "_good", "_samples"))
+        return dict(vars(self)) | running | {"_model": None}
 
 
 def _of_data(fault: str, where: str, epoch: int) -> Finding:

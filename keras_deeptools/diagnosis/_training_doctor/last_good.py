@@ -56,23 +56,23 @@ class LastGood:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._model = model
+        self.model = model
         self._snapshot: Snapshot | None = None
         self.start = values_of(model)
 
     def keep(self) -> None:
         """Copies the state, where the model is not too large for it."""
-        optimizer = getattr(self._model, "optimizer", None)
-        held = [*self._model.variables, *getattr(optimizer, "variables", [])]
+        optimizer = getattr(self.model, "optimizer", None)
+        held = [*self.model.variables, *getattr(optimizer, "variables", [])]
         size = sum(4 * int(np.prod(each.shape)) for each in held)
-        if size <= MOST_BYTES and not is_distributed(self._model):
-            self._snapshot = Snapshot(self._model)
+        if size <= MOST_BYTES and not is_distributed(self.model):
+            self._snapshot = Snapshot(self.model)
 
     @contextlib.contextmanager
     def at_start(self) -> Iterator[None]:
         """A block in which the model has the weights that it began with."""
-        stand_ins = StandIns(self._model)
-        held = [v for v in self._model.variables if v.path in self.start]
+        stand_ins = StandIns(self.model)
+        held = [v for v in self.model.variables if v.path in self.start]
         try:
             stand_ins.show([(v, self.start[v.path]) for v in held])
             yield
@@ -93,7 +93,7 @@ class LastGood:
         Returns:
             `Replay`; None where the data or the weights cannot be had again.
         """
-        model = self._model
+        model = self.model
         if not data.can_be_read_again or is_distributed(model):
             return None
         now = Snapshot(model)
@@ -109,7 +109,7 @@ class LastGood:
             now.restore()
 
     def _run(self, batches: Iterator[tuple[Any, Any]]) -> Replay:
-        model, began, number = self._model, time.monotonic(), 0
+        model, began, number = self.model, time.monotonic(), 0
         before = values_of(model)
         for number, (batch, positions) in enumerate(batches):
             logs = batch_logs(model, training.converted(batch))
@@ -130,7 +130,7 @@ class LastGood:
         return Replay(None, self._growth(before), number)
 
     def _assign(self, values: dict[str, np.ndarray]) -> None:
-        for variable in self._model.variables:
+        for variable in self.model.variables:
             if variable.path in values:
                 variable.assign(values[variable.path])
 
@@ -138,7 +138,7 @@ class LastGood:
         ratios = [
             float(np.linalg.norm(values[v.path].astype("float64")))
             / float(np.linalg.norm(self.start[v.path].astype("float64")))
-            for v in self._model.trainable_variables
+            for v in self.model.trainable_variables
             if v.path in self.start and v.path in values
             if len(v.shape) > 1 and np.any(self.start[v.path])
         ]
@@ -162,7 +162,7 @@ def _batches(
     generator = np.random.default_rng(0)
     while count < most:
         order = None if length is None else np.arange(length)
-        if order is not None and shuffles:
+        if length is not None and shuffles:
             order = generator.permutation(length)
         before = count
         for number, batch in enumerate(data.batches(size, order)):

@@ -20,7 +20,7 @@ class Predictions:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._model = model
+        self.model = model
         self._function = ModelFunction(model)
         self._program = programs.compiled(
             lambda weights, states, x: self._function(weights, states, x, False)[0]
@@ -32,8 +32,8 @@ class Predictions:
         Args:
             x: Inputs, as the model takes them.
         """
-        training.synchronize(self._model)
-        random, modules = RandomState(), ModuleState(self._model)
+        training.synchronize(self.model)
+        random, modules = RandomState(), ModuleState(self.model)
         inputs = keras.tree.map_structure(
             lambda v: None if v is None else keras.ops.convert_to_tensor(v), x
         )

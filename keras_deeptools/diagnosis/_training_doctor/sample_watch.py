@@ -36,7 +36,7 @@ class SampleWatch:
 
     def __init__(self, model: keras.Model, given: Given) -> None:
         self.constant_loss = math.nan
-        self._model, self._given = model, given
+        self.model, self._given = model, given
         self._predictions: Predictions | None = None
         self._outputs: np.ndarray | None = None
         self._labels = OddLabels()
@@ -49,10 +49,10 @@ class SampleWatch:
 
     def look(self) -> None:
         """Predicts, after an epoch."""
-        if self._targets is None or not self._model.built:
+        if self._targets is None or not self.model.built:
             return
         if self._predictions is None:
-            self._predictions = Predictions(self._model)
+            self._predictions = Predictions(self.model)
             self.constant_loss = self._of_constant()
         self._outputs = None
         # A model whose own `train_step` calls it in another way shows nothing.
@@ -81,7 +81,7 @@ class SampleWatch:
     def _of_constant(self) -> float:
         """The loss of the best constant prediction, for one of Keras' losses."""
         with contextlib.suppress(Exception):
-            [end] = output_ends(self._model)
+            [end] = output_ends(self.model)
             if end.loss is not None:
-                return constant_loss(loss_given(self._model), end, self._y)
+                return constant_loss(loss_given(self.model), end, self._y)
         return math.nan

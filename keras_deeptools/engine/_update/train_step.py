@@ -55,8 +55,7 @@ class RunningFit(NamedTuple):
     arguments: dict[str, Any]
 
 
-ARGUMENTS = ("batch_size", "shuffle", "class_weight", "sample_weight")
-ARGUMENTS += ("validation_data",)
+ARGUMENTS = ("batch_size", "shuffle", "class_weight", "validation_data")
 
 
 def running_fit(model: Any) -> RunningFit | None:
