@@ -22,6 +22,9 @@ SLOW = 5e-4
 EPOCHS = 5
 """Epochs that show a pace."""
 
+PACE = 0.04
+"""Part of the loss by which it falls in an epoch, at most, to be slow."""
+
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
 
@@ -102,7 +105,7 @@ def slow_convergence(ratios: np.ndarray, curves: Curves) -> Iterator[Finding]:
     falls = -np.diff(loss[-EPOCHS:]) / np.maximum(np.abs(loss[-EPOCHS:-1]), 1e-12)
     usual = float(np.median(by_update[-FIRST:]))
     even = falls.min() > 0 and falls.max() < 2 * falls.min()
-    if even and falls.max() < 0.02 and SMALL <= usual < SLOW:
+    if even and falls.max() < PACE and loss[-1] > loss[0] / 2 and SMALL <= usual < SLOW:
         yield Finding(
             "slow convergence",
             "optimizer",

@@ -110,7 +110,9 @@ class OddLabels:
             odd = _far_off(out, np.asarray(y, "float64").reshape(len(out), -1))
         else:
             return
-        self._score = score_of(outputs, y, targets)
+        # One outlier is all of the variance, so that the others are judged alone.
+        usual = np.asarray(y)[~odd]
+        self._score = score_of(np.asarray(outputs)[~odd], usual, targets)
         self._seen.append(odd)
 
     def findings(self, positions: np.ndarray | None = None) -> Iterator[Finding]:
@@ -130,10 +132,9 @@ class OddLabels:
         yield Finding(
             "labels that look wrong",
             "y",
-            f"{len(hit)} of the {len(always)} samples that were looked at have had the "
-            f"largest loss after each of {LAST} epochs, with a prediction far from "
-            f"their label; for the others the predictions are right "
-            f"({self._score:.0%}).",
+            f"{len(hit)} of the {len(always)} samples that were looked at had the "
+            f"largest losses after each of {LAST} epochs, with predictions far from "
+            f"their labels, while {self._score:.0%} of the others is right.",
             "Look at these samples.",
             severity="note",
             evidence={"samples": len(hit), "score": self._score},
