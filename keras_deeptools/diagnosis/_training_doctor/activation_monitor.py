@@ -1,5 +1,6 @@
 """Watching the activations of every layer on the same samples, epoch by epoch."""
 
+import csv
 from typing import Any
 
 import keras
@@ -28,8 +29,8 @@ class ActivationMonitor(keras.callbacks.Callback):
     it is.
 
     Args:
-        x: Inputs to look at, or None: samples of what `fit` is given. Those of a
-            generator cannot be looked at.
+        x: Inputs to look at, or None: samples of what `fit` is given; of a generator,
+            those of its first batches.
         every: Int >= 1. Epochs from one measurement to the next; the first is made
             before training.
 
@@ -119,28 +120,60 @@ class ActivationMonitor(keras.callbacks.Callback):
                 )
         return found
 
+    @property
+    def problems(self) -> list[Finding]:
+        """The same as `findings`."""
+        return self.findings
+
     def table(self) -> str:
-        """A line for each layer, of the latest measurement."""
+        """A line for each layer, of the latest measurement, with what was found."""
         rows = []
-        latest = self.history
+        latest, findings = self.history, self.findings
         for place, name in enumerate(self.layers):
             numbers = [latest[each][-1, place] for each in STATISTICS]
-            rows.append([name, *("" if np.isnan(n) else f"{n:.3g}" for n in numbers)])
-        return text_table(["layer", *STATISTICS], rows, text=(0,))
+            kinds = ", ".join(each.kind for each in findings if each.where == name)
+            cells = ["" if np.isnan(n) else f"{n:.3g}" for n in numbers]
+            rows.append([name, *cells, kinds])
+        return text_table(["layer", *STATISTICS, "findings"], rows, text=(0, -1))
 
-    def plot(self, path: str | None = None) -> Any:
+    def to_csv(self, path: str) -> None:
+        """Writes the history as a table, one line for each measurement and layer.
+
+        Args:
+            path: Str. The file to write.
+        """
+        history = self.history
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epochs", "layer", *STATISTICS])
+            for row, epochs in enumerate(self.epochs):
+                for place, name in enumerate(self.layers):
+                    numbers = [f"{history[s][row, place]:.9g}" for s in STATISTICS]
+                    writer.writerow([epochs, name, *numbers])
+
+    def plot(self, path: str | None = None, ax: Any = None) -> Any:
         """Draws standard deviations and dead units of all layers over the epochs.
 
         Args:
-            path: Str or None, file to save the figure to.
+            path: Str or None, picture file to write.
+            ax: Pair of matplotlib axes: for standard deviations, and for fractions of
+                dead units. Default: those of a new figure.
 
         Returns:
-            `matplotlib.figure.Figure`.
+            The matplotlib figure.
 
         Raises:
             ImportError: If matplotlib is not installed.
+            ValueError: If nothing was measured.
         """
-        axes = np.ravel(new_panels("ActivationMonitor.plot", 1, 2, (12, 4)))
+        if not self._rows:
+            raise ValueError(
+                "ActivationMonitor.plot: there must be measurements. Received: none. "
+                "Train with the callback first."
+            )
+        if ax is None:
+            ax = new_panels("ActivationMonitor.plot", 1, 2, (12, 4))
+        axes = np.ravel(ax)
         for ax, name in zip(axes, ("std", "dead"), strict=True):
             for place, layer in enumerate(self.layers):
                 ax.plot(self.epochs, self.history[name][:, place], label=layer)

@@ -6,7 +6,7 @@ import keras
 
 from keras_deeptools.engine._backends.common import on_host
 
-READ_PER_EPOCH = 40
+READ_PER_EPOCH = 12
 """Pairs of batches of an epoch that are read, each of which waits for the device."""
 
 UNKNOWN_STEPS = 400
@@ -29,7 +29,7 @@ class BatchLosses:
     def __init__(self, num_steps: int, is_mean: bool) -> None:
         self.values: list[float] = []
         self._is_mean = is_mean
-        self._every = max((num_steps or UNKNOWN_STEPS) // READ_PER_EPOCH, 1)
+        self._every = max((num_steps or UNKNOWN_STEPS) // READ_PER_EPOCH, 2)
         self.begin_epoch()
 
     def begin_epoch(self) -> None:

@@ -185,9 +185,25 @@ def not_learning(curves: Curves, constant: float) -> Iterator[Finding]:
         constant: Float, the loss of the best constant prediction; NaN if unknown.
     """
     loss = known(curves, "loss")
-    if len(loss) < 2 or math.isnan(constant) or not np.isfinite(loss).all():
+    if len(loss) < 2 or not np.isfinite(loss).all():
         return
     best = float(loss[1:].min())
+    if math.isnan(constant):
+        if len(loss) > PATIENCE and best > loss[0] - FLAT * abs(loss[0]):
+            yield Finding(
+                "does not learn",
+                "loss",
+                f"After {len(loss)} epochs the training loss is {loss[-1]:.3g}, and "
+                f"it began with {loss[0]:.3g}.",
+                "Look at the other findings; `diagnose(model, x, y)` names causes.",
+                severity="warning",
+                evidence={"loss": float(loss[-1]), "first": float(loss[0])},
+                code="keras_deeptools.diagnosis.diagnose(model, x, y)",
+                epoch=len(loss),
+                confidence=0.6,
+                reference="measured",
+            )
+        return
     if best > constant - 0.02 * abs(constant):
         yield Finding(
             "does not learn",

@@ -53,6 +53,9 @@ RENAMED = {
 }
 """What `GradientMonitor` finds, in the words of `diagnose`."""
 
+CERTAIN = 0.85
+"""Confidence of what is told of a model that learns."""
+
 STUCK = {
     "does not learn",
     "non-finite loss",
@@ -155,12 +158,17 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._is_attached = bool(model.trainable_variables or not model.built)
         if self._is_attached:
             self.gradients.on_train_begin(logs)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Looks at the data, where gradients are watched already."""
+        model = self.model
         self._given = given_to(model)
         given = self._given
         steps = 0 if given is None else given.num_steps
         self._losses = BatchLosses(steps, not has_own_train_step(model))
         self.activations.samples = None if given is None else given.x
-        self.activations.on_train_begin(logs)
+        self.activations.on_train_begin()
         self._good = LastGood(model)
         if given is not None:
             self._samples = SampleWatch(model, given)
@@ -283,8 +291,10 @@ class TrainingDoctor(keras.callbacks.Callback):
             self._has_looked = True
             self._causes = self._static(passes=True)
         elif self._given is not None and len(loss) == 1 and not is_stuck:
-            certain = self._static(passes=False)
-            self._causes = [each for each in certain if (each.confidence or 0) >= 0.85]
+            self._causes = self._static(passes=False)
+        if not is_stuck:
+            # Also of a model that was stuck and learns all the same.
+            self._causes = [f for f in self._causes if (f.confidence or 0) >= CERTAIN]
         return with_rate_first(with_causes([*found, *self._causes]))
 
     def _static(self, passes: bool) -> list[Finding]:

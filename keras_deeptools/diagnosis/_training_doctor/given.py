@@ -15,6 +15,7 @@ from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,
     batches_apart,
+    first_batches_in,
     loader_in,
     standardized_batch,
 )
@@ -61,8 +62,8 @@ class Given:
 def given_to(model: keras.Model, rows: int = ROWS) -> Given | None:
     """What the running `fit` of a model was given; None where no `fit` runs.
 
-    Random states stay as they are, and generators, which can be read only once, are
-    left alone.
+    Random states stay as they are. Of generators, which can be read only once, the
+    batches are there that Keras has drawn and given back.
 
     Args:
         model: `keras.Model`. Call it in a callback.
@@ -86,7 +87,7 @@ def given_to(model: keras.Model, rows: int = ROWS) -> Given | None:
         with contextlib.suppress(Exception):
             found = {"x": _taken(x, positions), "y": _taken(y, positions)}
             found["positions"] = positions
-    elif adapter_kind(adapter) != "GeneratorDataAdapter":
+    else:
         found |= _read(adapter, rows)
     return Given(
         arrays=whole,
@@ -129,6 +130,10 @@ def _read(adapter: Any, rows: int) -> dict[str, Any]:
 
 
 def _batches(adapter: Any) -> Any:
+    if adapter_kind(adapter) == "GeneratorDataAdapter":
+        # Drawn, and given back, before training.
+        yield from first_batches_in(adapter)
+        return
     dataset = getattr(adapter, "py_dataset", None)
     if dataset is None:
         yield from batches_apart(adapter)

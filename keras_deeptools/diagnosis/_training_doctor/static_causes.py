@@ -64,7 +64,7 @@ def static_causes(
         start: Dict from the path of each variable to its value at the start.
         passes: Bool, whether to run the model.
     """
-    if given is None or given.x is None:
+    if given is None:
         return []
     stand_ins = StandIns(model)
     try:
@@ -84,7 +84,11 @@ def static_causes(
         return []
     finally:
         stand_ins.hide()
-    return [_of_stream(each, given) for each in found if each.severity != "note"]
+    told = [each for each in found if each.severity != "note"]
+    if given.x is None:
+        # That there is nothing to look at is no fault of the user's.
+        told = [each for each in told if each.kind != "fit fails"]
+    return [_of_stream(each, given) for each in told]
 
 
 def _of_stream(finding: Finding, given: Given) -> Finding:

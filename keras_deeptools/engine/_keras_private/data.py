@@ -72,6 +72,11 @@ def batches_apart(adapter: Any) -> Iterator[Any]:
     return iter(beside.get_numpy_iterator())
 
 
+def first_batches_in(adapter: Any) -> list[Any]:
+    """The batches that Keras has drawn from a generator to know their shapes."""
+    return list(getattr(adapter, "_first_batches", None) or ())
+
+
 def standardized_batch(adapter: Any, batch: Any) -> Any:
     """An item of a PyDataset as `fit` reads it."""
     return adapter._standardize_batch(batch)
@@ -132,6 +137,10 @@ def _adapter() -> Any:
     return adapter_of(np.zeros((1, 1), "float32"), 1)
 
 
+def _generator_adapter() -> Any:
+    return adapter_of((each for each in [(np.zeros((1, 1), "float32"),)] * 2), 1)
+
+
 SEAMS = (
     Seam(
         "data_adapters.get_data_adapter",
@@ -171,6 +180,12 @@ SEAMS = (
         "reading a PyDataset beside `fit`",
         "values that are not finite are not found in a PyDataset",
         lambda: hasattr(private(ADAPTERS, "PyDatasetAdapter"), "_standardize_batch"),
+    ),
+    Seam(
+        "GeneratorDataAdapter._first_batches",
+        "looking at the first samples of a generator",
+        "of generators no samples are looked at",
+        lambda: bool(first_batches_in(_generator_adapter())),
     ),
     Seam(
         "TFDatasetAdapter._dataset",
