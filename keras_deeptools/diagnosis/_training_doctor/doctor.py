@@ -45,6 +45,9 @@ from keras_deeptools.diagnosis._training_doctor.static_causes import (
 )
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 
+JUDGED = ("norm", "update_ratio")
+"""The statistics of gradients that rules judge; others cost time alone."""
+
 RENAMED = {
     "dead": "dead units",
     "vanishing": "vanishing gradient",
@@ -113,7 +116,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         super().__init__()
         self.on_problem = checked_option(OWNER, "on_problem", on_problem, ACTIONS)
         self.patience = checked_count(OWNER, "patience", patience)
-        self.gradients = GradientMonitor(on_problem="ignore")
+        self.gradients = GradientMonitor(JUDGED, on_problem="ignore")
         self.activations = ActivationMonitor()
         self._forget()
 

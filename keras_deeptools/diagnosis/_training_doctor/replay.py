@@ -52,11 +52,13 @@ class _NotFiniteError(Exception):
 class _Pass:
     """What is known of a pass that runs."""
 
+    lines: UserLines
     arguments: dict[int, Any] = field(default_factory=dict)
     calls: list[LayerCall] = field(default_factory=list)
     bad: LayerCall | None = None
     before: Any = None
     after: Any = None
+    line: UserLine | None = None
 
     def called(self, call: LayerCall, arguments: tuple[Any, ...]) -> None:
         self.arguments[id(call)] = arguments
@@ -65,6 +67,7 @@ class _Pass:
         self.calls.append(call)
         if is_bad(after) or is_bad(before):
             self.bad, self.before, self.after = call, before, after
+            self.line = self.lines.current()
             raise _NotFiniteError
 
 
@@ -86,7 +89,8 @@ def replayed(model: keras.Model, batch: Any) -> Origin | None:
     lost = [v.path for v in model.variables if is_bad(v.value)]
     if lost:
         return Origin("weights", lost[0])
-    run, lines = _Pass(), UserLines()
+    lines = UserLines()
+    run = _Pass(lines)
     predicted = None
     with Taps(model, lambda call, value: value, run.returned, called=run.called):
         try:
@@ -123,6 +127,7 @@ def _in_forward_pass(
     path, _, name = call.name.rpartition("/")
     if is_bad(keras.tree.flatten(list(arguments))):
         # It gets what is not finite already, from between the layers.
+        line = line or run.line
         if line is None and not run.calls[:-1]:
             return _in_cast(call, x, arguments)
         return _in_line("forward pass", path or model.name, line, arguments)

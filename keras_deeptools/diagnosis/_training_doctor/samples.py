@@ -111,9 +111,11 @@ class OddLabels:
         else:
             return
         # One outlier is all of the variance, so that the others are judged alone.
-        usual = np.asarray(y)[~odd]
-        self._score = score_of(np.asarray(outputs)[~odd], usual, targets)
         self._seen.append(odd)
+        self._score = 0.0
+        if odd.mean() < 0.5:
+            usual = np.asarray(y)[~odd]
+            self._score = score_of(np.asarray(outputs)[~odd], usual, targets)
 
     def findings(self, positions: np.ndarray | None = None) -> Iterator[Finding]:
         """The samples that stood out after each of the last epochs.

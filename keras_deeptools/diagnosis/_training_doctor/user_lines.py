@@ -82,6 +82,7 @@ class UserLines:
 
     def __init__(self) -> None:
         self._found: list[UserLine] = []
+        self._running: list[_Watched] = []
         self._hook: Any = None
 
     def __enter__(self) -> "UserLines":
@@ -101,18 +102,26 @@ class UserLines:
         """The first line of functions that run, or returned what is not finite."""
         return self._found[0] if self._found else None
 
+    def current(self) -> UserLine | None:
+        """The line that runs, of the innermost of the user's functions."""
+        return self._running[-1].line() if self._running else None
+
     def _entered(self, frame: FrameType, event: str, argument: Any) -> Any:
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if module in LIBRARIES or frame.f_code.co_filename.startswith(INSTALLED):
             return None
-        return _Watched(self._found)
+        self._running.append(_Watched(frame, self._found, self._running))
+        return self._running[-1]
 
 
 class _Watched:
     """The trace hook of one call of a function."""
 
-    def __init__(self, found: list[UserLine]) -> None:
-        self._found, self._known = found, len(found)
+    def __init__(
+        self, frame: FrameType, found: list[UserLine], running: list["_Watched"]
+    ) -> None:
+        self._frame, self._found, self._known = frame, found, len(found)
+        self._running = running
         self._number: int | None = None
         self._before: dict[str, Any] = {}
 
@@ -126,20 +135,28 @@ class _Watched:
             if event == "return":
                 new.append(argument)
             if self._number is not None and any(is_bad(value) for value in new):
-                self._note(frame)
+                self._note()
         if event == "line":
             self._number, self._before = frame.f_lineno, dict(frame.f_locals)
         if event == "return":
+            self._running.remove(self)
             if argument is not None and not is_bad(argument):
                 # Such as -inf under a softmax: what came of it is finite.
                 del self._found[self._known :]
         return self
 
-    def _note(self, frame: FrameType) -> None:
-        text = linecache.getline(frame.f_code.co_filename, self._number or 0)
-        if "inf" not in text and len(self._found) == self._known:
-            number = self._number or 0
-            line = UserLine(frame.f_code, number, self._before, frame.f_globals)
+    def line(self) -> UserLine | None:
+        """The line that ran last, or runs."""
+        if self._number is None:
+            return None
+        frame = self._frame
+        return UserLine(frame.f_code, self._number, self._before, frame.f_globals)
+
+    def _note(self) -> None:
+        line = self.line()
+        if line is None or len(self._found) > self._known:
+            return
+        if "inf" not in linecache.getline(line.code.co_filename, line.number):
             self._found.append(line)
 
 
