@@ -26,6 +26,7 @@ from keras_deeptools.callbacks import (
     OneCycleScheduler,
     WeightAveraging,
 )
+from keras_deeptools.diagnosis import ActivationMonitor, TrainingDoctor
 from keras_deeptools.schedules import OneCycle
 
 ALL = ("norm", "max_abs", "zero_fraction", "update_ratio")
@@ -95,6 +96,8 @@ def main() -> None:
         "today: rate set before each batch": lambda: LearningRatePerBatch(rates),
         "MaxNormEnforcer": lambda: MaxNormEnforcer(1.0),
         "today: get_weights, set_weights": lambda: MaxNormPerBatch(1.0),
+        "TrainingDoctor": lambda: TrainingDoctor("ignore"),
+        "ActivationMonitor": ActivationMonitor,
         "WeightAveraging": lambda: WeightAveraging(validated=False, kept=False),
     }
     contenders = {k: new for k, new in contenders.items() if options.only in k}

@@ -19,8 +19,11 @@ from keras import ops
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import TrainingFeature
+from keras_deeptools.diagnosis import ActivationMonitor, TrainingDoctor
+from keras_deeptools.diagnosis._training_doctor.batch_losses import BatchLosses
 
 BATCH_SIZE = 128
+STEPS_PER_EPOCH = 100
 PLAIN, CONTROL = "plain `fit`", "plain `fit` again (control)"
 
 
@@ -126,7 +129,10 @@ class Runner:
         self.model = model
         self.feature = callback if isinstance(callback, TrainingFeature) else None
         self.hooks = [_EpochHooks(callback)] if self.feature else []
-        if callback is not None and self.feature is None:
+        if isinstance(callback, (ActivationMonitor, TrainingDoctor)):
+            self.feature = getattr(callback, "gradients", None)
+            self.hooks = [_DiagnosisHooks(callback)]
+        elif callback is not None and self.feature is None:
             self.hooks = [callback]
 
     def __enter__(self) -> "Runner":
@@ -168,6 +174,31 @@ class _EpochHooks(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.feature.on_epoch_end(epoch, logs)
+
+
+class _DiagnosisHooks(_EpochHooks):
+    """The same of what also looks at the data of the first `fit` and at its batches.
+
+    The loss of batches is read as often as in an epoch of the length that is reported.
+    """
+
+    begun = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if not self.begun:
+            self.begun = True
+            self.feature.set_model(self.model)
+            self.feature.set_params(self.params)
+            if isinstance(self.feature, TrainingDoctor):
+                self.feature._is_attached = True
+                self.feature._begin()
+                self.feature._losses = BatchLosses(STEPS_PER_EPOCH, is_mean=True)
+            else:
+                self.feature.on_train_begin()
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.feature.on_train_batch_end(batch, logs)
 
 
 class _Stopwatch(keras.callbacks.Callback):

@@ -17,14 +17,14 @@ from keras_deeptools.diagnosis._signal_propagation import (
     SignalPropagation,
     signal_propagation,
 )
-from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
-    ActivationMonitor,
-)
-from keras_deeptools.diagnosis._training_doctor.doctor import (
-    TrainingDoctor,
+from keras_deeptools.diagnosis._training_doctor.actions import (
     TrainingProblemError,
     TrainingWarning,
 )
+from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
+    ActivationMonitor,
+)
+from keras_deeptools.diagnosis._training_doctor.doctor import TrainingDoctor
 
 __all__ = [
     "ActivationMonitor",

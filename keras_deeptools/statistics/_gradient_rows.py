@@ -125,7 +125,9 @@ class GradientRows:
         if self.changes is None or self.weights is None:
             return None
         some = np.where(self.weights > 0, self.weights, np.nan)
-        return self.changes / some
+        # After an explosion both may be infinite.
+        with np.errstate(invalid="ignore"):
+            return self.changes / some
 
     @property
     def relative_updates(self) -> np.ndarray | None:

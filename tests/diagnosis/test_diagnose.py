@@ -301,7 +301,8 @@ def test_validation_data_on_another_scale_are_named() -> None:
 
 def test_data_that_fit_refuses_are_a_finding() -> None:
     names = np.array(["a", "b", "c"])[LABELS]
-    assert first(network(), X, names) == "fit fails"
+    found = diagnose(network(), X, names)
+    assert found.kinds == ("text as targets", "fit fails")
 
 
 def test_no_trial_is_made_where_none_is_wanted() -> None:

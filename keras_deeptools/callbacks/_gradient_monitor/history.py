@@ -194,7 +194,9 @@ class GradientHistory:
             tables = by_layer(tables, self.variables)
         if "change" in tables:
             some = np.where(tables["weight"] > 0, tables["weight"], np.nan)
-            tables = tables | {"update_ratio": tables["change"] / some}
+            # After an explosion both may be infinite.
+            with np.errstate(invalid="ignore"):
+                tables = tables | {"update_ratio": tables["change"] / some}
         blocks = [tables[name] for name in self.names]
         rows = np.concatenate([*blocks, norms[:, None]], axis=1)
         self._rows.append(steps, rows)

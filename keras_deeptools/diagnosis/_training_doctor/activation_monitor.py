@@ -1,5 +1,6 @@
 """Watching the activations of every layer on the same samples, epoch by epoch."""
 
+import csv
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
 from keras_deeptools.diagnosis._signal_measurement import activation_pass
-from keras_deeptools.diagnosis._training_doctor.probe_batch import probe_batch
+from keras_deeptools.diagnosis._training_doctor.given import given_to
 
 OWNER = "ActivationMonitor"
 STATISTICS = ("mean", "std", "zero", "dead", "saturated")
@@ -28,8 +29,8 @@ class ActivationMonitor(keras.callbacks.Callback):
     it is.
 
     Args:
-        x: Inputs to look at, or None: samples of what `fit` is given. Those of a
-            generator cannot be looked at.
+        x: Inputs to look at, or None: samples of what `fit` is given; of a generator,
+            those of its first batches.
         every: Int >= 1. Epochs from one measurement to the next; the first is made
             before training.
 
@@ -56,6 +57,7 @@ class ActivationMonitor(keras.callbacks.Callback):
         checked_count(OWNER, "every", every)
         self.x = x
         self.every = every
+        self.samples: Any = None
         self._forget()
 
     def _forget(self) -> None:
@@ -63,7 +65,6 @@ class ActivationMonitor(keras.callbacks.Callback):
         self.layers: list[str] = []
         self._rows: list[list[list[float]]] = []
         self._pass: Any = None
-        self._samples: Any = None
 
     @property
     def history(self) -> dict[str, np.ndarray]:
@@ -119,28 +120,60 @@ class ActivationMonitor(keras.callbacks.Callback):
                 )
         return found
 
+    @property
+    def problems(self) -> list[Finding]:
+        """The same as `findings`."""
+        return self.findings
+
     def table(self) -> str:
-        """A line for each layer, of the latest measurement."""
+        """A line for each layer, of the latest measurement, with what was found."""
         rows = []
-        latest = self.history
+        latest, findings = self.history, self.findings
         for place, name in enumerate(self.layers):
             numbers = [latest[each][-1, place] for each in STATISTICS]
-            rows.append([name, *("" if np.isnan(n) else f"{n:.3g}" for n in numbers)])
-        return text_table(["layer", *STATISTICS], rows, text=(0,))
+            kinds = ", ".join(each.kind for each in findings if each.where == name)
+            cells = ["" if np.isnan(n) else f"{n:.3g}" for n in numbers]
+            rows.append([name, *cells, kinds])
+        return text_table(["layer", *STATISTICS, "findings"], rows, text=(0, -1))
 
-    def plot(self, path: str | None = None) -> Any:
+    def to_csv(self, path: str) -> None:
+        """Writes the history as a table, one line for each measurement and layer.
+
+        Args:
+            path: Str. The file to write.
+        """
+        history = self.history
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epochs", "layer", *STATISTICS])
+            for row, epochs in enumerate(self.epochs):
+                for place, name in enumerate(self.layers):
+                    numbers = [f"{history[s][row, place]:.9g}" for s in STATISTICS]
+                    writer.writerow([epochs, name, *numbers])
+
+    def plot(self, path: str | None = None, ax: Any = None) -> Any:
         """Draws standard deviations and dead units of all layers over the epochs.
 
         Args:
-            path: Str or None, file to save the figure to.
+            path: Str or None, picture file to write.
+            ax: Pair of matplotlib axes: for standard deviations, and for fractions of
+                dead units. Default: those of a new figure.
 
         Returns:
-            `matplotlib.figure.Figure`.
+            The matplotlib figure.
 
         Raises:
             ImportError: If matplotlib is not installed.
+            ValueError: If nothing was measured.
         """
-        axes = np.ravel(new_panels("ActivationMonitor.plot", 1, 2, (12, 4)))
+        if not self._rows:
+            raise ValueError(
+                "ActivationMonitor.plot: there must be measurements. Received: none. "
+                "Train with the callback first."
+            )
+        if ax is None:
+            ax = new_panels("ActivationMonitor.plot", 1, 2, (12, 4))
+        axes = np.ravel(ax)
         for ax, name in zip(axes, ("std", "dead"), strict=True):
             for place, layer in enumerate(self.layers):
                 ax.plot(self.epochs, self.history[name][:, place], label=layer)
@@ -156,11 +189,15 @@ class ActivationMonitor(keras.callbacks.Callback):
         """Takes the samples, and measures where the model is built."""
         self._forget()
         if self.x is not None:
-            self._samples = self.x
-        else:
-            found = probe_batch(self.model)
-            self._samples = None if found is None else found[0]
+            self.samples = self.x
+        elif self.samples is None:
+            given = given_to(self.model)
+            self.samples = None if given is None else given.x
         self._measure(0)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Lets go of the samples."""
+        self.samples = self._pass = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Measures, where it is time."""
@@ -168,11 +205,11 @@ class ActivationMonitor(keras.callbacks.Callback):
             self._measure(epoch + 1)
 
     def _measure(self, epoch: int) -> None:
-        if self._samples is None or not self.model.built:
+        if self.samples is None or not self.model.built:
             return
         if self._pass is None:
             self._pass = activation_pass(self.model)
-        found = self._pass(self._samples)
+        found = self._pass(self.samples)
         if not self.layers:
             self.layers = [name for name, _ in found]
         numbers = dict(found)
@@ -196,4 +233,4 @@ class ActivationMonitor(keras.callbacks.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running training."""
         state = dict(vars(self))
-        return state | {"_model": None, "_pass": None, "_samples": None}
+        return state | {"_model": None, "_pass": None, "samples": None}

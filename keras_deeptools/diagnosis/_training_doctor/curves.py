@@ -18,19 +18,12 @@ OVERFITS = 0.1
 FLAT = 0.01
 """Relative change of the loss over `PATIENCE` epochs that counts as none."""
 
-FIRST = 20
-"""Updates that tell whether a learning rate is far off."""
-
-SMALL, LARGE = 3e-5, 0.1
-"""Update-to-weight ratios that are no good."""
-
 PRECHELT = "Prechelt, 1998, Early stopping - but when?, section 2"
-SCHEDULED = "keras_deeptools.callbacks.OneCycleScheduler(0.01)"
 
 
 def diverging(curves: Curves) -> Iterator[Finding]:
     """A loss that has risen far above what it was."""
-    loss = _known(curves, "loss")
+    loss = known(curves, "loss")
     if len(loss) < 2 or not np.isfinite(loss).all():
         return
     least, last = float(loss.min()), float(loss[-1])
@@ -51,7 +44,7 @@ def diverging(curves: Curves) -> Iterator[Finding]:
 
 def overfitting(curves: Curves) -> Iterator[Finding]:
     """A validation loss that rises while the training loss falls."""
-    train, valid = _known(curves, "loss"), _known(curves, "val_loss")
+    train, valid = known(curves, "loss"), known(curves, "val_loss")
     if len(valid) < PATIENCE + 2 or len(valid) != len(train):
         return
     if not np.isfinite([*valid, *train]).all():
@@ -85,15 +78,16 @@ def overfitting(curves: Curves) -> Iterator[Finding]:
 
 def plateau(curves: Curves) -> Iterator[Finding]:
     """A training loss that no longer falls, although it had fallen."""
-    loss = _known(curves, "loss")
+    loss = known(curves, "loss")
     if len(loss) < 2 * PATIENCE + 1 or not np.isfinite(loss).all():
         return
     before, now = loss[-2 * PATIENCE : -PATIENCE].mean(), loss[-PATIENCE:].mean()
     fell = loss[0] - before
     change = (before - now) / max(abs(before), 1e-12)
     noise = float(np.abs(np.diff(loss[-2 * PATIENCE :])).mean())
-    moves = noise > 3 * abs(before - now) / PATIENCE and noise > FLAT * abs(before)
-    if fell > 0.1 * abs(loss[0]) and abs(change) < FLAT and moves:
+    # The means of three epochs differ by about as much where nothing changes.
+    moves = noise > abs(before - now) and noise > FLAT * abs(before)
+    if fell > 0.1 * abs(loss[0]) and moves:
         yield Finding(
             "plateau",
             "loss",
@@ -109,21 +103,44 @@ def plateau(curves: Curves) -> Iterator[Finding]:
         )
 
 
+def has_settled(curves: Curves) -> bool:
+    """Whether the training loss falls no more.
+
+    Args:
+        curves: Dict from names of logs to a float for each epoch.
+    """
+    loss = known(curves, "loss")
+    if len(loss) < PATIENCE + 2 or not np.isfinite(loss).all():
+        return False
+    before, now = float(loss[-PATIENCE - 1]), float(loss[-PATIENCE:].mean())
+    return before - now < FLAT * abs(before)
+
+
 def not_comparable(curves: Curves) -> Iterator[Finding]:
-    """A validation loss of another size than the training loss from the start."""
-    train, valid = _known(curves, "loss"), _known(curves, "val_loss")
+    """A validation loss of another size than the training loss from the start.
+
+    In the first epoch no sample has been trained on before, so that the training loss
+    tells what the loss on new samples should be.
+    """
+    train, valid = known(curves, "loss"), known(curves, "val_loss")
     if len(valid) < 2 or len(train) != len(valid):
         return
-    ratio = float(np.median(valid / np.maximum(np.abs(train), 1e-12)))
-    rose = valid[-1] > 1.2 * valid[0]
-    if ratio > 20 and not rose and valid.min() > 3 * train[0]:
+    if not np.isfinite([*valid, *train]).all() or train[-1] > train[0]:
+        return
+    first = max(float(train[0]), 1e-12)
+    ratio, least = float(valid[0]) / first, float(valid.min()) / first
+    if ratio > 3 and least > 2:
         yield Finding(
             "validation that is not comparable",
             "val_loss",
-            f"The validation loss is {ratio:.0f} times the training loss in the "
-            "median epoch, from the first on.",
-            "Look at whether both data sets are scaled and labelled in the same way.",
-            evidence={"ratio": ratio},
+            f"After the first epoch the validation loss is {ratio:.3g} times the "
+            "training loss of that epoch, in which all samples were new too, and it "
+            f"never comes under {least:.3g} times.",
+            "Look at whether both data sets are scaled and labelled in the same way, "
+            "and whether validation has the same classes.",
+            severity="problem" if least > 10 else "warning",
+            evidence={"ratio": ratio, "least": least},
+            code="model.evaluate(x[:1000], y[:1000])  # must be near the training loss",
             epoch=len(valid),
             confidence=0.7,
             reference="measured",
@@ -167,10 +184,26 @@ def not_learning(curves: Curves, constant: float) -> Iterator[Finding]:
         curves: Dict from names of logs to a float for each epoch.
         constant: Float, the loss of the best constant prediction; NaN if unknown.
     """
-    loss = _known(curves, "loss")
-    if len(loss) < 2 or math.isnan(constant) or not np.isfinite(loss).all():
+    loss = known(curves, "loss")
+    if len(loss) < 2 or not np.isfinite(loss).all():
         return
     best = float(loss[1:].min())
+    if math.isnan(constant):
+        if len(loss) > PATIENCE and best > loss[0] - FLAT * abs(loss[0]):
+            yield Finding(
+                "does not learn",
+                "loss",
+                f"After {len(loss)} epochs the training loss is {loss[-1]:.3g}, and "
+                f"it began with {loss[0]:.3g}.",
+                "Look at the other findings; `diagnose(model, x, y)` names causes.",
+                severity="warning",
+                evidence={"loss": float(loss[-1]), "first": float(loss[0])},
+                code="keras_deeptools.diagnosis.diagnose(model, x, y)",
+                epoch=len(loss),
+                confidence=0.6,
+                reference="measured",
+            )
+        return
     if best > constant - 0.02 * abs(constant):
         yield Finding(
             "does not learn",
@@ -182,74 +215,6 @@ def not_learning(curves: Curves, constant: float) -> Iterator[Finding]:
             code="keras_deeptools.diagnosis.diagnose(model, x, y)",
             epoch=len(loss),
             confidence=0.9,
-            reference="measured",
-        )
-
-
-def learning_rate(
-    ratios: np.ndarray, curves: Curves, constant: float, clips: str = ""
-) -> Iterator[Finding]:
-    """A learning rate far too low or too high, told by the size of updates.
-
-    Args:
-        ratios: Float array `(updates, kernels)`, the norm of each update over that of
-            the weights.
-        curves: Dict from names of logs to a float for each epoch.
-        constant: Float, the loss of the best constant prediction; NaN if unknown.
-        clips: Str, how an optimizer whose steps follow the size of gradients clips
-            them; empty where it does not.
-    """
-    loss = _known(curves, "loss")
-    if len(loss) < 2 or len(ratios) < FIRST or not ratios.size:
-        return
-    known = np.where(np.isfinite(ratios), ratios, np.nan)
-    known = known[~np.isnan(known).all(axis=1)]
-    if len(known) < FIRST:
-        return
-    by_update = np.nanmedian(known, axis=1)
-    first, last = np.nanmedian(by_update[:FIRST]), np.nanmedian(by_update[-FIRST:])
-    finite = bool(np.isfinite(loss).all())
-    falls = finite and loss[-1] < 0.9 * loss[0]
-    worse = not finite or (loss[-1] > constant if constant == constant else not falls)
-    is_small = first < SMALL and last < 2 * max(first, SMALL / 2)
-    if is_small and finite and not falls and clips:
-        yield Finding(
-            "clipping stops learning",
-            "optimizer",
-            f"{clips} leaves so little of the gradients that an update changes the "
-            f"weights by {first:.1e} of their norm; about 1e-3 is usual.",
-            "Clip at the size that gradients usually have, such as 1.",
-            evidence={"ratio": float(first), "usual_ratio": 1e-3},
-            code="keras_deeptools.callbacks.GradientClipper(global_norm=1.0)",
-            confidence=0.85,
-            reference="Pascanu et al., 2013, section 3.2",
-        )
-    elif is_small and finite and not falls:
-        yield Finding(
-            "learning rate too low",
-            "optimizer",
-            f"An update changes the weights by {first:.1e} of their norm, about 1e-3 "
-            f"is usual, and in {len(loss)} epochs the loss went from {loss[0]:.3g} to "
-            f"{loss[-1]:.3g}.",
-            f"Multiply the learning rate by {10 ** round(math.log10(1e-3 / first)):g}."
-            if first > 0
-            else "Raise the learning rate.",
-            evidence={"ratio": float(first), "usual_ratio": 1e-3},
-            code="keras_deeptools.callbacks.find_learning_rate(model, x, y)",
-            confidence=0.8,
-            reference="measured",
-        )
-    elif max(first, float(np.nanmax(by_update[:FIRST])) / 5) > LARGE and worse:
-        yield Finding(
-            "learning rate too high",
-            "optimizer",
-            f"In the first updates the weights change by {first:.1e} of their norm at "
-            "a time, about 1e-3 is usual, and the loss does not come under that of a "
-            "constant prediction.",
-            "Divide the learning rate by 10 or more.",
-            evidence={"ratio": float(first), "usual_ratio": 1e-3},
-            code="keras_deeptools.callbacks.find_learning_rate(model, x, y)",
-            confidence=0.8,
             reference="measured",
         )
 
@@ -272,7 +237,13 @@ def non_finite(curves: Curves) -> Iterator[Finding]:
         )
 
 
-def _known(curves: Curves, name: str) -> np.ndarray:
+def known(curves: Curves, name: str) -> np.ndarray:
+    """The values of one curve.
+
+    Args:
+        curves: Dict from names of logs to a float for each epoch.
+        name: Str.
+    """
     return np.asarray(curves.get(name, ()), "float64")
 
 

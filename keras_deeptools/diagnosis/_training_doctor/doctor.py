@@ -8,40 +8,48 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_deeptools._arguments import checked_count, checked_option
-from keras_deeptools._finding import Finding, FindingsError
+from keras_deeptools._finding import Finding
 from keras_deeptools.callbacks import GradientMonitor
-from keras_deeptools.diagnosis._diagnose.baselines import constant_loss
-from keras_deeptools.diagnosis._diagnose.diagnose import RULES, findings_of
-from keras_deeptools.diagnosis._diagnose.facts import FitSettings, measure
-from keras_deeptools.diagnosis._diagnose.ranking import ranked, with_causes
-from keras_deeptools.diagnosis._diagnose.rules_of_data import few_or_repeated
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts, target_facts
-from keras_deeptools.diagnosis._output_ends import output_ends
+from keras_deeptools.diagnosis._diagnose.ranking import (
+    calibrated,
+    with_causes,
+)
 from keras_deeptools.diagnosis._repair.repair import repair
 from keras_deeptools.diagnosis._repair.result import Repair
 from keras_deeptools.diagnosis._training_doctor import curves
+from keras_deeptools.diagnosis._training_doctor.actions import (
+    ACTIONS,
+    OWNER,
+    TrainingWarning,
+    act,
+)
 from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
     ActivationMonitor,
 )
-from keras_deeptools.diagnosis._training_doctor.probe_batch import (
-    fit_arrays,
-    probe_batch,
+from keras_deeptools.diagnosis._training_doctor.batch_losses import BatchLosses
+from keras_deeptools.diagnosis._training_doctor.consequences import (
+    is_finite,
+    with_rate_first,
 )
-from keras_deeptools.diagnosis._training_doctor.samples import OddLabels, one_class
-from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._keras_private.training import loss_given
-from keras_deeptools.engine._state.temporary_weights import StandIns
+from keras_deeptools.diagnosis._training_doctor.given import Given, given_to
+from keras_deeptools.diagnosis._training_doctor.last_good import LastGood
+from keras_deeptools.diagnosis._training_doctor.learning_rate import (
+    clipping_of,
+    learning_rate,
+    slow_convergence,
+)
+from keras_deeptools.diagnosis._training_doctor.non_finite_findings import finding_of
+from keras_deeptools.diagnosis._training_doctor.sample_watch import SampleWatch
+from keras_deeptools.diagnosis._training_doctor.static_causes import (
+    misfits,
+    static_causes,
+)
+from keras_deeptools.engine._update.step_reads import has_own_train_step
 
-OWNER = "TrainingDoctor"
-ACTIONS = ("ignore", "warn", "stop", "raise", "repair")
-READ_PER_EPOCH = 40
-"""Batches of an epoch whose loss is read, each of which waits for the device."""
-
-START_RULES = tuple(rule for rule in RULES if rule is not few_or_repeated)
-"""Rules for a part of the data: how many samples there are is not known."""
+JUDGED = ("norm", "update_ratio")
+"""The statistics of gradients that rules judge; others cost time alone."""
 
 RENAMED = {
     "dead": "dead units",
@@ -51,31 +59,17 @@ RENAMED = {
 }
 """What `GradientMonitor` finds, in the words of `diagnose`."""
 
+CERTAIN = 0.85
+"""Confidence of what is told of a model that learns."""
 
-class TrainingWarning(UserWarning):
-    """Something is wrong with a training.
-
-    Example:
-
-    >>> import warnings
-    >>> from keras_deeptools.diagnosis import TrainingWarning
-    >>> warnings.filterwarnings("ignore", category=TrainingWarning)
-    """
-
-
-class TrainingProblemError(FindingsError):
-    """Raised by `TrainingDoctor(on_problem="raise")`.
-
-    Args:
-        message: Str.
-        findings: List of `Finding`, those that were found together.
-
-    Example:
-
-    >>> from keras_deeptools.diagnosis import TrainingProblemError
-    >>> TrainingProblemError("does not learn", findings=[]).findings
-    []
-    """
+STUCK = {
+    "does not learn",
+    "non-finite loss",
+    "non-finite gradient",
+    "divergence",
+    "one class for all",
+}
+"""Kinds after which the model and its data are looked at for causes."""
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -87,6 +81,14 @@ class TrainingDoctor(keras.callbacks.Callback):
     some batches, learning curves and predictions on the host. Where the model does not
     learn, its data and its layers are looked at as `diagnose` does, so that the cause
     is named and not the symptom alone.
+
+    Where a loss is not finite, training is done again from the start of the epoch, up
+    to the batch at which it happens, and this batch is run layer by layer: the finding
+    names the layer and the operation, and the line where it is in a function of your
+    own. The training itself goes on as if nothing had been looked at. Arrays are
+    shuffled anew for this, and of a generator nothing can be run again.
+
+    Everything here covers the latest `fit`, with this or another model.
 
     Args:
         on_problem: What to do about findings of severity `"problem"`: `"warn"` (with
@@ -117,32 +119,30 @@ class TrainingDoctor(keras.callbacks.Callback):
         super().__init__()
         self.on_problem = checked_option(OWNER, "on_problem", on_problem, ACTIONS)
         self.patience = checked_count(OWNER, "patience", patience)
-        self.gradients = GradientMonitor(on_problem="ignore")
+        self.gradients = GradientMonitor(JUDGED, on_problem="ignore")
         self.activations = ActivationMonitor()
-        self.repaired: Repair | None = None
         self._forget()
 
     def _forget(self) -> None:
+        self.repaired: Repair | None = None
         self._curves: dict[str, list[float]] = {}
-        self._batch_losses: list[float] = []
-        self._total = 0.0
         self._told: set[str] = set()
         self._found: list[Finding] = []
+        self._misfits: list[Finding] = []
         self._causes: list[Finding] = []
-        self._labels = OddLabels()
-        self._probe: tuple[Any, Any] | None = None
-        self._targets: TargetFacts | None = None
-        self._constant = math.nan
-        self._every = 1
-        self._arrays: tuple[Any, Any] | None = None
-        self._start: dict[str, np.ndarray] = {}
-        self._batch_size: int | None = None
+        self._broken: list[Finding] | None = None
         self._has_looked = False
+        self._is_attached = False
+        self._epoch_updates = 0
+        self._given: Given | None = None
+        self._good: LastGood | None = None
+        self._samples: SampleWatch | None = None
+        self._losses = BatchLosses(0, False)
 
     @property
     def findings(self) -> list[Finding]:
         """What is wrong, causes first."""
-        return list(self._found)
+        return calibrated(self._found)
 
     def set_model(self, model: keras.Model) -> None:
         """Hands the model on to the monitors."""
@@ -157,188 +157,217 @@ class TrainingDoctor(keras.callbacks.Callback):
         self.activations.set_params(params)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Takes samples of the data, and attaches the monitors."""
+        """Looks at the data, and attaches the monitors."""
         self._forget()
-        if self.model.trainable_variables or not self.model.built:
+        model = self.model
+        # A model that is frozen as a whole has nothing to attach to.
+        self._is_attached = bool(model.trainable_variables or not model.built)
+        if self._is_attached:
             self.gradients.on_train_begin(logs)
-        self._probe = probe_batch(self.model)
-        self._arrays = fit_arrays(self.model)
-        self.activations.on_train_begin(logs)
-        if self.model.built:
-            self._start = {v.path: on_host(v) for v in self.model.variables}
-        steps = (self.params or {}).get("steps") or 0
-        if self._arrays is not None and steps:
-            length = len(keras.tree.flatten(self._arrays[0])[0])
-            self._batch_size = max(round(length / steps), 1)
-        self._every = max(int(steps) // READ_PER_EPOCH, 1)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Looks at the data, where gradients are watched already."""
+        model = self.model
+        self._given = given_to(model)
+        given = self._given
+        steps = 0 if given is None else given.num_steps
+        self._losses = BatchLosses(steps, not has_own_train_step(model))
+        self.activations.samples = None if given is None else given.x
+        self.activations.on_train_begin()
+        self._good = LastGood(model)
+        if given is not None:
+            self._samples = SampleWatch(model, given)
+            self._misfits = misfits(model, given)
+        if self._misfits:
+            self._found = with_causes(self._misfits)
+            self._act()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Begins an epoch."""
-        self.gradients.on_epoch_begin(epoch, logs)
-        self._total = 0.0
-        self._last = -1
+        """Begins an epoch, and keeps the state where all is well."""
+        if self._is_attached:
+            self.gradients.on_epoch_begin(epoch, logs)
+        self._losses.begin_epoch()
+        self._epoch_updates = 0
+        if self._good is not None and self._broken is None and self.model.built:
+            self._good.keep()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Lets the monitor of gradients read its record in time."""
-        self.gradients.on_train_batch_begin(batch, logs)
+        if self._is_attached:
+            self.gradients.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Reads the running mean of the loss, of some batches."""
-        if batch % self._every and (batch + 1) % self._every:
+        self._epoch_updates = batch + 1
+        if self._good is None or not self._good.start:
+            self._keep_late()
+        mean = self._losses.add(batch, logs)
+        if mean is None or math.isfinite(mean) or self._broken is not None:
             return
-        mean = (logs or {}).get("loss")
-        if mean is None:
-            return
-        mean = float(on_host(mean)) if keras.ops.is_tensor(mean) else float(mean)
-        total = mean * (batch + 1)
-        if self._last == batch - 1:
-            self._batch_losses.append(total - self._total)
-        self._total, self._last = total, batch
+        epoch = len(self._curves.get("loss", [])) + 1
+        self._replay(epoch)
+        losses = [*self._curves.get("loss", []), mean]
+        self._found = self._examined(self._curves | {"loss": losses})
+        self._act()
+
+    def _keep_late(self) -> None:
+        """The first step has built the model."""
+        self._good = LastGood(self.model)
+        self._good.keep()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at everything, and acts on what is new."""
         logs = {} if logs is None else logs
-        if self.gradients.model is not None:
+        if self._is_attached:
             self.gradients.on_epoch_end(epoch, logs)
         self.activations.on_epoch_end(epoch, logs)
         for name, value in logs.items():
             with contextlib.suppress(TypeError, ValueError):
                 self._curves.setdefault(name, []).append(float(value))
-        self._found = self._examined()
+        kinds = {each.kind for each in self.gradients.findings}
+        loss = self._curves.get("loss", [0.0])[-1]
+        if self._broken is None and ("non-finite" in kinds or not math.isfinite(loss)):
+            self._replay(len(self._curves.get("loss", [0.0])))
+        if self._samples is not None and self._broken is None:
+            self._samples.look()
+        self._found = self._examined(self._curves)
         self._act()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Detaches, and tries remedies where that was asked for."""
-        self.gradients.on_train_end(logs)
+        if self._is_attached:
+            self.gradients.on_train_end(logs)
+        self.activations.on_train_end(logs)
         problems = [each for each in self._found if each.severity == "problem"]
-        if self.on_problem == "repair" and problems and self._arrays is not None:
-            x, y = self._arrays
-            with self._shown_at_start():
-                self.repaired = repair(
-                    self.model, x, y, self._found, batch_size=self._batch_size
-                )
+        if self.on_problem == "repair" and problems:
+            self._repair()
+        self._given = self._good = self._samples = None
 
-    def _examined(self) -> list[Finding]:
-        found = list(self._of_gradients())
-        found += self.activations.findings
+    def _replay(self, epoch: int) -> None:
+        """Looks for where something that is not finite arose, once."""
+        self._broken = []
+        given, good = self._given, self._good
+        if given is None or good is None:
+            return
+        fault = given.data.fault()
+        if fault:
+            where = "y" if "`y`" in fault and "`x" not in fault else "x"
+            self._broken = [_of_data(fault, where, epoch)]
+            return
+        steps = [f.step or 0 for f in self.gradients.findings if "non-f" in f.kind]
+        try:
+            shown = good.replayed(
+                given.data,
+                given.batch_size,
+                given.settings.shuffle,
+                self._epoch_updates,
+            )
+        except Exception:
+            # It is about what is wrong already, and training goes on.
+            return
+        found = (
+            None
+            if shown is None
+            else finding_of(shown, min(steps, default=None), epoch)
+        )
+        self._broken = [] if found is None else [found]
+
+    def _examined(self, known: curves.Curves) -> list[Finding]:
+        loss = known.get("loss", [])
+        found = [*self._misfits, *self._of_gradients(), *self.activations.findings]
+        found += self._broken or []
         for rule in curves.RULES:
-            found += rule(self._curves)
-        found += curves.oscillation(self._batch_losses)
-        found += self._of_updates()
-        found += self._of_samples()
-        if len(self._curves.get("loss", [])) >= self.patience:
-            found += curves.not_learning(self._curves, self._constant)
-        stuck = {"does not learn", "non-finite loss", "divergence", "one class for all"}
-        is_stuck = bool(stuck & {each.kind for each in found})
-        if is_stuck and not self._has_looked:
+            found += rule(known)
+        if any(each.kind == "non-finite loss" for each in self._broken or []):
+            # The replay says more about the same.
+            found = [
+                f for f in found if (f.kind, f.where) != ("non-finite loss", "loss")
+            ]
+        found += curves.oscillation(self._losses.values)
+        found += self._of_updates(known)
+        constant = math.nan
+        if self._samples is not None:
+            constant = self._samples.constant_loss
+            found += self._samples.findings(known)
+        if len(loss) >= self.patience:
+            found += curves.not_learning(known, constant)
+        is_stuck = bool(STUCK & {each.kind for each in found})
+        if self._given is not None and is_stuck and not self._has_looked:
             self._has_looked = True
-            self._causes = self._statically(passes=True)
-        elif len(self._curves.get("loss", [])) == 1 and not is_stuck:
-            certain = self._statically(passes=False)
-            self._causes = [each for each in certain if (each.confidence or 0) >= 0.85]
-        return with_causes([*found, *self._causes])
+            self._causes = self._static(passes=True)
+        elif self._given is not None and len(loss) == 1 and not is_stuck:
+            self._causes = self._static(passes=False)
+        if not is_stuck:
+            # Also of a model that was stuck and learns all the same.
+            self._causes = [f for f in self._causes if (f.confidence or 0) >= CERTAIN]
+        return with_rate_first(with_causes([*found, *self._causes]))
 
-    def _of_gradients(self) -> Iterable[Finding]:
+    def _static(self, passes: bool) -> list[Finding]:
+        start = {} if self._good is None else self._good.start
+        found = static_causes(self.model, self._given, start, passes)
+        if not self._broken:
+            return found
+        # The scale of what is not finite says nothing more.
+        return [each for each in found if is_finite(each) or "non-f" in each.kind]
+
+    def _of_gradients(self) -> Iterator[Finding]:
         for each in self.gradients.findings:
             kind = RENAMED.get(each.kind, each.kind)
             yield replace(each, kind=kind, confidence=each.confidence or 0.6)
 
-    def _of_updates(self) -> Iterable[Finding]:
+    def _of_updates(self, known: curves.Curves) -> Iterable[Finding]:
         """What the sizes of updates say of the learning rate."""
         ratios = self.gradients.history.get("update_ratio")
-        if ratios is None or len(self._curves.get("loss", [])) < self.patience:
+        early = len(known.get("loss", [])) < self.patience
+        if ratios is None or (early and self._broken is None):
             return ()
         names = self.gradients.variables
         kernels = [i for i, name in enumerate(names) if "bias" not in name]
-        return curves.learning_rate(
-            ratios[:, kernels], self._curves, self._constant, self._clips()
-        )
-
-    def _clips(self) -> str:
-        """How plain gradient descent clips, as a setting to name."""
-        optimizer = self.model.optimizer
-        names = ("clipnorm", "global_clipnorm", "clipvalue")
-        if not isinstance(optimizer, keras.optimizers.SGD):
-            return ""
-        given = {name: getattr(optimizer, name, None) for name in names}
-        return next((f"{name}={value:g}" for name, value in given.items() if value), "")
-
-    def _of_samples(self) -> list[Finding]:
-        """What predictions for the samples show."""
-        if self._probe is None or not self.model.built:
-            return []
-        x, y = self._probe
-        if self._targets is None and y is not None:
-            flat = keras.tree.flatten(y)
-            if len(flat) == 1:
-                self._targets = target_facts(flat[0])
-                self._constant = self._constant_loss(flat[0])
-        if self._targets is None or not self._targets.is_classes:
-            return []
-        try:
-            [out] = keras.tree.flatten(self.model(x, training=False))
-        except Exception:
-            # A model whose own `train_step` calls it in another way.
-            return []
-        outputs = on_host(out)
-        self._labels.add(outputs, self._targets)
-        return [*one_class(outputs, self._targets), *self._labels.findings()]
-
-    def _constant_loss(self, y: np.ndarray) -> float:
-        """The loss of the best constant prediction, for one of Keras' losses."""
-        with contextlib.suppress(Exception):
-            [end] = output_ends(self.model)
-            if end.loss is not None:
-                return constant_loss(loss_given(self.model), end, y)
-        return math.nan
-
-    def _statically(self, passes: bool) -> list[Finding]:
-        """What `diagnose` finds without training, of the weights at the start."""
-        if self._probe is None:
-            return []
-        x, y = self._probe
-        settings = FitSettings(batch_size=self._batch_size)
-        try:
-            with self._shown_at_start():
-                facts = measure(
-                    self.model, x, y, settings, trial_steps=0, passes=passes
-                )
-            found = ranked(findings_of(facts, START_RULES), facts)
-        except Exception:
-            # It is about what is wrong already, and training goes on.
-            return []
-        return [each for each in found if each.severity != "note"]
-
-    @contextlib.contextmanager
-    def _shown_at_start(self) -> Iterator[None]:
-        """The weights from before the training, from which copies begin."""
-        stand_ins = StandIns(self.model)
-        try:
-            stand_ins.show([(v, self._start[v.path]) for v in self._kept_variables()])
-            yield
-        finally:
-            stand_ins.hide()
-
-    def _kept_variables(self) -> list[Any]:
-        return [v for v in self.model.variables if v.path in self._start]
+        ratios = ratios[:, kernels]
+        constant = self._samples.constant_loss if self._samples else math.nan
+        clips = clipping_of(self.model.optimizer)
+        return [
+            *learning_rate(ratios, known, constant, clips),
+            *slow_convergence(ratios, known),
+        ]
 
     def _act(self) -> None:
-        """Tells what is new, each kind once."""
-        problems = [each for each in self._found if each.severity == "problem"]
-        new = [
-            each
-            for each in problems
-            if each.kind not in self._told and not each.caused_by
-        ]
-        if self.on_problem == "ignore" or not new:
-            return
-        self._told |= {each.kind for each in problems}
-        message = "\n".join(f"{OWNER}: {each}" for each in new)
-        if self.on_problem == "raise":
-            raise TrainingProblemError(message, new)
-        warnings.warn(TrainingWarning(message), stacklevel=2)
-        if self.on_problem in ("stop", "repair"):
-            self.model.stop_training = True
+        act(self.model, self._found, self.on_problem, self._told)
+
+    def _repair(self) -> None:
+        given = self._given
+        if given is None or given.arrays is None or given.arrays[1] is None:
+            reason = "remedies are tried on arrays of inputs and targets only"
+        else:
+            reason = self._try_remedies(given)
+        if reason:
+            warnings.warn(
+                TrainingWarning(
+                    f"{OWNER}: nothing was repaired, because {reason}. Call "
+                    "`keras_deeptools.diagnosis.repair(model, x, y, doctor.findings)`."
+                ),
+                stacklevel=3,
+            )
+
+    def _try_remedies(self, given: Given) -> str:
+        x, y = given.arrays or (None, None)
+        settings = given.settings
+        try:
+            with self._good.at_start():  # type: ignore[union-attr]
+                self.repaired = repair(
+                    self.model,
+                    x,
+                    y,
+                    self._found,
+                    validation_data=given.validation_data,
+                    batch_size=settings.batch_size,
+                    epochs=settings.epochs,
+                    shuffle=settings.shuffle,
+                )
+        except Exception as error:
+            return f"{type(error).__name__} was raised: {error}"
+        return ""
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -351,4 +380,16 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out what belongs to a running training."""
-        return dict(vars(self)) | {"_model": None, "_probe": None, "_arrays": None}
+        running = dict.fromkeys(("_given", "_good", "_samples"))
+        return dict(vars(self)) | running | {"_model": None}
+
+
+def _of_data(fault: str, where: str, epoch: int) -> Finding:
+    return Finding(
+        "non-finite inputs" if where == "x" else "non-finite targets",
+        where,
+        fault,
+        epoch=epoch,
+        confidence=0.99,
+        reference="IEEE 754 arithmetic",
+    )

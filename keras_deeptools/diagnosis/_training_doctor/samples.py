@@ -1,18 +1,25 @@
-"""What the predictions for some samples show: one class for all, and odd labels."""
+"""What predictions for some samples show: one class for all, odd labels, underfit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
+from keras_deeptools.diagnosis._repair.held_out import score_of
 
 LEAST_SAMPLES = 20
 MOST_LISTED = 10
 SURE = 0.95
-LEAST_ACCURACY = 0.8
-"""Below this accuracy, disagreement is the model's fault, not the labels'."""
+LEAST_SCORE = 0.8
+"""Below this accuracy, or part of the variance, it is the model that is wrong."""
+
+LAST = 3
+"""Epochs in a row in which a sample must stand out."""
+
+FAR = 10.0
+"""Residuals, in usual ones, that stand out."""
 
 
 def one_class(outputs: Any, targets: TargetFacts) -> Iterator[Finding]:
@@ -22,10 +29,10 @@ def one_class(outputs: Any, targets: TargetFacts) -> Iterator[Finding]:
         outputs: Array `(samples, units)` or `(samples,)`.
         targets: `TargetFacts` of the same samples.
     """
-    out = np.asarray(outputs, "float64").reshape(len(outputs), -1)
-    if len(out) < LEAST_SAMPLES or not targets.is_classes or targets.num_classes < 2:
+    if not _is_flat(outputs) or not targets.is_classes or targets.num_classes < 2:
         return
-    if not np.isfinite(out).all():
+    out = np.asarray(outputs, "float64").reshape(len(outputs), -1)
+    if len(out) < LEAST_SAMPLES or not np.isfinite(out).all():
         return
     if out.shape[1] > 1:
         found = out.argmax(axis=1)
@@ -46,40 +53,126 @@ def one_class(outputs: Any, targets: TargetFacts) -> Iterator[Finding]:
         )
 
 
+def underfitting(
+    outputs: Any, y: Any, targets: TargetFacts, simple: Mapping[str, float]
+) -> Iterator[Finding]:
+    """A model that is worse on its own samples than simple ones are on new ones.
+
+    Args:
+        outputs: Array `(samples, ...)`, what the model predicts.
+        y: Targets of the samples.
+        targets: `TargetFacts` of them.
+        simple: Dict, as `probe` returns it.
+    """
+    if not simple or not np.isfinite(outputs).all():
+        return
+    score = score_of(outputs, y, targets)
+    gap = simple["score"] - score
+    if gap > max(3 * simple["error"], 0.05) and simple["score"] > simple["chance"]:
+        what = "accuracy" if targets.is_classes else "part of the variance explained"
+        yield Finding(
+            "underfitting",
+            "the model",
+            f"The loss falls no more, and for samples of the training data the {what} "
+            f"is {score:.2f}; a linear model and the nearest neighbours reach "
+            f"{simple['score']:.2f} on samples that they have not seen.",
+            "Use more units or layers, less regularization, and look at the learning "
+            "rate and at the scale of the inputs.",
+            severity="warning",
+            evidence={"score": score, "simple_models": simple["score"]},
+            code="keras_deeptools.diagnosis.diagnose(model, x, y)",
+            confidence=0.7,
+            reference="Goodfellow et al., 2016, Deep Learning, section 5.2",
+        )
+
+
 class OddLabels:
     """Samples whose label a model that is right elsewhere never agrees with."""
 
     def __init__(self) -> None:
         self._seen: list[np.ndarray] = []
+        self._score = 0.0
 
-    def add(self, outputs: Any, targets: TargetFacts) -> None:
-        """Notes the predictions after one epoch."""
+    def add(self, outputs: Any, y: Any, targets: TargetFacts) -> None:
+        """Notes which samples stand out after one epoch.
+
+        Args:
+            outputs: Array `(samples, ...)`.
+            y: Targets of the samples.
+            targets: `TargetFacts` of them.
+        """
+        if not _is_flat(outputs) or not np.isfinite(outputs).all():
+            return
         out = np.asarray(outputs, "float64").reshape(len(outputs), -1)
-        known = targets.labels
-        if known is None or out.shape[1] < 2 or not np.isfinite(out).all():
+        if targets.is_classes:
+            odd = _with_another_class(out, targets)
+        elif targets.kind == "quantities" and targets.shape in ((), (1,)):
+            odd = _far_off(out, np.asarray(y, "float64").reshape(len(out), -1))
+        else:
             return
-        rows = np.arange(len(out))
-        wanted = out[rows, np.clip(known, 0, out.shape[1] - 1)]
-        self._seen.append((out.argmax(axis=1) != known) & (wanted < 1 - SURE))
-        self._right = float((out.argmax(axis=1) == known).mean())
+        # One outlier is all of the variance, so that the others are judged alone.
+        self._seen.append(odd)
+        self._score = 0.0
+        if odd.mean() < 0.5:
+            usual = np.asarray(y)[~odd]
+            self._score = score_of(np.asarray(outputs)[~odd], usual, targets)
 
-    def findings(self) -> Iterator[Finding]:
-        """The samples that were wrong, and sure, after each of the last epochs."""
-        if len(self._seen) < 3 or self._right < LEAST_ACCURACY:
+    def findings(self, positions: np.ndarray | None = None) -> Iterator[Finding]:
+        """The samples that stood out after each of the last epochs.
+
+        Args:
+            positions: Int array, where the samples stand in the user's data; None if
+                they are its first ones.
+        """
+        if len(self._seen) < LAST or self._score < LEAST_SCORE:
             return
-        always = np.all(self._seen[-3:], axis=0)
+        always = np.all(self._seen[-LAST:], axis=0)
         hit = np.flatnonzero(always)
-        if 0 < len(hit) < 0.2 * len(always):
-            yield Finding(
-                "labels that look wrong",
-                "y",
-                f"{len(hit)} of {len(always)} samples were given another class, with "
-                f"certainty, after each of three epochs, while {self._right:.0%} are "
-                "right.",
-                "Look at these samples.",
-                severity="note",
-                evidence={"samples": len(hit), "accuracy": self._right},
-                samples=tuple(int(each) for each in hit[:MOST_LISTED]),
-                confidence=0.5,
-                reference="Northcutt et al., 2021, Confident learning, section 3",
-            )
+        if not 0 < len(hit) < 0.2 * len(always):
+            return
+        places = hit if positions is None else positions[hit]
+        yield Finding(
+            "labels that look wrong",
+            "y",
+            f"{len(hit)} of the {len(always)} samples that were looked at had the "
+            f"largest losses after each of {LAST} epochs, with predictions far from "
+            f"their labels, while {self._score:.0%} of the others is right.",
+            "Look at these samples.",
+            severity="note",
+            evidence={"samples": len(hit), "score": self._score},
+            code=f"x[{[int(each) for each in places[:MOST_LISTED]]}]",
+            samples=tuple(int(each) for each in places[:MOST_LISTED]),
+            confidence=0.5,
+            reference="Northcutt et al., 2021, Confident learning, section 3",
+        )
+
+
+def _is_flat(outputs: Any) -> bool:
+    """Whether there is one prediction for each sample."""
+    shape = np.shape(outputs)
+    return len(shape) == 1 or len(shape) == 2
+
+
+def _with_another_class(out: np.ndarray, targets: TargetFacts) -> np.ndarray:
+    """Predictions that are sure of another class."""
+    labels = np.asarray(targets.labels)
+    if out.shape[1] > 1:
+        known = targets.classes[labels].astype(int)
+        if known.min() < 0 or known.max() >= out.shape[1]:
+            return np.zeros(len(out), bool)
+        if out.min() < 0 or not np.allclose(out.sum(axis=1), 1, atol=1e-3):
+            out = np.exp(out - out.max(axis=1, keepdims=True))
+            out /= out.sum(axis=1, keepdims=True)
+        return out[np.arange(len(out)), known] < 1 - SURE
+    yes = (
+        out[:, 0] if 0 <= out.min() <= out.max() <= 1 else 1 / (1 + np.exp(-out[:, 0]))
+    )
+    return np.where(labels == labels.max(), yes, 1 - yes) < 1 - SURE
+
+
+def _far_off(out: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Residuals that are far larger than usual."""
+    if out.shape != wanted.shape:
+        return np.zeros(len(out), bool)
+    apart = np.abs(out - wanted)[:, 0]
+    return apart > FAR * max(float(np.median(apart)), 1e-12)

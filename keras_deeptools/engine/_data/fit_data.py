@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools.engine._data.errors import advice, non_finite
 from keras_deeptools.engine._data.fit_batches import random_generators
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,
+    batches_apart,
     loader_in,
     standardized_batch,
 )
@@ -56,8 +58,7 @@ class FitData:
         Arrays are looked at as a whole, others are read until the first batch that is
         not finite, for a few seconds at most. Draws from random states are undone.
         """
-        kind = adapter_kind(self._adapter)
-        if self._adapter is None or kind == "GeneratorDataAdapter":
+        if not self.can_be_read_again:
             return ""
         arrays = arrays_in(self._adapter)
         if arrays is not None:
@@ -79,10 +80,44 @@ class FitData:
             state.restore()
         return ""
 
+    def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[Any]:
+        """Batches of numpy arrays, once through the data; none of a generator.
+
+        Random states are not put back.
+
+        Args:
+            size: Int, samples in a batch, where the data are arrays.
+            order: Int array, the order in which samples of arrays are taken.
+        """
+        arrays = None if self._adapter is None else arrays_in(self._adapter)
+        if arrays is None:
+            if self._adapter is not None and self.can_be_read_again:
+                yield from self._batches()
+            return
+        length = len(keras.tree.flatten(arrays)[0])
+        order = np.arange(length) if order is None else order
+        for start in range(0, length, size):
+            rows = order[start : start + size]
+            yield keras.tree.map_structure(
+                lambda v, rows=rows: None if v is None else np.asarray(v)[rows], arrays
+            )
+
+    @property
+    def num_samples(self) -> int | None:
+        """How many samples arrays have; None for other data."""
+        arrays = None if self._adapter is None else arrays_in(self._adapter)
+        return None if arrays is None else len(keras.tree.flatten(arrays)[0])
+
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether the data are there, and no generator."""
+        kind = adapter_kind(self._adapter)
+        return self._adapter is not None and kind != "GeneratorDataAdapter"
+
     def _batches(self) -> Iterator[Any]:
         dataset = getattr(self._adapter, "py_dataset", None)
         if dataset is None:
-            yield from self._adapter.get_numpy_iterator()
+            yield from batches_apart(self._adapter)
             return
         # Past the threads that load it for `fit` at the same time.
         count = dataset.num_batches

@@ -11,7 +11,11 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._data.fit_batches import random_generators
-from keras_deeptools.engine._keras_private.data import adapter_kind, adapter_of
+from keras_deeptools.engine._keras_private.data import (
+    adapter_kind,
+    adapter_of,
+    batches_apart,
+)
 from keras_deeptools.engine._state.random_state import RandomState
 
 MOST_ROWS = 2048
@@ -116,7 +120,7 @@ def numpy_batches(adapter: Any) -> Generator[Any, None, None]:
     """One pass over the data of one of Keras' adapters; to be closed."""
     adapter.on_epoch_begin()
     try:
-        yield from adapter.get_numpy_iterator()
+        yield from batches_apart(adapter)
     finally:
         adapter.on_epoch_end()
 

@@ -1,11 +1,13 @@
 """What feeds `fit`: adapters around data, and iterators over epochs."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeptools.engine._backends.foreign_data import apart
 from keras_deeptools.engine._keras_private.seam import Seam, has_private, private
 
 ADAPTERS = "trainers.data_adapters"
@@ -53,6 +55,26 @@ def arrays_in(adapter: Any) -> Any:
 def loader_in(adapter: Any) -> Any:
     """The torch DataLoader that an adapter reads, or None."""
     return getattr(adapter, "_dataloader", None)
+
+
+def batches_apart(adapter: Any) -> Iterator[Any]:
+    """Batches of numpy arrays of an adapter, read beside a `fit` that reads them too.
+
+    Of a `tf.data.Dataset` a copy is read; one that cannot be copied gives nothing.
+    """
+    if adapter_kind(adapter) != "TFDatasetAdapter":
+        return iter(adapter.get_numpy_iterator())
+    dataset = apart(adapter.get_tf_dataset())
+    if dataset is None:
+        return iter(())
+    beside = copy.copy(adapter)
+    beside._dataset = dataset
+    return iter(beside.get_numpy_iterator())
+
+
+def first_batches_in(adapter: Any) -> list[Any]:
+    """The batches that Keras has drawn from a generator to know their shapes."""
+    return list(getattr(adapter, "_first_batches", None) or ())
 
 
 def standardized_batch(adapter: Any, batch: Any) -> Any:
@@ -115,6 +137,10 @@ def _adapter() -> Any:
     return adapter_of(np.zeros((1, 1), "float32"), 1)
 
 
+def _generator_adapter() -> Any:
+    return adapter_of((each for each in [(np.zeros((1, 1), "float32"),)] * 2), 1)
+
+
 SEAMS = (
     Seam(
         "data_adapters.get_data_adapter",
@@ -154,6 +180,18 @@ SEAMS = (
         "reading a PyDataset beside `fit`",
         "values that are not finite are not found in a PyDataset",
         lambda: hasattr(private(ADAPTERS, "PyDatasetAdapter"), "_standardize_batch"),
+    ),
+    Seam(
+        "GeneratorDataAdapter._first_batches",
+        "looking at the first samples of a generator",
+        "of generators no samples are looked at",
+        lambda: bool(first_batches_in(_generator_adapter())),
+    ),
+    Seam(
+        "TFDatasetAdapter._dataset",
+        "reading a tf.data.Dataset beside `fit`",
+        "looking at data changes the order of training",
+        has_private(ADAPTERS, "TFDatasetAdapter"),
     ),
     Seam(
         "data_adapter_utils",

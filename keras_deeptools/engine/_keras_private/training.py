@@ -124,7 +124,7 @@ def build_in_strategy(model: Any, iterator: Any) -> None:
 
 def is_distributed(model: Any) -> bool:
     """Whether a model was made under a `tf.distribute` strategy."""
-    return model._distribute_strategy is not None
+    return getattr(model, "_distribute_strategy", None) is not None
 
 
 JAX_STATE = (

@@ -73,6 +73,8 @@ class Taps:
         output: Function of a `LayerCall`, the output before the fused activation (the
             output itself where there is none) and the output.
         entered: Function of a `LayerCall` and its first argument, called first.
+        called: Function of a `LayerCall` and the tuple of its arguments without names,
+            called first.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Taps:
         pre_activation: Callable,
         output: Callable,
         entered: Callable | None = None,
+        called: Callable | None = None,
     ) -> None:
         self._entered = entered
+        self._called = called
         self._pre_activation = pre_activation
         self._output = output
         self._tapped = _tapped(model)
@@ -146,6 +150,8 @@ class Taps:
             )
             if self._entered is not None and arguments:
                 self._entered(frame.call, arguments[0])
+            if self._called is not None:
+                self._called(frame.call, arguments)
             self._stack.append(frame)
             try:
                 output = original(*arguments, **options)

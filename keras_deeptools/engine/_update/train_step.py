@@ -55,11 +55,17 @@ class RunningFit(NamedTuple):
         params: Dict with `epochs` and `steps`, the batches per epoch or None.
         callbacks: List of all callbacks that it runs.
         epoch_iterator: What feeds it.
+        arguments: Dict of the arguments of `fit` that say how it trains, as it goes by
+            them: `validation_split` has become `validation_data`.
     """
 
     params: dict[str, Any]
     callbacks: list[Any]
     epoch_iterator: Any
+    arguments: dict[str, Any]
+
+
+ARGUMENTS = ("batch_size", "shuffle", "class_weight", "validation_data")
 
 
 def running_fit(model: Any) -> RunningFit | None:
@@ -84,7 +90,8 @@ def running_fit(model: Any) -> RunningFit | None:
             steps = getattr(iterator, "num_batches", None)
             listed = getattr(known.get("callbacks"), "callbacks", None)
             params = {"epochs": known["epochs"], "steps": steps}
-            return RunningFit(params, list(listed or []), iterator)
+            given = {name: known.get(name) for name in ARGUMENTS}
+            return RunningFit(params, list(listed or []), iterator, given)
     return None
 
 

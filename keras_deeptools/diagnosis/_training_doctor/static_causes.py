@@ -1,0 +1,99 @@
+"""What the data, the compiled model and its start say, looked at beside a `fit`."""
+
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.diagnose import RULES, findings_of
+from keras_deeptools.diagnosis._diagnose.facts import measure
+from keras_deeptools.diagnosis._diagnose.ranking import ranked
+from keras_deeptools.diagnosis._diagnose.rules_of_data import few_or_repeated
+from keras_deeptools.diagnosis._training_doctor.given import Given
+from keras_deeptools.engine._data.step_errors import misfit_of
+from keras_deeptools.engine._state.temporary_weights import StandIns
+
+START_RULES = tuple(rule for rule in RULES if rule is not few_or_repeated)
+"""Rules for a part of the data: how many samples there are is not known."""
+
+SHUFFLED = "dataset = dataset.shuffle(10_000)  # before .batch(...)"
+
+
+def misfits(model: keras.Model, given: Given) -> list[Finding]:
+    """Data that the first step will fail on, or that have no meaning for the loss.
+
+    Args:
+        model: `keras.Model`, compiled.
+        given: `Given`.
+    """
+    if given.x is None:
+        return []
+    y = given.arrays[1] if given.arrays is not None else given.y
+    reason = ""
+    # A look at the data of a model that cannot be looked at says nothing.
+    with contextlib.suppress(Exception):
+        some = keras.tree.map_structure(lambda v: np.asarray(v)[:1], given.x)
+        whole = keras.tree.map_structure(np.asarray, y)
+        reason = misfit_of(model, (some, whole))
+    if not reason:
+        return []
+    outside = "must hold classes in" in reason
+    return [
+        Finding(
+            "labels out of range" if outside else "fit fails",
+            "y" if "`y" in reason else "x",
+            reason[0].upper() + reason[1:],
+            epoch=1,
+            confidence=0.98,
+            reference="the definition of the loss",
+        )
+    ]
+
+
+def static_causes(
+    model: keras.Model, given: Given | None, start: dict[str, Any], passes: bool
+) -> list[Finding]:
+    """What `diagnose` finds without training, of the weights at the start.
+
+    Args:
+        model: Built `keras.Model`.
+        given: `Given`.
+        start: Dict from the path of each variable to its value at the start.
+        passes: Bool, whether to run the model.
+    """
+    if given is None:
+        return []
+    stand_ins = StandIns(model)
+    try:
+        stand_ins.show([(v, start[v.path]) for v in model.variables if v.path in start])
+        facts = measure(
+            model,
+            given.x,
+            given.y,
+            given.settings,
+            validation_data=given.validation_data,
+            trial_steps=0,
+            passes=passes,
+        )
+        found = ranked(findings_of(facts, START_RULES), facts)
+    except Exception:
+        # It is about what is wrong already, and training goes on.
+        return []
+    finally:
+        stand_ins.hide()
+    told = [each for each in found if each.severity != "note"]
+    if given.x is None:
+        # That there is nothing to look at is no fault of the user's.
+        told = [each for each in told if each.kind != "fit fails"]
+    return [_of_stream(each, given) for each in told]
+
+
+def _of_stream(finding: Finding, given: Given) -> Finding:
+    """Samples of a dataset were looked at as arrays."""
+    if finding.kind != "sorted samples" or given.arrays is not None:
+        return finding
+    remedy = "Shuffle the data set, with a buffer as large as the data if possible."
+    return replace(finding, remedy=remedy, code=SHUFFLED)
