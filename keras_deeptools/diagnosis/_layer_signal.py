@@ -16,6 +16,9 @@ class LayerSignal:
         name: Str, path of the call; `#2` is the second use of a layer.
         kind: Str, class of the layer.
         weighted: Bool, whether the layer holds a kernel, or is recurrent.
+        shape: Tuple of ints, shape of the outputs for one sample; None where a size
+            depends on the data.
+        normalizations: Int, how many normalization layers were called before it.
         mean: Float, mean of the outputs (activations).
         std: Float, their standard deviation over rows and units.
         pre_activation_std: Float, that of the outputs before the fused activation.
@@ -45,6 +48,8 @@ class LayerSignal:
     name: str
     kind: str
     weighted: bool = True
+    shape: tuple[int | None, ...] = ()
+    normalizations: int = 0
     mean: float = math.nan
     std: float = math.nan
     pre_activation_std: float = math.nan

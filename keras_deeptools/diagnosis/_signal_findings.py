@@ -1,20 +1,31 @@
 """Rules that tell from the numbers of all layers what is wrong, and the remedy."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
+from keras_deeptools.diagnosis._signal_comparison import (
+    Comparison,
+    compared_gradients,
+    compared_signals,
+)
 
-UNEVEN = 5.0
-"""Ratio between the ends of a network from which on signals or gradients are uneven."""
+SEVERE = 30.0
+"""Ratio between the ends from which on an unevenness is a problem by itself."""
 
 MOST_SATURATED = 0.5
+MOST_SATURATED_TRAINED = 0.9
+"""Units of a trained network are sure of themselves."""
+
 MOST_DEAD = 0.5
+MOST_DEAD_TRAINED = 0.75
 REFERENCE = "Glorot & Bengio, 2010, section 4"
 
 
-def find(layers: Sequence[LayerSignal]) -> tuple[Finding, ...]:
+def find(
+    layers: Sequence[LayerSignal], is_trained: bool = False
+) -> tuple[Finding, ...]:
     """What is wrong, the most severe first.
 
     The kinds are `"non-finite"`, `"vanishing signal"`, `"exploding signal"`,
@@ -23,9 +34,9 @@ def find(layers: Sequence[LayerSignal]) -> tuple[Finding, ...]:
 
     Args:
         layers: The layers in order, from the inputs to the outputs.
+        is_trained: Bool, whether weights are no longer what initializers have drawn.
+            Training makes layers differ, so that more is needed for a finding.
     """
-    weighted = [layer for layer in layers if layer.weighted]
-    hidden = weighted[:-1]
     for layer in layers:
         numbers = [layer.mean, layer.std]
         if not math.isnan(layer.gradient_std) or layer.gradient_std == math.inf:
@@ -44,86 +55,108 @@ def find(layers: Sequence[LayerSignal]) -> tuple[Finding, ...]:
                     },
                 ),
             )
-    found = [*_signals(hidden), *_gradients(hidden)]
-    found += [finding for finding in (_saturated(layers), _dead(layers)) if finding]
-    return tuple(found)
+    started = [each for each in layers if not _begins_at_zero(each, layers)]
+    weighted = [layer for layer in hidden_of(layers) if layer.weighted]
+    hidden = [each for each in weighted if each in started]
+    return (
+        *_signals(compared_signals(hidden, is_trained)),
+        *_gradients(compared_gradients(hidden, is_trained)),
+        *_saturated(hidden_of(layers) if is_trained else layers, is_trained),
+        *_dead(started, is_trained),
+    )
 
 
-def _signals(hidden: list[LayerSignal]) -> list[Finding]:
-    if len(hidden) < 2:
-        return []
-    first, last = hidden[0], hidden[-1]
-    kind, factor = _direction(first.std, last.std)
-    if kind is None:
-        return []
-    return [
-        Finding(
-            f"{kind} signal",
-            last.name,
-            f"The standard deviation of outputs goes from {first.std:.3g} at "
-            f"{first.name} to {last.std:.3g}, {factor} over {len(hidden)} layers.",
-            "Initialize for the activation (`initializers.initializer_for`), or let "
-            "`initializers.lsuv` measure; or normalize (BatchNormalization).",
-            evidence={
-                "first_std": first.std,
-                "last_std": last.std,
-                "ratio": last.std / first.std,
-                "layers": len(hidden),
-                "most_ratio": UNEVEN,
-            },
-            code="keras_deeptools.initializers.lsuv(model, x)",
-            reference=REFERENCE,
-        )
-    ]
+def hidden_of(layers: Sequence[LayerSignal]) -> Sequence[LayerSignal]:
+    """The layers before the last that holds weights, whose limits may be the targets.
+
+    Args:
+        layers: The layers in order.
+    """
+    last = max((i for i, each in enumerate(layers) if each.weighted), default=0)
+    return layers[:last]
 
 
-def _gradients(hidden: list[LayerSignal]) -> list[Finding]:
-    known = [layer for layer in hidden if math.isfinite(layer.gradient_std)]
-    if len(known) < 2:
-        return []
-    first, last = known[0], known[-1]
-    kind, factor = _direction(last.gradient_std, first.gradient_std)
-    if kind is None:
-        return []
-    return [
-        Finding(
-            f"{kind} gradient",
-            first.name,
-            f"On the way back from {last.name} the gradient of the pre-activations "
-            f"goes from {last.gradient_std:.3g} to {first.gradient_std:.3g}, {factor} "
-            f"over {len(known)} layers.",
-            "Let `initializers.rebalance` scale the weights for both directions; or "
-            "add skip connections, or normalize.",
-            evidence={
-                "last_gradient": last.gradient_std,
-                "first_gradient": first.gradient_std,
-                "ratio": first.gradient_std / last.gradient_std,
-                "layers": len(known),
-                "most_ratio": UNEVEN,
-            },
-            code="keras_deeptools.initializers.rebalance(model, x, y)",
-            reference=REFERENCE,
-        )
-    ]
+def _begins_at_zero(layer: LayerSignal, layers: Sequence[LayerSignal]) -> bool:
+    """Whether a layer whose kernel is zero will leave it with the first update.
+
+    So begin outputs, and the last layers of residual branches (Fixup, LayerScale).
+    """
+    if not (layer.weighted and layer.zero == 1 and layer.pre_activation_std == 0):
+        return False
+    if not math.isnan(layer.weight_gradient_std):
+        return layer.weight_gradient_std > 0
+    after = layers[layers.index(layer) + 1 :]
+    return all(each.std > 0 for each in after if each.weighted and each.zero != 1)
 
 
-def _direction(start: float, end: float) -> tuple[str | None, str]:
-    if start == 0 or end == 0:
-        return ("vanishing", "to nothing") if end == 0 < start else (None, "")
-    ratio = end / start
-    if ratio < 1 / UNEVEN:
-        return "vanishing", f"{1 / ratio:.3g} times less"
-    if ratio > UNEVEN:
-        return "exploding", f"{ratio:.3g} times more"
-    return None, ""
+def _severity(comparison: Comparison) -> str:
+    return "problem" if comparison.factor > SEVERE else "warning"
 
 
-def _saturated(layers: Sequence[LayerSignal]) -> Finding | None:
-    known = [layer for layer in layers if layer.saturated > MOST_SATURATED]
+def _told(comparison: Comparison) -> str:
+    if math.isinf(comparison.factor):
+        return "to nothing"
+    how = "less" if comparison.ratio < 1 else "more"
+    return f"{comparison.factor:.3g} times {how}"
+
+
+def _signals(found: Comparison | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    first, last = found.start, found.end
+    yield Finding(
+        f"{found.kind} signal",
+        last.name,
+        f"The standard deviation of outputs goes from {first.std:.3g} at "
+        f"{first.name} to {last.std:.3g}, {_told(found)} over {found.layers} "
+        f"{first.kind} layers.",
+        "Initialize for the activation (`initializers.initializer_for`), or let "
+        "`initializers.lsuv` measure; or normalize (BatchNormalization).",
+        severity=_severity(found),
+        evidence={
+            "first_std": first.std,
+            "last_std": last.std,
+            "ratio": found.ratio,
+            "layers": found.layers,
+            "most_ratio": found.limit,
+        },
+        code="keras_deeptools.initializers.lsuv(model, x)",
+        reference=REFERENCE,
+    )
+
+
+def _gradients(found: Comparison | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    last, first = found.start, found.end
+    yield Finding(
+        f"{found.kind} gradient",
+        first.name,
+        f"On the way back from {last.name} the gradient of the pre-activations "
+        f"goes from {last.gradient_std:.3g} to {first.gradient_std:.3g}, "
+        f"{_told(found)} over {found.layers} {first.kind} layers.",
+        "Let `initializers.rebalance` scale the weights for both directions; or "
+        "add skip connections, or normalize.",
+        severity=_severity(found),
+        evidence={
+            "last_gradient": last.gradient_std,
+            "first_gradient": first.gradient_std,
+            "ratio": found.ratio,
+            "layers": found.layers,
+            "most_ratio": found.limit,
+        },
+        code="keras_deeptools.initializers.rebalance(model, x, y)",
+        reference=REFERENCE,
+    )
+
+
+def _saturated(layers: Sequence[LayerSignal], is_trained: bool) -> Iterator[Finding]:
+    most = MOST_SATURATED_TRAINED if is_trained else MOST_SATURATED
+    known = [layer for layer in layers if layer.saturated > most]
     if not known:
-        return None
+        return
     worst = max(known, key=lambda layer: layer.saturated)
-    return Finding(
+    yield Finding(
         "saturated",
         worst.name,
         f"{worst.saturated:.0%} of its outputs are next to a limit of its activation, "
@@ -131,23 +164,24 @@ def _saturated(layers: Sequence[LayerSignal]) -> Finding | None:
         "Scale the inputs to standard deviation 1 and the weights with "
         "`initializers.lsuv`, or take an activation without limits.",
         severity="warning",
-        evidence={"saturated": worst.saturated, "most_saturated": MOST_SATURATED},
+        evidence={"saturated": worst.saturated, "most_saturated": most},
         code="keras_deeptools.initializers.lsuv(model, x)",
         reference=REFERENCE,
     )
 
 
-def _dead(layers: Sequence[LayerSignal]) -> Finding | None:
-    known = [layer for layer in layers if layer.dead > MOST_DEAD]
+def _dead(layers: Sequence[LayerSignal], is_trained: bool) -> Iterator[Finding]:
+    most = MOST_DEAD_TRAINED if is_trained else MOST_DEAD
+    known = [layer for layer in layers if layer.dead > most]
     if not known:
-        return None
+        return
     worst = max(known, key=lambda layer: layer.dead)
-    return Finding(
+    yield Finding(
         "dead",
         worst.name,
         f"{worst.dead:.0%} of its units put out the same for every row.",
         "Center the inputs, lower biases that are far below zero, or take an "
         "activation that leaks; check that the kernel is not zero.",
         severity="warning",
-        evidence={"dead": worst.dead, "most_dead": MOST_DEAD},
+        evidence={"dead": worst.dead, "most_dead": most},
     )

@@ -1,7 +1,8 @@
 """What one pass measures of a network: outputs forward, gradients backward."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,15 @@ from keras_deeptools.diagnosis._signal_statistics import (
     saturation_bands,
 )
 from keras_deeptools.engine import Capture, LayerCall
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
+from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
+from keras_deeptools.engine._state.temporary_weights import StandIns
+from keras_deeptools.engine._update.model_optimizers import (
+    model_optimizers,
+    updates_made,
+)
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
 ACTIVATIONS = (
@@ -59,6 +68,7 @@ def measure_network(
         jacobian_rows: Int >= 0.
     """
     bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
+    shapes: dict[str, tuple[int | None, ...]] = {}
     backward = {
         "backward": lambda call, g: (
             statistics.of_gradient(g) if _listed(call) else None
@@ -70,6 +80,7 @@ def measure_network(
     def forward(call: LayerCall, pre: Any, out: Any) -> Any:
         if not _listed(call) or not _is_float(out):
             return None
+        shapes[call.name] = tuple(out.shape[1:])
         first = getattr(call.layer, "data_format", None) == "channels_first"
         return statistics.of_outputs(
             pre, out, bands[id(call.layer)], 1 if first else -1
@@ -87,13 +98,15 @@ def measure_network(
         part = keras.tree.map_structure(lambda v: np.asarray(v)[:jacobian_rows], x)
         jacobians = output_jacobians(model, part)
     gradients = found.backward or [None] * len(found.calls)
-    layers = [
-        _layer(call, record, gradient, found.weights, bands, jacobians)
-        for call, record, gradient in zip(
-            found.calls, found.forward, gradients, strict=True
-        )
-        if record is not None
-    ]
+    layers, normalizations = [], 0
+    for call, record, gradient in zip(
+        found.calls, found.forward, gradients, strict=True
+    ):
+        normalizations += isinstance(call.layer, NORMALIZERS)
+        if record is not None:
+            layer = _layer(call, record, gradient, found.weights, bands, jacobians)
+            shape = shapes[call.name]
+            layers.append(replace(layer, shape=shape, normalizations=normalizations))
     findings = findings_of_received(found, x)
     received = [
         (call.name, numbers)
@@ -102,6 +115,45 @@ def measure_network(
     ]
     loss = math.nan if found.loss is None else found.loss
     return MeasuredNetwork(layers, loss, findings, received)
+
+
+@contextlib.contextmanager
+def normalizing_as_in_training(model: keras.Model, x: Any) -> Iterator[None]:
+    """Gives BatchNormalization that trains the statistics of a batch, for a while.
+
+    Before training it would pass signals on as they are, and soon after with averages
+    that lag behind; neither is what training sees.
+
+    Args:
+        model: Built `keras.Model`.
+        x: Batch.
+    """
+    stand_ins = StandIns(model)
+    try:
+        statistics = BatchStatistics(model)
+        if statistics.layers and len(keras.tree.flatten(x)[0]) > 1:
+            stand_ins.show(statistics(x))
+        yield
+    finally:
+        stand_ins.hide()
+
+
+def is_trained(model: keras.Model) -> bool:
+    """Whether weights have left what initializers have drawn, as far as it shows.
+
+    Args:
+        model: Built `keras.Model`.
+    """
+    optimizers = [each.optimizer for each in model_optimizers(model)]
+    if any(updates_made(each) for each in optimizers):
+        return True
+    for _, held in layers_of(model):
+        if "bias" in held:
+            # Initializers give all units one bias, or gates ones and zeros.
+            values = np.unique(on_host(held["bias"]))
+            if len(values) > 1 and not set(values.tolist()) <= {0.0, 1.0}:
+                return True
+    return False
 
 
 def activation_pass(model: keras.Model) -> Callable[[Any], list[tuple[str, Any]]]:

@@ -13,7 +13,11 @@ from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
 from keras_deeptools.diagnosis._layer_signal import LayerSignal
 from keras_deeptools.diagnosis._signal_findings import find
-from keras_deeptools.diagnosis._signal_measurement import measure_network
+from keras_deeptools.diagnosis._signal_measurement import (
+    is_trained,
+    measure_network,
+    normalizing_as_in_training,
+)
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._passes.compiled_with import has_loss
 from keras_deeptools.statistics._input_findings import (
@@ -135,6 +139,8 @@ class SignalPropagation:
         input_findings: Tuple of `Finding` about the inputs.
         not_reached: Tuple of str, names of networks of a model without a `call` that
             do not take such inputs.
+        is_trained: Bool, whether weights are no longer what initializers have drawn;
+            then layers may differ more before it is a finding.
 
     Example:
 
@@ -149,11 +155,12 @@ class SignalPropagation:
     loss: float = math.nan
     input_findings: tuple[Finding, ...] = ()
     not_reached: tuple[str, ...] = ()
+    is_trained: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong: with the inputs, then in the model, the most severe first."""
-        return (*self.input_findings, *find(self.layers))
+        return (*self.input_findings, *find(self.layers, self.is_trained))
 
     @property
     def verdict(self) -> str:
@@ -230,8 +237,12 @@ def signal_propagation(
     """Measures how signals and gradients pass through a model, and names what is wrong.
 
     A network trains well when outputs keep their spread from layer to layer on the way
-    forward, and gradients theirs on the way back. One compiled pass over a batch, in
-    inference, measures both; the model stays as it is.
+    forward, and gradients theirs on the way back. One compiled pass over a batch
+    measures both, without dropout, as in inference, and with BatchNormalization that
+    normalizes by the batch, as in training; the model stays as it is.
+
+    Compared are hidden layers of one kind with one another, since pooling, look-ups,
+    recurrence and skips change the scale of signals for good reasons.
 
     Listed are layers that hold a kernel or embeddings, recurrent layers, and activation
     layers; inside attention, nested and subclassed models too.
@@ -290,7 +301,8 @@ def signal_propagation(
         targets = None
     parts = []
     for network in batch.networks:
-        part = measure_network(network, batch.x, targets, loss, jacobian_rows)
+        with normalizing_as_in_training(network, batch.x):
+            part = measure_network(network, batch.x, targets, loss, jacobian_rows)
         parts.append(part if network is model else part.under(network.name))
     of_arrays = [*findings_of_arrays(batch.x), *findings_of_targets(targets)]
     return SignalPropagation(
@@ -298,4 +310,5 @@ def signal_propagation(
         parts[0].loss if len(parts) == 1 else math.nan,
         (*of_arrays, *(finding for part in parts for finding in part.findings)),
         tuple(batch.others),
+        any(map(is_trained, batch.networks)),
     )

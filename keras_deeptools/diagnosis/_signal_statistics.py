@@ -123,7 +123,8 @@ def saturation_bands(activation: Callable) -> list[tuple[float, float]]:
         bounded = all(flat.values())
         within = NEAR_RANGE * spread if bounded else NEAR_LIMIT * abs(limit)
         at_zero = abs(limit) < 1e-6 * spread
-        if not flat[side] or within == 0 or (at_zero and _is_zero_there(values, side)):
+        is_off = at_zero and (not bounded or _is_zero_there(values, side))
+        if not flat[side] or within == 0 or is_off:
             continue
         below = limit <= values.mean()
         bands.append((-np.inf, limit + within) if below else (limit - within, np.inf))
