@@ -32,6 +32,13 @@ class GradientVariable:
         return int(np.prod(self.shape, dtype="int64"))
 
     @property
+    def usual_norm(self) -> float:
+        """L2 norm of a kernel of this shape with Glorot's variance."""
+        window = float(np.prod(self.shape[:-2], dtype="float64"))
+        fans = window * sum(self.shape[-2:])
+        return float(np.sqrt(2 * self.size / max(fans, 1.0)))
+
+    @property
     def mixes_inputs(self) -> bool:
         """Whether it is a kernel, whose gradient can be compared between layers.
 
@@ -119,6 +126,18 @@ class GradientRows:
             return None
         some = np.where(self.weights > 0, self.weights, np.nan)
         return self.changes / some
+
+    @property
+    def relative_updates(self) -> np.ndarray | None:
+        """Float array `(r, n)`: as `update_ratios`, but weights count as usual ones do.
+
+        Those that are smaller, as outputs that begin at zero, must grow by more than
+        their norm.
+        """
+        if self.changes is None or self.weights is None:
+            return None
+        usual = np.array([variable.usual_norm for variable in self.variables])
+        return self.changes / np.maximum(self.weights, np.maximum(usual, 1e-30))
 
     @property
     def kernels(self) -> np.ndarray:

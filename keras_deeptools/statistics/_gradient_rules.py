@@ -179,7 +179,11 @@ def exploding_layers(window: GradientRows, most: float) -> list[Finding]:
 
 
 def exploding_run(
-    rows: GradientRows, start: float, new: int, thresholds: GradientThresholds
+    rows: GradientRows,
+    start: float,
+    new: int,
+    thresholds: GradientThresholds,
+    largest: float = 0.0,
 ) -> list[Finding]:
     """The first row, among the last `new`, in which the global norm explodes.
 
@@ -188,13 +192,16 @@ def exploding_run(
         start: Float. The median global norm of the run's first updates.
         new: Int. How many rows, at the end, have not been judged yet.
         thresholds: `GradientThresholds`.
+        largest: Float. The largest global norm before these rows.
     """
     norms = rows.global_norms
     for position in range(len(rows) - new, len(rows)):
         before = norms[max(position - thresholds.patience, 0) : position]
         usual = float(median(before)) if len(before) >= LEAST_BEFORE else np.nan
         norm = norms[position]
-        jumps = norm > max(thresholds.exploding_jump * usual, 10 * start)
+        # Where the loss is near zero, one odd sample is a jump from small gradients.
+        most = max(norms[:position].max(initial=0.0), largest, start)
+        jumps = norm > max(thresholds.exploding_jump * usual, 10 * most)
         grows = usual > max(thresholds.exploding_growth * start, 100)
         if jumps or grows or norm > thresholds.exploding_norm:
             against = (usual, "running median") if jumps else (start, "at the start")
@@ -222,10 +229,16 @@ def exploding_run(
 
 
 def large_updates(window: GradientRows, most: float) -> list[Finding]:
-    """Kernels that the optimizer moves time and again by a large part of their norm."""
-    if window.update_ratios is None:
+    """Kernels that the optimizer moves time and again by a large part of their norm.
+
+    In both halves of the window: the first updates of Adam are large where gradients
+    are small, as in the queries of attention, and soon are not.
+    """
+    ratios = window.relative_updates
+    if ratios is None:
         return []
-    usual = median(window.update_ratios, axis=0)
+    half = len(ratios) // 2
+    usual = np.fmin(median(ratios[:half], axis=0), median(ratios[half:], axis=0))
     return [
         Finding(
             "large updates",
@@ -248,21 +261,22 @@ def large_updates(window: GradientRows, most: float) -> list[Finding]:
 
 
 def huge_updates(rows: GradientRows, most: float) -> list[Finding]:
-    """Kernels that a single step has changed by `most` times their norm."""
-    if rows.update_ratios is None or rows.weights is None:
+    """Kernels that a single step has changed by `most` times their norm.
+
+    A network that dies in three updates shows in them, and in no median.
+    """
+    ratios = rows.relative_updates
+    if ratios is None:
         return []
     found = []
     for position in rows.kernels:
-        variable = rows.variables[position]
-        # A kernel that starts at zero must grow by more than its norm.
-        set_up = rows.weights[:, position] > 1e-3 * np.sqrt(variable.size)
-        hit = np.flatnonzero(set_up & (rows.update_ratios[:, position] > most))
+        hit = np.flatnonzero(ratios[:, position] > most)
         if len(hit):
-            ratio = rows.update_ratios[hit[0], position]
+            ratio = ratios[hit[0], position]
             found.append(
                 Finding(
                     "large updates",
-                    variable.path,
+                    rows.variables[position].path,
                     f"One update was {ratio:.1e} times the norm of the weights; about "
                     "1e-3 is usual.",
                     TOO_FAST,

@@ -20,15 +20,20 @@ class GradientThresholds:
         exploding_ratio: Float > 0. A layer explodes when its gradient is this many
             times that of the upper half of the layers.
         exploding_jump: Float > 1. The global norm explodes when it jumps to this many
-            times its running median, and is ten times what it was at the start.
+            times its running median, and is ten times the largest so far.
         exploding_growth: Float > 1. It explodes, too, when its running median is this
             many times what it was at the start, and over 100.
         exploding_norm: Float > 0. It explodes, too, when it is over this.
         large_update: Float > 0. Updates are large when the median ratio of their norm
-            to the weights' is over this, or when one of them is over 100 times this.
+            to the weights' is over this, or when one of them is over ten times this.
+            Weights that begin smaller than usual, as zero, count as usual ones.
         small_update: Float > 0. Updates are small when this ratio stays under this,
             although it neither rises (a warmup) nor has ever been larger (a rate that
             was annealed, training that has converged).
+        slow_update: Float > 0. The learning rate is too low when in the first updates
+            this ratio is under this for every kernel, and all updates that are planned
+            can lower the loss by `slow_descent` of it at most.
+        slow_descent: Float > 0. A part of the loss.
         patience: Int >= 3. Recorded updates that a state must last to be a problem.
 
     Raises:
@@ -49,6 +54,8 @@ class GradientThresholds:
     exploding_norm: float = 1e8
     large_update: float = 0.1
     small_update: float = 1e-6
+    slow_update: float = 1e-4
+    slow_descent: float = 0.1
     patience: int = 20
 
     def __post_init__(self) -> None:

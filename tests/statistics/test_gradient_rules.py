@@ -28,7 +28,7 @@ def rows(
     table = np.tile(np.array(norms), (COUNT, 1))
     if later is not None:
         table[COUNT // 2 :] = later
-    weights = np.ones((COUNT, 4))
+    weights = np.full((COUNT, 4), 2.0)
     changes = weights * np.array([1e-3] * 4 if ratios is None else ratios)
     bad = (~np.isfinite(table)).astype(float)
     steps = np.arange(COUNT)

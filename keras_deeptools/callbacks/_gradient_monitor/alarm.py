@@ -8,6 +8,9 @@ from keras_deeptools._finding import Finding, FindingsError
 MOST_NAMED = 8
 """Layers named in a warning; `GradientMonitor.findings` has them all."""
 
+OF_GRADIENTS = {"dead", "exploding", "non-finite", "vanishing"}
+"""Kinds that are said of gradients."""
+
 
 class GradientWarning(UserWarning):
     """Gradients vanish, explode, are zero or not finite, or updates are out of scale.
@@ -42,10 +45,10 @@ def message_of(findings: list[Finding]) -> str:
     listed = ", ".join(names[:MOST_NAMED])
     if len(names) > MOST_NAMED:
         listed += f" and {len(names) - MOST_NAMED} more"
-    what = "updates" if "updates" in first.kind else "gradients"
-    kind = first.kind.removesuffix(" updates")
+    what = f"{first.kind} gradients" if first.kind in OF_GRADIENTS else first.kind
+    at = "" if first.step is None else f" at step {first.step}"
     return (
-        f"GradientMonitor: {kind} {what} at step {first.step} in {listed}. "
+        f"GradientMonitor: {what}{at} in {listed}. "
         f"{first.where}: {first.message} {first.remedy}"
     )
 

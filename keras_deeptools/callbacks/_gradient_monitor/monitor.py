@@ -18,6 +18,7 @@ from keras_deeptools.callbacks._gradient_monitor.record import (
     STATISTICS,
     GradientRecord,
 )
+from keras_deeptools.callbacks._gradient_monitor.run_settings import nothing_trains
 from keras_deeptools.callbacks._gradient_monitor.tensorboard import EventFile
 from keras_deeptools.callbacks._layer_selection import (
     Held,
@@ -110,12 +111,13 @@ class GradientMonitor(GradientReadings):
     gradients are those that backpropagation delivers: unscaled under mixed precision,
     the mean under gradient accumulation, before clipping. Each row is one update.
 
-    Vanishing, exploding, dead (exactly zero) and non-finite gradients, and updates
-    that are too large or too small for the weights, are looked for whenever the record
-    is read, and told with the layer's name, the numbers and a remedy, one warning for
-    each kind. Where gradients are not finite, the data that `fit` was given are looked
-    at first: NaN or infinity in them is named with its array and number. Updates that
-    loss scaling skips are normal and only counted.
+    Vanishing, exploding, dead (exactly zero) and non-finite gradients, updates that
+    are too large or too small for the weights, learning rates and clipping with which
+    the planned updates lead nowhere, and models that are frozen as a whole are looked
+    for whenever the record is read, and told with the layer's name, the numbers and a
+    remedy, one warning for each kind. Where gradients are not finite, the data that
+    `fit` was given are looked at first: NaN or infinity in them is named with its array
+    and number. Updates that loss scaling skips are normal and only counted.
 
     The L2 norm over all watched variables goes to the logs of each epoch as
     `gradient_norm`, the mean over its updates: callbacks that come later in the list,
@@ -202,6 +204,7 @@ class GradientMonitor(GradientReadings):
         self.thresholds = arguments.checked_thresholds(thresholds)
         self.max_history = arguments.checked_count("max_history", max_history, 2, True)
         self.check_every = arguments.checked_count("check_every", check_every, 1, True)
+        self._is_idle = False
         self._begin_run([])
 
     def begin(self, leaf: Leaf) -> GradientRecord | None:
@@ -288,6 +291,7 @@ class GradientMonitor(GradientReadings):
             held, self.statistics, self.group == "layer", self.max_history
         )
         self._detectors = {}
+        self._of_settings = []
         self._told: set[str] = set()
         self._epoch_norms = {}
         self._next_read = 0
@@ -295,6 +299,15 @@ class GradientMonitor(GradientReadings):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Opens the TensorBoard file, and attaches."""
+        self.check_model()
+        frozen = list(nothing_trains(self.model))
+        self._is_idle = bool(frozen)
+        if frozen:
+            # There is no update to take part in.
+            self._begin_run([])
+            self._of_settings = frozen
+            sound(self._found(), self.on_problem, self._told, self)
+            return
         board = None if self.log_dir is None else EventFile(self.log_dir)
         self._fit_data = FitData(self.model)
         super().on_train_begin(logs)
@@ -328,11 +341,14 @@ class GradientMonitor(GradientReadings):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reads the record, adds to the logs and says what is wrong."""
+        if self._is_idle:
+            return
         self._read((logs or {}).get("loss"))
         if logs is not None:
             self._add_norms(logs)
         super().on_epoch_end(epoch, logs)
         self._history.write_board()
+        self._look_at_rates()
         self._examine((logs or {}).get("loss"))
 
     def _add_norms(self, logs: dict) -> None:

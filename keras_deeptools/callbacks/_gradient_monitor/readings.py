@@ -8,6 +8,10 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.callbacks._gradient_monitor import tables_and_plots as plots
 from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
 from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
+from keras_deeptools.callbacks._gradient_monitor.run_settings import (
+    rate_not_positive,
+    run_settings,
+)
 from keras_deeptools.callbacks._gradient_monitor.tables_and_plots import (
     table_of,
     to_csv,
@@ -35,6 +39,8 @@ class GradientReadings(TrainingFeature):
         # For each of the optimizers, by its identity.
         self._detectors: dict[int, GradientDetector] = {}
         self._epoch_norms: dict[int, list[np.ndarray]] = {}
+        # What is wrong with settings, whatever the gradients are.
+        self._of_settings: list[Finding] = []
 
     def _read(self, loss: float | None = None) -> None:
         if not self._records:
@@ -47,7 +53,9 @@ class GradientReadings(TrainingFeature):
                 own = rows.among(self._history.columns_of(records))
             if key not in self._detectors:
                 self._detectors[key] = GradientDetector(self.thresholds)
-            self._detectors[key].update(own, loss, self._data_fault)
+            leaf = records[0].leaf
+            settings = run_settings(leaf, self.optimizer_name(leaf), self.params)
+            self._detectors[key].update(own, loss, self._data_fault, settings)
             self._epoch_norms.setdefault(key, []).append(own.global_norms)
 
     def _data_fault(self) -> str:
@@ -62,7 +70,16 @@ class GradientReadings(TrainingFeature):
         return found
 
     def _found(self) -> list[Finding]:
-        return [f for detector in self._detectors.values() for f in detector.findings]
+        found = [f for each in self._detectors.values() for f in each.findings]
+        return [*self._of_settings, *found]
+
+    def _look_at_rates(self) -> None:
+        """Finds learning rates that are negative, each once."""
+        known = {finding.where for finding in self._of_settings}
+        for record in self._records:
+            where = self.optimizer_name(record.leaf)
+            if where not in known:
+                self._of_settings += rate_not_positive(record.leaf, where)
 
     @property
     def variables(self) -> list[str]:
