@@ -9,10 +9,12 @@ import numpy as np
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis import (
+    _depth_rules,
     _dropout_rules,
     _layer_rules,
     _loss_rules,
     _optimizer_rules,
+    _rate_rules,
     _selu_rules,
     _weight_rules,
 )
@@ -98,9 +100,11 @@ RULES: tuple[Rule, ...] = (
     *_dropout_rules.RULES,
     *_layer_rules.RULES,
     *_weight_rules.RULES,
+    *_depth_rules.RULES,
     *_selu_rules.RULES,
     *_loss_rules.RULES,
     *_optimizer_rules.RULES,
+    *_rate_rules.RULES,
     *_layer_rules.EMBEDDING_RULES,
 )
 
@@ -172,9 +176,11 @@ def audit(model: keras.Model, x: Any = None) -> Audit:
     of 1; dropout before BatchNormalization; BatchNormalization that drifts although it
     was called with training=False; biases before it; with SELU plain dropout, other
     initializers and unscaled skips; constraints and regularizers set too late; frozen
-    models; non-finite weights; labels in `x` that the loss does not take; losses and
+    models; initial weights with which signals or gradients vanish or explode over many
+    layers; non-finite weights; labels in `x` that the loss does not take; losses and
     last activations that do not fit; clipping, momentum, weight decay, schedules and
-    averages that do not do what was set; optimizers that take apart embedding rows
+    averages that do not do what was set; learning rates and clipping with which updates
+    come to nothing, or leave nothing; optimizers that take apart embedding rows
     which a batch uses several times.
 
     Args:

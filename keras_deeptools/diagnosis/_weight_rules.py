@@ -13,9 +13,10 @@ from keras_deeptools.diagnosis._audit_subject import (
     listing,
     setting_of,
 )
+from keras_deeptools.diagnosis._signal_comparison import UNEVEN
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers import FanScaling, fans
-from keras_deeptools.statistics._incoming_axes import TRANSPOSED
+from keras_deeptools.statistics._incoming_axes import NORMALIZERS, TRANSPOSED
 
 ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 """What weights can be to a layer for these rules to look at them."""
@@ -89,12 +90,18 @@ def _is_random(value: np.ndarray) -> bool:
 def wrong_fans(subject: Subject) -> Iterator[Finding]:
     """Kernels that still have the variance of a fan that the layer does not have."""
     found: dict[str, list[tuple[str, float]]] = {}
+    restored = _before_normalizations(subject)
+    # What is left of the scale of signals, where nothing restores it.
+    scale = 1.0
     for layer, held in subject.layers:
         for role, variable in held.items():
             ratio = variance_ratio(subject, layer, role, variable)
             if ratio is not None and not 1 / FAR_OFF < ratio < FAR_OFF:
                 kind = type(layer).__name__
                 found.setdefault(kind, []).append((layer.name, ratio))
+                if id(layer) not in restored:
+                    scale *= ratio**0.5
+    harms = not 1 / UNEVEN < scale < UNEVEN
     for kind, pairs in found.items():
         ratios = sorted(ratio for _, ratio in pairs)
         span = f"{ratios[0]:.2g}"
@@ -105,10 +112,10 @@ def wrong_fans(subject: Subject) -> Iterator[Finding]:
             listing(name for name, _ in pairs),
             f"The fans that Keras reads from the shape of a {kind} kernel are not the "
             f"layer's: its variance is {span} times what the initializer is meant to "
-            "give. A BatchNormalization after it hides that in training only.",
+            "give. A normalization after it restores the scale of signals in training.",
             "Use `initializer_for(activation, layer)`, or `initialize(model)` before "
             "training.",
-            severity="warning",
+            severity="warning" if harms else "note",
             evidence={
                 "variance_ratios": [ratios[0], ratios[-1]],
                 "most_ratio": FAR_OFF,
@@ -116,6 +123,19 @@ def wrong_fans(subject: Subject) -> Iterator[Finding]:
             code="keras_deeptools.initializers.initialize(model)",
             reference=MEASURED,
         )
+
+
+def _before_normalizations(subject: Subject) -> set[int]:
+    """Identities of layers whose outputs all go into normalizations."""
+    return {
+        id(call.operation)
+        for position, call in enumerate(subject.calls)
+        if subject.children.get(position)
+        and all(
+            isinstance(child.operation, NORMALIZERS)
+            for child in subject.children_of(position)
+        )
+    }
 
 
 def variance_ratio(
