@@ -85,8 +85,8 @@ def _begins_at_zero(layer: LayerSignal, layers: Sequence[LayerSignal]) -> bool:
         return False
     if not math.isnan(layer.weight_gradient_std):
         return layer.weight_gradient_std > 0
-    after = layers[layers.index(layer) + 1 :]
-    return all(each.std > 0 for each in after if each.weighted and each.zero != 1)
+    after = [each for each in layers[layers.index(layer) + 1 :] if each.weighted]
+    return not after or any(each.std > 0 for each in after)
 
 
 def _severity(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_deeptools.callbacks import GradientMonitor
+from keras_deeptools.callbacks import GradientMonitor, GradientProblemError
 
 X = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
 Y = X[:, :1]
@@ -117,3 +117,25 @@ def test_a_variable_without_gradient_is_no_problem_before_it_lasts() -> None:
     idle = monitor.history["norm"][:, 1]
     assert (np.isnan(idle) | (idle == 0)).all()
     assert monitor.findings == []
+
+
+@pytest.mark.filterwarnings("ignore:.*any trainable weights:UserWarning")
+def test_a_model_that_is_frozen_is_a_finding() -> None:
+    model = nested()
+    model.trainable = False
+    model.compile("adam", "mean_squared_error")
+    monitor = GradientMonitor(on_problem="ignore")
+    model.fit(X, Y, batch_size=8, callbacks=[monitor], epochs=2, verbose=0)
+    assert [finding.kind for finding in monitor.findings] == ["everything is frozen"]
+    with pytest.raises(GradientProblemError, match="Set trainable = True"):
+        model.fit(X, Y, callbacks=[GradientMonitor(on_problem="raise")], verbose=0)
+
+
+def test_a_negative_learning_rate_is_a_finding() -> None:
+    model = recurrent()
+    model.compile(keras.optimizers.SGD(-1e-3), "mean_squared_error")
+    monitor = GradientMonitor(on_problem="ignore")
+    model.fit(X, Y, batch_size=8, callbacks=[monitor], epochs=2, verbose=0)
+    [finding] = monitor.findings
+    assert finding.kind == "learning rate not positive"
+    assert finding.evidence["learning_rate"] == pytest.approx(-1e-3)

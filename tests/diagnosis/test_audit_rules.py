@@ -334,6 +334,58 @@ CASES: dict[str, tuple[str, Make, Make]] = {
             lambda m: setattr(m.layers[1], "trainable", False),
         ),
     ),
+    "negative learning rate": (
+        "learning rate not positive",
+        lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(-0.1)),
+        lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(decay())),
+    ),
+    "steps as large as the weights": (
+        "learning rate too high",
+        lambda: compiled(chain(layers.Dense(2)), optimizer=keras.optimizers.Adam(3.0)),
+        lambda: compiled(chain(layers.Dense(2)), optimizer=keras.optimizers.Adam(0.01)),
+    ),
+    "steps of nothing": (
+        "learning rate too low",
+        lambda: compiled(chain(layers.Dense(2)), optimizer=keras.optimizers.Adam(1e-9)),
+        lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(1e-9)),
+    ),
+    "clipping of everything": (
+        "clipping stops learning",
+        lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(0.1, clipnorm=1e-7)),
+        lambda: compiled(chain(layers.Dense(2)), optimizer=SGD(0.1, clipnorm=0.1)),
+    ),
+    "clipping under epsilon": (
+        "clipping stops learning",
+        lambda: compiled(
+            chain(layers.Dense(2)),
+            optimizer=keras.optimizers.Adam(1e-3, clipvalue=1e-12),
+        ),
+        lambda: compiled(
+            chain(layers.Dense(2)), optimizer=keras.optimizers.Adam(clipvalue=1e-3)
+        ),
+    ),
+    "Glorot under many ReLU layers": (
+        "vanishing signal",
+        lambda: chain(*[layers.Dense(16, "relu") for _ in range(20)], layers.Dense(2)),
+        lambda: chain(
+            *[
+                layers.Dense(16, "relu", kernel_initializer="he_normal")
+                for _ in range(20)
+            ],
+            layers.Dense(2),
+        ),
+    ),
+    "many sigmoid layers": (
+        "vanishing gradient",
+        lambda: chain(*[layers.Dense(16, "sigmoid") for _ in range(6)]),
+        lambda: chain(
+            *[
+                part
+                for _ in range(6)
+                for part in (layers.Dense(16, "sigmoid"), layers.BatchNormalization())
+            ]
+        ),
+    ),
     "not a number": (
         "non-finite weights",
         lambda: after(

@@ -297,6 +297,81 @@ def test_each_rule_speaks_up_for_what_it_is_there_for() -> None:
     assert chain([1, np.nan, 1, 1], even) == ["non-finite"]
 
 
+def line(kind: str, *stds: float, **more: object) -> list[LayerSignal]:
+    return [LayerSignal("d", kind, mean=0.0, std=each, **more) for each in stds]
+
+
+def kinds_of(*hidden: LayerSignal, is_trained: bool = False) -> list[str]:
+    layers = (*hidden, LayerSignal("last", "Dense", mean=0.0, std=1.0))
+    result = SignalPropagation(layers, is_trained=is_trained)
+    return [finding.kind for finding in result.findings]
+
+
+def test_layers_of_two_kinds_are_not_compared() -> None:
+    assert kinds_of(*line("Embedding", 0.03, 0.3), *line("GRU", 0.001)) == []
+
+
+def test_layers_of_two_shapes_may_differ_more() -> None:
+    ends = [
+        *line("Conv2D", 1.0, shape=(8, 8, 4)),
+        *line("Conv2D", 0.1, shape=(4, 4, 8)),
+    ]
+    assert kinds_of(*ends) == []
+    assert kinds_of(*ends, *line("Conv2D", 0.01, shape=(2, 2, 8))) == [
+        "vanishing signal"
+    ]
+
+
+def test_across_a_normalization_layers_may_differ_more() -> None:
+    after = line("Dense", 10.0, normalizations=1)
+    assert kinds_of(*line("Dense", 1.0), *after) == []
+    assert kinds_of(*line("Dense", 1.0, 10.0)) == ["exploding signal"]
+
+
+def test_trained_layers_may_differ_more() -> None:
+    assert kinds_of(*line("Dense", 1.0, 50.0), is_trained=True) == []
+    assert kinds_of(*line("Dense", 1.0, 500.0), is_trained=True) == ["exploding signal"]
+
+
+def test_gradients_are_compared_by_the_norm_of_a_sample() -> None:
+    shapes = [(16, 16, 4), (4, 4, 4)]
+    first, last = (
+        LayerSignal("c", "Conv2D", shape=shape, mean=0.0, std=1.0, gradient_std=rms)
+        for shape, rms in zip(shapes, (0.01, 0.4), strict=True)
+    )
+    assert kinds_of(first, last) == []
+
+
+def test_a_limit_of_zero_on_one_side_is_no_saturation() -> None:
+    for name in ("gelu", "silu", "softplus", "exponential"):
+        assert saturation_bands(keras.activations.get(name)) == []
+    assert len(saturation_bands(keras.activations.sigmoid)) == 2
+
+
+@pytest.mark.one_backend
+def test_a_residual_branch_that_begins_at_zero_is_not_dead_and_zeros_are() -> None:
+    inputs = keras.Input((6,))
+    x = layers.Dense(6, "relu")(inputs)
+    x = x + layers.Dense(6, kernel_initializer="zeros")(x)
+    branch = keras.Model(inputs, layers.Dense(3)(x))
+    hidden = [layers.Dense(6, "relu", kernel_initializer="zeros") for _ in "ab"]
+    zeros = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3)])
+    for y in (Y, None):
+        found = [signal_propagation(m, X, y, "mse").findings for m in (branch, zeros)]
+        assert [[f.kind for f in each] for each in found] == [[], ["dead"]]
+
+
+@pytest.mark.one_backend
+def test_batch_normalization_normalizes_by_the_batch_and_keeps_its_averages() -> None:
+    norm = layers.BatchNormalization()
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8), norm, layers.Activation("linear")]
+    )
+    found = signal_propagation(model, X).layers[-1]
+    assert found.std == pytest.approx(1.0, abs=0.01)
+    assert float(keras.ops.max(keras.ops.abs(norm.moving_mean))) == 0.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,6 +10,7 @@ from keras_deeptools.statistics._gradient_rows import (
     GradientVariable,
     median,
 )
+from keras_deeptools.statistics._gradient_run import RunSettings
 
 pytestmark = pytest.mark.backend_free
 
@@ -93,6 +94,65 @@ def test_updates_out_of_scale_hold_their_ratio_and_the_usual_one(
     assert finding.evidence["ratio"] == pytest.approx(ratio)
     assert finding.evidence["usual_ratio"] == 1e-3 and limit in finding.evidence
     assert finding.severity == "warning"
+
+
+def kinds(given: GradientRows, **more: object) -> list[str]:
+    """Kinds of findings after an epoch with a loss of 2."""
+    detector = GradientDetector(GradientThresholds())
+    return [each.kind for each in detector.update(given, loss=2.0, **more)]
+
+
+def test_weights_that_begin_at_zero_may_grow_by_more_than_their_norm() -> None:
+    given = rows(EVEN)
+    given.weights[:, 3] = 1e-3 * np.arange(1, COUNT + 1)
+    given.changes[:, 3] = 1e-3
+    assert found(given) == []
+
+
+def test_updates_that_are_large_in_the_first_steps_alone_are_no_finding() -> None:
+    given = rows(EVEN)
+    given.changes[:9, 1] = 0.5
+    assert found(given) == []
+
+
+def test_one_update_as_large_as_the_weights_is_enough() -> None:
+    given = rows(EVEN)
+    given.changes[1, 2] = 5.0
+    (finding,) = found(given[:3])
+    assert (finding.kind, finding.where) == ("large updates", "three/kernel")
+    assert finding.step == 1
+
+
+def test_a_jump_from_gradients_near_zero_is_no_explosion() -> None:
+    given = rows([1e-3] * 4)
+    given.norms[:10] = 1.0
+    given.norms[30] = 5.0
+    assert found(given) == []
+
+
+def test_a_learning_rate_is_too_low_where_the_planned_updates_lead_nowhere() -> None:
+    given = rows(EVEN, ratios=[1e-5] * 4)
+    assert kinds(given, settings=RunSettings(planned=100)) == ["learning rate too low"]
+    assert kinds(given, settings=RunSettings(planned=100_000)) == []
+
+
+def test_a_warmup_is_no_learning_rate_too_low() -> None:
+    given = rows(EVEN, ratios=[1e-5] * 4)
+    given.changes[:] = given.changes * np.linspace(0, 1, COUNT)[:, None]
+    assert kinds(given, settings=RunSettings(planned=100)) == []
+
+
+def test_what_was_trained_before_may_move_little() -> None:
+    given = rows(EVEN, ratios=[1e-5] * 4)
+    given.steps[:] += 1000
+    assert kinds(given, settings=RunSettings(planned=100)) == []
+
+
+@pytest.mark.parametrize("name", ["clipnorm", "global_clipnorm", "clipvalue"])
+def test_clipping_is_named_where_it_leaves_nothing_of_gradients(name: str) -> None:
+    given = rows(EVEN, ratios=[1e-8] * 4)
+    settings = RunSettings(planned=100, clips={name: 1e-5})
+    assert kinds(given, settings=settings) == ["clipping stops learning"]
 
 
 def test_each_thing_is_found_once() -> None:
