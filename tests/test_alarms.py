@@ -12,7 +12,7 @@ pytestmark = pytest.mark.one_backend
 HEALTHY = [
     "residual branches of zero",
     "depthwise",
-    "two bilstms",
+    "mean of words, hidden",
     "pre-norm transformer",
 ]
 FAULTY = ["deep sigmoid", "small cnn", "sgd 1e-6", "adam 1"]
