@@ -1,4 +1,4 @@
-"""Updates whose learning rate differs from variable to variable, group by group."""
+"""Updates that differ from group to group of variables, or have a sequel."""
 
 import functools
 import math
@@ -87,6 +87,39 @@ class RateMultipliers:
             release_seam(leaf, self)
 
 
+class AfterUpdate:
+    """Acts on the weights after each update of an optimizer, as a part of it.
+
+    It comes before the moving averages and the constraints of Keras, and what features
+    see as the update contains it. Several of these act in the order in which they
+    joined.
+
+    Args:
+        function: Function of a leaf optimizer and a list of the variables updated,
+            called whenever an update is run or traced.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._update.rate_multipliers import AfterUpdate
+    >>> weight = keras.Variable(1.0)
+    >>> optimizer = keras.optimizers.SGD(0.5)
+    >>> optimizer.build([weight])
+    >>> AfterUpdate(lambda _, weights: weights[0].assign(7.0)).join(optimizer)
+    >>> optimizer.apply([keras.ops.ones(())])
+    >>> float(weight.numpy())
+    7.0
+    """
+
+    def __init__(self, function: Callable[[Any, list[Any]], Any]) -> None:
+        self.function = function
+
+    def join(self, optimizer: Any) -> None:
+        """Takes effect on every optimizer that updates variables itself."""
+        for leaf in leaf_optimizers(optimizer):
+            hold_seam(leaf, self)
+
+
 def check_rate_scales(optimizer: Any, owner: str) -> None:
     """Raises if an optimizer's update is not proportional to its rate.
 
@@ -165,6 +198,9 @@ def _wrap(leaf: Any) -> tuple[Replacement, ...]:
         else:
             variables = list(trainable_variables)
             update_groups(leaf, update, groups, list(grads), variables, learning_rate)
+        for user in vars(leaf)[SEAM].users:
+            if isinstance(user, AfterUpdate):
+                user.function(leaf, list(trainable_variables))
 
     def decay_by_groups(variables: Any) -> None:
         if leaf.weight_decay is None:

@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
+    TAKES_LISTS as TAKES_LISTS,
     is_mutable as is_mutable,
     is_traced as is_traced,
     modules_in as modules_in,
     move_averages as move_averages,
+    number as number,
+    tensor_list as tensor_list,
 )
 
 
