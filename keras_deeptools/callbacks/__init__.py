@@ -1,6 +1,8 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
 from keras_deeptools import _keras_import  # noqa: F401
+from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
+from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
 from keras_deeptools.callbacks._gradient_monitor.alarm import (
     GradientProblemError,
@@ -21,6 +23,8 @@ from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
+    "CautiousUpdates",
+    "GradientCentralizer",
     "GradientClipper",
     "GradientMonitor",
     "GradientProblemError",

@@ -6,6 +6,8 @@ from contract_examples.model import INPUTS, TARGETS, small_model
 from keras_deeptools import callbacks, schedules
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,
+    "keras_deeptools.callbacks.GradientCentralizer": callbacks.GradientCentralizer,
     "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
         norm=1.0, global_norm=2.0, value=0.5
     ),

@@ -17,8 +17,8 @@ class ElementwiseOptimizer(WholeUpdate):
     """An optimizer that is one formula, for a weight and for all weights at once.
 
     A subclass lists what it keeps of each weight in `SLOTS`, the attributes that are
-    its numbers in `NUMBERS`, and defines `_scalars` and `_formula`. On torch all weights
-    are updated together, by `_foreach` kernels, on the others one by one in the graph.
+    its numbers in `NUMBERS`, and defines `_scalars` and `_formula`. On torch all
+    weights are updated together, by `_foreach` kernels, elsewhere each in the graph.
     Everything else is Keras' own: clipping, weight decay, averages, accumulation,
     schedules, files. Gradients of embeddings that list rows are added up first.
 

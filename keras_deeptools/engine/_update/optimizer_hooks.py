@@ -251,9 +251,14 @@ class Site:
             wanting = [
                 s for s in self._of(leaf) if s.feature.wants_updates(s.state, leaf)
             ]
-            if wanting:
+            changing = [s for s in self._of(leaf) if s.feature.changes_updates]
+            if wanting or changing:
                 leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot)
             update_step(grads, trainable_variables, learning_rate)
+            for s in changing:
+                s.feature.transform_updates(
+                    s.state, leaf, list(leaf.snapshot or ()), list(grads)
+                )
             if wanting:
                 norms = tensors.update_norms(leaf.active, leaf.snapshot)
                 for s in wanting:

@@ -120,6 +120,23 @@ class AfterUpdate:
             hold_seam(leaf, self)
 
 
+def has_sequel(leaf: Any) -> bool:
+    """Whether something acts on the weights after each update of an optimizer.
+
+    Args:
+        leaf: Keras optimizer that updates variables itself.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._update.rate_multipliers import has_sequel
+    >>> has_sequel(keras.optimizers.SGD())
+    False
+    """
+    seam = vars(leaf).get(SEAM)
+    return seam is not None and any(isinstance(u, AfterUpdate) for u in seam.users)
+
+
 def check_rate_scales(optimizer: Any, owner: str) -> None:
     """Raises if an optimizer's update is not proportional to its rate.
 
