@@ -5,13 +5,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.engine import tensors
 from keras_deeptools.engine._keras_private.optimizers import (
     counted_batches,
     position_of,
 )
-from keras_deeptools.engine._update.leaf import leaf_optimizers, optimized_variables
+from keras_deeptools.engine._update.leaf import (
+    leaf_optimizers,
+    optimized_variables,
+    optimizer_parts,
+)
 from keras_deeptools.engine._update.optimizer_wrapper import OptimizerWrapper
 from keras_deeptools.engine._update.rate_multipliers import AfterUpdate
 
@@ -76,7 +80,11 @@ class Lookahead(OptimizerWrapper):
         slow_step_size: float = 0.5,
         name: str | None = None,
     ) -> None:
-        super().__init__(keras.optimizers.get(inner_optimizer), name)
+        inner = keras.optimizers.get(inner_optimizer)
+        if any(isinstance(part, Lookahead) for part in optimizer_parts(inner)):
+            rule = "an optimizer that is not in a `Lookahead` already"
+            raise ValueError(message(OWNER, "inner_optimizer", rule, inner))
+        super().__init__(inner, name)
         self.sync_period = checked_count(OWNER, "sync_period", sync_period)
         self.slow_step_size = checked_float(
             OWNER, "slow_step_size", slow_step_size, above=0, at_most=1
