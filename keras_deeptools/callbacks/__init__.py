@@ -19,6 +19,9 @@ from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
+from keras_deeptools.callbacks._sharpness_aware_minimization import (
+    SharpnessAwareMinimization,
+)
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
@@ -34,6 +37,7 @@ __all__ = [
     "MaxNormEnforcer",
     "OneCycleScheduler",
     "RangeTest",
+    "SharpnessAwareMinimization",
     "TrainingFeature",
     "WeightAveraging",
     "find_learning_rate",

@@ -8,7 +8,7 @@ from keras import ops
 from keras_deeptools._layer_choice import Layers
 from keras_deeptools.callbacks._layer_selection import LayerSelection, names_of
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.engine._update.rate_multipliers import has_sequel
 
@@ -88,7 +88,7 @@ class CautiousUpdates(TrainingFeature):
             if position in chosen:
                 old = ops.convert_to_tensor(old)
                 change = ops.convert_to_tensor(variable) - old
-                gradient = ops.convert_to_tensor(gradient)
+                gradient = tensors.dense(gradient)
                 agrees = ops.cast(change * ops.cast(gradient, old.dtype) < 0, old.dtype)
                 share = ops.mean(ops.cast(agrees, "float32"))
                 scale = ops.cast(1 / ops.maximum(share, SMALLEST_SHARE), old.dtype)

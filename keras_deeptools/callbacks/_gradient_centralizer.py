@@ -14,7 +14,7 @@ from keras_deeptools.callbacks._layer_selection import (
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 OWNER = "GradientCentralizer"
@@ -102,7 +102,7 @@ class GradientCentralizer(TrainingFeature):
         changed = []
         for position, gradient in zip(leaf.positions, gradients, strict=True):
             if position in state:
-                gradient = ops.convert_to_tensor(gradient)
+                gradient = tensors.dense(gradient)
                 means = ops.mean(gradient, axis=state[position], keepdims=True)
                 gradient = gradient - means
             changed.append(gradient)

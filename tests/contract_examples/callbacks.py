@@ -32,6 +32,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
     ),
+    "keras_deeptools.callbacks.SharpnessAwareMinimization": lambda: (
+        callbacks.SharpnessAwareMinimization(0.1, interval=2)
+    ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
     "keras_deeptools.callbacks.WeightAveraging": lambda: callbacks.WeightAveraging(
         0.9, start=1

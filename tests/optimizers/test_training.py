@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import numpy_network
 from keras_deeptools import optimizers, transfer
 from keras_deeptools.callbacks import GradientMonitor, OneCycleScheduler
 from keras_deeptools.schedules import OneCycle, OneCycleMomentum
@@ -66,6 +67,7 @@ def assert_differ(these: Any, those: Any) -> None:
     assert not all(np.allclose(this, that) for this, that in pairs)
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", [*KINDS, "Lookahead"])
 def test_a_saved_model_trains_on_as_the_one_that_was_saved(
     kind: str, tmp_path: Path
@@ -79,6 +81,7 @@ def test_a_saved_model_trains_on_as_the_one_that_was_saved(
     assert_close(loaded.variables, model.variables, rtol=0, atol=0)
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", [*KINDS, "Lookahead"])
 def test_accumulated_halves_of_a_batch_train_as_the_whole_batch(kind: str) -> None:
     halves, whole = (
@@ -123,6 +126,7 @@ def test_a_loss_scale_changes_nothing_but_rounding(kind: str) -> None:
     assert_close(scaled.variables, plain.variables, atol=1e-5)
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", ["Adan", "Lookahead"])
 def test_mixed_precision_trains_nearly_as_single_precision(kind: str) -> None:
     keras.config.set_dtype_policy("mixed_float16")
@@ -153,22 +157,23 @@ def test_half_precision_weights_stay_of_their_type(kind: str) -> None:
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", ["AdaBelief", "RectifiedAdam"])
-def test_1cycle_with_momentum_is_that_of_an_eager_loop(kind: str) -> None:
-    cycled, by_hand = network(make(kind)), network(make(kind), run_eagerly=True)
-    fit(cycled, OneCycleScheduler(0.05))
-    rates, momenta = OneCycle(0.05, 8), OneCycleMomentum(8)
-
-    class ByHand(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            step = int(keras.ops.convert_to_numpy(by_hand.optimizer.iterations))
-            by_hand.optimizer.learning_rate = float(rates(step))
-            by_hand.optimizer.beta_1 = float(momenta(step))
-
-    if keras.backend.backend() == "jax":
-        pytest.skip("JAX's eager steps are those of the others")
-    fit(by_hand, ByHand())
-    assert_close(cycled.variables, by_hand.variables, atol=1e-5)
+def test_1cycle_with_momentum_is_that_of_a_loop_by_hand(kind: str) -> None:
+    x, y = numpy_network.data()
+    model = numpy_network.network(make(kind))
+    weights, by_hand = numpy_network.weights_of(model), make(kind)
+    variables = [keras.Variable(weight.astype("float32")) for weight in weights]
+    model.fit(x, y, 4, 2, 0, callbacks=[OneCycleScheduler(0.05)], shuffle=False)
+    by_hand.build(variables)
+    rates, momenta = OneCycle(0.05, 12), OneCycleMomentum(12)
+    for step in range(12):
+        by_hand.learning_rate = float(rates(step))
+        by_hand.beta_1 = float(momenta(step))
+        batch = slice(4 * (step % 6), 4 * (step % 6) + 4)
+        found = numpy_network.gradients(values(variables), x[batch], y[batch])
+        by_hand.apply([keras.ops.convert_to_tensor(g.astype("float32")) for g in found])
+    assert_close(model.trainable_variables, variables, atol=1e-5)
 
 
 @pytest.mark.one_backend
@@ -209,27 +214,29 @@ def test_slow_groups_move_less_and_all_groups_keep_their_slots(kind: str) -> Non
     assert np.abs(moved[2]).max() > 0.5 * np.abs(whole[2]).max()
 
 
+@pytest.mark.alternates("kind", but=("Lookahead",))
 @pytest.mark.parametrize("kind", ["Adan", "Lookahead"])
 def test_frozen_and_unfrozen_layers_keep_what_the_optimizer_knows(kind: str) -> None:
     model = network(make(kind))
     fit(model)
-    before = {v.path: np.array(value) for v, value in pairs(model.optimizer)}
+    before = by_name(model.optimizer)
     transfer.freeze(model, "hidden")
     transfer.unfreeze(model, "hidden")
-    after = {v.path: np.array(value) for v, value in pairs(model.optimizer)}
-    head = [path for path in before if "head" in path]
+    after = by_name(model.optimizer)
+    head = [name for name in before if "head" in name]
     assert head
-    for path in head:
-        np.testing.assert_array_equal(after[path], before[path])
+    for name in head:
+        np.testing.assert_array_equal(after[name], before[name])
     fit(model)
     assert all(np.isfinite(value).all() for value in values(model.variables))
 
 
-def pairs(optimizer: Any) -> Any:
-    return zip(optimizer.variables, values(optimizer.variables), strict=True)
+def by_name(optimizer: Any) -> dict[str, np.ndarray]:
+    named = zip(optimizer.variables, values(optimizer.variables), strict=True)
+    return {variable.path.rpartition("/")[2]: value for variable, value in named}
 
 
-@pytest.mark.parametrize("kind", ["ADOPT", "Adan"])
+@pytest.mark.parametrize("kind", ["Adan"])
 def test_repeated_rows_of_an_embedding_train_as_their_sum(kind: str) -> None:
     def model() -> keras.Model:
         keras.utils.set_random_seed(1)

@@ -248,6 +248,11 @@ def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
     raise NotImplementedError("Only where `is_exporting`.")
 
 
+def dense(gradient: Any) -> Any:
+    """A gradient as one tensor; one that lists rows has them added up: none does."""
+    return gradient
+
+
 class Together:
     """Several tensors that arithmetic takes for one; torch's `TensorList`."""
 

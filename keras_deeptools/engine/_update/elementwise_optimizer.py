@@ -103,7 +103,7 @@ class ElementwiseOptimizer(WholeUpdate):
         position, dtype = position_of(self, variable), variable.dtype
         held = [getattr(self, _slots(slot))[position] for slot in self.SLOTS]
         values = [ops.convert_to_tensor(slot) for slot in held]
-        gradient = ops.cast(ops.convert_to_tensor(gradient), dtype)
+        gradient = ops.cast(tensors.dense(gradient), dtype)
         scalars = {n: _cast(s, dtype) for n, s in self._scalars(self._step()).items()}
         change, new = self._formula(gradient, values, scalars)
         for slot, value in zip(held, new, strict=True):

@@ -83,6 +83,16 @@ class Feature:
         """
         return {}
 
+    def train_step(self, state: Any, leaf: Leaf, train_step: Callable) -> Any:
+        """The train step that takes the place of the model's own, or None.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`.
+            train_step: Function, called as the model's `train_step`.
+        """
+        return None
+
     def observe_gradients(self, state: Any, leaf: Leaf, gradients: list) -> None:
         """Sees the gradients of `leaf.active` as training computed them."""
 

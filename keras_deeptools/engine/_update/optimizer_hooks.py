@@ -116,6 +116,11 @@ class Site:
                 session.hyperparameters.append(item)
                 leaf.scheduled[name] = item
                 join_model(self, item)
+            if self.model is not None:
+                step = self.model.train_step
+                instead = session.feature.train_step(session.state, leaf, step)
+                if instead is not None:
+                    self.replace(self.model, instead, "train_step")
         finally:
             session.variables = leaf.state[known:]
 

@@ -11,6 +11,7 @@ from jax import lax
 
 from keras_deeptools.engine._backends.common import (
     TAKES_LISTS as TAKES_LISTS,
+    dense as dense,
     is_mutable as is_mutable,
     keeps_contents_apart as keeps_contents_apart,
     modules_in as modules_in,

@@ -273,6 +273,11 @@ def forget_function(function: Any) -> None:
                 setattr(function, name, getattr(fresh, name))
 
 
+def dense(gradient: Any) -> Any:
+    """A gradient as one tensor; one that lists rows has them added up."""
+    return tf.convert_to_tensor(gradient)
+
+
 def _float(tensor: Any) -> Any:
     if is_sparse(tensor):
         tensor = _merged(tensor).values

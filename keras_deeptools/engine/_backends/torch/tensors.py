@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from keras_deeptools.engine._backends.common import (
+    dense as dense,
     is_traced as is_traced,
     keeps_contents_apart as keeps_contents_apart,
 )
