@@ -82,6 +82,10 @@ def torch_references() -> dict[str, dict[str, list[float]]]:
         "AdEMAMix": lambda w: of.AdEMAMix(w, lr=RATE),
         "AdEMAMix warmup": lambda w: of.AdEMAMix(w, lr=RATE, t_alpha_beta3=50),
         "Lookahead": lookahead,
+        "Prodigy": lambda w: of.Prodigy(w, lr=1.0, d0=0.1),
+        "Prodigy corrected": lambda w: of.Prodigy(
+            w, lr=1.0, d0=0.1, bias_correction=True
+        ),
     }
     return {
         "torch": {
@@ -103,6 +107,7 @@ def optax_references() -> dict[str, dict[str, list[float]]]:
         "ADOPT": trained_by_optax(contrib.adopt(RATE)),
         "AdEMAMix": trained_by_optax(contrib.ademamix(RATE)),
         "Lookahead": trained_by_optax(optax.lookahead(inner, 6, 0.5), True),
+        "Prodigy corrected": trained_by_optax(contrib.prodigy(1.0, estim_lr0=0.1)),
     }
     return {"optax": found}
 

@@ -95,6 +95,22 @@ def ademamix(w: Any, gradient: Gradient, num: int, rate: float, decay: float) ->
     return w
 
 
+def prodigy(w: Any, gradient: Gradient, num: int, rate: float, decay: float) -> Any:
+    """Mishchenko & Defazio, 2023, algorithm 4, at a rate of 1 and from 0.1 on."""
+    start, m, v, s = w, 0 * w, 0 * w, 0 * w
+    b1, b2, b3, d, r = 0.9, 0.999, 0.999**0.5, 0.1, 0.0
+    for t in range(num):
+        g = gradient(w, t)
+        r = b3 * r + d**2 / 0.1 * (g @ (start - w))
+        m, v = b1 * m + (1 - b1) * d * g, b2 * v + (1 - b2) * (d * g) ** 2
+        s = b3 * s + d**2 / 0.1 * g
+        w = w - d * decay * w
+        new = max(d, r / np.abs(s).sum())
+        w = w - d * m / (np.sqrt(v) + new * 1e-8)
+        d = new
+    return w
+
+
 def lookahead(w: Any, gradient: Gradient, num: int, rate: float, decay: float) -> Any:
     """Zhang et al., 2019, algorithm 1, around SGD with momentum."""
     slow, velocity = w, 0 * w

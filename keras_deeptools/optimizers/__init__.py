@@ -6,6 +6,7 @@ from keras_deeptools.optimizers._adan import Adan
 from keras_deeptools.optimizers._ademamix import AdEMAMix
 from keras_deeptools.optimizers._adopt import ADOPT
 from keras_deeptools.optimizers._lookahead import Lookahead
+from keras_deeptools.optimizers._prodigy import Prodigy
 from keras_deeptools.optimizers._rectified_adam import RectifiedAdam
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "AdaBelief",
     "Adan",
     "Lookahead",
+    "Prodigy",
     "RectifiedAdam",
 ]

@@ -11,6 +11,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     counted_batches,
     position_of,
 )
+from keras_deeptools.engine._update.copied_slots import copied_slots
 from keras_deeptools.engine._update.leaf import (
     leaf_optimizers,
     optimized_variables,
@@ -97,7 +98,8 @@ class Lookahead(OptimizerWrapper):
         super().build(variables)
         for leaf in leaf_optimizers(self.inner_optimizer):
             if leaf.built and (is_new or not hasattr(leaf, SLOW)):
-                setattr(leaf, SLOW, _copies(leaf))
+                trained = optimized_variables(leaf)
+                setattr(leaf, SLOW, copied_slots(leaf, trained, "slow_weights"))
         self._sequel.join(self.inner_optimizer)
 
     def _synchronize(self, leaf: Any, variables: list[Any]) -> None:
@@ -130,18 +132,3 @@ class Lookahead(OptimizerWrapper):
             "sync_period": self.sync_period,
             "slow_step_size": self.slow_step_size,
         }
-
-
-def _copies(leaf: Any) -> list[Any]:
-    """A variable of the optimizer for each that it trains, with its value now."""
-
-    def copy_of(variable: Any) -> Any:
-        return lambda shape, dtype=None: ops.copy(ops.convert_to_tensor(variable))
-
-    return [
-        slow
-        for variable in optimized_variables(leaf)
-        for slow in leaf.add_optimizer_variables(
-            [variable], "slow_weights", copy_of(variable)
-        )
-    ]

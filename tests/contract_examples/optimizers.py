@@ -20,6 +20,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.optimizers.Lookahead": lambda: optimizers.Lookahead(
         keras.optimizers.SGD(0.1), sync_period=3, slow_step_size=0.8
     ),
+    "keras_deeptools.optimizers.Prodigy": lambda: optimizers.Prodigy(
+        safeguard_warmup=True
+    ),
     "keras_deeptools.optimizers.RectifiedAdam": lambda: optimizers.RectifiedAdam(
         0.01, clipnorm=1.0
     ),

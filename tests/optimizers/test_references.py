@@ -29,6 +29,10 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "AdaBelief": optimizers.AdaBelief,
     "Adan": optimizers.Adan,
     "Lookahead": lambda rate: optimizers.Lookahead(sgd(rate)),
+    "Prodigy": lambda _: optimizers.Prodigy(initial_estimate=0.1),
+    "Prodigy corrected": lambda _: optimizers.Prodigy(
+        initial_estimate=0.1, bias_correction=True
+    ),
     "RectifiedAdam": optimizers.RectifiedAdam,
 }
 PAPERS: dict[Callable, Callable[..., Any]] = {
@@ -38,6 +42,9 @@ PAPERS: dict[Callable, Callable[..., Any]] = {
     authors.adopt: optimizers.ADOPT,
     authors.ademamix: lambda rate, **options: optimizers.AdEMAMix(
         rate, warmup_steps=80, **options
+    ),
+    authors.prodigy: lambda _, **options: optimizers.Prodigy(
+        initial_estimate=0.1, **options
     ),
     authors.lookahead: lambda rate, **options: optimizers.Lookahead(
         sgd(rate, **options)

@@ -21,6 +21,8 @@ TARGETS = np.tanh(INPUTS @ RNG.normal(size=(6, 3))).astype("float32")
 
 def make(kind: str, rate: Any = 0.01, **options: Any) -> Any:
     """One of the optimizers; "Lookahead" around AdaBelief."""
+    if kind == "Prodigy":
+        return optimizers.Prodigy(100 * rate, initial_estimate=0.01, **options)
     if kind == "Lookahead":
         inner = optimizers.AdaBelief(rate, **options)
         return optimizers.Lookahead(inner, sync_period=3)
@@ -68,7 +70,7 @@ def assert_differ(these: Any, those: Any) -> None:
 
 
 @pytest.mark.alternates("kind")
-@pytest.mark.parametrize("kind", [*KINDS, "Lookahead"])
+@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy"])
 def test_a_saved_model_trains_on_as_the_one_that_was_saved(
     kind: str, tmp_path: Path
 ) -> None:
@@ -215,7 +217,7 @@ def test_slow_groups_move_less_and_all_groups_keep_their_slots(kind: str) -> Non
 
 
 @pytest.mark.alternates("kind", but=("Lookahead",))
-@pytest.mark.parametrize("kind", ["Adan", "Lookahead"])
+@pytest.mark.parametrize("kind", ["Adan", "Lookahead", "Prodigy"])
 def test_frozen_and_unfrozen_layers_keep_what_the_optimizer_knows(kind: str) -> None:
     model = network(make(kind))
     fit(model)
@@ -259,13 +261,22 @@ def test_repeated_rows_of_an_embedding_train_as_their_sum(kind: str) -> None:
 
 
 @pytest.mark.one_backend
-@pytest.mark.parametrize("kind", [*KINDS, "Lookahead"])
+@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy"])
 def test_a_monitor_sees_the_updates_and_changes_none(kind: str) -> None:
     watched, plain = network(make(kind)), network(make(kind))
     monitor = GradientMonitor(on_problem="ignore")
     fit(watched, monitor)
     fit(plain)
     assert_close(watched.variables, plain.variables, atol=0)
+
+
+@pytest.mark.one_backend
+def test_an_optimizer_with_one_rate_for_all_takes_none_for_groups() -> None:
+    model = network("sgd")
+    with pytest.raises(ValueError, match="Discriminative.*prodigy.*estimates one"):
+        transfer.DiscriminativeLearningRates(
+            optimizers.Prodigy(name="prodigy"), multipliers=[0.1, 1.0], groups=model
+        )
 
 
 @pytest.mark.one_backend

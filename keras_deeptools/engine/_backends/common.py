@@ -256,6 +256,13 @@ def dense(gradient: Any) -> Any:
 class Together:
     """Several tensors that arithmetic takes for one; torch's `TensorList`."""
 
+    moved: Any
+    sqrt: Any
+    at_least: Any
+    limited: Any
+    abs: Any
+    total: Any
+
 
 TAKES_LISTS = False
 """Whether an optimizer updates all variables together, as a list."""

@@ -16,9 +16,17 @@ class WholeUpdate(keras.optimizers.Optimizer):
         """Whether `update_all` is to be called."""
         return False
 
+    def decays_itself(self) -> bool:
+        """Whether weight decay is a part of the update, and not Keras' to apply."""
+        return False
+
     def update_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
         """In the place of `update_step` for each pair of the two lists."""
         raise NotImplementedError
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        if not self.decays_itself():
+            super()._apply_weight_decay(variables)
 
     def _backend_update_step(
         self, grads: Any, trainable_variables: Any, learning_rate: Any

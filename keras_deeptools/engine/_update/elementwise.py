@@ -32,6 +32,20 @@ def at_least(tensor: Any, number: Any) -> Any:
     return ops.maximum(tensor, ops.cast(number, tensor.dtype))
 
 
+def magnitude(tensor: Any) -> Any:
+    """The sum of the magnitudes of all elements, a scalar."""
+    if isinstance(tensor, Together):
+        return tensor.abs().total()
+    return ops.sum(ops.cast(ops.abs(tensor), "float32"))
+
+
+def product(tensor: Any, other: Any) -> Any:
+    """The inner product of two tensors, a scalar."""
+    if isinstance(tensor, Together):
+        return (tensor * other).total()
+    return ops.sum(ops.cast(tensor * other, "float32"))
+
+
 def limited(tensor: Any, limit: Any) -> Any:
     """Each element within [-limit, limit]."""
     if isinstance(tensor, Together):
@@ -52,6 +66,13 @@ def smaller(one: Any, other: Any) -> Any:
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
         return min(one, other)
     return ops.minimum(one, other)
+
+
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two scalars."""
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return max(one, other)
+    return ops.maximum(one, other)
 
 
 def logarithm(scalar: Any) -> Any:

@@ -1,5 +1,7 @@
 """Optimizers whose update of a weight depends on the past of that weight alone."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
@@ -11,13 +13,40 @@ from keras_deeptools.engine._keras_private.optimizers import (
     position_of,
 )
 from keras_deeptools.engine._keras_private.whole_update import WholeUpdate
+from keras_deeptools.engine._update.copied_slots import copied_slots
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A weight, or many as one, in an update.
+
+    Attributes:
+        gradient: Tensor, or many as one.
+        slots: List of tensors as `gradient`, in the order of `SLOTS`.
+        read: Function that returns the weight now, a tensor as `gradient`.
+        write: Function of the new slots and the new weight.
+        dtype: Type of the tensors; None where scalars fit any.
+    """
+
+    gradient: Any
+    slots: list[Any]
+    read: Callable[[], Any]
+    write: Callable[[list[Any], Any], None]
+    dtype: Any
+
+    def scalar(self, value: Any) -> Any:
+        """A scalar that arithmetic takes beside the tensors."""
+        if isinstance(value, (int, float)) or self.dtype is None:
+            return value
+        return ops.cast(value, self.dtype)
 
 
 class ElementwiseOptimizer(WholeUpdate):
     """An optimizer that is one formula, for a weight and for all weights at once.
 
-    A subclass lists what it keeps of each weight in `SLOTS`, the attributes that are
-    its numbers in `NUMBERS`, and defines `_scalars` and `_formula`. On torch all
+    A subclass lists what it keeps of each weight in `SLOTS` (in `COPIES` what begins as
+    the weight), the attributes that are its numbers in `NUMBERS`, and defines
+    `_scalars` and `_formula`. On torch all
     weights are updated together, by `_foreach` kernels, elsewhere each in the graph.
     Everything else is Keras' own: clipping, weight decay, averages, accumulation,
     schedules, files. Gradients of embeddings that list rows are added up first.
@@ -48,6 +77,7 @@ class ElementwiseOptimizer(WholeUpdate):
     """
 
     SLOTS: ClassVar[tuple[str, ...]] = ()
+    COPIES: ClassVar[tuple[str, ...]] = ()
     NUMBERS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -67,7 +97,11 @@ class ElementwiseOptimizer(WholeUpdate):
             return
         super().build(variables)
         for slot in self.SLOTS:
-            setattr(self, _slots(slot), self.add_optimizer_variables(variables, slot))
+            if slot in self.COPIES:
+                slots = copied_slots(self, variables, slot)
+            else:
+                slots = self.add_optimizer_variables(variables, slot)
+            setattr(self, _slots(slot), slots)
 
     def _scalars(self, step: Any) -> dict[str, Any]:
         """What the formula needs of the step, as scalars by name.
@@ -100,15 +134,7 @@ class ElementwiseOptimizer(WholeUpdate):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one `variable` by its `gradient` at the `learning_rate`."""
-        position, dtype = position_of(self, variable), variable.dtype
-        held = [getattr(self, _slots(slot))[position] for slot in self.SLOTS]
-        values = [ops.convert_to_tensor(slot) for slot in held]
-        gradient = ops.cast(tensors.dense(gradient), dtype)
-        scalars = {n: _cast(s, dtype) for n, s in self._scalars(self._step()).items()}
-        change, new = self._formula(gradient, values, scalars)
-        for slot, value in zip(held, new, strict=True):
-            self.assign(slot, value)
-        self.assign_sub(variable, change * ops.cast(learning_rate, dtype))
+        self._update(self._unit(gradient, variable), learning_rate)
 
     def takes_all(self) -> bool:
         """Whether the backend updates lists of tensors faster than single ones."""
@@ -116,18 +142,62 @@ class ElementwiseOptimizer(WholeUpdate):
 
     def update_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
         """Updates all `variables` by their `gradients` at the `learning_rate`."""
+        for unit in self.units(gradients, variables):
+            self._update(unit, tensors.number(learning_rate))
+
+    def _update(self, unit: "Unit", learning_rate: Any) -> None:
+        scalars = self._scalars(self.step_number())
+        scalars = {name: unit.scalar(scalar) for name, scalar in scalars.items()}
+        change, slots = self._formula(unit.gradient, unit.slots, scalars)
+        unit.write(slots, unit.read() - change * unit.scalar(learning_rate))
+
+    def units(self, gradients: Any, variables: Any) -> list["Unit"]:
+        """What is computed as one: all weights where the backend takes lists, or each.
+
+        Args:
+            gradients: List of tensors.
+            variables: List of `keras.Variable`.
+        """
+        if not tensors.TAKES_LISTS:
+            return list(map(self._unit, gradients, variables))
         positions = [position_of(self, variable) for variable in variables]
         held = [[getattr(self, _slots(s))[p] for p in positions] for s in self.SLOTS]
-        values = [tensors.tensor_list(slots, variables) for slots in held]
-        gradient = tensors.tensor_list(gradients, variables)
-        scalars = self._scalars(self._step())
-        change, new = self._formula(gradient, values, scalars)
-        for slots, value in zip(held, new, strict=True):
-            value.write(slots)
-        weights = tensors.tensor_list(variables, variables)
-        (weights - change * tensors.number(learning_rate)).write(variables)
 
-    def _step(self) -> Any:
+        def write(slots: list[Any], weight: Any) -> None:
+            for values, target in zip(
+                [*slots, weight], [*held, variables], strict=True
+            ):
+                values.write(target)
+
+        together = tensors.tensor_list
+        return [
+            Unit(
+                together(gradients, variables),
+                [together(slots, variables) for slots in held],
+                lambda: together(variables, variables),
+                write,
+                None,
+            )
+        ]
+
+    def _unit(self, gradient: Any, variable: Any) -> "Unit":
+        position, dtype = position_of(self, variable), variable.dtype
+        held = [getattr(self, _slots(slot))[position] for slot in self.SLOTS]
+
+        def write(slots: list[Any], weight: Any) -> None:
+            for slot, value in zip(held, slots, strict=True):
+                self.assign(slot, value)
+            self.assign(variable, weight)
+
+        return Unit(
+            ops.cast(tensors.dense(gradient), dtype),
+            [ops.convert_to_tensor(slot) for slot in held],
+            lambda: ops.convert_to_tensor(variable),
+            write,
+            dtype,
+        )
+
+    def step_number(self) -> Any:
         """The number of the update that is made, 1 for the first, as a scalar."""
         batches = counted_batches(self)
         if isinstance(batches, keras.Variable):
@@ -146,7 +216,3 @@ class ElementwiseOptimizer(WholeUpdate):
 def _slots(name: str) -> str:
     """The attribute with the slots of a name, which `_retraining` finds by its form."""
     return f"_slots_of_{name}"
-
-
-def _cast(scalar: Any, dtype: Any) -> Any:
-    return scalar if isinstance(scalar, float) else ops.cast(scalar, dtype)

@@ -23,7 +23,12 @@ from keras_deeptools.engine._keras_private.optimizers import (
 )
 from keras_deeptools.engine._patching import Replacement, replaced
 from keras_deeptools.engine._update.leaf import leaf_optimizers
-from keras_deeptools.engine._update.step_counts import births_of, own_count, own_rate
+from keras_deeptools.engine._update.step_counts import (
+    births_of,
+    own_count,
+    own_rate,
+    shares_rate,
+)
 
 SEAM = "_keras_deeptools_grouped_update"
 OWNER = "Rates and counts of their own for some variables"
@@ -146,7 +151,8 @@ def check_rate_scales(optimizer: Any, owner: str) -> None:
 
     Raises:
         ValueError: For `Ftrl`, where the rate takes part in the state: the weights are
-            computed anew from sums over all gradients, scaled by the present rate.
+            computed anew from sums over all gradients, scaled by the present rate; and
+            for `Prodigy`, which estimates one rate for all weights.
 
     Example:
 
@@ -161,6 +167,12 @@ def check_rate_scales(optimizer: Any, owner: str) -> None:
                 f"Received: optimizer={leaf.name!r}, an Ftrl, which computes weights "
                 "anew from sums over all gradients. Use Adam, AdamW, SGD, Adagrad or "
                 "any other Keras optimizer."
+            )
+        if shares_rate(leaf):
+            raise ValueError(
+                f"{owner}: the optimizer must take a rate for each weight. Received: "
+                f"optimizer={leaf.name!r}, which estimates one for all of them from "
+                "all of them. Use Adam, AdamW or any other that is given its rate."
             )
 
 

@@ -51,6 +51,7 @@ class TensorList(Together):
     __mul__ = __rmul__ = _binary("mul")
     __truediv__ = _binary("div")
     sqrt = _unary("sqrt")
+    abs = _unary("abs")
 
     def __sub__(self, other: Any) -> "TensorList":
         if isinstance(other, TensorList):
@@ -75,6 +76,10 @@ class TensorList(Together):
         if isinstance(fraction, float):
             return TensorList(torch._foreach_lerp(self.each, target.each, fraction))
         return self + (target - self) * fraction
+
+    def total(self) -> Any:
+        """The sum of all elements, a scalar."""
+        return number(torch.stack([each.sum().float() for each in self.each]).sum())
 
     def write(self, variables: list[Any]) -> None:
         """Gives Keras variables these values."""
