@@ -9,6 +9,7 @@ from keras_deeptools._arguments import checked_count, checked_float
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._backends.second_gradient import (
+    check_one_replica,
     perturbed,
     with_second_gradient,
 )
@@ -59,8 +60,8 @@ class SharpnessAwareMinimization(TrainingFeature):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If a number is out of range. When training starts: if the model is
-            not known or trains by several optimizers, or, in the first step, by several
-            updates.
+            not known or trains by several optimizers or on several replicas of
+            `tf.distribute`, or, in the first step, by several updates.
 
     Example:
 
@@ -94,6 +95,7 @@ class SharpnessAwareMinimization(TrainingFeature):
                 "the model's step is run twice. Received: "
                 f"{leaf.root.name!r}. Attach to the compiled model."
             )
+        check_one_replica(OWNER, leaf.optimizer)
         return Neighbourhood()
 
     def adapt(self, state: Neighbourhood, leaf: Leaf) -> Neighbourhood:

@@ -19,6 +19,7 @@ from keras_deeptools.engine._update.elementwise import (
     weight_seen,
 )
 from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
+from keras_deeptools.engine._update.rate_multipliers import hold_seam
 
 OWNER = "Prodigy"
 
@@ -35,8 +36,8 @@ class Prodigy(ElementwiseOptimizer):
     more than Adam, and four times the memory of the weights.
 
     All weights share the estimate: it cannot be in `DiscriminativeLearningRates`, which
-    wants several rates, nor train on several replicas of TensorFlow. What is found is
-    nothing like a tuned rate on every task; compare before you trust it.
+    wants several rates. What is found is not the best rate on every task: compare
+    before you trust it.
 
     Args:
         learning_rate: Float, schedule, or a function of nothing; a multiple of the
@@ -138,6 +139,8 @@ class Prodigy(ElementwiseOptimizer):
             name="estimate",
         )
         self.numerator = self.add_variable((), dtype="float32", name="numerator")
+        # On several replicas, each is then updated by itself with the global gradient.
+        hold_seam(self, OWNER)
 
     def takes_all(self) -> bool:
         """True: the estimate comes from all weights together."""

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools.engine._backends.active import tensors
+from keras_deeptools.engine._backends.active import tensors, training
+from keras_deeptools.engine._backends.several_replicas_error import SeveralReplicasError
 from keras_deeptools.engine._keras_private.optimizers import counted_batches
 from keras_deeptools.engine._patching import replaced
 
@@ -35,6 +36,22 @@ def with_second_gradient(
     """
     make = _pure if keras.backend.backend() == "jax" else _stateful
     return functools.wraps(train_step)(make(train_step, model, leaf, elsewhere, every))
+
+
+def check_one_replica(owner: str, optimizer: Any) -> None:
+    """Raises on several replicas, each of which would go up a gradient of its own.
+
+    Args:
+        owner: Str. Who is named in the error.
+        optimizer: Keras optimizer.
+    """
+    if training.unmerged_methods(optimizer):
+        raise SeveralReplicasError(
+            f"{owner}: a model must train on one replica, since each replica has a "
+            "gradient of its own before the optimizer reduces them. Received: an "
+            "optimizer made under a `tf.distribute` strategy with several. Train on "
+            "one device, or with `keras.distribution` on JAX."
+        )
 
 
 def _is_due(batches: Any, leaf: Any, every: int) -> Any:
