@@ -1,6 +1,6 @@
 """Optimizers at rates tuned for each: a perceptron on few of scikit-learn's digits.
 
-Every contestant trains with a cosine decay to zero, at seven rates half a decade apart
+Every contestant trains with a cosine decay to zero, at five rates half a decade apart
 from three seeds; the rate with the lowest mean loss on the validation data is then
 trained from three further seeds and judged by the test data. A contestant whose best
 rate is at an end of its grid is marked with "(end)". All train for the same number of
@@ -150,7 +150,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rates", type=int, default=7)
+    parser.add_argument("--rates", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS))
     arguments = parser.parse_args()
