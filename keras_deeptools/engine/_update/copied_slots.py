@@ -25,7 +25,7 @@ def copied_slots(optimizer: Any, variables: list[Any], name: str) -> list[Any]:
     >>> from keras_deeptools.engine._update.copied_slots import copied_slots
     >>> weight, optimizer = keras.Variable(3.0), keras.optimizers.SGD()
     >>> [slot] = copied_slots(optimizer, [weight], "start")
-    >>> weight.assign(4.0)
+    >>> _ = weight.assign(4.0)
     >>> float(slot.numpy())
     3.0
     """

@@ -51,8 +51,8 @@ class DiscriminativeLearningRates(OptimizerWrapper):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If not exactly one of `rates`, `multipliers` and `layer_decay` is
-            given or it does not fit the groups, for `Ftrl` and `Prodigy`, and, when the optimizer is
-            built, if a variable to be trained is in no group.
+            given or it does not fit the groups, for `Ftrl` and `Prodigy`, and, when the
+            optimizer is built, if a variable to be trained is in no group.
 
     Example:
 
