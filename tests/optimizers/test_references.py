@@ -13,6 +13,7 @@ import pytest
 import authors_formulas_of_optimizers as authors
 from benchmark_modules import benchmark_modules
 from keras_deeptools import optimizers
+from keras_deeptools.engine import tensors
 
 REFERENCES = json.loads(Path(__file__).with_name("references.json").read_text("utf-8"))
 RATE, DECAY = 0.02, 0.1
@@ -104,3 +105,20 @@ def test_the_averaged_length_is_that_of_the_paper_without_its_cancellation() -> 
             found = float(averaged_length(decay, tensor))
             assert found == pytest.approx(exact, rel=3e-6, abs=1e-5)
             assert averaged_length(decay, step) == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("name", ["AdEMAMix warmup", "ADOPT", "Prodigy"])
+def test_scalars_that_stay_on_the_device_lead_to_the_same_weights(
+    name: str, problem: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = trained(MAKERS[name](problem.RATE), problem)
+
+    def tensor(value: Any) -> Any:
+        is_float = isinstance(value, float)
+        return value if is_float else keras.ops.copy(keras.ops.convert_to_tensor(value))
+
+    monkeypatch.setattr(tensors, "number", tensor)
+    monkeypatch.setattr(tensors, "scalar", tensor)
+    found = trained(MAKERS[name](problem.RATE), problem)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
