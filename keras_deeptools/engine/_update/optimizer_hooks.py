@@ -117,10 +117,9 @@ class Site:
                 leaf.scheduled[name] = item
                 join_model(self, item)
             if self.model is not None:
-                step = self.model.train_step
-                instead = session.feature.train_step(session.state, leaf, step)
-                if instead is not None:
-                    self.replace(self.model, instead, "train_step")
+                own = self.model.train_step
+                if step := session.feature.train_step(session.state, leaf, own):
+                    self.replace(self.model, step, "train_step")
         finally:
             session.variables = leaf.state[known:]
 
