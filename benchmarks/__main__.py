@@ -99,6 +99,7 @@ BENCHMARKS = (
         (*FASHION, "--ood", "{mnist}"),
         ("--table", f"{RESULTS}/mc_dropout_fashion.json"),
     ),
+    Benchmark("optimizers", ("torch",), 12),
     Benchmark("weight_averaging", ("torch",), 10),
     Benchmark("discriminative_rates", ALL, 4, ("--rounds", "150")),
     Benchmark("feature_cache", ALL, 3),

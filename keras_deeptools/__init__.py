@@ -1,10 +1,11 @@
 """Tools that make training deep networks with Keras 3 work.
 
-`callbacks` is what users add to `fit`, `layers` and `initializers` what models are made
-of and start from, `diagnosis` what finds out what is wrong, `uncertainty` how sure a
-model is. `schedules` are hyperparameters over the steps, `statistics` the numbers that
-callbacks judge by, `transfer` and `pretraining` are for few labels, `tuning` searches,
-`report` writes pages, `engine` is what joins an optimizer's updates and runs models.
+`callbacks` is what users add to `fit`, `optimizers` what they compile with, `layers`
+and `initializers` what models are made of and start from, `diagnosis` what finds out
+what is wrong, `uncertainty` how sure a model is. `schedules` are
+hyperparameters over the steps, `statistics` the numbers that callbacks judge by,
+`transfer` and `pretraining` are for few labels, `tuning` searches, `report` writes
+pages, `engine` is what joins an optimizer's updates and runs models.
 
 The names that are used most are here too. All of them, and the rooms, are imported when
 they are first asked for.
@@ -66,6 +67,7 @@ _ROOMS = (
     "engine",
     "initializers",
     "layers",
+    "optimizers",
     "pretraining",
     "report",
     "schedules",

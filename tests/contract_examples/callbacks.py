@@ -6,6 +6,8 @@ from contract_examples.model import INPUTS, TARGETS, small_model
 from keras_deeptools import callbacks, schedules
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,
+    "keras_deeptools.callbacks.GradientCentralizer": callbacks.GradientCentralizer,
     "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
         norm=1.0, global_norm=2.0, value=0.5
     ),
@@ -29,6 +31,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
+    ),
+    "keras_deeptools.callbacks.SharpnessAwareMinimization": lambda: (
+        callbacks.SharpnessAwareMinimization(0.1, interval=2)
     ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
     "keras_deeptools.callbacks.WeightAveraging": lambda: callbacks.WeightAveraging(

@@ -20,9 +20,19 @@ from keras_deeptools.tuning._search_space.search_space import SPACES
 
 pytestmark = pytest.mark.one_backend
 
-ROOMS = ("callbacks", "initializers", "layers", "pretraining", "schedules", "transfer")
+ROOMS = (
+    "callbacks",
+    "initializers",
+    "layers",
+    "optimizers",
+    "pretraining",
+    "schedules",
+    "transfer",
+)
 
 NOT_SEARCHED = {
+    "CautiousUpdates": "has no free argument",
+    "GradientCentralizer": "has no free argument",
     "GradientMonitor": "watches",
     "LearningRateFinder": "finds what a search would look for",
     "find_learning_rate": "finds what a search would look for",

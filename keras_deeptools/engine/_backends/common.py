@@ -248,6 +248,37 @@ def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
     raise NotImplementedError("Only where `is_exporting`.")
 
 
+def dense(gradient: Any) -> Any:
+    """A gradient as one tensor; one that lists rows has them added up: none does."""
+    return gradient
+
+
+class Together:
+    """Several tensors that arithmetic takes for one; torch's `TensorList`."""
+
+    moved: Any
+    sqrt: Any
+    at_least: Any
+    limited: Any
+    abs: Any
+    total: Any
+
+
+TAKES_LISTS = False
+"""Whether an optimizer updates all variables together, as a list."""
+
+
+def tensor_list(values: list[Any], like: list[Any]) -> Any:
+    """Tensors as one, where `TAKES_LISTS`; never here."""
+    raise NotImplementedError("Only where `TAKES_LISTS`.")
+
+
+def number(value: Any) -> Any:
+    """A scalar as a Python number where that is free, else as a tensor."""
+    held = isinstance(value, keras.Variable)
+    return ops.convert_to_tensor(value) if held else value
+
+
 def reset_peak_device_memory() -> None:
     """Begins to measure anew, where the backend can: JAX cannot.
 

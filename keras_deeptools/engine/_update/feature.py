@@ -18,9 +18,10 @@ class Feature:
     2. `observe_gradients`: unscaled, unclipped (mean of the accumulated) gradients,
     3. `transform_gradients`: what the optimizer will see (Keras' own clipping and
        weight decay come after it),
-    4. `observe_updates`: how far the optimizer's update moved each weight,
-    5. `project_weights`: corrections of the weights, before the moving average,
-    6. `observe_weights`: the weights that the update has led to.
+    4. `transform_updates`: how far the weights really move,
+    5. `observe_updates`: how far that was, for each weight,
+    6. `project_weights`: corrections of the weights, before the moving average,
+    7. `observe_weights`: the weights that the update has led to.
 
     All features pass one stage before the next begins; within a stage they run in
     the order in which they were attached. The code of a stage is traced once on
@@ -82,12 +83,40 @@ class Feature:
         """
         return {}
 
+    def train_step(self, state: Any, leaf: Leaf, train_step: Callable) -> Any:
+        """The train step that takes the place of the model's own, or None.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`.
+            train_step: Function, called as the model's `train_step`.
+        """
+        return None
+
     def observe_gradients(self, state: Any, leaf: Leaf, gradients: list) -> None:
         """Sees the gradients of `leaf.active` as training computed them."""
 
     def transform_gradients(self, state: Any, leaf: Leaf, gradients: list) -> list:
         """Returns the gradients that the optimizer will use instead."""
         return gradients
+
+    changes_updates = False
+    """Whether `transform_updates` is to be called."""
+
+    def transform_updates(
+        self, state: Any, leaf: Leaf, before: list, gradients: list
+    ) -> None:
+        """Changes what the optimizer's update has made of `leaf.active`.
+
+        Called only where `changes_updates`, since it takes a copy of the weights.
+
+        Args:
+            state: What `prepare` returned.
+            leaf: `Leaf`; the variables have their new values, to be assigned again.
+            before: List of tensors, the values before the update and after weight
+                decay; not to be changed.
+            gradients: List of gradients that the optimizer used.
+        """
 
     def wants_updates(self, state: Any, leaf: Leaf) -> bool:
         """Whether `observe_updates` is to be called after this update."""

@@ -116,6 +116,10 @@ class Site:
                 session.hyperparameters.append(item)
                 leaf.scheduled[name] = item
                 join_model(self, item)
+            if self.model is not None:
+                own = self.model.train_step
+                if step := session.feature.train_step(session.state, leaf, own):
+                    self.replace(self.model, step, "train_step")
         finally:
             session.variables = leaf.state[known:]
 
@@ -251,9 +255,14 @@ class Site:
             wanting = [
                 s for s in self._of(leaf) if s.feature.wants_updates(s.state, leaf)
             ]
-            if wanting:
+            changing = [s for s in self._of(leaf) if s.feature.changes_updates]
+            if wanting or changing:
                 leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot)
             update_step(grads, trainable_variables, learning_rate)
+            for s in changing:
+                s.feature.transform_updates(
+                    s.state, leaf, list(leaf.snapshot or ()), list(grads)
+                )
             if wanting:
                 norms = tensors.update_norms(leaf.active, leaf.snapshot)
                 for s in wanting:

@@ -1,4 +1,4 @@
-"""Updates whose learning rate differs from variable to variable, group by group."""
+"""Updates that differ from group to group of variables, or have a sequel."""
 
 import functools
 import math
@@ -23,7 +23,12 @@ from keras_deeptools.engine._keras_private.optimizers import (
 )
 from keras_deeptools.engine._patching import Replacement, replaced
 from keras_deeptools.engine._update.leaf import leaf_optimizers
-from keras_deeptools.engine._update.step_counts import births_of, own_count, own_rate
+from keras_deeptools.engine._update.step_counts import (
+    births_of,
+    own_count,
+    own_rate,
+    shares_rate,
+)
 
 SEAM = "_keras_deeptools_grouped_update"
 OWNER = "Rates and counts of their own for some variables"
@@ -87,6 +92,56 @@ class RateMultipliers:
             release_seam(leaf, self)
 
 
+class AfterUpdate:
+    """Acts on the weights after each update of an optimizer, as a part of it.
+
+    It comes before the moving averages and the constraints of Keras, and what features
+    see as the update contains it. Several of these act in the order in which they
+    joined.
+
+    Args:
+        function: Function of a leaf optimizer and a list of the variables updated,
+            called whenever an update is run or traced.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._update.rate_multipliers import AfterUpdate
+    >>> weight = keras.Variable(1.0)
+    >>> optimizer = keras.optimizers.SGD(0.5)
+    >>> optimizer.build([weight])
+    >>> AfterUpdate(lambda _, weights: weights[0].assign(7.0)).join(optimizer)
+    >>> optimizer.apply([keras.ops.ones(())])
+    >>> float(weight.numpy())
+    7.0
+    """
+
+    def __init__(self, function: Callable[[Any, list[Any]], Any]) -> None:
+        self.function = function
+
+    def join(self, optimizer: Any) -> None:
+        """Takes effect on every optimizer that updates variables itself."""
+        for leaf in leaf_optimizers(optimizer):
+            hold_seam(leaf, self)
+
+
+def has_sequel(leaf: Any) -> bool:
+    """Whether something acts on the weights after each update of an optimizer.
+
+    Args:
+        leaf: Keras optimizer that updates variables itself.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._update.rate_multipliers import has_sequel
+    >>> has_sequel(keras.optimizers.SGD())
+    False
+    """
+    seam = vars(leaf).get(SEAM)
+    return seam is not None and any(isinstance(u, AfterUpdate) for u in seam.users)
+
+
 def check_rate_scales(optimizer: Any, owner: str) -> None:
     """Raises if an optimizer's update is not proportional to its rate.
 
@@ -96,7 +151,8 @@ def check_rate_scales(optimizer: Any, owner: str) -> None:
 
     Raises:
         ValueError: For `Ftrl`, where the rate takes part in the state: the weights are
-            computed anew from sums over all gradients, scaled by the present rate.
+            computed anew from sums over all gradients, scaled by the present rate; and
+            for `Prodigy`, which estimates one rate for all weights.
 
     Example:
 
@@ -111,6 +167,12 @@ def check_rate_scales(optimizer: Any, owner: str) -> None:
                 f"Received: optimizer={leaf.name!r}, an Ftrl, which computes weights "
                 "anew from sums over all gradients. Use Adam, AdamW, SGD, Adagrad or "
                 "any other Keras optimizer."
+            )
+        if shares_rate(leaf):
+            raise ValueError(
+                f"{owner}: the optimizer must take a rate for each weight. Received: "
+                f"optimizer={leaf.name!r}, which estimates one for all of them from "
+                "all of them. Use Adam, AdamW or any other that is given its rate."
             )
 
 
@@ -165,6 +227,9 @@ def _wrap(leaf: Any) -> tuple[Replacement, ...]:
         else:
             variables = list(trainable_variables)
             update_groups(leaf, update, groups, list(grads), variables, learning_rate)
+        for user in vars(leaf)[SEAM].users:
+            if isinstance(user, AfterUpdate):
+                user.function(leaf, list(trainable_variables))
 
     def decay_by_groups(variables: Any) -> None:
         if leaf.weight_decay is None:

@@ -37,8 +37,13 @@ def set_births(leaf: Any, births: dict[int, int]) -> None:
     """Replaces what `births_of` returns; the optimizer's methods must be wrapped."""
     vars(leaf).pop(BIRTHS, None)
     late = {key: birth for key, birth in births.items() if birth > 0}
-    if late and type(leaf) not in UNCOUNTED:
+    if late and type(leaf) not in UNCOUNTED and not shares_rate(leaf):
         vars(leaf)[BIRTHS] = late
+
+
+def shares_rate(leaf: Any) -> bool:
+    """Whether an optimizer makes one estimate from all weights in each update."""
+    return bool(getattr(leaf, "SHARES_RATE", False))
 
 
 def num_updates(leaf: Any) -> int:

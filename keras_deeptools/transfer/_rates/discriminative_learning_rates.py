@@ -29,9 +29,9 @@ class DiscriminativeLearningRates(OptimizerWrapper):
 
     `learning_rate` is the last group's; the others are multiples of it. Whatever moves
     it (a schedule, 1cycle, `ReduceLROnPlateau`) moves all groups in proportion.
-    Freezing and unfreezing keep the rates. Every Keras optimizer can be wrapped but
-    `Ftrl`, whose update is not proportional to its rate; with `Adafactor`, which caps
-    its rate, the update is multiplied.
+    Freezing and unfreezing keep the rates. Every optimizer can be wrapped but `Ftrl`,
+    whose update is not proportional to its rate, and `Prodigy`, which has one estimate
+    for all weights; with `Adafactor`, which caps its rate, the update is multiplied.
 
     Args:
         inner_optimizer: Keras optimizer, or its name.
@@ -51,8 +51,8 @@ class DiscriminativeLearningRates(OptimizerWrapper):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If not exactly one of `rates`, `multipliers` and `layer_decay` is
-            given or it does not fit the groups, for `Ftrl`, and, when the optimizer is
-            built, if a variable to be trained is in no group.
+            given or it does not fit the groups, for `Ftrl` and `Prodigy`, and, when the
+            optimizer is built, if a variable to be trained is in no group.
 
     Example:
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_deeptools._arguments import message
 from keras_deeptools.tuning._search_space.model_parts import INITIALIZERS, LAYERS
+from keras_deeptools.tuning._search_space.optimizers import OPTIMIZERS
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
@@ -21,7 +22,7 @@ from keras_deeptools.tuning._search_space.training import CALLBACKS, TRAINING
 
 SPACES = {
     name: found
-    for room in (CALLBACKS, INITIALIZERS, LAYERS, SCHEDULES, TRAINING)
+    for room in (CALLBACKS, INITIALIZERS, LAYERS, OPTIMIZERS, SCHEDULES, TRAINING)
     for name, found in room.items()
 }
 

@@ -10,6 +10,7 @@ from keras_deeptools.callbacks import (
     HyperparameterScheduler,
     MaxNormEnforcer,
     OneCycleScheduler,
+    SharpnessAwareMinimization,
     WeightAveraging,
 )
 from keras_deeptools.schedules import LinearRamp
@@ -198,6 +199,11 @@ CALLBACKS = {
     # Srivastava et al., 2014, section 5.1: c from 3 to 4; smaller for small layers.
     "max_norm_enforcer": SearchSpace(
         MaxNormEnforcer, {"max_norm": FloatRange(0.5, 5.0, log=True)}
+    ),
+    # Foret et al., 2021, section 3.1: 0.01 to 0.5.
+    "sharpness_aware_minimization": SearchSpace(
+        SharpnessAwareMinimization,
+        {"radius": FloatRange(0.01, 0.5, log=True), "interval": OneOf((1, 2))},
     ),
     # Smith, 2018, sections 4 and 5.
     "one_cycle_scheduler": SearchSpace(

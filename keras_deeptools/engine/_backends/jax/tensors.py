@@ -10,10 +10,14 @@ import keras
 from jax import lax
 
 from keras_deeptools.engine._backends.common import (
+    TAKES_LISTS as TAKES_LISTS,
+    dense as dense,
     is_mutable as is_mutable,
     keeps_contents_apart as keeps_contents_apart,
     modules_in as modules_in,
     move_averages as move_averages,
+    number as number,
+    tensor_list as tensor_list,
 )
 from keras_deeptools.engine._keras_private.layers import value_of
 from keras_deeptools.engine._keras_private.optimizers import track, untrack

@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from keras_deeptools.engine._backends.common import (
+    TAKES_LISTS as TAKES_LISTS,
     is_mutable as is_mutable,
     is_traced as is_traced,
     modules_in as modules_in,
     move_averages as move_averages,
+    number as number,
+    tensor_list as tensor_list,
 )
 
 
@@ -268,6 +271,11 @@ def forget_function(function: Any) -> None:
         for name in _TRACED:
             if hasattr(function, name):
                 setattr(function, name, getattr(fresh, name))
+
+
+def dense(gradient: Any) -> Any:
+    """A gradient as one tensor; one that lists rows has them added up."""
+    return tf.convert_to_tensor(gradient)
 
 
 def _float(tensor: Any) -> Any:

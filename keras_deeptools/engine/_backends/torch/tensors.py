@@ -10,10 +10,17 @@ from typing import Any
 import torch
 
 from keras_deeptools.engine._backends.common import (
+    dense as dense,
     is_traced as is_traced,
     keeps_contents_apart as keeps_contents_apart,
 )
+from keras_deeptools.engine._backends.torch.tensor_lists import (
+    number as number,
+    tensor_list as tensor_list,
+)
 from keras_deeptools.engine._keras_private.layers import flat_layers
+
+TAKES_LISTS = True
 
 
 @torch.no_grad()

@@ -1,0 +1,123 @@
+"""Gradients of the weights nearby at which the loss is worst."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools.callbacks._training_feature import TrainingFeature
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._backends.second_gradient import (
+    check_one_replica,
+    perturbed,
+    with_second_gradient,
+)
+from keras_deeptools.engine._update.leaf import leaf_optimizers
+from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
+
+OWNER = "SharpnessAwareMinimization"
+
+
+class Neighbourhood:
+    """Where the second gradient is taken, as long as it is.
+
+    Attributes:
+        active: Bool. Whether a second gradient is taken.
+    """
+
+    def __init__(self) -> None:
+        self.active = True
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class SharpnessAwareMinimization(TrainingFeature):
+    """Trains towards weights whose whole neighbourhood has a low loss (SAM).
+
+    In each step the weights are moved by `radius` up their gradient, the gradient is
+    taken there with the same data, and the optimizer makes its update with it from
+    where the weights were. Both are in the compiled step. It is a callback and not an
+    optimizer because an optimizer of Keras is given gradients and cannot ask for
+    others; it works with every optimizer, and leaves it and its files as they are.
+
+    The model's own `train_step` is run twice, with the same random numbers (dropout
+    masks, augmentation in layers). Losses, metrics and BatchNorm's statistics are those
+    of the first run; what other callbacks of this package see, clip and schedule are
+    the second gradient and the update. Under gradient accumulation each batch is
+    perturbed by its own gradient, under mixed precision a gradient that is not finite
+    moves nothing and its update is skipped as ever.
+
+    A step takes twice the time, and with `interval=k` about `1 + 1 / k` times; the
+    memory is one copy of the weights and of the gradients.
+
+    Args:
+        radius: Float > 0. The L2 norm of the move, `rho` in the paper, over all weights
+            together.
+        interval: Int > 0. The second gradient is taken in every so many updates, and
+            the others are plain.
+        optimizer: None or the optimizer of `compile`; no other can be chosen.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a number is out of range. When training starts: if the model is
+            not known or trains by several optimizers or on several replicas of
+            `tf.distribute`, or, in the first step, by several updates.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.callbacks import SharpnessAwareMinimization
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    >>> model.compile("sgd", loss="mse")
+    >>> sam = SharpnessAwareMinimization(radius=0.05, interval=2)
+    >>> x, y = np.ones((8, 3)), np.ones((8, 4))
+    >>> history = model.fit(x, y, callbacks=[sam], verbose=0)
+
+    Reference:
+        Foret et al., 2021, algorithm 1. https://arxiv.org/abs/2010.01412
+    """
+
+    def __init__(
+        self,
+        radius: float = 0.05,
+        interval: int = 1,
+        optimizer: OptimizerChoice = None,
+    ) -> None:
+        super().__init__(optimizer)
+        self.radius = checked_float(OWNER, "radius", radius, above=0)
+        self.interval = checked_count(OWNER, "interval", interval)
+
+    def begin(self, leaf: Leaf) -> Neighbourhood:
+        """Checks that the model's step makes its update with this optimizer."""
+        if leaf.model is None or leaf.root is not leaf.model.optimizer:
+            raise ValueError(
+                f"{OWNER}: the optimizer must be that of the model's `compile`, since "
+                "the model's step is run twice. Received: "
+                f"{leaf.root.name!r}. Attach to the compiled model."
+            )
+        check_one_replica(OWNER, leaf.optimizer)
+        return Neighbourhood()
+
+    def adapt(self, state: Neighbourhood, leaf: Leaf) -> Neighbourhood:
+        """Goes on with the weights that are trained now."""
+        return state
+
+    def train_step(
+        self, state: Neighbourhood, leaf: Leaf, train_step: Callable
+    ) -> Callable | None:
+        """The model's step, run twice; wrapped once where the optimizer has parts."""
+        if leaf.optimizer is not leaf_optimizers(leaf.root)[0]:
+            return None
+        twice = with_second_gradient(
+            train_step, leaf.model, leaf, self._elsewhere, self.interval
+        )
+        return lambda *args, **kwargs: (twice if state.active else train_step)(
+            *args, **kwargs
+        )
+
+    def _elsewhere(self, gradients: list[Any], weights: list[Any]) -> list[Any]:
+        return perturbed(gradients, weights, self.radius)
+
+    def finish(self, state: Neighbourhood, leaf: Leaf) -> None:
+        """Leaves the model's step as it is from now on."""
+        state.active = False

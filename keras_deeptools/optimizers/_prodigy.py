@@ -1,0 +1,196 @@
+"""Adam that finds its learning rate while it trains."""
+
+import math
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_deeptools._arguments import checked_bool, checked_float, checked_rate
+from keras_deeptools.engine import tensors
+from keras_deeptools.engine._keras_private.optimizers import decays
+from keras_deeptools.engine._update.elementwise import (
+    chosen,
+    larger,
+    magnitude,
+    moved,
+    product,
+    root,
+    weight_seen,
+)
+from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
+from keras_deeptools.engine._update.rate_multipliers import hold_seam
+
+OWNER = "Prodigy"
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class Prodigy(ElementwiseOptimizer):
+    """Adam that estimates its learning rate from how far the weights have come.
+
+    The best rate of many methods is proportional to the distance from the initial
+    weights to the solution. Prodigy keeps a lower bound of it that grows during
+    training, `estimate`, and takes steps of `learning_rate` times it. Leave the rate at
+    1, and let a schedule bring it down in the end (cosine, `FlatCosine`); with one that
+    begins with a warmup, set `safeguard_warmup`. Takes a few passes over the weights
+    more than Adam, and four times the memory of the weights.
+
+    All weights share the estimate: it cannot be in `DiscriminativeLearningRates`, which
+    wants several rates. What is found is not the best rate on every task: compare
+    before you trust it.
+
+    Args:
+        learning_rate: Float, schedule, or a function of nothing; a multiple of the
+            estimate.
+        beta_1: Float in [0, 1). Decay of the mean of the gradients.
+        beta_2: Float in [0, 1). Decay of the mean of their squares.
+        beta_3: Float in [0, 1), or None for the root of `beta_2`. Decay of the sums
+            that the estimate is made from.
+        initial_estimate: Float > 0. The estimate at the beginning, far below any rate.
+        coefficient: Float > 0. What new estimates are multiplied with; the authors take
+            0.5 or 2 where 1 is not best.
+        bias_correction: Bool. Whether to correct both means as Adam does.
+        safeguard_warmup: Bool. Whether the estimate is made without `learning_rate`, so
+            that a warmup does not inflate it.
+        epsilon: Float > 0. Added to the divisor, times the estimate.
+        weight_decay: Float or None. Decoupled, times the learning rate and the
+            estimate.
+        name: Str or None.
+        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
+            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
+            `loss_scale_factor`, `gradient_accumulation_steps`.
+
+    Attributes:
+        estimate: Scalar variable, the estimate; once the optimizer is built.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.optimizers import Prodigy
+    >>> weight = keras.Variable(1.0)
+    >>> optimizer = Prodigy(initial_estimate=0.01)
+    >>> optimizer.build([weight])
+    >>> for _ in range(10):
+    ...     optimizer.apply([keras.ops.multiply(2.0, weight)])
+    >>> float(optimizer.estimate) > 0.01
+    True
+
+    Reference:
+        Mishchenko & Defazio, 2023, algorithm 4. https://arxiv.org/abs/2306.06101
+    """
+
+    SLOTS: ClassVar = ("momentum", "velocity", "weighted_sum", "initial_weight")
+    COPIES: ClassVar = ("initial_weight",)
+    NUMBERS: ClassVar = (
+        "beta_1",
+        "beta_2",
+        "beta_3",
+        "initial_estimate",
+        "coefficient",
+        "bias_correction",
+        "safeguard_warmup",
+        "epsilon",
+    )
+    SHARES_RATE = True
+
+    def __init__(
+        self,
+        learning_rate: Any = 1.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        beta_3: float | None = None,
+        initial_estimate: float = 1e-6,
+        coefficient: float = 1.0,
+        bias_correction: bool = False,
+        safeguard_warmup: bool = False,
+        epsilon: float = 1e-8,
+        weight_decay: float | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, name, **options)
+        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
+        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
+        beta_3 = math.sqrt(self.beta_2) if beta_3 is None else beta_3
+        self.beta_3 = checked_rate(OWNER, "beta_3", beta_3)
+        self.initial_estimate = checked_float(
+            OWNER, "initial_estimate", initial_estimate, above=0
+        )
+        self.coefficient = checked_float(OWNER, "coefficient", coefficient, above=0)
+        self.bias_correction = checked_bool(OWNER, "bias_correction", bias_correction)
+        self.safeguard_warmup = checked_bool(
+            OWNER, "safeguard_warmup", safeguard_warmup
+        )
+        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
+
+    def build(self, variables: list[Any]) -> None:
+        """Creates the slots of `variables`, and what they share."""
+        if self.built:
+            return
+        super().build(variables)
+        self.estimate = self.add_variable(
+            (),
+            keras.initializers.Constant(self.initial_estimate),
+            "float32",
+            name="estimate",
+        )
+        self.numerator = self.add_variable((), dtype="float32", name="numerator")
+        # On several replicas, each is then updated by itself with the global gradient.
+        hold_seam(self, OWNER)
+
+    def takes_all(self) -> bool:
+        """True: the estimate comes from all weights together."""
+        return True
+
+    def decays_itself(self) -> bool:
+        """True: weights decay at the rate of the estimate."""
+        return True
+
+    def update_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
+        """Updates all `variables` by their `gradients` at the `learning_rate`."""
+        beta_1, beta_2, beta_3 = map(self.hyperparameter, self.NUMBERS[:3])
+        estimate = tensors.scalar(self.estimate)
+        rate = estimate * tensors.number(learning_rate)
+        if self.bias_correction:
+            step = self.step_number()
+            rate = rate * weight_seen(beta_2, step) ** 0.5 / weight_seen(beta_1, step)
+        relative = estimate / self.initial_estimate
+        added = relative * (estimate if self.safeguard_warmup else rate)
+        numerator, denominator, found = 0.0, 0.0, []
+        for unit in self.units(gradients, variables):
+            momentum, velocity, weighted, initial = unit.slots
+            distance = product(unit.gradient, initial - unit.read())
+            numerator = numerator + distance
+            gradient = unit.gradient * unit.scalar(estimate)
+            momentum = moved(momentum, gradient, unit.scalar(1 - beta_1))
+            velocity = moved(velocity, gradient * gradient, unit.scalar(1 - beta_2))
+            weighted = weighted * unit.scalar(beta_3)
+            weighted = weighted + unit.gradient * unit.scalar(added)
+            denominator = denominator + magnitude(weighted)
+            found.append((unit, [momentum, velocity, weighted, initial]))
+        numerator = (
+            tensors.scalar(self.numerator) * beta_3 + relative * rate * numerator
+        )
+        is_known = denominator > 0
+        candidate = self.coefficient * numerator / chosen(is_known, denominator, 1.0)
+        new = larger(estimate, chosen(is_known, candidate, 0.0))
+        tensors.set_scalar(self.numerator, numerator)
+        tensors.set_scalar(self.estimate, new)
+        self._decay(variables, rate)
+        for unit, slots in found:
+            divisor = root(slots[1]) + unit.scalar(new * self.epsilon)
+            weight = unit.read() - slots[0] / divisor * unit.scalar(rate)
+            unit.write(slots, weight)
+
+    def _decay(self, variables: Any, rate: Any) -> None:
+        if self.weight_decay is None:
+            return
+        kept = 1 - rate * self.hyperparameter("weight_decay")
+        for variable in variables:
+            if decays(self, variable):
+                value = ops.convert_to_tensor(variable)
+                variable.assign(value * ops.cast(kept, variable.dtype))
