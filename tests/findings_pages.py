@@ -1,7 +1,7 @@
 """Reads and runs the pages about findings, and writes what their examples print.
 
-    python tests/findings_pages.py            # writes the outputs of all pages
-    python tests/findings_pages.py data start # of these
+`python tests/findings_pages.py` writes the outputs of all pages, and with names, as
+`python tests/findings_pages.py data start`, of these.
 """
 
 import contextlib
