@@ -8,6 +8,7 @@ import contextlib
 import io
 import re
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ def main(names: list[str]) -> None:
     for name in names or sorted(path.stem for path in FOLDER.glob("*.md")):
         began = time.process_time()
         sections = sections_of(name)
-        run(sections, name)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            run(sections, name)
         text = "".join(map(with_outputs, sections))
         (FOLDER / f"{name}.md").write_text(text, "utf-8")
         print(f"{name}: {time.process_time() - began:.1f} s of CPU")
