@@ -15,6 +15,9 @@ from keras_deeptools._backend_check import (
     missing_backend,
 )
 
+BAD_ARGUMENTS = 2
+"""Exit code where a command cannot do what it is asked to, as of argparse itself."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
@@ -32,43 +35,37 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    chosen = _checked_backend(options.backend)
+    chosen = _checked_backend(options.backend, BAD_ARGUMENTS)
     os.environ[VARIABLE] = chosen or installed_backends()[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-    import numpy as np
-
+    # Their layers may be in the model.
+    import keras_deeptools.pretraining
+    import keras_deeptools.transfer  # noqa: F401
     from keras_deeptools.diagnosis import diagnose
+    from keras_deeptools.diagnosis._diagnose.saved_files import (
+        saved_arrays,
+        saved_model,
+        validation_of,
+    )
 
     try:
-        model = keras.saving.load_model(options.model, safe_mode=True)
-        with np.load(options.data, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError) as error:
-        sys.exit(f"diagnose: {error}")
-    if "x" not in arrays:
-        sys.exit(
-            f"diagnose: `--data` must hold an array `x`. Received: {options.data}, "
-            f"with {', '.join(sorted(arrays)) or 'nothing'}. Save it with "
-            "`numpy.savez(path, x=x, y=y)`."
+        arrays = saved_arrays(options.data)
+        result = diagnose(
+            saved_model(options.model),
+            arrays["x"],
+            arrays.get("y"),
+            validation_data=validation_of(arrays),
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            trial_steps=options.trial_steps,
         )
-    validation = None
-    if "x_val" in arrays and "y_val" in arrays:
-        validation = (arrays["x_val"], arrays["y_val"])
-    result = diagnose(
-        model,
-        arrays["x"],
-        arrays.get("y"),
-        validation_data=validation,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        trial_steps=options.trial_steps,
-    )
-    _say(str(result))
-    if options.html:
-        result.to_html(options.html)
-    if options.json:
-        result.to_json(options.json)
+        _say(str(result))
+        if options.html:
+            result.to_html(options.html)
+        if options.json:
+            result.to_json(options.json)
+    except (OSError, TypeError, ValueError) as error:
+        _end_with(BAD_ARGUMENTS, str(error))
     return 1 if result.problems else 0
 
 
@@ -152,7 +149,8 @@ def _add_diagnose(
         help="say what is wrong with a saved model and its data",
         description="Loads a compiled model, without running code that is in the file, "
         "looks at it and at its data, and trains it for some updates, which are not "
-        "saved. Exits with 1 if a problem was found, else with 0.",
+        "saved. Exits with 0 if no problem was found, with 1 if one was, and with 2 if "
+        "the files or the options are none that it can use.",
     )
     add = command.add_argument
     add("model", help="path of a .keras file")
@@ -231,13 +229,18 @@ def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     tune.set_defaults(run=_tune)
 
 
-def _checked_backend(option: str | None) -> str | None:
+def _checked_backend(option: str | None, code: int = 1) -> str | None:
     """The backend that the option or the environment names, if they do, or the end."""
     chosen = option or os.environ.get(VARIABLE) or None
     missing = missing_backend(chosen, "--backend" if option else "")
     if missing is not None:
-        sys.exit(missing)
+        _end_with(code, missing)
     return chosen
+
+
+def _end_with(code: int, text: str) -> NoReturn:
+    print(text, file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._finding_pages import page_of
+
 SEVERITIES = ("problem", "warning", "note")
 
 
@@ -79,6 +81,14 @@ class Finding:
         times = {"step": self.step, "epoch": self.epoch}
         known = [f"{name} {at}" for name, at in times.items() if at is not None]
         return ", ".join(filter(None, [self.where, *known]))
+
+    @property
+    def page(self) -> str:
+        """Str, where the documentation explains findings of this kind, from its root.
+
+        Such as `"findings/start.html#symmetric-units"`; empty for kinds of your own.
+        """
+        return page_of(self.kind)
 
     def __str__(self) -> str:
         """One line, with all but the evidence, the severity and the code."""

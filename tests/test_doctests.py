@@ -30,7 +30,18 @@ def examples() -> list[doctest.DocTest]:
     return [test for test in tests if test.examples]
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FINDINGS = ROOT / "docs" / "findings"
+"""The pages whose examples `test_findings_pages.py` runs."""
+
+PAGES = [
+    ROOT / "README.md",
+    *(
+        page
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        if page.parent != FINDINGS
+    ),
+    FINDINGS / "index.md",
+]
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)

@@ -90,10 +90,15 @@ def drawn_by(owner: str, plot: Callable[..., Any]) -> Iterable[Any]:
     return _panels(figure)
 
 
-def legend_below(ax: Any) -> None:
-    """Puts a legend that would cover the chart below it, and makes room."""
+def legend_below(ax: Any, least: int = MOST_INSIDE) -> None:
+    """Puts a legend that would cover the chart below it, and makes room.
+
+    Args:
+        ax: Axes.
+        least: Int. Entries from which on it goes below.
+    """
     handles, labels = ax.get_legend_handles_labels()
-    if ax.get_legend() is None or len(labels) < MOST_INSIDE:
+    if ax.get_legend() is None or len(labels) < least:
         return
     columns = 2 if max(map(len, labels)) < LONGEST_HALF else 1
     rows = -(-len(labels) // columns)

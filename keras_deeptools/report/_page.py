@@ -11,6 +11,7 @@ import keras
 from keras_deeptools._arguments import message
 from keras_deeptools._files import checked_path, write_text
 from keras_deeptools._finding import Finding
+from keras_deeptools._finding_pages import documentation
 from keras_deeptools.report._charts import drawn_by, figure_elements, page_style
 from keras_deeptools.report._markup import (
     Markup,
@@ -159,10 +160,16 @@ def findings_of(thing: Any) -> list[Finding]:
 
 def findings_element(findings: Iterable[Finding]) -> Markup:
     """All of them, one below another."""
-    return joined(map(_element, findings))
+    return joined(map(finding_element, findings))
 
 
-def _element(finding: Finding) -> Markup:
+def finding_element(finding: Finding, *more: Markup) -> Markup:
+    """One of them.
+
+    Args:
+        finding: `Finding`.
+        *more: What stands below it in its box.
+    """
     place = f": {finding.place}" if finding.place else ""
     severity = f'<span class="severity">{escaped(finding.severity)}</span>'
     pieces = [
@@ -175,7 +182,21 @@ def _element(finding: Finding) -> Markup:
         pieces.append(listing(finding.code, f"Remedy for {finding.kind} as code"))
     if finding.reference:
         pieces.append(f'<p class="muted">{escaped(finding.reference)}</p>')
+    pieces += [explanation(finding), *more]
     return Markup(f'<div class="finding {finding.severity}">{"".join(pieces)}</div>')
+
+
+def explanation(finding: Finding) -> Markup:
+    """Where the documentation explains it: a link where its address is known."""
+    if not finding.page:
+        return Markup("")
+    start = documentation()
+    page, anchor = finding.page.split("#")
+    text = f"{page.removesuffix('.html')}: {finding.kind}"
+    if start:
+        href = escaped(f"{start}{page}#{anchor}")
+        text = Markup(f'<a href="{href}">{escaped(text)}</a>')
+    return Markup(f'<p class="muted">Documentation: {escaped(text)}</p>')
 
 
 RULE = (

@@ -26,6 +26,7 @@ from keras_deeptools.diagnosis._diagnose.facts import (
     measure,
 )
 from keras_deeptools.diagnosis._diagnose.learning import learning
+from keras_deeptools.diagnosis._diagnose.measurements import measurements_of
 from keras_deeptools.diagnosis._diagnose.ranking import calibrated, ranked
 
 RULES = (
@@ -125,6 +126,7 @@ def diagnose(
         tuple(calibrated(ranked(findings_of(facts), facts))),
         learning(facts),
         _gaps(facts),
+        measurements_of(facts),
     )
 
 

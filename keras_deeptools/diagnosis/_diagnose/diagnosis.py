@@ -1,12 +1,18 @@
 """What `diagnose` says: findings as text, JSON, HTML and a table."""
 
-import html
 import json
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from keras_deeptools._files import write_text
 from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.measurements import Measurements
+from keras_deeptools.diagnosis._diagnose.page import notebook_element, page_of
+from keras_deeptools.diagnosis._diagnose.plots import plot_diagnosis
 from keras_deeptools.diagnosis._diagnose.ranking import lines_of
 
 VERDICTS = {
@@ -29,6 +35,8 @@ class Diagnosis:
         learning: `"learns"`, `"falls"`, `"stuck"`, `"diverges"` or `"unknown"`: how a
             short training as the model is compiled goes.
         not_seen: Tuple of str. What could not be looked at, and why.
+        measured: What `plot` draws: losses of the short trainings, counts of targets,
+            scales of inputs, and numbers about each layer, as dicts of lists.
 
     Example:
 
@@ -45,6 +53,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     learning: str = "unknown"
     not_seen: tuple[str, ...] = ()
+    measured: Measurements = field(default_factory=Measurements, hash=False, repr=False)
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -62,11 +71,14 @@ class Diagnosis:
 
     def __str__(self) -> str:
         """A report of several lines."""
-        lines = [f"{self._headline()} {VERDICTS[self.learning]}"]
+        lines = [self._lead()]
         lines += lines_of(self.findings)
         if self.not_seen:
             lines += ["Not looked at:", *(f"  {text}" for text in self.not_seen)]
         return "\n".join(lines)
+
+    def _lead(self) -> str:
+        return f"{self._headline()} {VERDICTS[self.learning]}"
 
     def _headline(self) -> str:
         counts = {
@@ -84,25 +96,68 @@ class Diagnosis:
         return f"Diagnosis of {self.model}: {', '.join(listed) or 'nothing found'}."
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """All of it as plain values, and for each finding its page in the docs."""
         return {
             "model": self.model,
             "learning": self.learning,
-            "findings": [asdict(each) for each in self.findings],
+            "findings": [asdict(each) | {"page": each.page} for each in self.findings],
             "not_seen": list(self.not_seen),
+            "measured": asdict(self.measured),
         }
 
-    def to_json(self, path: str | None = None) -> str:
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """The same as JSON, written to a file where a path is given.
 
+        Numbers that are not finite are the texts `"NaN"`, `"Infinity"` and
+        `"-Infinity"`, for JSON has none.
+
         Args:
-            path: Str or None. File to write.
+            path: Path of the file to write, or None.
+
+        Returns:
+            Str.
         """
-        text = json.dumps(self.to_dict(), indent=2)
+        text = json.dumps(_as_json(self.to_dict()), indent=2, allow_nan=False)
         return _written(text, path)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Diagnosis":
+        """Reads a diagnosis again.
+
+        Args:
+            text: Str, what `to_json` returned or wrote.
+
+        Returns:
+            `Diagnosis`, equal to the one that was written.
+
+        Raises:
+            ValueError: If the text is not the JSON of a diagnosis.
+
+        Example:
+
+        >>> from keras_deeptools.diagnosis import Diagnosis
+        >>> diagnosis = Diagnosis("classifier", (), "learns")
+        >>> Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+        True
+        """
+        try:
+            known = json.loads(text)
+            findings = tuple(map(_finding, known["findings"]))
+            return cls(
+                known["model"],
+                findings,
+                known["learning"],
+                tuple(known["not_seen"]),
+                Measurements(**_from_json(known["measured"])),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                "Diagnosis.from_json: `text` must be what `to_json` wrote. "
+                f"Received: {text[:60]!r}... ({error})."
+            ) from error
+
     def to_dataframe(self) -> Any:
-        """A row for each finding.
+        """One row for each finding.
 
         Returns:
             `pandas.DataFrame`.
@@ -116,56 +171,77 @@ class Diagnosis:
             raise ImportError(
                 "Diagnosis.to_dataframe needs pandas: `pip install pandas`."
             ) from error
-        return pandas.DataFrame([asdict(each) for each in self.findings])
+        columns = [*(field.name for field in fields(Finding)), "page"]
+        return pandas.DataFrame(self.to_dict()["findings"], columns=columns)
 
-    def to_html(self, path: str | None = None) -> str:
-        """A page that needs nothing else, written to a file where a path is given.
+    def to_html(self, path: str | PathLike[str] | None = None) -> str:
+        """A page of its own, with charts, written to a file where a path is given.
+
+        It has no scripts, loads nothing and follows the reader's choice of light or
+        dark. Without matplotlib there are no charts on it.
 
         Args:
-            path: Str or None. File to write.
+            path: Path of the file to write, or None.
+
+        Returns:
+            Str.
         """
-        page = (
-            "<!doctype html><html lang='en'><meta charset='utf-8'>"
-            f"<title>Diagnosis of {html.escape(self.model)}</title>"
-            f"<style>{STYLE}</style><body>{self._repr_html_()}</body></html>"
-        )
-        return _written(page, path)
+        title = f"Diagnosis of {self.model}"
+        page = page_of(title, self._lead(), self.findings, self.not_seen, self.measured)
+        return _written(page.html(), path)
+
+    def plot(self, path: str | None = None) -> Any:
+        """Draws what was measured: losses, targets, inputs and layers.
+
+        Args:
+            path: Str or None, file to save the figure to.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If nothing was measured that could be drawn.
+        """
+        return plot_diagnosis(self.measured, path)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        head = f"{self._headline()} {VERDICTS[self.learning]}"
-        parts = [f"<div class='diagnosis'><h2>{html.escape(head)}</h2><ol>"]
-        for each in self.findings:
-            if each.caused_by:
-                continue
-            parts.append(
-                f"<li class='{each.severity}'><b>{html.escape(each.kind)}</b> "
-                f"<em>{each.severity}</em> at <code>{html.escape(each.where)}</code>"
-                f"<p>{html.escape(each.message)}</p>"
-            )
-            if each.remedy:
-                parts.append(f"<p><b>Remedy:</b> {html.escape(each.remedy)}</p>")
-            if each.code:
-                parts.append(f"<pre>{html.escape(each.code)}</pre>")
-            if each.causes:
-                follow = html.escape(", ".join(each.causes))
-                parts.append(f"<p>Follows from it: {follow}.</p>")
-            parts.append("</li>")
-        parts.append("</ol>")
-        if self.not_seen:
-            rest = "".join(f"<li>{html.escape(text)}</li>" for text in self.not_seen)
-            parts.append(f"<p>Not looked at:</p><ul>{rest}</ul>")
-        return "".join(parts) + "</div>"
+        return notebook_element(self._lead(), self.findings, self.not_seen)
 
 
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;"
-    "padding:0 1rem}li{margin:1rem 0}.problem>em{color:#b00020}.warning>em{color:"
-    "#a05a00}pre{background:#8881;padding:.5rem;overflow:auto}"
-)
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""How JSON holds numbers that it has no way to write."""
 
 
-def _written(text: str, path: str | None) -> str:
+def _as_json(value: Any) -> Any:
+    """The value with texts for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    """The value with the numbers that texts stand for."""
+    if isinstance(value, dict):
+        return {name: _from_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_from_json(each) for each in value]
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _finding(known: dict[str, Any]) -> Finding:
+    names = {field.name for field in fields(Finding)}
+    given = {name: value for name, value in known.items() if name in names}
+    tuples = {name: tuple(given[name]) for name in ("samples", "causes")}
+    return Finding(**{**given, **tuples, "evidence": _from_json(given["evidence"])})
+
+
+def _written(text: str, path: str | PathLike[str] | None) -> str:
     if path is not None:
-        write_text(path, text)
+        write_text(Path(path), text)
     return text
