@@ -11,7 +11,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
-from keras_deeptools.engine._backends.jax.uncompiled import update_once as update_once
+from keras_deeptools.engine._backends.jax.uncompiled import make_updates as make_updates
 
 _MOST_EXECUTABLES = 8
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_deeptools.engine._backends.common import update_once as update_once
+from keras_deeptools.engine._backends.common import make_updates as make_updates
 
 
 def compiled(function: Callable) -> Callable:

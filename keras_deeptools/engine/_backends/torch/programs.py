@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from keras_deeptools.engine._backends.common import update_once as update_once
+from keras_deeptools.engine._backends.common import make_updates as make_updates
 
 
 def compiled(function: Callable) -> Callable:
