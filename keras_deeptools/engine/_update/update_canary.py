@@ -295,7 +295,7 @@ UPDATES = ((_plain, PLAIN), (_accumulated, ACCUMULATED), (_scaled, SCALED))
 
 
 def _adding_plain_numbers(add_variable: Callable) -> Callable:
-    """`add_variable` for constants as they are, which JAX would compile programs for."""
+    """`add_variable` that takes constants as they are: JAX would compile for them."""
 
     def add(*args: Any, **options: Any) -> Any:
         constant = options.get("initializer")
