@@ -34,6 +34,12 @@ import keras
 import pytest
 
 from backend_turns import runs_on
+from installed_backends import (
+    MISSING,
+    left_out,
+    needs_what_is_missing,
+    skip_if_missing,
+)
 from newer_keras import seed_as_newer_keras, skip_if_newer
 
 if keras.backend.backend() == "jax":
@@ -41,9 +47,11 @@ if keras.backend.backend() == "jax":
 
     # JAX compiles each model anew, also one that differs from others in name alone. The
     # tests keep what was compiled, each process for itself, as no lock guards a file.
-    compiled = tempfile.TemporaryDirectory()
-    jax.config.update("jax_compilation_cache_dir", compiled.name)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # In JAX 0.5 programs that were kept end in a segmentation fault.
+    if Version(jax.__version__) >= Version("0.7"):
+        compiled = tempfile.TemporaryDirectory()
+        jax.config.update("jax_compilation_cache_dir", compiled.name)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 seed_as_newer_keras()
 
@@ -58,17 +66,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run on this backend also what another one is enough for",
     )
+    parser.addoption(
+        "--first-values",
+        action="store_true",
+        help="run each parametrized test with its first values alone",
+    )
+
+
+def with_first_values(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of the items of each parametrized test the first one."""
+    first: dict[tuple[Path, str], pytest.Item] = {}
+    for item in items:
+        first.setdefault((item.path, item.nodeid.partition("[")[0]), item)
+    return list(first.values())
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Files that import a backend that is not installed are left out."""
+    return True if needs_what_is_missing(collection_path) else None
+
+
+def pytest_report_collectionfinish() -> list[str]:
+    if not left_out:
+        return []
+    names = ", ".join(sorted(left_out))
+    return [f"left out, for want of {' and '.join(MISSING)}: {names}"]
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """What another backend is enough for is left to it."""
-    if config.getoption("everything"):
-        return
+    """What another backend is enough for is left to it, unless everything is asked."""
     backend = keras.backend.backend()
-    left = [item for item in items if not runs_on(backend, item)]
-    items[:] = [item for item in items if runs_on(backend, item)]
+    everything = config.getoption("everything")
+    kept = [item for item in items if everything or runs_on(backend, item)]
+    if config.getoption("first_values"):
+        kept = with_first_values(kept)
+    held = set(kept)
+    left = [item for item in items if item not in held]
+    items[:] = kept
     config.hook.pytest_deselected(items=left)
 
 
@@ -85,9 +121,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
-    """A test of what a newer Keras brings is skipped on older ones."""
+    """A test of what a newer Keras or a missing backend brings is skipped."""
     try:
         return (yield)
+    except ModuleNotFoundError as error:
+        skip_if_missing(error)
+        raise
     except AttributeError as error:
         skip_if_newer(error)
         raise

@@ -31,12 +31,14 @@ for name in ("fork", "killpg", "getpgrp", "getpgid", "setsid", "setpgrp", "getui
 for name in ("SIGKILL", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "alarm",
              "setitimer", "pthread_kill", "sigwait"):
     delattr(signal, name)
+os.process_cpu_count = os.cpu_count  # As Python >= 3.13 has it there.
 sys.platform = "win32"
 """
 MACOS = """
 import keras, keras_tuner, numpy, multiprocessing, os, subprocess, sys
 import matplotlib.pyplot
 delattr(os, "sched_getaffinity")
+os.process_cpu_count = os.cpu_count
 sys.platform = "darwin"
 """
 SYSTEMS = pytest.mark.parametrize("system", [WINDOWS, MACOS], ids=["Windows", "macOS"])

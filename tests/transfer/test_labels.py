@@ -134,6 +134,7 @@ def test_a_number_that_is_no_class_is_named(odd: float) -> None:
 
 
 @needs_keras("3.15", "a loss that ignores a class, on torch,", backend="torch")
+@needs_keras("3.15", "an ignored class beside probabilities, on JAX,", backend="jax")
 def test_an_ignored_class_is_no_label_outside_of_the_classes() -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     y = np.where(LABELS == 2, -1, LABELS)

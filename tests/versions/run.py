@@ -4,19 +4,24 @@
     python tests/versions/run.py --row oldest colab       # some of them
     python tests/versions/run.py --page docs/versions.md  # and write the page
     python tests/versions/run.py --kept FOLDER            # with environments kept there
-    python tests/versions/run.py --row oldest --suites tests/engine  # tests, too
+    python tests/versions/run.py --row oldest --suites engine transfer  # tests, too
 
 For each row it makes an environment from nothing, installs what the row names, then the
 wheel that was built from this folder, looks whether that changed any installed package,
 and runs `smoke.py` on each backend of the row. Rows whose Python is not on this machine
 are named as not run, or run with this one where `--python-here` is given. Takes some
 minutes for each row, mostly to download.
+
+Tests of `--suites` run against the installed wheel. On TensorFlow and JAX they take up
+to an hour; with `--first-values` each parametrized test runs with its first values
+alone. Those that need torch are left out where it is not among the row's packages.
 """
 
 import argparse
 import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,7 +153,7 @@ class Outcome:
     def is_good(self) -> bool:
         """Whether everything works, or is refused by name."""
         bad = any(each.startswith("fails") for each in (self.features or {}).values())
-        bad = bad or "failed" in self.tests or "error" in self.tests
+        bad = bad or bool(re.search(r"\d (failed|error)|ended with", self.tests))
         return bool(self.features) and not bad and not self.changed
 
 
@@ -168,7 +173,8 @@ class Settings:
         package: The wheel.
         folder: Where environments are made that are not kept.
         kept: Where they are kept, and taken from when they are there; or None.
-        suites: List of str, tests to run beside the features.
+        suites: List of str, what of `tests/` to run beside the features.
+        first_values: Bool, whether parametrized tests run with their first values.
         python_here: Bool, whether a row whose Python is missing takes this one.
     """
 
@@ -176,6 +182,7 @@ class Settings:
     folder: Path
     kept: Path | None
     suites: list[str]
+    first_values: bool
     python_here: bool
 
 
@@ -242,16 +249,33 @@ def tried(python: Path, settings: Settings, outcome: Outcome) -> Outcome:
     outcome = replace(outcome, features=features)
     if not settings.suites:
         return outcome
-    command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    return replace(outcome, tests=tested(python, settings, environment))
+
+
+def tested(python: Path, settings: Settings, environment: dict[str, str]) -> str:
+    """Runs tests against the package that is installed; says how many passed."""
+    paths = [str(ROOT / "tests" / suite) for suite in settings.suites]
+    command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *paths]
+    command += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    command += ["--first-values"] if settings.first_values else []
+    # From elsewhere, as Python finds packages in the working directory first.
     done = subprocess.run(
-        [*command, *settings.suites],
-        cwd=ROOT,
+        command,
+        cwd=settings.folder,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
     )
-    last = (done.stdout.strip() or "no test ran").splitlines()[-1]
-    return replace(outcome, tests=last.strip("= ").rpartition(" in ")[0] or last)
+    lines = done.stdout.strip().splitlines()
+    for line in lines:
+        if line.startswith(("FAILED", "ERROR")):
+            print(line, flush=True)
+    counted = re.findall(r"\d+ (?:passed|failed|errors?|skipped)", "".join(lines[-1:]))
+    if not counted or done.returncode not in (0, 1):
+        counted.append(f"ended with {done.returncode}")
+    said = ", ".join(suite.strip("/") for suite in settings.suites)
+    said += " (first values)" if settings.first_values else ""
+    return f"{said}: {', '.join(counted)}"
 
 
 def interpreter(version: str) -> str | None:
@@ -335,7 +359,10 @@ row by row (`--row`). Each row is an environment made from nothing: Keras and th
 backend first, then the wheel of this package, which must not change what is there. Then
 every feature runs once (`tests/versions/smoke.py`), and its result is compared with a
 number where there is one. What a version cannot do is refused by an error that names
-the version that it needs. The column of tests has those that ran in a row besides.
+the version that it needs. The column of tests has the folders of `tests/` that ran
+against the installed wheel besides (`--suites`), on one row after another; with "first
+values" each parametrized test ran with its first values alone (`--first-values`). Tests
+that compare with torch are left out where torch is not installed.
 
 {table}
 """
@@ -348,7 +375,14 @@ def main() -> int:
     parser.add_argument("--row", nargs="+", choices=names, default=names)
     parser.add_argument("--page", type=Path, help="Markdown file to write")
     parser.add_argument("--kept", type=Path, help="folder of environments to keep")
-    parser.add_argument("--suites", nargs="+", default=[], help="tests to run, too")
+    parser.add_argument(
+        "--suites", nargs="+", default=[], help="folders or files of tests/ to run, too"
+    )
+    parser.add_argument(
+        "--first-values",
+        action="store_true",
+        help="run each parametrized test with its first values alone",
+    )
     parser.add_argument(
         "--python-here",
         action="store_true",
@@ -359,7 +393,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Settings(
-            wheel(folder), folder, options.kept, options.suites, options.python_here
+            wheel(folder),
+            folder,
+            options.kept,
+            options.suites,
+            options.first_values,
+            options.python_here,
         )
         for row in ROWS:
             if row.name in options.row:

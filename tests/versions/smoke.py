@@ -130,6 +130,18 @@ def freezing() -> None:
     assert (np.array(model.layers[0].kernel) != before).any()
 
 
+def fine_tuning() -> None:
+    """A head on cached features, then all layers; stopping ends one phase alone."""
+    from keras_deeptools.transfer import fine_tune
+
+    stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
+    result = fine_tune(
+        network(), X, Y, frozen_epochs=3, epochs=3, verbose=0, callbacks=[stop]
+    )
+    assert result.epoch == [0, 1, 3, 4], result.epoch
+    assert np.isfinite(result.history["loss"]).all()
+
+
 def layer_sequential_variance() -> None:
     """Each layer's outputs get variance 1."""
     from keras_deeptools.initializers import lsuv
@@ -189,6 +201,7 @@ FEATURES: dict[str, Callable[[], None]] = {
     "mc_predict": monte_carlo,
     "DiscriminativeLearningRates": layer_rates,
     "freeze, GradualUnfreezing": freezing,
+    "fine_tune": fine_tuning,
     "lsuv": layer_sequential_variance,
     "pretraining": pretraining,
     "initializers": initializers,

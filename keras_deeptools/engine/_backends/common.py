@@ -332,23 +332,25 @@ def _gpus(config: Any) -> list[str]:
     return [device.name for device in config.list_logical_devices("GPU")]
 
 
-def update_once(
+def make_updates(
     optimizer: Any,
     variables: list[Any],
-    gradients: tuple[float, ...],
+    batches: list[tuple[float, ...]],
     seen: dict[str, Any],
 ) -> None:
-    """Makes one update, and turns what it noted into numbers.
+    """Makes one update after another, and turns what the last noted into numbers.
 
     Args:
         optimizer: Keras optimizer, built for `variables`.
         variables: List of scalar `keras.Variable`.
-        gradients: Tuple of floats, one for each.
+        batches: List of gradients of each update: tuples of floats, one for each
+            variable.
         seen: Dict to which methods of the optimizer add lists of tensors; they become
             lists of floats.
     """
-    optimizer.apply(
-        [ops.convert_to_tensor(np.float32(g)) for g in gradients], variables
-    )
+    for gradients in batches:
+        optimizer.apply(
+            [ops.convert_to_tensor(np.float32(g)) for g in gradients], variables
+        )
     for name, tensors in seen.items():
         seen[name] = [float(on_host(tensor)) for tensor in tensors]

@@ -159,7 +159,8 @@ def list_jax_shardings(model: Any) -> None:
     It lists them when `fit` begins, before callbacks have added any.
     """
     listed = getattr(model, "_record_training_state_sharding_spec", None)
-    if listed is not None and model.optimizer is not None and model.optimizer.built:
+    optimizer = getattr(model, "optimizer", None)  # Uncompiled models have none there.
+    if listed is not None and optimizer is not None and optimizer.built:
         listed()
 
 

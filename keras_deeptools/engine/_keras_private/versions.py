@@ -50,6 +50,30 @@ def loss_argument(loss: Any, name: str, default: Any = None) -> Any:
     return loss.get_config().get(name, default)
 
 
+def forget_best(callbacks: list[Any]) -> None:
+    """Lets each `EarlyStopping` begin a new `fit` without the best value of the last.
+
+    Keras does so itself in 3.10 and from 3.15 on. In between, what an earlier `fit`
+    reached would end the next one.
+
+    Args:
+        callbacks: List of `keras.callbacks.Callback`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_deeptools.engine._keras_private.versions import forget_best
+    >>> stop = keras.callbacks.EarlyStopping("loss")
+    >>> stop.best = 0.5
+    >>> forget_best([stop])
+    >>> stop.best is None
+    True
+    """
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            callback.best = None
+
+
 def knows_kernel_axes() -> bool:
     """Whether `EinsumDense` tells an initializer its kernel's axes: from 3.15 on."""
     parameters = inspect.signature(keras.initializers.VarianceScaling).parameters

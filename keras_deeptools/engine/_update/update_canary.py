@@ -245,7 +245,7 @@ def _plain(seen: Seen) -> None:
     _watch_clipping(optimizer, seen, "seen", factor=2.0)
     Replacement(optimizer, APPLY_GRADIENTS, apply)
     Replacement(optimizer, UPDATE_STEP, update)
-    programs.update_once(optimizer, weights, GRADIENTS, seen)
+    programs.make_updates(optimizer, weights, [GRADIENTS], seen)
     seen["weights"] = _numbers(weights)
     seen["averages"] = _numbers(weight_averages(optimizer))
     seen["state"] = _numbers([state])
@@ -258,8 +258,7 @@ def _accumulated(seen: Seen) -> None:
     optimizer = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2)
     optimizer.build(weights)
     _watch_clipping(optimizer, seen, "mean")
-    for gradients in ((2.0, 0.25), GRADIENTS):
-        programs.update_once(optimizer, weights, gradients, seen)
+    programs.make_updates(optimizer, weights, [(2.0, 0.25), GRADIENTS], seen)
 
 
 def _scaled(seen: Seen) -> None:
@@ -267,6 +266,7 @@ def _scaled(seen: Seen) -> None:
     weights = _weights()
     inner = keras.optimizers.SGD(0.5)
     outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=4.0)
+    Replacement(outer, "add_variable", _adding_plain_numbers(outer.add_variable))
     outer.build(weights)
     skipped = keras.Variable(np.int32(0), dtype="int32", trainable=False)
     noted = [keras.Variable(np.float32(0.0), trainable=False) for _ in GRADIENTS]
@@ -285,14 +285,26 @@ def _scaled(seen: Seen) -> None:
         return clip_gradients(gradients)
 
     Replacement(inner, CLIP_GRADIENTS, clip)
-    for factor in (4.0, float("inf")):
-        scaled = tuple(factor * gradient for gradient in GRADIENTS)
-        programs.update_once(outer, weights, scaled, seen)
+    scaled = [tuple(f * g for g in GRADIENTS) for f in (4.0, float("inf"))]
+    programs.make_updates(outer, weights, scaled, seen)
     seen["unscaled"] = _numbers(noted)
     seen["skipped"] = _numbers([skipped])
 
 
 UPDATES = ((_plain, PLAIN), (_accumulated, ACCUMULATED), (_scaled, SCALED))
+
+
+def _adding_plain_numbers(add_variable: Callable) -> Callable:
+    """`add_variable` that takes constants as they are: JAX would compile for them."""
+
+    def add(*args: Any, **options: Any) -> Any:
+        constant = options.get("initializer")
+        if isinstance(constant, keras.initializers.Constant):
+            value = constant.get_config()["value"]
+            options["initializer"] = lambda shape, dtype: np.full(shape, value, dtype)
+        return add_variable(*args, **options)
+
+    return add
 
 
 def _weights() -> list[Any]:

@@ -219,8 +219,8 @@ def fine_tune(
         sample_weight: As in `fit`, where `x` is arrays.
         shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
             new order in each epoch. It depends on `seed` and the epoch alone.
-        callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase;
-            give `CSVLogger` `append=True`.
+        callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase, and
+            the next one begins without its best value; give `CSVLogger` `append=True`.
         monitor: Str, what tells which epoch is best. None: `"val_loss"`, or `"loss"`
             without validation.
         mode: `"min"`, `"max"`, or `"auto"`, where the name of `monitor` tells.

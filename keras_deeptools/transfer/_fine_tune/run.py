@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools.engine import RateMultipliers
+from keras_deeptools.engine._keras_private.versions import forget_best
 from keras_deeptools.engine._passes.compiled_with import row_losses
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._state.random_state import reseed
@@ -204,6 +205,7 @@ class FineTuningRun:
         if self.verbose:
             total, steps = self.phases[-1].end, self.data.steps
             callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
+        forget_best(self.callbacks)
         feeding = contextlib.nullcontext() if cached is None else cached.feeding()
         with feeding, row_losses():
             self.model.fit(

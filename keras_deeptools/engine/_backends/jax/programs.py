@@ -143,13 +143,13 @@ class _UnknownOperationError(Exception):
     """Raised for an operation that is not followed here."""
 
 
-def update_once(
+def make_updates(
     optimizer: Any,
     variables: list[Any],
-    gradients: tuple[float, ...],
+    batches: list[tuple[float, ...]],
     seen: dict[str, Any],
 ) -> None:
-    """Makes one update as a train step does; for arguments see `common.update_once`."""
+    """Makes updates as one train step does; for arguments see `common.make_updates`."""
     held = [*variables, *optimizer.variables]
 
     def step(values: _Values, grads: _Values) -> Any:
@@ -157,13 +157,15 @@ def update_once(
         new = optimizer.stateless_apply(rest, grads, trained)
         return [*new[0], *new[1]], dict(seen)
 
-    arguments = [v.value for v in held], [np.float32(g) for g in gradients]
-    program, shapes = jax.make_jaxpr(step, return_shape=True)(*arguments)
-    try:
-        outputs = _followed(program, jax.tree.leaves(arguments))
-    except _UnknownOperationError:
-        outputs = jax.tree.leaves(jax.jit(step)(*arguments))
-    values, noted = jax.tree.unflatten(jax.tree.structure(shapes), outputs)
+    values = [variable.value for variable in held]
+    steps = [[np.float32(g) for g in gradients] for gradients in batches]
+    program, shapes = jax.make_jaxpr(step, return_shape=True)(values, steps[0])
+    for gradients in steps:
+        try:
+            outputs = _followed(program, [*values, *gradients])
+        except _UnknownOperationError:
+            outputs = jax.tree.leaves(jax.jit(step)(values, gradients))
+        values, noted = jax.tree.unflatten(jax.tree.structure(shapes), outputs)
     for variable, value in zip(held, values, strict=True):
         variable.assign(np.asarray(value))
     for name, numbers in noted.items():

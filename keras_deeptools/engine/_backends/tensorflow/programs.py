@@ -12,8 +12,8 @@ from keras_deeptools.engine._backends.common import (
     NORMAL_BY_PREFIX as NORMAL_BY_PREFIX,
     PADS_ROWS as PADS_ROWS,
     is_exporting as is_exporting,
+    make_updates as make_updates,
     unseeded as unseeded,
-    update_once as update_once,
 )
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import torch
 
-from keras_deeptools.engine._backends.common import update_once as update_once
+from keras_deeptools.engine._backends.common import make_updates as make_updates
 
 PADS_ROWS = False
 """Whether batches are padded to few shapes, because every shape is compiled."""
