@@ -142,18 +142,6 @@ class GradientRows:
         return self.changes / np.maximum(self.weights, np.maximum(usual, 1e-30))
 
     @property
-    def relative_updates(self) -> np.ndarray | None:
-        """Float array `(r, n)`: as `update_ratios`, but weights count as usual ones do.
-
-        Those that are smaller, as outputs that begin at zero, must grow by more than
-        their norm.
-        """
-        if self.changes is None or self.weights is None:
-            return None
-        usual = np.array([variable.usual_norm for variable in self.variables])
-        return self.changes / np.maximum(self.weights, np.maximum(usual, 1e-30))
-
-    @property
     def kernels(self) -> np.ndarray:
         """Int array: positions of the variables that mix inputs."""
         return np.flatnonzero([v.mixes_inputs for v in self.variables])

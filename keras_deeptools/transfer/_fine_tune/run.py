@@ -205,7 +205,7 @@ class FineTuningRun:
         if self.verbose:
             total, steps = self.phases[-1].end, self.data.steps
             callbacks.append(PhaseProgress(phase.name, total, steps, self.verbose))
-        forget_best(self.callbacks)
+        forget_best(list(self.callbacks))
         feeding = contextlib.nullcontext() if cached is None else cached.feeding()
         with feeding, row_losses():
             self.model.fit(
