@@ -60,8 +60,8 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
         return types.MethodType(value.__func__, _copied(value.__self__, memo))
     if isinstance(value, tuple):
         parts = [_copied(each, memo) for each in value]
-        named = hasattr(value, "_fields")
-        return type(value)(*parts) if named else type(value)(parts)
+        # Those with names take their parts one by one.
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)
     if isinstance(value, (list, dict, set)):
         return _container(value, memo)
     if _is_of_keras(value):

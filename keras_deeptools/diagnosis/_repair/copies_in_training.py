@@ -62,7 +62,7 @@ class Trainer:
     def __init__(
         self, model: keras.Model, data: RepairData, facts: Facts, seed: int
     ) -> None:
-        self._model, self._data, self._facts, self._seed = model, data, facts, seed
+        self._original, self._data, self._facts, self._seed = model, data, facts, seed
 
     def updates_per_epoch(self, recipe: Recipe | None = None) -> int:
         """How many batches one pass over the training samples has."""
@@ -73,15 +73,15 @@ class Trainer:
         """Whether two recipes change the model in other ways."""
         if recipe.layers != other.layers:
             return True
-        both = (recipe.differences(self._model), other.differences(self._model))
+        both = (recipe.differences(self._original), other.differences(self._original))
         return both[0] != both[1]
 
     def started(self, recipe: Recipe) -> Candidate:
         """A copy that has not been trained."""
         reseed(self._seed)
         try:
-            made = Candidate(recipe, recipe.build(self._model, self._data.x))
-            made.preprocessing = recipe.preprocessing(self._model, self._data.x)
+            made = Candidate(recipe, recipe.build(self._original, self._data.x))
+            made.preprocessing = recipe.preprocessing(self._original, self._data.x)
             return made
         except Exception as error:
             return Candidate(recipe, failure=_reason(error))
