@@ -2,6 +2,7 @@
 
     python tests/versions/keras_exam.py --backend torch
     python tests/versions/keras_exam.py --backend jax --part callbacks trainers
+    python tests/versions/keras_exam.py --backend torch --without jit
     python tests/versions/keras_exam.py --backend jax --page docs/keras_exam.md
 
 The wheel of Keras carries its tests. They run twice: as they are, and with
@@ -186,6 +187,7 @@ def run(
     attach: bool,
     tests: Iterable[str] = (),
     kept: Path | None = None,
+    without: str = "",
 ) -> Run:
     """Runs the tests of a part in a process of their own.
 
@@ -195,6 +197,7 @@ def run(
         attach: Bool. Whether every `fit` gets the callbacks.
         tests: Iterable of str, the names of some of them; all where there are none.
         kept: File in which what they write is kept, or found; or None.
+        without: Str. Tests with it in their names are left out; none where it is empty.
     """
     if kept is not None and kept.exists():
         return read(kept.read_text(encoding="utf-8").splitlines())
@@ -221,6 +224,7 @@ def run(
             os.devnull,
             "--import-mode=importlib",
         ]
+        command += ["-k", f"not {without}"] if without else []
         done = subprocess.run(
             command, cwd=space, env=environment, stdout=subprocess.PIPE, text=True
         )
@@ -245,15 +249,18 @@ def read(lines: list[str]) -> Run:
     return found
 
 
-def compared(part: str, backend: str, kept: Path | None = None) -> Comparison:
+def compared(
+    part: str, backend: str, kept: Path | None = None, without: str = ""
+) -> Comparison:
     """Runs a part twice, and again what came to other numbers."""
 
     def file(name: str) -> Path | None:
         return None if kept is None else kept / f"{backend}_{part}_{name}.jsonl"
 
-    plain = run(part, backend, attach=False, kept=file("plain"))
-    attached = run(part, backend, attach=True, kept=file("attached"))
-    found = Comparison(backend, part, plain, attached)
+    plain = run(part, backend, attach=False, kept=file("plain"), without=without)
+    attached = run(part, backend, attach=True, kept=file("attached"), without=without)
+    name = f"{part} without {without}" if without else part
+    found = Comparison(backend, name, plain, attached)
     doubtful = {
         fit
         for fit in found.compared
@@ -288,7 +295,9 @@ every `fit` of a `keras.Model`. What passes without them must pass with them.
 
 After each `fit`, its history, the model's weights and all variables of the optimizer
 are compared as well. They may differ by a millionth of their size; where numbers
-diverge, past a hundred million, they must do so in both runs. Fits that come to other
+diverge, past a hundred million, they must do so in both runs. "Without jit" are rows
+that leave out tests with that word in their names (`--without jit`): `torch.compile`
+takes most of an hour for them. Fits that come to other
 numbers when they run twice without this package are counted as not repeatable.
 
 {table}
@@ -350,13 +359,14 @@ def main() -> int:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     parser.add_argument("--backend", default=backend)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--without", default="", help="leave out tests so named")
     parser.add_argument("--page", type=Path, help="Markdown file to write rows into")
     parser.add_argument("--kept", type=Path, help="folder to keep runs in, and find")
     options = parser.parse_args()
     rows, num_changed = [], 0
     print(HEAD)
     for part in options.part:
-        found = compared(part, options.backend, options.kept)
+        found = compared(part, options.backend, options.kept, options.without)
         rows.append(row(found))
         print(rows[-1], flush=True)
         for test, what in found.changed.items():
