@@ -11,7 +11,7 @@ from keras_deeptools.diagnosis._signal_comparison import (
     compared_signals,
 )
 
-SEVERE = 30.0
+SEVERE = 100.0
 """Ratio between the ends from which on an unevenness is a problem by itself."""
 
 MOST_SATURATED = 0.5

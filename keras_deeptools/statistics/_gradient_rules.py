@@ -202,6 +202,7 @@ def exploding_run(
         # Where the loss is near zero, one odd sample is a jump from small gradients.
         most = max(norms[:position].max(initial=0.0), largest, start)
         jumps = norm > max(thresholds.exploding_jump * usual, 10 * most)
+        jumps = jumps and not _is_passing(rows, position, most, thresholds)
         grows = usual > max(thresholds.exploding_growth * start, 100)
         if jumps or grows or norm > thresholds.exploding_norm:
             against = (usual, "running median") if jumps else (start, "at the start")
@@ -226,6 +227,22 @@ def exploding_run(
                 )
             ]
     return []
+
+
+def _is_passing(
+    rows: GradientRows, position: int, most: float, thresholds: GradientThresholds
+) -> bool:
+    """Whether a jump is over at once, and the optimizer has not followed it.
+
+    Steps of Adam, and clipped ones, hardly depend on the size of a gradient.
+    """
+    ratios = rows.relative_updates
+    if ratios is None:
+        return False
+    moved = np.nanmax(ratios[position, rows.kernels], initial=0.0)
+    after = rows.global_norms[position + 1 : position + 1 + LEAST_BEFORE]
+    is_over = not len(after) or float(np.median(after)) < 10 * most
+    return bool(moved < thresholds.large_update and is_over)
 
 
 def large_updates(window: GradientRows, most: float) -> list[Finding]:

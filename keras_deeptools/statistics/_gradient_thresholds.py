@@ -20,7 +20,8 @@ class GradientThresholds:
         exploding_ratio: Float > 0. A layer explodes when its gradient is this many
             times that of the upper half of the layers.
         exploding_jump: Float > 1. The global norm explodes when it jumps to this many
-            times its running median, and is ten times the largest so far.
+            times its running median, and is ten times the largest so far, unless it
+            is over at once and the optimizer does not follow it.
         exploding_growth: Float > 1. It explodes, too, when its running median is this
             many times what it was at the start, and over 100.
         exploding_norm: Float > 0. It explodes, too, when it is over this.

@@ -130,6 +130,14 @@ def test_a_jump_from_gradients_near_zero_is_no_explosion() -> None:
     assert found(given) == []
 
 
+def test_a_jump_explodes_where_the_optimizer_follows_it() -> None:
+    given = rows(EVEN)
+    given.norms[30] = 1e3
+    assert found(given) == []
+    given.changes[30] = 0.5
+    assert [each.kind for each in found(given)] == ["exploding"]
+
+
 def test_a_learning_rate_is_too_low_where_the_planned_updates_lead_nowhere() -> None:
     given = rows(EVEN, ratios=[1e-5] * 4)
     assert kinds(given, settings=RunSettings(planned=100)) == ["learning rate too low"]
