@@ -85,6 +85,9 @@ REMEDIES: dict[str, Remedy] = {
     "no non-linearity": remedies_of_layers.rectify,
     "non-finite inputs": remedies_of_inputs.fill_missing,
     "non-finite targets": remedies_of_inputs.drop_missing_targets,
+    **dict.fromkeys(
+        ("non-finite gradient", "non-finite loss"), remedies_of_training.lower_rate
+    ),
     "non-finite weights": remedies_of_layers.initialize,
     "oscillation": remedies_of_training.lower_rate,
     "outliers in the targets": remedies_of_outputs.robust_loss,
