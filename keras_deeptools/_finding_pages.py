@@ -121,9 +121,12 @@ PAGES: dict[str, tuple[str, ...]] = {
         "averages outside their constraint",
     ),
     "curves": (
+        "non-finite operation",
         "divergence",
         "oscillation",
+        "slow convergence",
         "plateau",
+        "underfitting",
         "overfitting",
         "validation that is not comparable",
         "one class for all",
