@@ -204,6 +204,7 @@ def test_a_healthy_model_has_no_problem(name: str) -> None:
     assert found.problems == ()
 
 
+@pytest.mark.one_backend
 def test_what_follows_from_a_cause_is_folded_under_it() -> None:
     found = diagnose(network(kernel_initializer="zeros"), X, LABELS)
     assert "does not learn" in found.findings[0].causes
@@ -237,14 +238,17 @@ class Batches(keras.utils.PyDataset):
         return X[rows], LABELS[rows]
 
 
+@pytest.mark.one_backend
 def test_a_dataset_that_comes_sorted_is_named() -> None:
     assert first(network(), Batches(ORDER)) == "sorted samples"
 
 
+@pytest.mark.one_backend
 def test_a_dataset_in_any_order_is_not() -> None:
     assert diagnose(network(), Batches(np.arange(600))).problems == ()
 
 
+@pytest.mark.one_backend
 def test_sorted_arrays_are_named_where_fit_will_not_shuffle() -> None:
     found = first(network(), X[ORDER], LABELS[ORDER], shuffle=False)
     assert found == "sorted samples"
@@ -278,6 +282,7 @@ def test_integer_images_are_a_finding() -> None:
     assert "unscaled inputs" in diagnose(model, images, np.arange(128) % 2).kinds
 
 
+@pytest.mark.one_backend
 def test_images_with_the_channels_in_front_are_named() -> None:
     images = RNG.normal(size=(64, 3, 12, 12)).astype("float32")
     stack = [layers.Conv2D(4, 2, activation="relu"), layers.Flatten(), layers.Dense(1)]
@@ -287,6 +292,7 @@ def test_images_with_the_channels_in_front_are_named() -> None:
     assert "channels in front" in found.kinds
 
 
+@pytest.mark.one_backend
 def test_relu_in_a_recurrent_layer_is_named() -> None:
     stack = [layers.Reshape((4, 2)), layers.LSTM(8, "relu"), layers.Dense(3, "softmax")]
     model = keras.Sequential([keras.Input((8,)), *stack])

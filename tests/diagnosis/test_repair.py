@@ -175,6 +175,7 @@ def test_data_are_scaled_before_a_model_with_a_train_step() -> None:
     assert not result.steps[0].failure
 
 
+@pytest.mark.one_backend
 def test_the_ends_of_several_outputs_are_repaired() -> None:
     keras.utils.set_random_seed(1)
     first, second = keras.Input((8,), name="a"), keras.Input((8,), name="b")
@@ -199,6 +200,7 @@ def test_a_faulty_model_becomes_as_good_as_a_healthy_one(name: str) -> None:
     assert repair(model, x, LABELS).score_after > 0.9
 
 
+@pytest.mark.one_backend
 def test_the_differences_can_be_read() -> None:
     result = repair(network(keras.optimizers.Adam(10.0)), X, LABELS)
     assert result.differences[0] == "- optimizer: learning_rate=10"
@@ -219,6 +221,7 @@ def test_the_model_trains_afterwards_as_if_nothing_had_been_tried() -> None:
     assert all((plain == tried).all() for plain, tried in same)
 
 
+@pytest.mark.one_backend
 def test_the_copy_can_be_saved_and_loaded(tmp_path: Any) -> None:
     result = repair(network(keras.optimizers.SGD(0.1)), 300 * X, LABELS)
     assert result.model is not None
@@ -232,6 +235,7 @@ def test_the_copy_can_be_saved_and_loaded(tmp_path: Any) -> None:
     )
 
 
+@pytest.mark.one_backend
 def test_a_second_cause_is_repaired_on_top_of_the_first() -> None:
     model = network(keras.optimizers.Adam(10.0), kernel_initializer="zeros")
     result = repair(model, X, LABELS)
@@ -246,12 +250,14 @@ def test_that_the_data_are_at_fault_is_an_answer() -> None:
     assert "No change of the model can fix it." in result.advice[0]
 
 
+@pytest.mark.one_backend
 def test_findings_of_the_users_choice_are_tried() -> None:
     cause = Finding("symmetric units", "dense", "They start equal.")
     result = repair(network(kernel_initializer="zeros"), X, LABELS, [cause])
     assert {step.finding.kind for step in result.steps} == {"symmetric units"}
 
 
+@pytest.mark.one_backend
 def test_random_states_stay_as_they_are() -> None:
     model = network()
     # The first `fit` on JAX draws a batch to build the model, and so does a diagnosis.

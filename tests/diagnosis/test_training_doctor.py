@@ -69,6 +69,7 @@ def test_a_healthy_training_has_no_problem() -> None:
     assert [each.kind for each in found if each.severity == "problem"] == []
 
 
+@pytest.mark.one_backend
 def test_it_warns() -> None:
     with pytest.warns(TrainingWarning, match="TrainingDoctor: symmetric units"):
         network(kernel_initializer="zeros").fit(
@@ -197,6 +198,7 @@ def test_it_raises_however_the_model_trains(way: str) -> None:
     WAYS[way](0.05).fit(X[:320], LABELS[:320], callbacks=[doctor], **options)
 
 
+@pytest.mark.one_backend
 def test_it_repairs_a_copy() -> None:
     doctor = TrainingDoctor("repair")
     with pytest.warns(TrainingWarning):

@@ -12,6 +12,7 @@ from keras_deeptools.diagnosis._diagnose import (
     rules_of_fit,
     rules_of_layers,
     rules_of_losses,
+    rules_of_optimizers,
     rules_of_sequences,
     rules_of_start,
     rules_of_structure,
@@ -38,6 +39,7 @@ RULES = (
     *rules_of_layers.RULES,
     *rules_of_sequences.RULES,
     *rules_of_start.RULES,
+    *rules_of_optimizers.RULES,
     *rules_of_training.RULES,
 )
 """Every rule that reads facts."""

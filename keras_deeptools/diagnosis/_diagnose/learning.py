@@ -5,6 +5,9 @@ import math
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._diagnose.trial import ShortRun
 
+PLANNED = 1000
+"""Updates that are taken to be planned where nobody says."""
+
 LEAST_GAIN = 0.05
 """Part of the loss by which a model must beat the best constant prediction."""
 
@@ -63,3 +66,21 @@ def progress_of(run: ShortRun, facts: Facts) -> str:
     if end < base - max(gain, scatter) and (falls or start < base):
         return "learns"
     return "falls" if falls else "stuck"
+
+
+def planned_batches(facts: Facts, unknown: int = PLANNED) -> int:
+    """How many batches `fit` is told to train on."""
+    rows, epochs = facts.rows, facts.settings.epochs
+    if epochs is None or rows is None or rows.num_samples is None:
+        return unknown
+    size = rows.batch_size or facts.settings.batch_size or 32
+    return epochs * -(-rows.num_samples // size)
+
+
+def accumulated_batches(facts: Facts) -> int:
+    """Over how many batches gradients are accumulated for one update."""
+    given = [
+        getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        for _, optimizer in facts.subject.optimizers
+    ]
+    return max(given, default=1)

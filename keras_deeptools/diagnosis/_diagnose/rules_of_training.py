@@ -9,14 +9,17 @@ import keras
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import listing
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._diagnose.learning import learning, progress_of
+from keras_deeptools.diagnosis._diagnose.learning import (
+    accumulated_batches,
+    learning,
+    planned_batches,
+    progress_of,
+)
 from keras_deeptools.diagnosis._diagnose.trial import (
     ShortRun,
     Trial,
     rate_set,
-    schedule_set,
 )
-from keras_deeptools.engine._backends.common import on_host
 
 RATES = {
     "SGD": (1e-4, 1.0),
@@ -29,10 +32,6 @@ RATES = {
 ADAPTIVE = (1e-5, 3e-2)
 """Learning rates with which optimizers of this kind usually work."""
 
-PLANNED = 1000
-"""Updates that are taken to be planned where nobody says."""
-
-LARGE_EPSILON = 0.05
 SMALL_CHANGE = 1e-4
 """Part of the weights that an update changes; 1e-3 is usual."""
 
@@ -106,7 +105,7 @@ def rate_by_trial(facts: Facts) -> Iterator[Finding]:
         return
     best = min(higher, key=lambda f: higher[f].end)
     gain, most = plain.start - plain.end, plain.start - higher[best].end
-    planned = _planned(facts)
+    planned = planned_batches(facts)
     reached = max(gain, 0.0) / len(plain.losses) * planned
     significant = most > max(0.05 * abs(plain.start), 4 * plain.noise)
     change = _change_per_update(trial)
@@ -182,52 +181,9 @@ def untouched(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def early_decay(facts: Facts) -> Iterator[Finding]:
-    """A schedule whose learning rate is gone before the training has begun."""
-    planned = _planned(facts)
-    for where, optimizer in facts.subject.optimizers:
-        schedule = schedule_set(optimizer)
-        if schedule is None:
-            continue
-        steps = [0, planned // 20, planned // 4]
-        rates = [float(on_host(schedule(step))) for step in steps]
-        most = max(rates[:2])
-        if most > 0 and rates[2] < 1e-3 * most:
-            yield Finding(
-                "learning rate decays too soon",
-                where,
-                f"The learning rate is {most:.2g} at first and {rates[2]:.2g} after a "
-                f"quarter of {planned} updates.",
-                "Stretch the schedule: it counts updates, not epochs.",
-                evidence={"first": most, "after_a_quarter": rates[2]},
-                code="keras_deeptools.callbacks.OneCycleScheduler(0.01)",
-                confidence=0.8,
-                reference=REFERENCE,
-            )
-
-
-def strong_decay(facts: Facts) -> Iterator[Finding]:
-    """Decoupled weight decay that takes more than gradients can give."""
-    for where, optimizer in facts.subject.optimizers:
-        decay, rate = getattr(optimizer, "weight_decay", None), rate_set(optimizer)
-        if not isinstance(decay, float) or rate is None or rate * decay < 5e-3:
-            continue
-        yield Finding(
-            "weight decay too strong",
-            where,
-            f"Each update takes {rate * decay:.2%} of the weights away.",
-            "Use a factor such as 0.004 to 0.1, which is multiplied by the learning "
-            "rate.",
-            evidence={"decay": decay, "per_update": rate * decay},
-            code="keras.optimizers.AdamW(weight_decay=0.01)",
-            confidence=0.8,
-            reference="Loshchilov & Hutter, 2019. https://arxiv.org/abs/1711.05101",
-        )
-
-
 def lagging_averages(facts: Facts) -> Iterator[Finding]:
     """BatchNormalization whose averages have no time to follow."""
-    planned = _planned(facts, unknown=0)
+    planned = planned_batches(facts, unknown=0)
     slow = [
         (layer.name, float(layer.momentum))
         for layer, _ in facts.subject.layers
@@ -254,8 +210,8 @@ def lagging_averages(facts: Facts) -> Iterator[Finding]:
 
 def too_few_updates(facts: Facts) -> Iterator[Finding]:
     """So few updates that no model could learn in them."""
-    batches = _planned(facts, unknown=0)
-    together = _accumulated(facts)
+    batches = planned_batches(facts, unknown=0)
+    together = accumulated_batches(facts)
     planned = batches // together
     if 0 < batches and planned < 50 and learning(facts) != "learns":
         yield Finding(
@@ -269,27 +225,6 @@ def too_few_updates(facts: Facts) -> Iterator[Finding]:
             evidence={"updates": planned, "batches": batches},
             confidence=0.7 if planned else 0.95,
             reference=REFERENCE,
-        )
-
-
-def large_epsilon(facts: Facts) -> Iterator[Finding]:
-    """An `epsilon` that outweighs the gradients it is added to."""
-    for where, optimizer in facts.subject.optimizers:
-        epsilon = getattr(optimizer, "epsilon", None)
-        if not isinstance(epsilon, float) or epsilon <= LARGE_EPSILON:
-            continue
-        yield Finding(
-            "epsilon too large",
-            where,
-            f"Updates are divided by the size of the gradients plus epsilon="
-            f"{epsilon:g}: {type(optimizer).__name__} works as SGD with a learning "
-            f"rate {epsilon:g} times smaller.",
-            "Leave it at its default.",
-            severity="warning",
-            evidence={"epsilon": epsilon, "usual": 1e-7},
-            code=f"keras.optimizers.{type(optimizer).__name__}(epsilon=1e-7)",
-            confidence=0.75,
-            reference="Kingma & Ba, 2015, algorithm 1",
         )
 
 
@@ -309,7 +244,7 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
             confidence=0.5,
         )
         return
-    if len(plain.losses) < _accumulated(facts):
+    if len(plain.losses) < accumulated_batches(facts):
         # No update was made.
         return
     others = [progress_of(run, facts) for run in trial.by_factor.values()]
@@ -370,28 +305,11 @@ def _ends(trial: Trial) -> dict[str, Any]:
     return {"start": trial.plain.start, "end": trial.plain.end, **ends}
 
 
-def _accumulated(facts: Facts) -> int:
-    """Over how many batches gradients are accumulated for one update."""
-    given = [
-        getattr(optimizer, "gradient_accumulation_steps", None) or 1
-        for _, optimizer in facts.subject.optimizers
-    ]
-    return max(given, default=1)
-
-
 def _has_no_reason_to_rest(facts: Facts) -> bool:
     """Whether updates are made, with a learning rate."""
     rates = [rate_set(optimizer) for _, optimizer in facts.subject.optimizers]
     made = facts.trial is not None and len(facts.trial.plain.losses)
-    return 0.0 not in rates and bool(made) and made >= _accumulated(facts)
-
-
-def _planned(facts: Facts, unknown: int = PLANNED) -> int:
-    rows, epochs = facts.rows, facts.settings.epochs
-    if epochs is None or rows is None or rows.num_samples is None:
-        return unknown
-    size = rows.batch_size or facts.settings.batch_size or 32
-    return epochs * -(-rows.num_samples // size)
+    return 0.0 not in rates and bool(made) and made >= accumulated_batches(facts)
 
 
 RULES = (
@@ -399,11 +317,8 @@ RULES = (
     rate_by_trial,
     clipping,
     untouched,
-    early_decay,
-    strong_decay,
     lagging_averages,
     too_few_updates,
-    large_epsilon,
     does_not_learn,
 )
 """The rules of this file."""
