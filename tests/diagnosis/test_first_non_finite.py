@@ -30,7 +30,7 @@ class Subclassed(keras.Model):
     """Takes a logarithm between its layers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(name="subclassed")
         self.hidden = layers.Dense(4)
         self.end = layers.Dense(3, "softmax")
 

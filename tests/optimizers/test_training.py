@@ -217,7 +217,7 @@ def test_slow_groups_move_less_and_all_groups_keep_their_slots(kind: str) -> Non
 
 
 @pytest.mark.alternates("kind", but=("Lookahead",))
-@pytest.mark.parametrize("kind", ["Adan", "Lookahead", "Prodigy"])
+@pytest.mark.parametrize("kind", ["Adan", "Prodigy", "Lookahead"])
 def test_frozen_and_unfrozen_layers_keep_what_the_optimizer_knows(kind: str) -> None:
     model = network(make(kind))
     fit(model)
