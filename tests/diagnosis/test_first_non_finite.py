@@ -1,5 +1,6 @@
 """`TrainingDoctor` names the layer and the operation where NaN or infinity arises."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -91,8 +92,10 @@ FORWARD: dict[str, tuple[Callable[[], keras.Model], str, str]] = {
 def test_the_operation_of_the_forward_pass_is_named_with_its_sample(kind: str) -> None:
     build, where, said = FORWARD[kind]
     found = first_of(build(), with_zero(41))
-    assert (found.kind, found.where) == ("non-finite operation", where)
-    assert said in found.message and found.samples == (41,)
+    # Keras numbers the operations of functional models.
+    found_at, told = (re.sub(r"log_\d+", "log", t) for t in (found.where, found.message))
+    assert (found.kind, found_at) == ("non-finite operation", where)
+    assert said in told and found.samples == (41,)
 
 
 @pytest.mark.one_backend
