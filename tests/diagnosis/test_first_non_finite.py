@@ -93,7 +93,9 @@ def test_the_operation_of_the_forward_pass_is_named_with_its_sample(kind: str) -
     build, where, said = FORWARD[kind]
     found = first_of(build(), with_zero(41))
     # Keras numbers the operations of functional models.
-    found_at, told = (re.sub(r"log_\d+", "log", t) for t in (found.where, found.message))
+    found_at, told = (
+        re.sub(r"log_\d+", "log", t) for t in (found.where, found.message)
+    )
     assert (found.kind, found_at) == ("non-finite operation", where)
     assert said in told and found.samples == (41,)
 
