@@ -34,6 +34,10 @@ from keras_deeptools.engine._state.random_state import RandomState
 
 OWNER = "diagnose"
 ROWS_OF_A_PASS = 64
+LARGE_SAMPLE = 10_000
+"""Numbers in a sample from which on signals are measured on fewer samples."""
+
+ROWS_OF_LARGE_SAMPLES = 48
 QUANTITATIVE = REGRESSIONS | {"poisson"}
 """Losses whose targets are quantities even where they are whole numbers."""
 
@@ -175,7 +179,10 @@ def measure(
         batch = None
         if passes:
             batch = attempt(
-                "first pass", lambda: checked_batch(OWNER, model, rows.x, rows.y, False)
+                "first pass",
+                lambda: checked_batch(
+                    OWNER, model, *_first_rows(rows.x, rows.y), False
+                ),
             )
         targets = _leaves(rows.y)
         if batch is not None and len(batch.networks) == 1:
@@ -224,6 +231,16 @@ def measure(
         has_weights_for_samples=weighted,
         failures=failures,
         **{name: value for name, value in found.items() if value is not None},
+    )
+
+
+def _first_rows(x: Any, y: Any) -> tuple[Any, Any]:
+    """Inputs and targets; of large samples, such as photographs, the first ones."""
+    arrays = [v for v in keras.tree.flatten(x) if v is not None]
+    if not any(int(np.prod(np.shape(v)[1:])) > LARGE_SAMPLE for v in arrays):
+        return x, y
+    return keras.tree.map_structure(
+        lambda v: None if v is None else v[:ROWS_OF_LARGE_SAMPLES], (x, y)
     )
 
 
