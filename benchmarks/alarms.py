@@ -71,14 +71,12 @@ def is_named(kinds: str, found: list[Any]) -> bool:
     )
 
 
-def of_programs() -> list[Case]:
+def of_programs() -> "list[Case | Program]":
     """The healthy programs of the fault suite, but for those that need a download."""
     from fault_programs import healthy
 
     return [
-        Program(each)  # type: ignore[misc]
-        for each in healthy()
-        if each.data not in ("mnist", "fashion")
+        Program(each) for each in healthy() if each.data not in ("mnist", "fashion")
     ]
 
 

@@ -95,7 +95,7 @@ def averages_outside_constraints(subject: Subject) -> Iterator[Finding]:
             "averages outside their constraint",
             listing(names),
             "use_ema averages weights before constraints apply: averages of weights "
-            "with a max-norm of .5 had norms up to 2.",
+            "with a max-norm of 0.5 had norms up to 2.",
             "Use `MaxNormEnforcer`, which projects before the average.",
             severity="warning",
             reference=MEASURED,

@@ -352,9 +352,11 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def _try_remedies(self, given: Given) -> str:
         x, y = given.arrays or (None, None)
-        settings = given.settings
+        settings, good = given.settings, self._good
+        if good is None:
+            return "the weights from before the training are not known"
         try:
-            with self._good.at_start():  # type: ignore[union-attr]
+            with good.at_start():
                 self.repaired = repair(
                     self.model,
                     x,

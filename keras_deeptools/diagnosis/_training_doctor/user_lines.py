@@ -203,13 +203,14 @@ def _function(code: CodeType) -> Any:
         tree = ast.parse(source)
     except SyntaxError:
         return None
-    kinds: tuple[type[ast.AST], ...] = (ast.FunctionDef, ast.AsyncFunctionDef)
-    if code.co_name == "<lambda>":
-        kinds = (ast.Lambda,)
+    is_lambda = code.co_name == "<lambda>"
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, kinds) and _first_line(node) == code.co_firstlineno:
-            arguments = [each.arg for each in node.args.args]  # type: ignore[attr-defined]
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        alike = isinstance(node, ast.Lambda) == is_lambda
+        if alike and _first_line(node) == code.co_firstlineno:
+            arguments = [each.arg for each in node.args.args]
             if arguments == list(code.co_varnames[: code.co_argcount]):
                 found.append(node)
     names = set(code.co_names)
