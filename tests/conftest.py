@@ -40,7 +40,11 @@ from installed_backends import (
     needs_what_is_missing,
     skip_if_missing,
 )
-from newer_keras import seed_as_newer_keras, skip_if_newer
+from newer_keras import (
+    seed_as_newer_keras,
+    skip_if_keras_fails,
+    skip_if_newer,
+)
 
 if keras.backend.backend() == "jax":
     import jax
@@ -129,6 +133,10 @@ def pytest_runtest_call() -> Generator[None]:
         raise
     except AttributeError as error:
         skip_if_newer(error)
+        skip_if_keras_fails(error)
+        raise
+    except ValueError as error:
+        skip_if_keras_fails(error)
         raise
 
 

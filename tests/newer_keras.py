@@ -45,6 +45,27 @@ def seed_as_newer_keras() -> None:
     keras.utils.set_random_seed = set_random_seed
 
 
+KERAS_FAILS = (
+    ("_should_use_adamw", "'path'", "3.13", "Muon on TensorFlow"),
+    ("<lambda>", "object __array__ method not", "3.14", "bfloat16 in train_on_batch"),
+)
+"""Function of Keras, part of its error, the first version without it, what fails."""
+
+
+def skip_if_keras_fails(error: Exception) -> None:
+    """Skips the running test if an older Keras itself fails, without this package."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    code = traceback and traceback.tb_frame.f_code
+    if code is None or "/keras/src/" not in Path(code.co_filename).as_posix():
+        return
+    for function, part, first, what in KERAS_FAILS:
+        old = Version(keras.__version__) < Version(first)
+        if old and code.co_name == function and part in str(error):
+            pytest.skip(f"{what} needs Keras >= {first}")
+
+
 def skip_if_newer(error: AttributeError) -> None:
     """Skips the running test if the name that it lacks came with a newer Keras.
 

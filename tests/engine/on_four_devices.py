@@ -238,8 +238,12 @@ class Placement(keras.callbacks.Callback):
         assert all(value_of(v).is_fully_replicated for v in counts)
 
 
-def where(variable: Any) -> str:
-    return str(getattr(value_of(variable).sharding, "spec", None))
+def where(variable: Any) -> tuple[Any, ...]:
+    """The axis of devices that each axis is split over; JAX may leave out the last."""
+    spec = list(getattr(value_of(variable).sharding, "spec", None) or ())
+    while spec and spec[-1] is None:
+        spec.pop()
+    return tuple(spec)
 
 
 def placed() -> Result:

@@ -129,10 +129,10 @@ def _pure(
                 captured.append(grads)
                 return trained, own
 
+            # Copies, as Keras up to 3.11 writes into the lists that it is given.
+            lists = (weights, others, optimizer_state, metrics)
             with replaced(optimizer, "stateless_apply", stateless_apply):
-                result = train_step(
-                    (weights, others, optimizer_state, metrics), *args, **kwargs
-                )
+                result = train_step(tuple(map(list, lists)), *args, **kwargs)
             return result, _only(captured)
 
         (logs, (_, others_after, _, metrics_after)), first = gradients(weights)

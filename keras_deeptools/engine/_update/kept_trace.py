@@ -14,7 +14,7 @@ import keras
 from keras_deeptools.engine._backends.active import tensors
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._keras_private.optimizers import built_for, rate_of
-from keras_deeptools.engine._keras_private.training import COMPILED
+from keras_deeptools.engine._keras_private.training import COMPILED, list_jax_shardings
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.rate_multipliers import SEAM, RateMultipliers
 from keras_deeptools.engine._update.scheduled_variables import ScheduledVariable
@@ -92,6 +92,7 @@ def find_trace(model: Any) -> bool:
     if key is None or not key.equals(kept.key):
         return False
     model.train_function = kept.train_function
+    list_jax_shardings(model)
     for site in vars(model)[SITES]:
         for leaf in site.leaves:
             leaf.entered = True
