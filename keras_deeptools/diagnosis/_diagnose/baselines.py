@@ -38,13 +38,23 @@ def constant_loss(loss: Any, end: OutputEnd, y: np.ndarray) -> float:
     >>> loss = constant_loss(model.loss, end, np.arange(300) % 3)
     >>> round(loss, 3) == round(float(np.log(3)), 3)
     True
+
+    Labels may come without an axis for the one unit of a classifier of two classes:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "sigmoid")])
+    >>> model.compile("sgd", "binary_crossentropy")
+    >>> [end] = output_ends(model)
+    >>> round(constant_loss(model.loss, end, np.arange(300) % 2), 3)
+    0.693
     """
     try:
         function = keras.losses.get(loss)
         best = math.nan
         for constant in _constants(end, y):
             predicted = np.broadcast_to(constant, (len(y), *constant.shape))
-            found = function(y, predicted.astype("float32"))
+            # A loss that is a function does not add an axis to `(samples,)` itself.
+            wanted = y.reshape(predicted.shape) if y.size == predicted.size else y
+            found = function(wanted, predicted.astype("float32"))
             value = float(np.mean(keras.ops.convert_to_numpy(found)))
             best = value if not best <= value else best
     except Exception:
