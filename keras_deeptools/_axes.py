@@ -14,7 +14,7 @@ def new_axes(owner: str) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(_MISSING.format(owner)) from error
-    return plt.subplots()[1]
+    return plt.subplots(layout="constrained")[1]
 
 
 def new_panels(owner: str, rows: int, columns: int, size: tuple[float, float]) -> Any:

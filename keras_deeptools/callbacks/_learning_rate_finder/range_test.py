@@ -121,9 +121,9 @@ class RangeTest:
             self.losses,
             ".",
             color="0.7",
-            label="loss of the batch",
+            label="batch loss",
         )
-        ax.plot(self.learning_rates[finite], self._curve, label="without its noise")
+        ax.plot(self.learning_rates[finite], self._curve, label="smoothed")
         if not math.isnan(self.suggestion):
             self._mark(ax)
         if len(finite):
@@ -131,7 +131,9 @@ class RangeTest:
         ax.set_xscale("log")
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss")
-        ax.legend()
+        ax.set_title("Learning-rate range test")
+        # Beside the curve, as it covers the descent wherever it lies within.
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
         return ax
 
     def _mark(self, ax: Any) -> None:

@@ -17,7 +17,8 @@ from keras_deeptools.diagnosis._diagnose.ranking import lines_of
 
 VERDICTS = {
     "learns": "In a short trial the model learns.",
-    "falls": "In a short trial the loss falls.",
+    "falls": "In a short trial the loss falls, but not yet below that of a constant "
+    "prediction.",
     "stuck": "In a short trial the model does not learn.",
     "diverges": "In a short trial the loss rises or is not finite.",
     "unknown": "No trial was made.",
