@@ -1,15 +1,73 @@
 """Checks of what users pass, with errors in the one form that the package uses."""
 
+import contextlib
+import difflib
+import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") -> str:
     """Write an error: owner, argument, rule, value and remedy."""
     text = f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."
     return f"{text} {remedy}".rstrip()
+
+
+def known_elsewhere_as(
+    **names: str,
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Answers an argument's name in other libraries with its name here.
+
+    Args:
+        names: Name elsewhere -> name here.
+
+    Example:
+
+    >>> from keras_deeptools._arguments import known_elsewhere_as
+    >>> @known_elsewhere_as(lr="learning_rate")
+    ... def train(learning_rate=0.1):
+    ...     return learning_rate
+    >>> train(lr=0.2)
+    Traceback (most recent call last):
+        ...
+    TypeError: train: `lr` must be given as `learning_rate` here. Received: lr=0.2.
+    """
+
+    def decorated(function: Callable[Parameters, Result]) -> Callable:
+        owner = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            for name in names.keys() & kwargs.keys():
+                rule = f"given as `{names[name]}` here"
+                raise TypeError(message(owner, name, rule, kwargs[name]))
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorated
+
+
+@contextlib.contextmanager
+def errors_of(owner: str, *parts: str) -> Iterator[None]:
+    """Lets errors of what an owner is made of name the owner, whom the user called.
+
+    Args:
+        owner: Str.
+        parts: Str each, the owners that errors name.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        named, colon, text = str(error).partition(": ")
+        if named not in parts or not colon:
+            raise
+        raise type(error)(f"{owner}: {text}") from error
 
 
 def is_number(value: Any) -> bool:
@@ -106,10 +164,27 @@ def checked_option(
     owner: str, argument: str, value: Any, options: Iterable[str]
 ) -> str:
     """Return `value` if it is one of `options`, or raise."""
+    options = list(options)
     if not isinstance(value, str) or value not in options:
         rule = "one of " + ", ".join(map(repr, options))
-        raise ValueError(message(owner, argument, rule, value))
+        raise ValueError(
+            message(owner, argument, rule, value, did_you_mean(value, options))
+        )
     return value
+
+
+def did_you_mean(value: Any, options: Iterable[str]) -> str:
+    """A question for the option that is spelled most like `value`; empty without one.
+
+    Example:
+
+    >>> from keras_deeptools._arguments import did_you_mean
+    >>> did_you_mean("MobilenetV2", ["ResNet50", "MobileNetV2"])
+    "Did you mean 'MobileNetV2'?"
+    """
+    spelled = {option.lower(): option for option in options}
+    nearest = difflib.get_close_matches(str(value).lower(), spelled, 1, 0.75)
+    return f"Did you mean {spelled[nearest[0]]!r}?" if nearest else ""
 
 
 def checked_bool(owner: str, argument: str, value: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_deeptools._arguments import known_elsewhere_as
 from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._clipping import (
     OWNER,
@@ -99,6 +100,14 @@ class GradientClipper(TrainingFeature):
         Pascanu et al., 2013, section 3.2. https://arxiv.org/abs/1211.5063
     """
 
+    @known_elsewhere_as(
+        clipnorm="norm",
+        max_norm="global_norm",
+        global_clipnorm="global_norm",
+        gradient_clip_val="global_norm",
+        clipvalue="value",
+        clip_value="value",
+    )
     def __init__(
         self,
         norm: float | None = None,

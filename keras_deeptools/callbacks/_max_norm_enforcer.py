@@ -9,7 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools._arguments import checked_float
+from keras_deeptools._arguments import (
+    checked_float,
+    known_elsewhere_as,
+)
 from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._layer_selection import (
     Held,
@@ -130,6 +133,11 @@ class MaxNormEnforcer(TrainingFeature):
         Srivastava et al., 2014, section 5.1. https://jmlr.org/papers/v15/srivastava14a
     """
 
+    @known_elsewhere_as(
+        max_value="max_norm",
+        max_val="max_norm",
+        maxnorm="max_norm",
+    )
     def __init__(
         self,
         max_norm: float = 2.0,

@@ -6,7 +6,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count
+from keras_deeptools._arguments import (
+    checked_count,
+    errors_of,
+    known_elsewhere_as,
+)
 from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
@@ -80,6 +84,18 @@ class OneCycleScheduler(HyperparameterScheduler):
         fastai's and PyTorch's.
     """
 
+    @known_elsewhere_as(
+        max_lr="max_learning_rate",
+        lr_max="max_learning_rate",
+        peak_value="max_learning_rate",
+        pct_start="warmup_fraction",
+        div_factor="initial_divisor",
+        div="initial_divisor",
+        final_div_factor="final_divisor",
+        div_final="final_divisor",
+        moms="momentum_range",
+        anneal_strategy="shape",
+    )
     def __init__(
         self,
         max_learning_rate: Any,
@@ -155,24 +171,26 @@ class OneCycleScheduler(HyperparameterScheduler):
         return schedules
 
     def _rate(self, total_steps: int) -> OneCycle:
-        return OneCycle(
-            self.max_learning_rate,
-            total_steps,
-            warmup_fraction=self.warmup_fraction,
-            initial_divisor=self.initial_divisor,
-            final_divisor=self.final_divisor,
-            shape=self.shape,
-            three_phase=self.three_phase,
-        )
+        with errors_of("OneCycleScheduler", "OneCycle"):
+            return OneCycle(
+                self.max_learning_rate,
+                total_steps,
+                warmup_fraction=self.warmup_fraction,
+                initial_divisor=self.initial_divisor,
+                final_divisor=self.final_divisor,
+                shape=self.shape,
+                three_phase=self.three_phase,
+            )
 
     def _momentum(self, total_steps: int) -> OneCycleMomentum:
-        return OneCycleMomentum(
-            momentum_range=self.momentum_range,
-            total_steps=total_steps,
-            warmup_fraction=self.warmup_fraction,
-            shape=self.shape,
-            three_phase=self.three_phase,
-        )
+        with errors_of("OneCycleScheduler", "OneCycleMomentum"):
+            return OneCycleMomentum(
+                momentum_range=self.momentum_range,
+                total_steps=total_steps,
+                warmup_fraction=self.warmup_fraction,
+                shape=self.shape,
+                three_phase=self.three_phase,
+            )
 
     def _momentum_name(self, leaf: Leaf) -> str | None:
         optimizer = leaf.optimizer

@@ -5,7 +5,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools._arguments import (
+    checked_count,
+    checked_float,
+    known_elsewhere_as,
+)
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._backends.second_gradient import (
@@ -77,6 +81,9 @@ class SharpnessAwareMinimization(TrainingFeature):
         Foret et al., 2021, algorithm 1. https://arxiv.org/abs/2010.01412
     """
 
+    @known_elsewhere_as(
+        rho="radius",
+    )
     def __init__(
         self,
         radius: float = 0.05,

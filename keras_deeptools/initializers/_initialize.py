@@ -14,7 +14,6 @@ from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, MODES, FanScaling
-from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._initialization import (
     Initialization,
     InitializedWeights,
@@ -28,7 +27,11 @@ from keras_deeptools.initializers._kernel import (
     started,
 )
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
-from keras_deeptools.statistics._activation_moments import Activation, moments
+from keras_deeptools.statistics._activation_moments import (
+    Activation,
+    gain_of,
+    moments,
+)
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 ACTIVATIONS = (
@@ -182,7 +185,7 @@ def initialize(
         remedy = "Give one that has layers with kernels."
         raise ValueError(message(owner, "model", "with weights", model.name, remedy))
     reach = {} if activation is not None else input_moments(model)
-    constant = None if activation is None else gain(activation)
+    constant = None if activation is None else gain_of(owner, activation, False)
     stream = started(owner, given_seed)
     done, values, left = [], [], []
     for layer, role, variable in _weights(model):

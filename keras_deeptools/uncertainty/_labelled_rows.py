@@ -322,6 +322,12 @@ def _flat_labels(
     num_classes: int,
 ) -> np.ndarray:
     """One label for each row, not yet checked."""
+    if labels.dtype.kind in "US":
+        raise TypeError(
+            f"{owner}: `labels` must be class indices or one-hot. Received: text such "
+            f"as {labels.ravel()[0]!r}. Give its place among the class names, as "
+            "`np.unique(labels, return_inverse=True)[1]` does."
+        )
     if labels.shape in (shape, (*shape, 1)):
         return labels.reshape(-1).astype("float64")
     if labels.shape == (*shape, num_classes):

@@ -13,6 +13,7 @@ from keras_deeptools._arguments import (
     checked_option,
     checked_verbose,
     is_integer,
+    known_elsewhere_as,
     message,
 )
 from keras_deeptools.engine._building.first_call import built_by_first
@@ -63,6 +64,15 @@ FIRST_LOOK = 25
 """Samples of every row before `adaptive` looks at them."""
 
 
+@known_elsewhere_as(
+    n_samples="num_samples",
+    samples="num_samples",
+    n="num_samples",
+    T="num_samples",
+    num_passes="num_samples",
+    max_iterations="num_samples",
+    num_estimators="num_samples",
+)
 def mc_predict(
     model: keras.Model,
     x: Any,

@@ -1,5 +1,6 @@
 """The range test at the start of `fit`."""
 
+import inspect
 import math
 import warnings
 from typing import Any
@@ -20,7 +21,11 @@ from keras_deeptools.engine._building.first_step import build_for_optimizers
 from keras_deeptools.engine._update.attachment import is_attached
 from keras_deeptools.engine._update.model_optimizers import ModelOptimizer
 
-OPTIONS: dict[str, Any] = dict(find_learning_rate.__kwdefaults__ or {})
+OPTIONS: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(find_learning_rate).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
 
 
 class LearningRateFinder(keras.callbacks.Callback):

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._arguments import known_elsewhere_as
 from keras_deeptools.callbacks._learning_rate_finder.arguments import (
     check_arguments,
     check_model,
@@ -35,6 +36,17 @@ RAMPS = {"exponential": ExponentialRamp, "linear": LinearRamp}
 Schedule = ExponentialRamp | LinearRamp
 
 
+@known_elsewhere_as(
+    min_lr="min_learning_rate",
+    start_lr="min_learning_rate",
+    init_value="min_learning_rate",
+    max_lr="max_learning_rate",
+    end_lr="max_learning_rate",
+    final_value="max_learning_rate",
+    num_it="num_steps",
+    num_iter="num_steps",
+    num_training="num_steps",
+)
 def find_learning_rate(
     model: keras.Model,
     x: Any,

@@ -14,6 +14,7 @@ from keras_deeptools._arguments import (
     checked_count,
     checked_float,
     is_integer,
+    known_elsewhere_as,
     message,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
@@ -195,6 +196,13 @@ class WeightAveraging(TrainingFeature):
         https://arxiv.org/abs/1212.1824
     """
 
+    @known_elsewhere_as(
+        momentum="decay",
+        ema_momentum="decay",
+        beta="decay",
+        start_averaging="start",
+        average_period="every",
+    )
     def __init__(
         self,
         decay: float | None = 0.999,

@@ -9,6 +9,7 @@ from keras_deeptools._arguments import (
     checked_count,
     checked_option,
     checked_rate,
+    known_elsewhere_as,
     message,
 )
 from keras_deeptools.layers import MCDropout
@@ -46,6 +47,12 @@ _OWNER = "classifier"
 _HEADS = ("average", "concat")
 
 
+@known_elsewhere_as(
+    classes="num_classes",
+    n_classes="num_classes",
+    n_out="num_classes",
+    dropout="dropout_rate",
+)
 def classifier(
     backbone: keras.Model,
     num_classes: int,
@@ -145,7 +152,10 @@ def _average(features: Any) -> Any:
 def _features(backbone: Any, head: str) -> Any:
     """The output of the backbone, which must fit the head."""
     if not isinstance(backbone, keras.Model):
-        raise TypeError(message(_OWNER, "backbone", "a `keras.Model`", backbone))
+        remedy = "Give what `transfer.backbone(name)` returns."
+        raise TypeError(
+            message(_OWNER, "backbone", "a `keras.Model`", backbone, remedy)
+        )
     outputs = getattr(backbone, "outputs", None) or []
     if len(outputs) != 1:
         rule = "a model with a graph and one output"

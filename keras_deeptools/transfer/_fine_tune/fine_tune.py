@@ -12,6 +12,7 @@ from keras_deeptools._arguments import (
     checked_float,
     checked_option,
     checked_seed,
+    known_elsewhere_as,
     message,
 )
 from keras_deeptools.engine._graph.layers import layers_of
@@ -127,6 +128,12 @@ def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:
     return RunFiles(Path(directory))
 
 
+@known_elsewhere_as(
+    lr="learning_rate",
+    base_lr="learning_rate",
+    freeze_epochs="frozen_epochs",
+    lr_mult="rate_ratio",
+)
 def fine_tune(
     model: keras.Model,
     x: Any,
