@@ -14,7 +14,6 @@ import grpc
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FatalRuntimeError
 
-from keras_deeptools._distributed_search import wire as calls
 from keras_deeptools._distributed_search.keras_tuner_private import (
     OracleServicer,
     add_to_server,
@@ -33,6 +32,7 @@ from keras_deeptools._distributed_search.settings import (
     SearchSettings,
     StatusFile,
 )
+from keras_deeptools._distributed_search.worker import NAME, NOTE, RUN, handler
 
 POLL = 0.1
 # Threads are made as they are needed: one for each call that is under way.
@@ -96,7 +96,7 @@ class Chief(OracleServicer):
     def EndTrial(self, request: Any, context: Any) -> Any:
         trial = Trial.from_proto(request.trial)
         trial.message = (
-            _headers(context).get(calls.NOTE, b"").decode(errors="replace") or None
+            _headers(context).get(NOTE, b"").decode(errors="replace") or None
         )
         with self._turn():
             if self._holds(_caller(context), trial.trial_id):
@@ -251,14 +251,14 @@ def _headers(context: Any) -> dict[str, Any]:
 def _caller(context: Any) -> WorkerId:
     """The worker that makes a call."""
     headers = _headers(context)
-    if calls.NAME not in headers:
+    if NAME not in headers:
         context.abort(
             grpc.StatusCode.FAILED_PRECONDITION,
             "This chief looks after workers that give signs of life. Start every "
             "process of the search in the same way: with `python -m keras_deeptools "
             "tune`, or call `keras_deeptools.tuning.join_search` in the script.",
         )
-    return WorkerId(headers[calls.NAME], headers[calls.RUN])
+    return WorkerId(headers[NAME], headers[RUN])
 
 
 def serve(oracle: Any, settings: SearchSettings) -> None:
@@ -281,7 +281,7 @@ def serve(oracle: Any, settings: SearchSettings) -> None:
     server = grpc.server(futures.ThreadPoolExecutor(MOST_CALLS), options=options)
     add_to_server(chief, server)
     answers = {"Beat": chief.beat, "Leave": chief.leave}
-    server.add_generic_rpc_handlers((calls.handler(answers),))
+    server.add_generic_rpc_handlers((handler(answers),))
     address = os.environ["KERASTUNER_ORACLE_IP"]
     port = os.environ["KERASTUNER_ORACLE_PORT"]
     bound = server.add_insecure_port(f"{address}:{port}")

@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 from keras_deeptools._arguments import message
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
 ASKING = 30.0
 
 
@@ -73,10 +71,7 @@ def device_environments(
 
 
 OWNER = "tune --join"
-
-
 MEMBER = Path(__file__).with_name("member.py")
-
 
 NEEDED = {
     "KERASTUNER_TUNER_ID": "`chief`, or a name that no other worker has",

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-
-
 KEPT = 20
 
 

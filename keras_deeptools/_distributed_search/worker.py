@@ -1,5 +1,10 @@
-"""A worker of a search over several processes, which gives signs of life."""
+"""A worker of a search over several processes: its signs of life, and its calls.
 
+What workers tell the chief beside KerasTuner's own calls is a service of its own, for
+which the chief takes `handler` from here.
+"""
+
+import json
 import os
 import sys
 import threading
@@ -11,17 +16,54 @@ import grpc
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FatalError
 
-from keras_deeptools._distributed_search import wire as calls
 from keras_deeptools._distributed_search.keras_tuner_private import (
     OracleClient,
     stub_of,
 )
 from keras_deeptools._distributed_search.settings import SearchSettings
 
+SERVICE = "keras_deeptools.Workers"
+# Headers of every call of a worker: its name, its run, and why a trial failed.
+NAME, RUN, NOTE = "worker-name", "worker-run", "trial-note-bin"
+# Of headers, gRPC takes 8 KB.
+LONGEST_NOTE = 4000
 GOODBYE = 5.0
 # KerasTuner asks again at once while there is nothing to do.
 IDLE_PAUSE = 0.5
 UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def packed(thing: Any) -> bytes:
+    """The bytes of a message."""
+    return json.dumps(thing).encode()
+
+
+def handler(answers: dict[str, Any]) -> Any:
+    """What a server answers the calls of `SERVICE` with.
+
+    Args:
+        answers: Name of the call -> function from message and gRPC context to answer.
+    """
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            name: grpc.unary_unary_rpc_method_handler(
+                answer,
+                request_deserializer=json.loads,
+                response_serializer=packed,
+            )
+            for name, answer in answers.items()
+        },
+    )
+
+
+def call(channel: Any, name: str) -> Any:
+    """The function that makes a call of `SERVICE` over a channel."""
+    return channel.unary_unary(
+        f"/{SERVICE}/{name}",
+        request_serializer=packed,
+        response_deserializer=json.loads,
+    )
 
 
 class WorkerClient(OracleClient):
@@ -38,11 +80,11 @@ class WorkerClient(OracleClient):
         port = os.environ["KERASTUNER_ORACLE_PORT"]
         channel = grpc.insecure_channel(f"{address}:{port}")
         self.stub = _SignedStub(channel, self._signature)
-        self._headers = [(calls.NAME, self.tuner_id), (calls.RUN, uuid.uuid4().hex)]
+        self._headers = [(NAME, self.tuner_id), (RUN, uuid.uuid4().hex)]
         self._note = ""
         self._is_over = False
-        self._leave = calls.call(channel, "Leave")
-        self._beats = Beats(calls.call(channel, "Beat"), self._headers, settings)
+        self._leave = call(channel, "Leave")
+        self._beats = Beats(call(channel, "Beat"), self._headers, settings)
 
     def create_trial(self, tuner_id: str) -> Any:
         # Not before: the chief waits for whoever gave a sign of life.
@@ -77,8 +119,8 @@ class WorkerClient(OracleClient):
         if self._is_over:
             # Results are for the chief to show; it may have left already.
             sys.exit(0)
-        note = self._note.encode()[-calls.LONGEST_NOTE :]
-        return [*self._headers, (calls.NOTE, note)]
+        note = self._note.encode()[-LONGEST_NOTE:]
+        return [*self._headers, (NOTE, note)]
 
 
 class _SignedStub:

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._layer_choice import Layers
 from keras_deeptools.callbacks._layer_selection import LayerSelection, names_of
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf, tensors
+from keras_deeptools.engine._graph.layers import Layers
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.engine._update.rate_multipliers import has_sequel
 

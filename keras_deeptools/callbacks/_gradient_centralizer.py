@@ -6,7 +6,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools._layer_choice import Layers
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     LayerSelection,
@@ -15,6 +14,7 @@ from keras_deeptools.callbacks._layer_selection import (
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice
 from keras_deeptools.engine import Leaf, tensors
+from keras_deeptools.engine._graph.layers import Layers
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 OWNER = "GradientCentralizer"

@@ -6,16 +6,16 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._layer_choice import (
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._graph.layers import (
     Layers,
     checked_choices,
     layer_fits,
+    layers_of,
     listed,
     parent_fits,
     path_fits,
 )
-from keras_deeptools.engine import Leaf
-from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._update.leaf import trained_variables
 
 Walk = list[tuple[keras.Layer, dict[str, Any]]]

@@ -60,11 +60,7 @@ class Ball:
 
 
 OWNER = "MaxNormEnforcer"
-
-
 SMALLEST = 1e-12
-
-
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 

@@ -11,7 +11,7 @@ from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit_subject import Subject
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._keras_private.optimizers import rate_of
-from keras_deeptools.statistics._gradient_run import FINDER
+from keras_deeptools.statistics._gradient_detector import FINDER
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 STEPPING = ("Adam", "AdamW", "Adamax", "Lion", "Nadam")

@@ -9,15 +9,12 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option, checked_seed, message
+from keras_deeptools._text_table import text_table
 from keras_deeptools.engine._building.first_call import is_built
 from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, MODES, FanScaling
-from keras_deeptools.initializers._initialization import (
-    Initialization,
-    InitializedWeights,
-)
 from keras_deeptools.initializers._initializer_for import ROLES, name_of, settings_for
 from keras_deeptools.initializers._kernel import (
     REMEDY,
@@ -27,11 +24,7 @@ from keras_deeptools.initializers._kernel import (
     started,
 )
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
-from keras_deeptools.statistics._activation_moments import (
-    Activation,
-    gain_of,
-    moments,
-)
+from keras_deeptools.statistics._activation_moments import Activation, gain_of, moments
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 
 ACTIVATIONS = (
@@ -42,6 +35,79 @@ ACTIVATIONS = (
 
 AFTER_ATTENTION = "attention_output"
 """The projection in an attention layer whose inputs are not the layer's."""
+
+
+@dataclass(frozen=True)
+class InitializedWeights:
+    """Weights that were drawn anew; made by `initialize`.
+
+    Attributes:
+        path: Str. Path of the variable.
+        fan_in: Float. Inputs that one output sums over.
+        fan_out: Float. Outputs that one input is used by.
+        gain: Float. By how much the variance was raised for what comes before.
+        deviation: Float. Standard deviation of the distribution.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import InitializedWeights
+    >>> InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5).deviation
+    0.5
+    """
+
+    path: str
+    fan_in: float
+    fan_out: float
+    gain: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """What was drawn anew in a model, and what was left; made by `initialize`.
+
+    Attributes:
+        weights: Tuple of `InitializedWeights`.
+        left: Tuple of str, a path and the reason for each kernel that was left alone.
+        later: Tuple of str, names of layers that are not built: their kernels are drawn
+            when they are.
+
+    Example:
+
+    >>> from keras_deeptools.initializers import Initialization, InitializedWeights
+    >>> weights = InitializedWeights("dense/kernel", 4.0, 8.0, 1.0, 0.5)
+    >>> print(Initialization((weights,), ("base/kernel: frozen",)))
+    weights       fan-in  fan-out    gain  deviation
+    dense/kernel     4.0      8.0  1.0000     0.5000
+    left alone: base/kernel: frozen
+    """
+
+    weights: tuple[InitializedWeights, ...]
+    left: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+
+    def table(self) -> str:
+        """One line for each kernel."""
+        titles = ["weights", "fan-in", "fan-out", "gain", "deviation"]
+        rows = [
+            [
+                row.path,
+                f"{row.fan_in:.1f}",
+                f"{row.fan_out:.1f}",
+                f"{row.gain:.4f}",
+                f"{row.deviation:.4f}",
+            ]
+            for row in self.weights
+        ]
+        return text_table(titles, rows)
+
+    def __str__(self) -> str:
+        """The table, what was left alone and what is drawn later."""
+        lines = [self.table()] if self.weights or not self.later else []
+        lines += [f"left alone: {it}" for it in self.left]
+        if self.later:
+            lines.append(f"drawn when the model is built: {', '.join(self.later)}")
+        return "\n".join(lines)
 
 
 def input_moments(model: Any) -> dict[int, float]:

@@ -88,23 +88,14 @@ class Objective:
 
 
 STEP = 0.1
-
-
 """Width of the differences that the Jacobian is taken from.
 
 Wide, because residuals of networks with kinked activations are rough on small scales.
 """
 
-
 LARGEST_STEP = 1.0
-
-
 LEAST_GAIN = 1e-2
-
-
 FIRST_DAMPING = 0.05
-
-
 MOST_DAMPING = 1e3
 
 

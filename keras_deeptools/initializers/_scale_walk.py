@@ -16,8 +16,6 @@ from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
 from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
 LEAST_VARIANCE = 1e-36
-
-
 LEAST_RELATIVE_VARIANCE = 1e-12
 
 
@@ -91,8 +89,6 @@ class Moments:
 
 
 ROLES = ("pointwise_kernel", "kernel", "depthwise_kernel")
-
-
 """The weights that the output is linear in, the last in the layer first."""
 
 

@@ -5,8 +5,12 @@ from typing import Any, ClassVar
 import keras
 
 from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise import moved, root, weight_seen
-from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
+from keras_deeptools.engine._update.elementwise_optimizer import (
+    ElementwiseOptimizer,
+    moved,
+    root,
+    weight_seen,
+)
 
 OWNER = "AdaBelief"
 

@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 import keras
 
 from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise import (
+from keras_deeptools.engine._update.elementwise_optimizer import (
+    ElementwiseOptimizer,
     chosen,
     moved,
     root,
     weight_seen,
 )
-from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
 
 OWNER = "Adan"
 

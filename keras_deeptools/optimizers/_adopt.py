@@ -5,14 +5,14 @@ from typing import Any, ClassVar
 import keras
 
 from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise import (
+from keras_deeptools.engine._update.elementwise_optimizer import (
+    ElementwiseOptimizer,
     at_least,
     chosen,
     limited,
     moved,
     root,
 )
-from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
 
 OWNER = "ADOPT"
 

@@ -11,7 +11,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     counted_batches,
     position_of,
 )
-from keras_deeptools.engine._update.copied_slots import copied_slots
+from keras_deeptools.engine._update.elementwise_optimizer import copied_slots
 from keras_deeptools.engine._update.leaf import (
     leaf_optimizers,
     optimized_variables,

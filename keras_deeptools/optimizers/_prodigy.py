@@ -9,7 +9,8 @@ from keras import ops
 from keras_deeptools._arguments import checked_bool, checked_float, checked_rate
 from keras_deeptools.engine import tensors
 from keras_deeptools.engine._keras_private.optimizers import decays
-from keras_deeptools.engine._update.elementwise import (
+from keras_deeptools.engine._update.elementwise_optimizer import (
+    ElementwiseOptimizer,
     chosen,
     larger,
     magnitude,
@@ -18,7 +19,6 @@ from keras_deeptools.engine._update.elementwise import (
     root,
     weight_seen,
 )
-from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
 from keras_deeptools.engine._update.rate_multipliers import hold_seam
 
 OWNER = "Prodigy"

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import keras
 
 from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise import (
+from keras_deeptools.engine._update.elementwise_optimizer import (
+    ElementwiseOptimizer,
     chosen,
     exponential_less_one,
     logarithm,
@@ -14,7 +15,6 @@ from keras_deeptools.engine._update.elementwise import (
     smaller,
     weight_seen,
 )
-from keras_deeptools.engine._update.elementwise_optimizer import ElementwiseOptimizer
 
 OWNER = "RectifiedAdam"
 

@@ -1,14 +1,16 @@
 """Training without labels, before the training with the few labels there are."""
 
 from keras_deeptools import _keras_import  # noqa: F401
-from keras_deeptools.pretraining._layerwise_pretraining import (
+from keras_deeptools.pretraining._pretrain_contrastive import (
+    NTXent,
+    pretrain_contrastive,
+)
+from keras_deeptools.pretraining._pretrain_denoising import pretrain_denoising
+from keras_deeptools.pretraining._pretrain_layerwise import (
     LayerwisePretraining,
     PretrainedLayer,
+    pretrain_layerwise,
 )
-from keras_deeptools.pretraining._nt_xent import NTXent
-from keras_deeptools.pretraining._pretrain_contrastive import pretrain_contrastive
-from keras_deeptools.pretraining._pretrain_denoising import pretrain_denoising
-from keras_deeptools.pretraining._pretrain_layerwise import pretrain_layerwise
 from keras_deeptools.pretraining._pretrain_masked import pretrain_masked
 from keras_deeptools.pretraining._pretraining import Pretraining
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_float, checked_option
-from keras_deeptools.engine._graph.chain import Link
+from keras_deeptools.engine._graph.tensors import Link
 from keras_deeptools.pretraining._encoder import copied, on_host
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deeptools.engine._graph.chain import Link
+from keras_deeptools.engine._graph.tensors import Link
 
 ACTIVATIONS = (
     keras.layers.Activation,
@@ -114,8 +114,6 @@ def _reason_to_leave(link: Link, links: list[Link]) -> str:
 
 
 CHUNK = 256
-
-
 """Rows that are computed at once."""
 
 

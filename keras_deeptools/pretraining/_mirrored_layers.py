@@ -12,17 +12,11 @@ from keras_deeptools.pretraining._hidden_layers import ACTIVATIONS
 from keras_deeptools.statistics._incoming_axes import CONVOLUTIONS
 
 MOST_CHANNELS = 64
-
-
 """Channels of a map that is made of a vector of fewer elements."""
-
 
 Shape = tuple[int | None, ...]
 
-
 Activation = tuple[type[keras.Layer], dict[str, Any]]
-
-
 """Kind and config of a layer."""
 
 

@@ -9,13 +9,13 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_float, is_integer
 from keras_deeptools.pretraining._encoder import Encoder
+from keras_deeptools.pretraining._pretrain_denoising import reconstructed
 from keras_deeptools.pretraining._pretraining import (
     FitOptions,
     Pretraining,
     TrainingData,
     checked_run,
 )
-from keras_deeptools.pretraining._reconstructing import reconstructed
 
 
 def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:

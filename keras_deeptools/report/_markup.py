@@ -8,7 +8,6 @@ from typing import Any
 # Nothing that HTML or XML forbids gets into a page, whatever a layer is called.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 
-
 MOST_WRAPPED = 6
 """Columns of a table up to which its cells wrap rather than widen it."""
 

@@ -6,7 +6,6 @@ from keras_deeptools._arguments import checked_option, message
 
 MODES = ("auto", "min", "max")
 
-
 # Keras' own metrics and losses by their classes' names, functions by theirs.
 LARGE = (
     "AUC",
@@ -54,7 +53,6 @@ LARGE = (
     "sensitivity",
     "specificity",
 )
-
 
 SMALL = (
     "BinaryCrossentropy",
@@ -115,7 +113,6 @@ def _snake_case(name: str) -> str:
 DIRECTIONS = {_snake_case(name): "max" for name in LARGE} | {
     _snake_case(name): "min" for name in SMALL
 }
-
 
 # What may stand behind the name of a metric, beside numbers: `recall_at_5`, `f1_macro`.
 QUALIFIERS = ("at", "average", "k", "macro", "micro", "weighted")

@@ -65,11 +65,7 @@ class CurveReader:
 
 
 MIN_POINTS = 8
-
-
 NUM_REPLICAS = 50
-
-
 WEIGHTS = {"valley": 4, "steepest": 6, "slide": 1, "minimum": 1}
 
 

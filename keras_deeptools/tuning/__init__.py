@@ -64,7 +64,6 @@ __all__ = [
     "space_names",
 ]
 
-
 # What stands on KerasTuner, by the file it is in.
 _ON_KERAS_TUNER = {
     "DeepHyperModel": "_hypermodel.deep_hypermodel",

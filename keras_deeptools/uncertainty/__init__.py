@@ -6,7 +6,6 @@ from keras_deeptools.uncertainty._brier_decomposition import (
     brier_decomposition,
     brier_score,
 )
-from keras_deeptools.uncertainty._dropout_rate_tuning import DropoutRateTuning
 from keras_deeptools.uncertainty._expected_calibration_error import (
     expected_calibration_error,
 )
@@ -19,7 +18,7 @@ from keras_deeptools.uncertainty._last_layer_predict import (
     last_layer_predict,
 )
 from keras_deeptools.uncertainty._mc_predict import mc_predict
-from keras_deeptools.uncertainty._mc_prediction import MCPrediction
+from keras_deeptools.uncertainty._mc_prediction import MCPrediction, VarianceParts
 from keras_deeptools.uncertainty._negative_log_likelihood import (
     gaussian_negative_log_likelihood,
     negative_log_likelihood,
@@ -33,8 +32,10 @@ from keras_deeptools.uncertainty._risk_coverage_curve import (
     risk_coverage_curve,
 )
 from keras_deeptools.uncertainty._temperature_scaling import TemperatureScaling
-from keras_deeptools.uncertainty._tune_dropout_rate import tune_dropout_rate
-from keras_deeptools.uncertainty._variance_parts import VarianceParts
+from keras_deeptools.uncertainty._tune_dropout_rate import (
+    DropoutRateTuning,
+    tune_dropout_rate,
+)
 
 __all__ = [
     "BrierDecomposition",

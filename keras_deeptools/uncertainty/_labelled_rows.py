@@ -72,8 +72,6 @@ def _parts_of(values: Any, count: int = 0) -> list[np.ndarray]:
 
 
 SUM_TOLERANCE = 1e-2
-
-
 """Rows of half-precision probabilities sum to 1 within less than this."""
 
 

@@ -40,17 +40,9 @@ def merged(first: Moments, n: int, second: Moments, m: int) -> Moments:
 
 
 CATEGORICAL = "categorical"
-
-
 BERNOULLI = "Bernoulli"
-
-
 VALUES = "values"
-
-
 TOLERANCE = 1e-3
-
-
 LOW_PRECISION_TOLERANCE = 2e-2
 
 
@@ -211,8 +203,6 @@ def _mapped(function: Any, *parts: OutputStatistics) -> OutputStatistics:
 
 
 NUM_ERRORS = 3.3
-
-
 """Standard errors that a difference must exceed: 0.1% at each of a few looks."""
 
 

@@ -23,11 +23,7 @@ from keras_deeptools.uncertainty._negative_log_likelihood import (
 )
 
 LOWEST, HIGHEST = 1e-3, 1e3
-
-
 TOLERANCE = 1e-10
-
-
 MAX_STEPS = 200
 
 
@@ -71,8 +67,6 @@ def optimal_temperature(
 
 
 MOST_DIFFERENCE = 0.05
-
-
 """Relative difference of temperatures from which rounding is told."""
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from keras_deeptools.pretraining import NTXent
-from keras_deeptools.pretraining._nt_xent import on_sphere, similarities
 from keras_deeptools.pretraining._pretrain_contrastive import (
     alignment,
     contrastive_accuracy,
+    on_sphere,
+    similarities,
     uniformity,
 )
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deeptools.engine._graph.chain import chain_of
+from keras_deeptools.engine._graph.tensors import chain_of
 from keras_deeptools.pretraining._autoencoder import Corruption, decoded
 from keras_deeptools.pretraining._hidden_layers import CHUNK, passed_on
 

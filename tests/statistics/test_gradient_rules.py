@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from keras_deeptools.statistics import GradientThresholds
-from keras_deeptools.statistics._gradient_detector import GradientDetector
+from keras_deeptools.statistics._gradient_detector import GradientDetector, RunSettings
 from keras_deeptools.statistics._gradient_rows import (
     GradientRows,
     GradientVariable,
     median,
 )
-from keras_deeptools.statistics._gradient_run import RunSettings
 
 pytestmark = pytest.mark.backend_free
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools.callbacks._gradient_monitor.display import EventFile
 from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
-from keras_deeptools.callbacks._gradient_monitor.tensorboard import EventFile
 from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.statistics import DecimatedRows
 from keras_deeptools.statistics._gradient_rows import GradientRows, GradientVariable
@@ -96,8 +96,6 @@ def _together(
 
 
 MAX_ROWS = 10_000
-
-
 MAX_BYTES = 64 * 2**20
 
 

@@ -10,16 +10,17 @@ import numpy as np
 
 from keras_deeptools import _arguments
 from keras_deeptools._arguments import checked_option, message
-from keras_deeptools.callbacks._gradient_monitor import monitor as arguments
 from keras_deeptools.callbacks._gradient_monitor.alarm import sound
+from keras_deeptools.callbacks._gradient_monitor.display import EventFile
 from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
-from keras_deeptools.callbacks._gradient_monitor.readings import GradientReadings
+from keras_deeptools.callbacks._gradient_monitor.readings import (
+    GradientReadings,
+    nothing_trains,
+)
 from keras_deeptools.callbacks._gradient_monitor.record import (
     STATISTICS,
     GradientRecord,
 )
-from keras_deeptools.callbacks._gradient_monitor.run_settings import nothing_trains
-from keras_deeptools.callbacks._gradient_monitor.tensorboard import EventFile
 from keras_deeptools.callbacks._layer_selection import (
     Held,
     Layers,
@@ -28,19 +29,13 @@ from keras_deeptools.callbacks._layer_selection import (
     united,
 )
 from keras_deeptools.engine import Leaf
-from keras_deeptools.engine._data.fit_data import FitData
+from keras_deeptools.engine._data.fit_batches import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
 
 OWNER = "GradientMonitor"
-
-
 ACTIONS = ("ignore", "warn", "stop", "raise")
-
-
 GROUPS = ("variable", "layer")
-
-
 THRESHOLDS = tuple(asdict(GradientThresholds()))
 
 
@@ -192,24 +187,22 @@ class GradientMonitor(GradientReadings):
         optimizer: OptimizerChoice = None,
     ) -> None:
         super().__init__(optimizer)
-        self.statistics = arguments.checked_statistics(statistics)
-        self.every = arguments.checked_count("every", every, 1)
-        self.on_problem = arguments.checked_choice(
-            "on_problem", on_problem, arguments.ACTIONS
-        )
-        self.log_dir = arguments.checked_log_dir(log_dir)
-        LayerSelection(layers, arguments.OWNER)
+        self.statistics = checked_statistics(statistics)
+        self.every = checked_count("every", every, 1)
+        self.on_problem = checked_choice("on_problem", on_problem, ACTIONS)
+        self.log_dir = checked_log_dir(log_dir)
+        LayerSelection(layers, OWNER)
         self.layers = layers
-        self.group = arguments.checked_choice("group", group, arguments.GROUPS)
-        self.thresholds = arguments.checked_thresholds(thresholds)
-        self.max_history = arguments.checked_count("max_history", max_history, 2, True)
-        self.check_every = arguments.checked_count("check_every", check_every, 1, True)
+        self.group = checked_choice("group", group, GROUPS)
+        self.thresholds = checked_thresholds(thresholds)
+        self.max_history = checked_count("max_history", max_history, 2, True)
+        self.check_every = checked_count("check_every", check_every, 1, True)
         self._is_idle = False
         self._begin_run([])
 
     def begin(self, leaf: Leaf) -> GradientRecord | None:
         """Chooses the variables and creates the record of one optimizer."""
-        selection = LayerSelection(self.layers, arguments.OWNER)
+        selection = LayerSelection(self.layers, OWNER)
         held = selection.of(leaf)
         if not self._records:
             board = self._history.board
@@ -225,7 +218,7 @@ class GradientMonitor(GradientReadings):
 
     def adapt(self, state: GradientRecord | None, leaf: Leaf) -> GradientRecord | None:
         """Goes on with the variables that are trained now, in the same history."""
-        selection = LayerSelection(self.layers, arguments.OWNER)
+        selection = LayerSelection(self.layers, OWNER)
         held = selection.of(leaf)
         everywhere = selection.everywhere(leaf)
         self._read()

@@ -1,26 +1,35 @@
 """What a gradient monitor has seen, for its user to read."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.callbacks._gradient_monitor import tables_and_plots as plots
-from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
-from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
-from keras_deeptools.callbacks._gradient_monitor.run_settings import (
-    rate_not_positive,
-    run_settings,
-)
-from keras_deeptools.callbacks._gradient_monitor.tables_and_plots import (
+from keras_deeptools.callbacks._gradient_monitor.display import (
+    figure_of,
     table_of,
     to_csv,
 )
+from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
+from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine._data.fit_data import FitData
+from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._data.fit_batches import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
-from keras_deeptools.statistics._gradient_detector import GradientDetector
+from keras_deeptools.statistics._gradient_detector import (
+    FINDER,
+    PLANNED,
+    GradientDetector,
+    RunSettings,
+)
+
+CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+"""Of several Keras applies the first."""
 
 
 class GradientReadings(TrainingFeature):
@@ -161,4 +170,63 @@ class GradientReadings(TrainingFeature):
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        return plots.plot(self, path, ax)
+        return figure_of(self, path, ax)
+
+
+def run_settings(
+    leaf: Leaf, where: str, params: Mapping[str, Any] | None
+) -> RunSettings:
+    """What rules about gradients read beside them.
+
+    Args:
+        leaf: `Leaf`.
+        where: Str. What the model calls the optimizer.
+        params: Dict that `fit` gives its callbacks, or None.
+    """
+    given = {name: getattr(leaf.optimizer, name, None) for name in CLIPS}
+    set_first = [(name, float(value)) for name, value in given.items() if value]
+    known = params or {}
+    planned = int(known.get("epochs") or 0) * int(known.get("steps") or 0)
+    return RunSettings(planned or PLANNED, dict(set_first[:1]), where)
+
+
+def rate_not_positive(leaf: Leaf, where: str) -> Iterator[Finding]:
+    """A learning rate with which updates climb the loss, or do nothing.
+
+    Args:
+        leaf: `Leaf`, between steps.
+        where: Str. What the model calls the optimizer.
+    """
+    rate = None
+    with contextlib.suppress(AttributeError, RuntimeError, TypeError, ValueError):
+        rate = float(on_host(leaf.optimizer.learning_rate))
+    if rate is None or not rate < 0:
+        return
+    yield Finding(
+        "learning rate not positive",
+        where,
+        f"The learning rate is {rate:g}: each update climbs the loss.",
+        "Use a positive learning rate.",
+        evidence={"learning_rate": rate},
+        code=FINDER,
+        reference="the definition of gradient descent",
+    )
+
+
+def nothing_trains(model: keras.Model) -> Iterator[Finding]:
+    """A model without trainable weights, whose `fit` changes nothing.
+
+    Args:
+        model: `keras.Model`, built or not.
+    """
+    if model.built and model.weights and not model.trainable_variables:
+        yield Finding(
+            "everything is frozen",
+            model.name,
+            f"None of its {len(model.weights)} variables is trainable: fit changes "
+            "nothing, and there is no gradient to watch.",
+            "Set trainable = True on the layers that should learn, then compile again.",
+            evidence={"variables": len(model.weights), "trainable": 0},
+            code="model.trainable = True",
+            reference="measured",
+        )

@@ -11,6 +11,7 @@ from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.engine import Leaf, Recorder, tensors
 
 STATISTICS = ("norm", "max_abs", "zero_fraction", "update_ratio")
+"""The first is always computed, the last one after the update."""
 
 
 class GradientRecord:
@@ -32,7 +33,7 @@ class GradientRecord:
         self.leaf = leaf
         self.held = held
         self.blocks = ["norm", "nonfinite"]
-        self.blocks += [name for name in STATISTICS[1:3] if name in statistics]
+        self.blocks += [name for name in STATISTICS[1:-1] if name in statistics]
         self.with_updates = "update_ratio" in statistics
         if self.with_updates:
             self.blocks += ["weight", "change"]

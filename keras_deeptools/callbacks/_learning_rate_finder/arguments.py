@@ -23,9 +23,7 @@ STEPS = (
     "The range test makes `num_steps` updates, and draws batches as often as it needs."
 )
 
-
 VALIDATION = "The range test looks at the training loss alone."
-
 
 FIT_ARGUMENTS = {
     "epochs": STEPS,
@@ -40,8 +38,6 @@ FIT_ARGUMENTS = {
     "validation_batch_size": VALIDATION,
     "validation_freq": VALIDATION,
 }
-
-
 """Arguments of `fit` that the range test has no use for, and what to do instead."""
 
 

@@ -13,32 +13,18 @@ from keras_deeptools.engine._keras_private import optimizers
 from keras_deeptools.engine._keras_private.layers import value_of
 
 BACKENDS = ("tensorflow", "jax", "torch")
-
-
 """The backends that this package runs on."""
 
-
 LIBRARIES = ("keras", *BACKENDS, "numpy")
-
-
 """Packages whose functions are none of the user's own."""
 
-
 FOREIGN = (*LIBRARIES, "jaxlib", "optree")
-
-
 """Packages whose objects hold no state of a model that is not known otherwise."""
 
-
 SUBMODULES = "_modules"
-
-
 """Where torch keeps the layers of a layer, apart from its other attributes."""
 
-
 TRACKING = "_self_"
-
-
 """With what the names begin under which TensorFlow tracks attributes of a layer."""
 
 
@@ -85,8 +71,6 @@ def on_host(tensor: Any) -> np.ndarray:
 
 # Where `fit` creates all variables before it traces or takes a step: JAX and torch.
 BUILDS_IN_STEP = False
-
-
 """Whether the first step of `fit` creates the variables that do not exist."""
 
 
@@ -119,13 +103,9 @@ def have_values(variables: list[Any]) -> bool:
 
 
 LOOPS_HOLD_STATE = False
-
-
 """Whether loops thread the optimizer's state by hand, and assign it in the end."""
 
 LOSES_VALUES = False
-
-
 """Whether a step that fails takes the values of the variables along."""
 
 
@@ -135,8 +115,6 @@ def are_lost(variables: list[Any]) -> bool:
 
 
 SILENT_ON_WRONG_LABELS = False
-
-
 """Whether training on labels that are no classes raises no error."""
 
 

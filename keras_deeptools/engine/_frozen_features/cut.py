@@ -45,8 +45,6 @@ RATED = (
     keras.layers.GRUCell,
     keras.layers.SimpleRNNCell,
 )
-
-
 """Layers whose generator serves their dropout only, which may be off."""
 
 

@@ -237,8 +237,6 @@ MOVING = {
     "UpSampling2D",
     "UpSampling3D",
 }
-
-
 """Layers and operations of Keras that move values, or average them."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._backends.foreign_data import apart
+from keras_deeptools.engine._backends.foreign import apart
 from keras_deeptools.engine._keras_private.seam import Seam, has_private, private
 
 ADAPTERS = "trainers.data_adapters"

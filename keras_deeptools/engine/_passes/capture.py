@@ -51,8 +51,6 @@ class Captured:
 
 
 HALF_PRECISION_SCALE = 1024.0
-
-
 """What multiplies the loss of a float16 model, so that gradients do not vanish."""
 
 

@@ -98,10 +98,7 @@ def _log2_correction(decay: float, own: int, count: int) -> float:
 
 NOTE = "_keras_deeptools_birth_note"
 
-
 OWN_STEPS = "own steps"
-
-
 """Who holds the wrapped update of an optimizer that counts some variables apart."""
 
 

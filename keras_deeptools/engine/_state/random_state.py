@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeptools.engine._backends import foreign_random
+from keras_deeptools.engine._backends import foreign
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._keras_private.random import (
     global_generator,
@@ -34,7 +34,7 @@ class RandomState:
         self._keras = global_generator()
         self._seed = None if self._keras is None else on_host(self._keras.state)
         self._generators = [(each, each.get_state()) for each in generators]
-        self._restore_foreign = foreign_random.kept()
+        self._restore_foreign = foreign.kept_random_states()
 
     def restore(self) -> None:
         """Puts everything back."""
@@ -72,7 +72,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     before = RandomState()
     before_seed = global_seed()
-    unseed = foreign_random.kept_seed()
+    unseed = foreign.kept_seed()
     try:
         set_global_generator(None)
         reseed(seed)
@@ -109,4 +109,4 @@ def reseed(seed: int) -> None:
         generator.state.assign([seed, 0])
     random.seed(seed)
     np.random.seed(seed)
-    foreign_random.reseed(seed)
+    foreign.reseed(seed)

@@ -21,7 +21,6 @@ from keras_deeptools.engine._update.checkpoint_notes import (
     hold_note,
     release_note,
 )
-from keras_deeptools.engine._update.first_build import BuildWatch
 from keras_deeptools.engine._update.guest_state import leave, take_in
 from keras_deeptools.engine._update.kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers, optimizer_parts
@@ -31,6 +30,7 @@ from keras_deeptools.engine._update.scheduled_variables import (
     ScheduledVariable,
     join_model,
 )
+from keras_deeptools.engine._update.target import BuildWatch
 from keras_deeptools.engine._update.train_step import note_functions
 
 

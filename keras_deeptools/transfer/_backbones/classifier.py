@@ -42,8 +42,6 @@ def pooling_layer(pooling: str, rank: int, name: str) -> keras.Layer:
 
 
 _OWNER = "classifier"
-
-
 _HEADS = ("average", "concat")
 
 

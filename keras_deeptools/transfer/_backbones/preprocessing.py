@@ -180,15 +180,10 @@ def _is_kernel_for(num_channels: int, old: Any, new: Any) -> bool:
 
 # Of ImageNet's training images, red, green, blue, in 0-1.
 MEAN = (0.485, 0.456, 0.406)
-
-
 STD = (0.229, 0.224, 0.225)
-
 
 # Of the same images in 0-255, blue, green, red, as Caffe's models had it.
 _BGR_MEAN = (103.939, 116.779, 123.68)
-
-
 PREPROCESSINGS = ("symmetric", "standardize", "bgr", "included")
 
 

@@ -25,8 +25,6 @@ from keras_deeptools.transfer._features.store import (
 )
 
 FORMAT = 1
-
-
 """Of the files; features in another format are not found."""
 
 
@@ -90,10 +88,7 @@ def _digest(facts: Any) -> str:
 
 OWNER = "cache_features"
 
-
 PROBE_TOLERANCE = 1e-2
-
-
 """Largest difference between features found and computed, of the largest value."""
 
 

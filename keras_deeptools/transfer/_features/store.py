@@ -16,8 +16,6 @@ import numpy as np
 from keras_deeptools._files import force_to_disk, move_when_free, write_json
 
 Specs = dict[str, tuple[tuple[int, ...], str]]
-
-
 """Name of a feature -> shape and dtype of one row, as it leaves the layers."""
 
 
@@ -107,11 +105,7 @@ class MemoryStore:
 
 
 LIST = "features.json"
-
-
 ABANDONED_SECONDS = 24 * 3600
-
-
 Arrays = dict[str, np.ndarray]
 
 

@@ -19,7 +19,7 @@ from keras_deeptools.transfer._epoch_batches import (
     split_rows,
 )
 from keras_deeptools.transfer._features.cached_features import CachedFeatures
-from keras_deeptools.transfer._fine_tune.labels import (
+from keras_deeptools.transfer._fine_tune.chosen_loss import (
     check_is_no_list,
     check_label_types,
 )

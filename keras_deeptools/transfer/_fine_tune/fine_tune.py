@@ -23,11 +23,11 @@ from keras_deeptools.transfer._fine_tune.data import FineTuningData, ready_data
 from keras_deeptools.transfer._fine_tune.loss import compiled_for
 from keras_deeptools.transfer._fine_tune.plan import (
     OWNER,
+    FineTuning,
     first_of_head,
     planned_phases,
 )
 from keras_deeptools.transfer._fine_tune.progress import KeptProgress
-from keras_deeptools.transfer._fine_tune.result import FineTuning
 from keras_deeptools.transfer._fine_tune.run import FineTuningRun
 from keras_deeptools.transfer._fine_tune.run_store import (
     RunFiles,

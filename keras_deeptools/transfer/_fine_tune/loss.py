@@ -15,13 +15,14 @@ from keras_deeptools.transfer._epoch_batches import (
     can_be_read_again,
     first_batch,
 )
-from keras_deeptools.transfer._fine_tune.chosen_loss import chosen_loss, fitting_metrics
-from keras_deeptools.transfer._fine_tune.data import FineTuningData
-from keras_deeptools.transfer._fine_tune.labels import (
+from keras_deeptools.transfer._fine_tune.chosen_loss import (
     check_class_weight,
     check_label_types,
     check_labels,
+    chosen_loss,
+    fitting_metrics,
 )
+from keras_deeptools.transfer._fine_tune.data import FineTuningData
 from keras_deeptools.transfer._fine_tune.plan import OWNER
 
 

@@ -23,9 +23,13 @@ from keras_deeptools.transfer._features.cache_features import (
 )
 from keras_deeptools.transfer._features.cached_features import CachedFeatures
 from keras_deeptools.transfer._fine_tune.data import FineTuningData
-from keras_deeptools.transfer._fine_tune.plan import OWNER, PlannedPhase
+from keras_deeptools.transfer._fine_tune.plan import (
+    OWNER,
+    FineTuning,
+    FineTuningPhase,
+    PlannedPhase,
+)
 from keras_deeptools.transfer._fine_tune.progress import KeptProgress
-from keras_deeptools.transfer._fine_tune.result import FineTuning, FineTuningPhase
 from keras_deeptools.transfer._rates.discriminative_learning_rates import (
     DiscriminativeLearningRates,
 )

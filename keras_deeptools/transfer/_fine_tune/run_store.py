@@ -11,8 +11,6 @@ from keras_deeptools._files import write_whole
 from keras_deeptools.transfer._fine_tune.plan import OWNER
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
-
-
 """Arrays by name, and what else belongs to them, ready for JSON."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_deeptools._arguments import checked_option, is_integer, message
-from keras_deeptools._layer_choice import listed
+from keras_deeptools.engine._graph.layers import listed
 from keras_deeptools.engine._retraining.retrain import Trainability, leaves_of, retrain
 from keras_deeptools.transfer._freezing.freeze import BATCH_NORM, leaf_states
 from keras_deeptools.transfer._layer_groups.groups import (

@@ -10,8 +10,6 @@ import keras
 from keras_deeptools.engine._graph.calls import Call, calls_of, output_calls_of
 
 MASKING = ("NotEqual", "Any", "LogicalAnd", "LogicalOr")
-
-
 """Operations by which Keras makes masks of inputs and of other masks."""
 
 
@@ -106,17 +104,9 @@ def pieces_between(
 # The numbered blocks of keras.applications: block_1_expand, conv2_block1_1_conv,
 # block1a_se_reduce, convnext_tiny_stage_0_block_1_gelu, block35_4_mixed.
 _NUMBERED = re.compile(r"(.*block(?:(?:8|17|35)_\d+|_?\d+[a-z]?))(?:_|$)")
-
-
 _EXPANDED = re.compile(r"(expanded_conv(?:_\d+)?)(?:_|$)")  # MobileNetV2 and V3
-
-
 _MIXED = re.compile(r"(mixed_?\d+[a-z]?)(?:_|$)")  # Inception
-
-
 _DEPTHWISE = re.compile(r"conv_(?:dw|pw|pad)_(\d+)(?:_|$)")  # MobileNet
-
-
 _CELL = re.compile(r"(?:normal|reduction)_concat_(.+)")  # NASNet
 
 

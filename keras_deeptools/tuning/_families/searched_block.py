@@ -12,17 +12,9 @@ from keras_deeptools.tuning._families.hidden_layer import MOMENTUM
 from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
 
 OWNER = "searched_block"
-
-
 KINDS = ("batch_norm", "self_normalizing", "plain")
-
-
 ALPHA_DROPOUT = FloatRange(0.0, 0.1)
-
-
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
-
-
 DROPOUT = FloatRange(0.0, 0.5)
 
 
@@ -108,7 +100,6 @@ def _made(units: int, kind: str, asked: tuple[str | None, float]) -> list[keras.
 
 
 ACTIVATION_OWNER = "searched_activation"
-
 
 SEARCHED_ACTIVATIONS = (
     "relu",

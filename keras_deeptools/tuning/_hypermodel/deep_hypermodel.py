@@ -32,8 +32,6 @@ from keras_deeptools.uncertainty._predictive_likelihood import (
 )
 
 LIKELIHOOD_OWNER = "DeepHyperModel"
-
-
 KEY = "val_mc_log_likelihood"
 
 

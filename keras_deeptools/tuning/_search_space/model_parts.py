@@ -14,22 +14,11 @@ from keras_deeptools.tuning._search_space.ranges import (
 # Srivastava et al., 2014, section 7.3; smaller in convolutions and for SELU
 # (Klambauer et al., 2017, section 3: 0.05 and 0.1).
 RATE = FloatRange(0.05, 0.5)
-
-
 SPATIAL_RATE = FloatRange(0.05, 0.3)
-
-
 ALPHA_RATE = FloatRange(0.01, 0.2)
-
-
 UNITS = IntRange(16, 512, log=True)
-
-
 FILTERS = IntRange(8, 256, log=True)
-
-
 KERNEL_SIZE = OneOf((3, 5, 7))
-
 
 CONVOLUTION: dict[str, Range] = {
     "filters": FILTERS,
@@ -127,16 +116,10 @@ LAYERS = {
     ),
 }
 
-
 # sqrt(2), ReLU's, lies in the middle: He et al., 2015, section 2.2.
 GAIN = FloatRange(0.5, 2.0, log=True)
-
-
 MODE = OneOf(("fan_in", "fan_out", "fan_avg"))
-
-
 DISTRIBUTION = OneOf(("truncated_normal", "uniform"))
-
 
 INITIALIZERS = {
     "delta_orthogonal": SearchSpace(initializers.DeltaOrthogonal, {"gain": GAIN}),

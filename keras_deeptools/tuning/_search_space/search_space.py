@@ -10,7 +10,6 @@ from typing import Any
 
 from keras_deeptools._arguments import message
 from keras_deeptools.tuning._search_space.model_parts import INITIALIZERS, LAYERS
-from keras_deeptools.tuning._search_space.optimizers import OPTIMIZERS
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
@@ -18,6 +17,7 @@ from keras_deeptools.tuning._search_space.ranges import (
     SearchSpace,
 )
 from keras_deeptools.tuning._search_space.schedules import SCHEDULES
+from keras_deeptools.tuning._search_space.searched_optimizer import OPTIMIZERS
 from keras_deeptools.tuning._search_space.training import CALLBACKS, TRAINING
 
 SPACES = {

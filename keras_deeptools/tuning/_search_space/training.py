@@ -48,10 +48,7 @@ def _discriminative(
 
 
 BATCH_NORM = OneOf(("frozen", "statistics", "train"))
-
-
 NOISE = OneOf(("masking", "gaussian"))
-
 
 TRAINING = {
     "backbone": SearchSpace(

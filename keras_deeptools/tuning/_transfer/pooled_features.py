@@ -23,8 +23,6 @@ from keras_deeptools.transfer import (
 from keras_deeptools.transfer._backbones.classifier import pooling_layer
 
 Rows: TypeAlias = tuple[Any, Any, Any]
-
-
 """`(features, y, sample_weight)`, as `fit` takes them."""
 
 
@@ -140,8 +138,6 @@ def _alone(directory: Path | None, name: str) -> Iterator[None]:
 
 
 Backbones: TypeAlias = dict[str, str | keras.Model]
-
-
 """Name in the search -> name in `keras.applications`, or a model."""
 
 

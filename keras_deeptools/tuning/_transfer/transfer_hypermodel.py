@@ -19,11 +19,11 @@ from keras_deeptools._arguments import (
 from keras_deeptools.transfer import classifier
 from keras_deeptools.transfer._backbones.check_pixels import check_pixels_of
 from keras_deeptools.transfer._epoch_batches import as_arrays
-from keras_deeptools.transfer._fine_tune.chosen_loss import fitting_metrics
-from keras_deeptools.transfer._fine_tune.labels import (
+from keras_deeptools.transfer._fine_tune.chosen_loss import (
     check_class_weight,
     check_label_types,
     check_labels,
+    fitting_metrics,
 )
 from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.tuning._search_space.ranges import (

@@ -13,8 +13,6 @@ from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.tuning._trials.searched_trial import BELOW_MEDIAN, NO_LEARNING
 
 OF_A_BATCH = 0.1
-
-
 """By how much the loss of one batch may be off by chance."""
 
 
@@ -141,17 +139,9 @@ def is_less(loss: float, reference: float, part: float) -> bool:
 
 
 SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
-
-
 DENSE = ("categorical_crossentropy", "CategoricalCrossentropy")
-
-
 BINARY = ("binary_crossentropy", "BinaryCrossentropy", "bce")
-
-
 SQUARED = ("mean_squared_error", "MeanSquaredError", "mse")
-
-
 ABSOLUTE = ("mean_absolute_error", "MeanAbsoluteError", "mae")
 
 

@@ -80,8 +80,6 @@ def check_direction(objective: Any) -> None:
 
 
 TOLD = "_keras_deeptools_told"
-
-
 """Marks an objective of which a search has been warned."""
 
 

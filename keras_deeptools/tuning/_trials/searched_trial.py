@@ -9,14 +9,8 @@ from typing import Any
 from keras_deeptools._files import write_json
 
 FILE = "keras_deeptools.json"
-
-
 FORMAT = 1
-
-
 COMPLETED = ("completed", "stopped")
-
-
 NON_FINITE = "non-finite"
 NO_LEARNING = "no learning"
 GRADIENTS = "gradients"

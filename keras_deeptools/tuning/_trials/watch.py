@@ -34,7 +34,6 @@ from keras_deeptools.tuning._trials.searched_trial import (
 
 PROCESS = Path("/proc/self")
 
-
 # Linux: begins to measure the largest resident size anew.
 RESET = "5"
 

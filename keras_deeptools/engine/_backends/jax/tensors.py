@@ -72,14 +72,9 @@ def _wide(value: Any) -> Any:
 
 
 TINY = 1e-36
-
-
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 
-
 COMPILES = True
-
-
 """Whether functions of the user's may be traced once and kept."""
 
 
@@ -291,6 +286,4 @@ def _float(tensor: Any) -> Any:
 
 
 LISTS_ROWS = False
-
-
 """Whether the gradient of an embedding lists rows, each as often as it was used."""

@@ -87,8 +87,6 @@ def fresh_step_function(model: Any) -> None:
 
 
 _TRACES = "cache_miss"
-
-
 """What JAX calls its function that traces another, which it has under `fun`."""
 
 
@@ -149,13 +147,9 @@ def count_skipped(optimizer: Any, counter: Any) -> dict[str, Any]:
 
 
 LOOPS_HOLD_STATE = True
-
-
 """Whether loops thread the optimizer's state by hand, and assign it in the end."""
 
 LOSES_VALUES = True
-
-
 """Whether a step that fails takes the values of the variables along."""
 
 
@@ -166,8 +160,6 @@ def are_lost(variables: list[Any]) -> bool:
 
 
 SILENT_ON_WRONG_LABELS = True
-
-
 """Whether training on labels that are no classes raises no error."""
 
 

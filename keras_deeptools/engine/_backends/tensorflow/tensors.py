@@ -60,10 +60,7 @@ def _wide(value: Any) -> Any:
 
 
 TINY = 1e-36
-
-
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
-
 
 _TRACED = (
     "_function_cache",
@@ -72,14 +69,9 @@ _TRACED = (
     "_variable_creation_config",
     "_no_variable_creation_config",
 )
-
-
 """What a `tf.function` knows of its traces."""
 
-
 COMPILES = True
-
-
 """Whether functions of the user's may be traced once and kept."""
 
 
@@ -341,6 +333,4 @@ def keeps_contents_apart(container: Any) -> bool:
 
 
 LISTS_ROWS = True
-
-
 """Whether the gradient of an embedding lists rows, each as often as it was used."""

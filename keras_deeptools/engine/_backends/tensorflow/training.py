@@ -80,8 +80,6 @@ def fresh_step_function(model: Any) -> None:
 
 
 BUILDS_IN_STEP = True
-
-
 """Whether the first step of `fit` creates the variables that do not exist."""
 
 
@@ -159,8 +157,6 @@ def trace_step(model: Any, batch: Any) -> None:
 
 
 _LEFT_TO_KERAS = ("ArrayDataAdapter", "TFDatasetAdapter")
-
-
 """Adapters that load nothing in threads, which would go on after the last batch."""
 
 

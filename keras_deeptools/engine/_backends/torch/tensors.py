@@ -45,10 +45,7 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
 
 
 _CHUNK = 2**18
-
-
 """Elements that stay in a processor's cache."""
-
 
 _MEMORY = threading.local()
 
@@ -120,20 +117,12 @@ def _column_squares(table: Any) -> Any:
 
 
 TINY = 1e-36
-
-
 """Sums of squares under this are recomputed with scaling (norm below 1e-18)."""
 
-
 COMPILES = False
-
-
 """Whether functions of the user's may be traced once and kept."""
 
-
 _LONGEST = 2**22
-
-
 """Elements in one sum, so that rounding does not grow with the tensor."""
 
 

@@ -160,8 +160,6 @@ def _by_rows(own: Callable) -> Callable:
 
 
 _LEFT_TO_KERAS = ("ArrayDataAdapter", "TorchDataLoaderAdapter")
-
-
 """Adapters that load nothing in threads, which would go on after the last batch."""
 
 
