@@ -17,7 +17,11 @@ MOST_NAMES = 40
 _numbers = itertools.count()
 
 
-def figure_of(monitor: Any, path: str | None, ax: Any) -> Any:
+SMALL = ("/bias", "/gamma", "/beta")
+"""How the names of variables end that a plot leaves out where there are kernels."""
+
+
+def figure_of(monitor: Any, path: str | None, ax: Any, biases: bool) -> Any:
     """Draws the heat map and the gradient flow; returns the figure."""
     norms = monitor.history.get("norm")
     if norms is None or not len(norms):
@@ -26,12 +30,16 @@ def figure_of(monitor: Any, path: str | None, ax: Any) -> Any:
             f"statistics={monitor.statistics!r}, {len(monitor.steps)} updates. Train "
             'with `statistics` that have "norm" first.'
         )
+    names = monitor.variables
+    shown = [i for i, name in enumerate(names) if biases or not name.endswith(SMALL)]
+    shown = shown or list(range(len(names)))
+    norms, names = norms[:, shown], shortened([names[i] for i in shown])
     if ax is None:
-        height = 2.5 + 0.2 * min(len(monitor.variables), MOST_NAMES)
+        height = 2.5 + 0.2 * min(len(names), MOST_NAMES)
         ax = new_panels("GradientMonitor.plot", 1, 2, (14, height))[0]
     heat, flow = ax
-    _heat_map(heat, norms, monitor.steps, monitor.variables)
-    _flow(flow, norms, monitor.variables)
+    _heat_map(heat, norms, monitor.steps, names)
+    _flow(flow, norms, names)
     figure = heat.figure
     if path is not None:
         figure.savefig(path)
@@ -49,6 +57,7 @@ def _heat_map(ax: Any, norms: np.ndarray, steps: np.ndarray, names: list[str]) -
     ax.figure.colorbar(mesh, ax=ax, label="log10 of the gradient's L2 norm")
     _name(ax, names, 0.5)
     ax.set_xlabel("step (optimizer update); gray: zero, none or not finite")
+    ax.set_title("Gradients, update by update")
     ax.invert_yaxis()
 
 
@@ -62,13 +71,30 @@ def _flow(ax: Any, norms: np.ndarray, names: list[str]) -> None:
         ax.set_xscale("log")
     _name(ax, names, 0.0)
     ax.invert_yaxis()
-    ax.set_xlabel("L2 norm of the gradient over the recorded updates")
-    ax.legend()
+    ax.set_xlabel("L2 norm of the gradient")
+    ax.set_title("Gradient flow over all recorded updates")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
 
 
 def _name(ax: Any, names: list[str], offset: float) -> None:
     thin = -(-len(names) // MOST_NAMES)
-    ax.set_yticks(np.arange(len(names))[::thin] + offset, names[::thin], fontsize=7)
+    ax.set_yticks(np.arange(len(names))[::thin] + offset, names[::thin], fontsize=8)
+
+
+def shortened(names: list[str]) -> list[str]:
+    """Names without the folders that all of them begin with, such as the model's.
+
+    Example:
+
+    >>> from keras_deeptools.callbacks._gradient_monitor.display import shortened
+    >>> shortened(["net/dense/kernel", "net/dense_1/kernel"])
+    ['dense/kernel', 'dense_1/kernel']
+    """
+    shared = os.path.commonprefix([name.rpartition("/")[0] for name in names])
+    cut = shared.rfind("/") + 1
+    if len(names) > 1 and all(name.startswith(f"{shared}/") for name in names):
+        cut = len(shared) + 1
+    return [name[cut:] for name in names]
 
 
 LATEST = 100
@@ -89,14 +115,53 @@ def table_of(monitor: Any) -> str:
             if finding.where == variable or variable.startswith(f"{finding.where}/")
         ]
         rows.append([variable, *cells, ", ".join(dict.fromkeys(kinds))])
+    for row, name in zip(rows, shortened(monitor.variables), strict=True):
+        row[0] = name
     lines = [
         f"Gradients of {len(steps)} recorded updates, medians of the latest "
         f"{min(LATEST, len(steps))}; skipped by loss scaling: "
         f"{monitor.skipped_updates}.",
         text_table(["variable", *names, "findings"], rows, text=(0, -1)),
-        *map(str, findings),
+        *_in_words(findings, monitor.variables),
     ]
     return "\n".join(lines)
+
+
+def _in_words(findings: list[Any], variables: list[str]) -> list[str]:
+    """A line for each kind of finding: where, the first in full, and what to do."""
+    kinds = dict.fromkeys(finding.kind for finding in findings)
+    lines = []
+    for kind in kinds:
+        first, *others = [finding for finding in findings if finding.kind == kind]
+        line = str(first)
+        if others:
+            places = [finding.where for finding in others]
+            line += f" The same in {', '.join(_ranges(places, variables))}."
+        lines.append(line)
+    return lines
+
+
+def _ranges(places: list[str], variables: list[str]) -> list[str]:
+    """Places by name; those that follow one another in a row as its two ends."""
+    short = dict(zip(variables, shortened(variables), strict=True))
+    of_kind: dict[str, list[str]] = {}
+    for name in variables:
+        of_kind.setdefault(name.rpartition("/")[2], []).append(name)
+    next_of = {
+        one: other
+        for names in of_kind.values()
+        for one, other in itertools.pairwise(names)
+    }
+    rows: list[list[str]] = []
+    for place in places:
+        if rows and next_of.get(rows[-1][-1]) == place:
+            rows[-1].append(place)
+        else:
+            rows.append([place])
+    named = [[short.get(place, place) for place in row] for row in rows]
+    return [
+        f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(row) for row in named
+    ]
 
 
 def _cell(name: str, values: np.ndarray) -> str:

@@ -155,7 +155,9 @@ class GradientReadings(TrainingFeature):
         """
         to_csv(self, path)
 
-    def plot(self, path: str | None = None, ax: Any = None) -> Any:
+    def plot(
+        self, path: str | None = None, ax: Any = None, *, biases: bool = False
+    ) -> Any:
         """Draws the norms over layers and steps, and the gradient flow.
 
         Args:
@@ -163,6 +165,8 @@ class GradientReadings(TrainingFeature):
             ax: Pair of matplotlib axes: for the heat map of log10 norms, and for the
                 gradient flow (mean and largest norm of each variable). Default: those
                 of a new figure.
+            biases: Bool. Whether biases, and the scales and offsets of normalization
+                layers, are drawn beside the kernels.
 
         Returns:
             The matplotlib figure.
@@ -170,7 +174,7 @@ class GradientReadings(TrainingFeature):
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        return figure_of(self, path, ax)
+        return figure_of(self, path, ax, biases)
 
 
 def run_settings(
