@@ -1,6 +1,8 @@
-"""Text in aligned columns, for all that prints as a table."""
+"""Tables: as text in aligned columns, in notebooks, and for pandas."""
 
-from collections.abc import Collection, Iterable, Sequence
+import html
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 GAP = "  "
 
@@ -47,3 +49,48 @@ def text_table(
         ).rstrip()
         for line in lines
     )
+
+
+class NotebookText:
+    """Lets a notebook show an object as its text, in columns as they are printed.
+
+    The text is escaped, takes the colors of the page, light or dark, and scrolls where
+    it is wider.
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return notebook_html(str(self))
+
+
+def notebook_html(text: str) -> str:
+    """Text as HTML that keeps its columns.
+
+    Example:
+
+    >>> from keras_deeptools._text_table import notebook_html
+    >>> notebook_html("a < b")
+    '<pre style="overflow-x: auto; white-space: pre">a &lt; b</pre>'
+    """
+    style = "overflow-x: auto; white-space: pre"
+    return f'<pre style="{style}">{html.escape(text)}</pre>'
+
+
+def data_frame(owner: str, columns: Mapping[str, Any]) -> Any:
+    """A `pandas.DataFrame` of columns of equal length.
+
+    Args:
+        owner: Str. Whom an error names.
+        columns: Dict from a name to a sequence of values.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
+    try:
+        import pandas  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ImportError(
+            f"{owner}.to_dataframe needs pandas: `pip install pandas`."
+        ) from error
+    return pandas.DataFrame(dict(columns))

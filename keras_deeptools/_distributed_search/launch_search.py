@@ -18,6 +18,7 @@ from keras_deeptools._distributed_search.plan import (
     gpus,
 )
 from keras_deeptools._distributed_search.process import Process, ending
+from keras_deeptools._text_table import NotebookText
 
 OWNER = "launch_search"
 POLL = 0.1
@@ -27,7 +28,7 @@ GO_ON = "Start the search again with the same directory and overwrite=False to g
 
 
 @dataclass(frozen=True)
-class SearchRun:
+class SearchRun(NotebookText):
     """How a search over several processes went; made by `launch_search`.
 
     Attributes:

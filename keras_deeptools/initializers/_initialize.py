@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import checked_option, checked_seed, message
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._building.first_call import is_built
 from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
@@ -63,7 +63,7 @@ class InitializedWeights:
 
 
 @dataclass(frozen=True)
-class Initialization:
+class Initialization(NotebookText):
     """What was drawn anew in a model, and what was left; made by `initialize`.
 
     Attributes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from keras_deeptools._finding import Finding
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ScaledLayer:
 
 
 @dataclass(frozen=True)
-class ScalingReport:
+class ScalingReport(NotebookText):
     """What `lsuv` or `rebalance` has done to a model.
 
     Args:

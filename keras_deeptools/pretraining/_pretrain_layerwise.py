@@ -17,7 +17,7 @@ from keras_deeptools._arguments import (
     checked_verbose,
     message,
 )
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._graph.tensors import chain_of
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._autoencoder import Autoencoder, checked_corruption
@@ -67,7 +67,7 @@ class PretrainedLayer:
 
 
 @dataclass(frozen=True)
-class LayerwisePretraining:
+class LayerwisePretraining(NotebookText):
     """What `pretrain_layerwise` has done to a model.
 
     Args:

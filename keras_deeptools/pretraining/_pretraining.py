@@ -16,7 +16,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 
@@ -34,7 +34,7 @@ def plot_history(owner: str, history: Mapping[str, Sequence[float]], ax: Any) ->
 
 
 @dataclass(frozen=True)
-class Pretraining:
+class Pretraining(NotebookText):
     """What `pretrain_denoising` and its kin have done to a model.
 
     Args:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeptools._text_table import NotebookText
 from keras_deeptools.uncertainty._expected_calibration_error import (
     calibration_bins,
     check_binning,
@@ -84,7 +85,7 @@ def score_of(rows: LabelledRows) -> float:
 
 
 @dataclass(frozen=True)
-class BrierDecomposition:
+class BrierDecomposition(NotebookText):
     """The parts of a Brier score; made by `brier_decomposition`.
 
     `score == reliability - resolution + uncertainty + within_bins`, up to rounding.

@@ -9,14 +9,14 @@ import numpy as np
 
 from keras_deeptools._arguments import message
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.uncertainty._negative_log_likelihood import gaussian_rows
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, eq=False)
-class IntervalCoverage:
+class IntervalCoverage(NotebookText):
     """Nominal and observed coverage; made by `interval_coverage`.
 
     Attributes:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import NotebookText, data_frame
 from keras_deeptools.uncertainty._labelled_rows import ragged
 from keras_deeptools.uncertainty._output_statistics import (
     BERNOULLI,
@@ -17,7 +19,7 @@ from keras_deeptools.uncertainty._output_statistics import (
 
 
 @dataclass(frozen=True, eq=False)
-class VarianceParts:
+class VarianceParts(NotebookText):
     """The variance of a prediction, and where it comes from.
 
     Made by `MCPrediction.variance`.
@@ -83,7 +85,7 @@ def _chosen(outputs: Any, which: Any, argument: str) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class MCPrediction:
+class MCPrediction(NotebookText):
     """What `mc_predict` found out about every row of the data.
 
     Made by `mc_predict`. Everything is an array with the axis of rows first; for a
@@ -211,6 +213,79 @@ class MCPrediction:
             ValueError: If an output is not there, or variances are negative.
         """
         return variance_parts(self.mean, self.std, mean, variance)
+
+    def to_dataframe(self) -> Any:
+        """The prediction of an only output, one line for each sample of the data.
+
+        Returns:
+            `pandas.DataFrame` with `num_samples`, `mean` and `std`, numbered where an
+            output has several values, and of probabilities `predictive_entropy` and
+            `mutual_information`.
+
+        Raises:
+            ValueError: If the model has several outputs, or they differ in shape.
+            ImportError: If pandas is not installed.
+        """
+        s = self._only("to_dataframe")
+        columns: dict[str, Any] = {"num_samples": self.num_samples}
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            flat = np.reshape(values, (len(values), -1))
+            numbers = [f"_{i}" for i in range(flat.shape[1])]
+            for number, column in zip(numbers, flat.T, strict=True):
+                columns[name + number * (len(numbers) > 1)] = column
+        if s.kind != VALUES and self.predictive_entropy.ndim == 1:
+            columns["predictive_entropy"] = self.predictive_entropy
+            columns["mutual_information"] = self.mutual_information
+        return data_frame("MCPrediction", columns)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws how uncertain the predictions of an only output are.
+
+        Of probabilities a histogram of the predictive entropy and of the part of it
+        that is the model's; of other values means with their standard deviations, in
+        order of the mean.
+
+        Args:
+            ax: Matplotlib axes; default: those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the model has several outputs, or they differ in shape.
+            ImportError: If matplotlib is not installed.
+        """
+        s = self._only("plot")
+        ax = new_axes("MCPrediction.plot") if ax is None else ax
+        if s.kind == VALUES:
+            means, deviations = np.ravel(self.mean), np.ravel(self.std)
+            order = np.argsort(means)
+            places = np.arange(len(order))
+            low, high = means - deviations, means + deviations
+            ax.fill_between(places, low[order], high[order], alpha=0.3, label="± std")
+            ax.plot(places, means[order], label="mean")
+            ax.set(xlabel="predictions, in order of their mean", ylabel="value")
+        else:
+            parts = (
+                np.ravel(self.predictive_entropy),
+                np.ravel(self.mutual_information),
+            )
+            labels = ("predictive entropy", "part of the model (mutual information)")
+            ax.hist(parts, bins=30, label=labels)
+            ax.set(xlabel="nats", ylabel="samples")
+        ax.set_title(f"Monte Carlo dropout, {self.num_samples.max()} samples each")
+        ax.legend()
+        return ax
+
+    def _only(self, method: str) -> OutputStatistics:
+        """The statistics of the only output."""
+        if len(self._statistics) != 1 or isinstance(self._statistics[0], list):
+            raise ValueError(
+                f"MCPrediction.{method}: the model must have one output of one shape. "
+                f"Received: {len(self._statistics)} outputs. Use `.mean` and `.std`, "
+                "which have the structure of the outputs."
+            )
+        return self._statistics[0]
 
     def __str__(self) -> str:
         rows = len(self.num_samples)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.uncertainty._expected_calibration_error import (
     BinAverages,
     calibration_bins,
@@ -21,7 +21,7 @@ NORMAL_QUANTILE = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
-class ReliabilityDiagram(BinAverages):
+class ReliabilityDiagram(BinAverages, NotebookText):
     """Confidence and frequency in bins; made by `reliability_diagram`.
 
     Attributes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.uncertainty._labelled_rows import (
     LabelledRows,
     labelled_rows,
@@ -16,7 +16,7 @@ from keras_deeptools.uncertainty._labelled_rows import (
 
 
 @dataclass(frozen=True, eq=False)
-class RiskCoverageCurve:
+class RiskCoverageCurve(NotebookText):
     """Risk against coverage; made by `risk_coverage_curve` and `from_losses`.
 
     Attributes:

@@ -15,7 +15,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._building.first_call import built_by_first
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._dropout.stochastic_layers import with_dropout_rate
@@ -30,7 +30,7 @@ Build = Callable[[float], keras.Model]
 
 
 @dataclass(frozen=True, eq=False)
-class DropoutRateTuning:
+class DropoutRateTuning(NotebookText):
     """Validation likelihood by dropout rate; made by `tune_dropout_rate`.
 
     Attributes:

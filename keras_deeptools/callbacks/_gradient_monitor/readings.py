@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import data_frame, notebook_html
 from keras_deeptools.callbacks._gradient_monitor.display import (
     figure_of,
     table_of,
@@ -146,6 +147,26 @@ class GradientReadings(TrainingFeature):
             Str. Medians over the latest 100 recorded updates.
         """
         return table_of(self)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self.table())
+
+    def to_dataframe(self) -> Any:
+        """The history as a table, one line for each update and variable.
+
+        Returns:
+            `pandas.DataFrame` with `step`, `variable` and a column for each statistic.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        history, variables = self.history, self.variables
+        columns = {
+            "step": np.repeat(self.steps, len(variables)),
+            "variable": variables * len(self.steps),
+            **{name: values.ravel() for name, values in history.items()},
+        }
+        return data_frame(type(self).__name__, columns)
 
     def to_csv(self, path: str) -> None:
         """Writes the history as a table, one line for each update and variable.

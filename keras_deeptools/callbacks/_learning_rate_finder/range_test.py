@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import NotebookText, data_frame
 from keras_deeptools.statistics import suggest_learning_rate
 
 
-class RangeTest:
+class RangeTest(NotebookText):
     """The losses of a learning-rate range test, and what they suggest.
 
     Made by `find_learning_rate`. `float(result)` is the consensus, so the result can be
@@ -107,6 +108,18 @@ class RangeTest:
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out an open generator."""
         return self.__dict__ | {"data": None}
+
+    def to_dataframe(self) -> Any:
+        """The learning rate and the loss of each step.
+
+        Returns:
+            `pandas.DataFrame` with `learning_rate` and `loss`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        columns = {"learning_rate": self.learning_rates, "loss": self.losses}
+        return data_frame("RangeTest", columns)
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the losses, the curve read from them and the suggestions.

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import message
-from keras_deeptools._text_table import text_table
+from keras_deeptools._axes import new_axes
+from keras_deeptools._text_table import NotebookText, data_frame, text_table
 from keras_deeptools.callbacks import OneCycleScheduler
 from keras_deeptools.callbacks._one_cycle_scheduler import momentum_name
 from keras_deeptools.engine._retraining.retrain import Trainability
@@ -262,7 +263,7 @@ class FineTuningPhase:
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(NotebookText):
     """The history of a fine-tuning over its phases; made by `fine_tune`.
 
     `history` and `epoch` are as in the `History` that `fit` returns.
@@ -320,6 +321,56 @@ class FineTuning:
             values = [self._value(name, end - 1) for name in losses]
             rows.append([phase.name, *cells, *values])
         return text_table(head, rows)
+
+    def to_dataframe(self) -> Any:
+        """The history, one line for each epoch.
+
+        Returns:
+            `pandas.DataFrame` with `epoch`, counted from 1 as Keras prints it, `phase`,
+            and a column for each loss, metric and hyperparameter.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        columns = {
+            "epoch": [epoch + 1 for epoch in self.epoch],
+            "phase": [self._phase_of(epoch) for epoch in self.epoch],
+            **self.history,
+        }
+        return data_frame("FineTuning", columns)
+
+    def _phase_of(self, epoch: int) -> str:
+        begun = [phase for phase in self.phases if phase.first_epoch <= epoch]
+        return begun[-1].name if begun else ""
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the losses over the epochs, the phases, and the best epoch.
+
+        Args:
+            ax: Matplotlib axes; default: those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        ax = new_axes("FineTuning.plot") if ax is None else ax
+        epochs = [epoch + 1 for epoch in self.epoch]
+        for name, label in (("loss", "training"), ("val_loss", "validation")):
+            if name in self.history:
+                ax.plot(epochs, self.history[name], "o-", label=label)
+        for number, phase in enumerate(p for p in self.phases if p.num_epochs):
+            begin = phase.first_epoch + 0.5
+            shade = {"color": "0.5", "alpha": 0.1 + 0.1 * (number % 2)}
+            end = begin + phase.num_epochs
+            ax.axvspan(begin, end, label=f"phase: {phase.name}", **shade)
+        if self.best_epoch is not None:
+            label = f"best {self.monitor}"
+            ax.axvline(self.best_epoch + 1, color="0.3", linestyle=":", label=label)
+        ax.set(title="Fine-tuning", xlabel="epoch", ylabel="loss")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+        return ax
 
     def _value(self, name: str, epoch: int) -> str:
         if epoch not in self.epoch:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_count, message
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.transfer._layer_groups.graph_cuts import Piece, graph_pieces
 
@@ -70,7 +70,7 @@ class LayerGroup:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerGroups:
+class LayerGroups(NotebookText):
     """The layer groups of a model, from the inputs on; made by `layer_groups`.
 
     A sequence of `LayerGroup`; a group is also found by its name.

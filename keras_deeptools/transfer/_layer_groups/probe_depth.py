@@ -13,7 +13,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools._axes import new_axes
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._data.predict_rows import RowBatches
 from keras_deeptools.engine._frozen_features.computation import PooledOutputs
 from keras_deeptools.engine._graph.calls import calls_of, output_calls_of
@@ -31,7 +31,7 @@ from keras_deeptools.transfer._layer_groups.linear_probe import (
 
 
 @dataclass(frozen=True, eq=False)
-class DepthProbe:
+class DepthProbe(NotebookText):
     """Accuracy of linear probes by layer group; made by `probe_depth`.
 
     Attributes:

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from keras_deeptools._text_table import NotebookText, data_frame
 from keras_deeptools.tuning._search_report.best_recipe import recipe
 from keras_deeptools.tuning._search_report.hyperparameter_importance import (
     FEWEST,
@@ -27,7 +28,7 @@ FEW = 15
 
 
 @dataclass(frozen=True, eq=False)
-class SearchReport:
+class SearchReport(NotebookText):
     """The trials of a search, and what they tell; made by `search_report`.
 
     Attributes:
@@ -250,6 +251,26 @@ class SearchReport:
             ImportError: If matplotlib is not installed.
         """
         return search_page(self, path, title)
+
+    def to_dataframe(self) -> Any:
+        """The trials, the best first, one line for each.
+
+        Returns:
+            `pandas.DataFrame` with `trial`, `number`, `status`, `score`, `best_epoch`,
+            `epochs`, `seconds`, `finding` and a column for each hyperparameter.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        facts = ("number", "status", "score", "best_epoch", "epochs", "seconds")
+        names = dict.fromkeys(name for trial in self.ranked for name in trial.values)
+        columns = {
+            "trial": [trial.trial_id for trial in self.ranked],
+            **{f: [getattr(trial, f) for trial in self.ranked] for f in facts},
+            "finding": [trial.finding for trial in self.ranked],
+            **{n: [trial.values.get(n) for trial in self.ranked] for n in names},
+        }
+        return data_frame("SearchReport", columns)
 
     def __str__(self) -> str:
         lines = [f"{len(self.trials)} trials.", *self.notes, self.table()]
