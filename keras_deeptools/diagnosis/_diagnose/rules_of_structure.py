@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import DROPOUTS, activation_of, listing
+from keras_deeptools.diagnosis._audit.subject import DROPOUTS, activation_of, listing
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.engine._graph.calls import Call
 

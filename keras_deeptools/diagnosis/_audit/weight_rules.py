@@ -7,13 +7,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import (
+from keras_deeptools.diagnosis._audit.subject import (
     MEASURED,
     Subject,
     listing,
     setting_of,
 )
-from keras_deeptools.diagnosis._signal_comparison import UNEVEN
+from keras_deeptools.diagnosis._signal_propagation.findings import UNEVEN
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers import FanScaling, fans
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS, TRANSPOSED
