@@ -45,6 +45,8 @@ class InputFacts:
         feature_means: Float array, by feature of the last axis.
         feature_stds: Float array, likewise.
         duplicates: Float in [0, 1], samples that occurred before.
+        reach: Float array, by feature, the largest distance from the median over the
+            usual one; zero where half of the values are equal.
     """
 
     name: str
@@ -57,6 +59,7 @@ class InputFacts:
     feature_means: np.ndarray
     feature_stds: np.ndarray
     duplicates: float
+    reach: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +144,7 @@ class Facts:
         has_weights_for_samples: Bool, whether samples or classes are weighted.
         failures: Dict from what could not be measured to why.
         received: List of tuples of a layer with a kernel and what it receives.
+        order: List of layers in the order of their calls in one pass; empty if unknown.
         metric_names: List of str, the metrics of `compile`.
         text: Dict from "inputs" and "targets" to a string that occurs in them.
     """
@@ -158,6 +162,7 @@ class Facts:
     has_weights_for_samples: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)
     metric_names: list[str] = field(default_factory=list)
     text: dict[str, str] = field(default_factory=dict)
 

@@ -98,6 +98,7 @@ def measure(
                 ),
             )
         targets = _leaves(rows.y)
+        predicted: list[Any] = []
         if batch is not None and len(batch.networks) == 1:
             measured = attempt(
                 "signals", lambda: _signals(batch.networks[0], batch.x, batch.y)
@@ -106,8 +107,14 @@ def measure(
                 found["layers"] = tuple(measured.layers)
                 found["loss"] = measured.loss
                 found["received"] = measured.received
+                found["order"] = measured.order
+                if batch.networks[0] is model:
+                    predicted = [each.astype("float64") for each in measured.outputs]
+        if passes and not predicted:
+            with contextlib.suppress(Exception):
+                predicted = _predicted(model, rows.x)
         found["outputs"] = (
-            attempt("outputs", lambda: _outputs(model, rows, targets, passes)) or []
+            attempt("outputs", lambda: _outputs(model, rows, targets, predicted)) or []
         )
         if validation_data is not None:
             given = _pair(validation_data)
@@ -189,18 +196,18 @@ def _pair(data: Any) -> tuple[Any, ...]:
 def _signals(network: Any, x: Any, y: Any) -> Any:
     """Forward alone where the targets do not fit the loss."""
     try:
-        return measure_network(network, x, y, None, 0)
+        return measure_network(network, x, y, None, brief=True)
     except Exception:
-        return measure_network(network, x, None, None, 0)
+        return measure_network(network, x, None, None, brief=True)
 
 
 def _outputs(
-    model: keras.Model, rows: RowsInOrder, targets: list[np.ndarray], passes: bool
+    model: keras.Model,
+    rows: RowsInOrder,
+    targets: list[np.ndarray],
+    predicted: list[Any],
 ) -> list[OutputFacts]:
     ends = output_ends(model)
-    predicted: list[Any] = []
-    with contextlib.suppress(Exception):
-        predicted = _predicted(model, rows.x) if passes else []
     if len(predicted) != len(ends):
         predicted = [None] * len(ends)
     if len(targets) != len(ends):
@@ -228,6 +235,7 @@ def _outputs(
 
 
 def _predicted(model: keras.Model, x: Any) -> list[Any]:
+    """Outputs for some samples, of a model whose layers cannot be measured."""
     some = keras.tree.map_structure(
         lambda v: None if v is None else v[:ROWS_OF_A_PASS], x
     )
@@ -278,7 +286,15 @@ def _of_array(name: str, array: np.ndarray) -> InputFacts:
         features.mean(axis=0),
         features.std(axis=0),
         1 - different / len(array),
+        _reach(features) if values.ndim == 2 else np.zeros(0),
     )
+
+
+def _reach(features: np.ndarray) -> np.ndarray:
+    """The largest distance from the median over the median one, by feature."""
+    distances = np.abs(features - np.median(features, axis=0))
+    usual = np.median(distances, axis=0)
+    return np.where(usual > 0, distances.max(axis=0) / np.maximum(usual, 1e-300), 0.0)
 
 
 def target_facts(y: Any) -> TargetFacts | None:

@@ -21,6 +21,7 @@ SPARSE = "sparsecategoricalcrossentropy"
 OF_PAIRS = CATEGORICAL - {SPARSE}
 """Losses that compare probabilities with one-hot targets."""
 
+MOST_SMOOTHING = 0.5
 DEFINITION = "the definition of the loss"
 
 
@@ -168,6 +169,72 @@ def wrong_direction(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def several_labels(facts: Facts) -> Iterator[Finding]:
+    """Softmax over classes of which a sample can have several."""
+    for each in facts.outputs:
+        end, targets = each.end, each.targets
+        if targets is None or facts.rows is None or targets.kind != "multi-hot":
+            continue
+        if end.loss != "categoricalcrossentropy" or len(facts.outputs) > 1:
+            continue
+        [y] = [np.asarray(v) for v in keras.tree.flatten(facts.rows.y)][:1]
+        several = float((y.sum(axis=-1) > 1).mean())
+        if several > 0:
+            yield Finding(
+                "softmax for several labels",
+                end.name,
+                f"{several:.0%} of the samples have more than one label, and the "
+                "probabilities of a softmax add up to 1: a second label can only be "
+                "had for less of the first.",
+                "Use sigmoid, which predicts each label for itself, and "
+                "binary_crossentropy.",
+                evidence={"with_several": several},
+                code='model.compile("adam", loss="binary_crossentropy")',
+                confidence=0.9,
+                reference="Goodfellow et al., 2016, Deep Learning, section 6.2.2.2",
+            )
+
+
+def settings_of_losses(facts: Facts) -> Iterator[Finding]:
+    """Label smoothing that leaves nothing, and percentages of zero."""
+    for each in facts.outputs:
+        end, targets = each.end, each.targets
+        smoothing = end.label_smoothing
+        if smoothing >= MOST_SMOOTHING:
+            yield Finding(
+                "label smoothing too strong",
+                end.name,
+                f"With label_smoothing={smoothing:g} the targets are {smoothing:.0%} "
+                "the same for all samples.",
+                "Use 0.1.",
+                evidence={"label_smoothing": smoothing, "usual": 0.1},
+                code="keras.losses.CategoricalCrossentropy(label_smoothing=0.1)",
+                confidence=0.9,
+                reference="Szegedy et al., 2016, section 7. "
+                "https://arxiv.org/abs/1512.00567",
+            )
+        if targets is None or facts.rows is None:
+            continue
+        if end.loss != "meanabsolutepercentageerror":
+            continue
+        arrays = [np.asarray(v) for v in keras.tree.flatten(facts.rows.y)]
+        small = np.abs(arrays[facts.outputs.index(each)]) < 1e-3 * abs(targets.std)
+        share = float(small.mean())
+        if share > 0:
+            yield Finding(
+                "percentage error of zeros",
+                end.name,
+                f"{share:.1%} of the targets are zero, or nearly: an error is divided "
+                "by them, so that they outweigh all others by far.",
+                "Use mae, or the logarithm of the targets.",
+                evidence={"zeros": share},
+                code='model.compile("adam", loss="mae")',
+                confidence=0.9 if share > 0.01 else 0.6,
+                severity="problem" if share > 0.01 else "warning",
+                reference="the definition of the loss",
+            )
+
+
 def lagging_averages(facts: Facts) -> Iterator[Finding]:
     """BatchNormalization whose averages have no time to follow."""
     planned = planned_batches(facts, unknown=0)
@@ -221,6 +288,8 @@ RULES = (
     weights_of_samples,
     refused,
     wrong_direction,
+    several_labels,
+    settings_of_losses,
     lagging_averages,
     too_few_updates,
 )

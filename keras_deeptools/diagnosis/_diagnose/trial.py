@@ -25,8 +25,8 @@ FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 LEAST_STEPS = 8
 MOST_BYTES = 2**27
 ROWS_TO_OVERFIT = 32
-SLOW = 2.0
-"""Seconds after which an update is taken to have been compiled in them."""
+TIMED_STEPS = 3
+"""Steps after which it is known how long one takes: the first ones are compiled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,10 @@ def run_trial(
         began = time.monotonic()
         if not all(each.optimizer.built for each in model_optimizers(model)):
             return Trial(_run(model, kept, num_steps, snapshot), {})
-        steps = _affordable(model, kept, num_steps, seconds, snapshot)
-        plain = _run(model, kept, steps, snapshot)
+        plain = _run(model, kept, num_steps, snapshot, seconds / 4)
+        steps, share = len(plain.losses), math.inf
+        if not plain.is_finite:
+            steps, share = num_steps, seconds / 4
         by_factor: dict[float, ShortRun] = {}
         for factor in FACTORS:
             if time.monotonic() - began > seconds:
@@ -129,16 +131,16 @@ def run_trial(
                 continue
             with _scaled_rates(model, factor) as is_scaled:
                 if is_scaled:
-                    by_factor[factor] = _run(model, kept, steps, snapshot)
+                    by_factor[factor] = _run(model, kept, steps, snapshot, share)
         one_batch = None
         if time.monotonic() - began < seconds:
             few = keras.tree.map_structure(_few_rows, kept[0])
-            one_batch = _run(model, [few], 2 * steps, snapshot)
+            one_batch = _run(model, [few], 2 * steps, snapshot, share)
         shuffled = None
         if time.monotonic() - began < seconds:
             others = [_with_other_targets(batch) for batch in kept]
             if None not in others:
-                shuffled = _run(model, others, steps, snapshot)
+                shuffled = _run(model, others, steps, snapshot, share)
     return Trial(plain, by_factor, one_batch, shuffled)
 
 
@@ -175,31 +177,28 @@ def _few_rows(value: Any) -> Any:
     return None if value is None else value[:ROWS_TO_OVERFIT]
 
 
-def _affordable(
-    model: keras.Model, kept: list[Any], num: int, seconds: float, snapshot: Snapshot
-) -> int:
-    """As many steps as there is time for in some trainings."""
-    times = []
-    for batch in kept[:3]:
-        start = time.monotonic()
-        batch_logs(model, batch)
-        times.append(time.monotonic() - start)
-    snapshot.restore()
-    most = int(seconds / 4 / max(min(times), 1e-6))
-    return max(LEAST_STEPS, min(num, most))
-
-
 def _run(
-    model: keras.Model, kept: list[Any], steps: int, snapshot: Snapshot
+    model: keras.Model,
+    kept: list[Any],
+    steps: int,
+    snapshot: Snapshot,
+    seconds: float = math.inf,
 ) -> ShortRun:
+    """Trains for some steps; the first ones tell how many there is time for."""
     before = {v.path: on_host(v) for v in model.trainable_variables}
-    losses = []
+    losses: list[float] = []
+    fastest = math.inf
     try:
-        for step in range(steps):
-            logs = batch_logs(model, kept[step % len(kept)])
+        while len(losses) < steps:
+            began = time.monotonic()
+            logs = batch_logs(model, kept[len(losses) % len(kept)])
             losses.append(logs.get("loss", next(iter(logs.values()), math.nan)))
             if not math.isfinite(losses[-1]):
                 break
+            fastest = min(fastest, time.monotonic() - began)
+            if len(losses) == TIMED_STEPS and seconds < math.inf:
+                affordable = int(seconds / max(fastest, 1e-6))
+                steps = max(LEAST_STEPS, min(steps, affordable))
         after = {v.path: on_host(v) for v in model.trainable_variables}
     finally:
         snapshot.restore()

@@ -35,6 +35,9 @@ ACTIVATIONS = (
     keras.layers.LeakyReLU,
     keras.layers.ReLU,
 )
+OUTPUT_ROWS = 64
+"""For how many samples a brief measurement brings back the outputs."""
+
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel", "embeddings")
 
 
@@ -103,6 +106,8 @@ class MeasuredNetwork:
     loss: float
     findings: list[Finding]
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)
 
     def under(self, name: str) -> "MeasuredNetwork":
         """The same with the name of the network before those of its layers."""
@@ -114,7 +119,12 @@ class MeasuredNetwork:
 
 
 def measure_network(
-    model: keras.Model, x: Any, y: Any, loss: Any, jacobian_rows: int
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    loss: Any,
+    jacobian_rows: int = 0,
+    brief: bool = False,
 ) -> MeasuredNetwork:
     """Measures a network, which stays as it is.
 
@@ -124,14 +134,18 @@ def measure_network(
         y: Targets, or None: nothing backward.
         loss: As for `Capture`.
         jacobian_rows: Int >= 0.
+        brief: Bool, whether to leave out what only plots and tables need, and bring
+            back the outputs for some samples.
     """
     bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
     shapes: dict[str, tuple[int | None, ...]] = {}
     backward = {
         "backward": lambda call, g: (
-            statistics.of_gradient(g) if _listed(call) else None
+            statistics.of_gradient(g, brief) if _listed(call) else None
         ),
-        "weights": lambda variable, g: statistics.of_gradient(g),
+        "weights": lambda variable, g: (
+            statistics.of_gradient(g, brief) if len(g.shape) > 1 or not brief else None
+        ),
         "loss": loss,
     }
 
@@ -141,13 +155,14 @@ def measure_network(
         shapes[call.name] = tuple(out.shape[1:])
         first = getattr(call.layer, "data_format", None) == "channels_first"
         return statistics.of_outputs(
-            pre, out, bands[id(call.layer)], 1 if first else -1
+            pre, out, bands[id(call.layer)], 1 if first else -1, brief
         )
 
     capture = Capture(
         model,
         received=received_by,
         forward=forward,
+        outputs=OUTPUT_ROWS if brief else 0,
         **({} if y is None else backward),
     )
     found = capture(x, y)
@@ -172,7 +187,8 @@ def measure_network(
         if numbers is not None
     ]
     loss = math.nan if found.loss is None else found.loss
-    return MeasuredNetwork(layers, loss, findings, received)
+    order = [call.layer for call in found.calls]
+    return MeasuredNetwork(layers, loss, findings, received, found.outputs, order)
 
 
 @contextlib.contextmanager
@@ -295,14 +311,14 @@ def _layer(
         optional["saturated"] = math.nan
     if gradient is not None:
         optional |= {
-            "gradient_mean": float(gradient["mean"]),
+            "gradient_mean": float(gradient.get("mean", math.nan)),
             "gradient_std": float(gradient["rms"]),
-            "gradients": gradient["sample"],
+            "gradients": gradient.get("sample", NOTHING),
         }
     if of_kernel is not None:
         optional |= {
             "weight_gradient_std": float(of_kernel["rms"]),
-            "weight_gradients": of_kernel["sample"],
+            "weight_gradients": of_kernel.get("sample", NOTHING),
         }
     if call.name in jacobians:
         optional["singular_values"] = jacobians[call.name]
@@ -310,6 +326,6 @@ def _layer(
         call.name,
         type(call.layer).__name__,
         weighted=not isinstance(call.layer, ACTIVATIONS),
-        activations=record["sample"],
+        activations=record.get("sample", NOTHING),
         **optional,
     )
