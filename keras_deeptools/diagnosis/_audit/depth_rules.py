@@ -197,7 +197,7 @@ def plain_dropout(subject: Subject) -> Iterator[Finding]:
             "plain dropout with SELU",
             listing(names),
             "It changes mean and variance in training: over 50 layers the standard "
-            "deviation was 1.28 with a rate of .1, and 53 with .5.",
+            "deviation was 1.28 with a rate of 0.1, and 53 with 0.5.",
             "Use AlphaDropout.",
             severity="warning",
             code="keras.layers.AlphaDropout(0.1)",

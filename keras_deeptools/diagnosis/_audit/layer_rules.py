@@ -163,7 +163,7 @@ def drifting(subject: Subject) -> Iterator[Finding]:
             "BatchNormalization that will drift",
             listing(names),
             "Called with training=False in a functional model, which fit overrides: "
-            "its moving statistics follow the new data (a mean moved by .3).",
+            "its moving statistics follow the new data (a mean moved by 0.3).",
             "Freeze these layers (`trainable = False`), or call the base inside a "
             "layer of your own with training=False.",
             severity="warning",

@@ -202,8 +202,8 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
             listing(bad),
             f"{len(bad)} of {len(subject.model.variables)} variables have NaN or "
             "infinite values: outputs, and all weights after one update, will too.",
-            "Go back to an earlier checkpoint, and train with a smaller rate or "
-            "clipping; `GradientMonitor` names the first layer and update.",
+            "Go back to an earlier checkpoint, and train with a lower learning "
+            "rate or clipping; `GradientMonitor` names the first layer and update.",
             evidence={
                 "non_finite_variables": len(bad),
                 "variables": len(subject.model.variables),
