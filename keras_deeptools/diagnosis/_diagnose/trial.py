@@ -24,6 +24,11 @@ FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 
 LEAST_STEPS = 8
 MOST_BYTES = 2**27
+LARGE_SAMPLE = 20_000
+"""Numbers in a sample from which on fewer samples of each batch are trained on."""
+
+ROWS_OF_LARGE_SAMPLES = 16
+LEAST_WHOLE_BATCHES = 4
 ROWS_TO_OVERFIT = 32
 TIMED_STEPS = 3
 """Steps after which it is known how long one takes: the first ones are compiled."""
@@ -134,7 +139,7 @@ def run_trial(
                     by_factor[factor] = _run(model, kept, steps, snapshot, share)
         one_batch = None
         if time.monotonic() - began < seconds:
-            few = keras.tree.map_structure(_few_rows, kept[0])
+            few = _first_of(kept[0], ROWS_TO_OVERFIT)
             one_batch = _run(model, [few], 2 * steps, snapshot, share)
         shuffled = None
         if time.monotonic() - began < seconds:
@@ -150,10 +155,36 @@ def _taken(batches: Batches, num: int) -> list[Any]:
     num = min(num, batches.num_batches or num)
     with batches.endless() as endless:
         while len(kept) < num and size < MOST_BYTES:
-            kept.append(next(endless))
-            arrays = [each for each in keras.tree.flatten(kept[-1]) if each is not None]
-            size += sum(int(np.prod(each.shape)) * 4 for each in arrays)
+            batch = next(endless)
+            if _largest_image(batch) > LARGE_SAMPLE:
+                batch = _first_of(batch, ROWS_OF_LARGE_SAMPLES)
+            kept.append(batch)
+            size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(batch))
+    if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
+        # Some backends would compile the step anew for it.
+        kept.pop()
     return kept
+
+
+def _arrays(batch: Any) -> list[Any]:
+    return [each for each in keras.tree.flatten(batch) if each is not None]
+
+
+def _length(batch: Any) -> int:
+    shape = _arrays(batch)[0].shape
+    return int(shape[0]) if len(shape) else 0
+
+
+def _largest_image(batch: Any) -> int:
+    """How many numbers the largest array of images or videos holds for a sample."""
+    images = [each for each in _arrays(batch) if len(each.shape) > 3]
+    return max((int(np.prod(each.shape[1:])) for each in images), default=0)
+
+
+def _first_of(batch: Any, count: int) -> Any:
+    return keras.tree.map_structure(
+        lambda each: None if each is None else each[:count], batch
+    )
 
 
 def _with_other_targets(batch: Any) -> Any:
@@ -171,10 +202,6 @@ def _with_other_targets(batch: Any) -> Any:
 
 def _taken_at(values: Any, order: np.ndarray) -> Any:
     return keras.ops.take(keras.ops.convert_to_tensor(values), order, axis=0)
-
-
-def _few_rows(value: Any) -> Any:
-    return None if value is None else value[:ROWS_TO_OVERFIT]
 
 
 def _run(
