@@ -24,10 +24,6 @@ FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 
 LEAST_STEPS = 8
 MOST_BYTES = 2**27
-LARGE_SAMPLE = 20_000
-"""Numbers in a sample from which on fewer samples of each batch are trained on."""
-
-ROWS_OF_LARGE_SAMPLES = 16
 LEAST_WHOLE_BATCHES = 4
 ROWS_TO_OVERFIT = 32
 TIMED_STEPS = 3
@@ -155,11 +151,8 @@ def _taken(batches: Batches, num: int) -> list[Any]:
     num = min(num, batches.num_batches or num)
     with batches.endless() as endless:
         while len(kept) < num and size < MOST_BYTES:
-            batch = next(endless)
-            if _largest_image(batch) > LARGE_SAMPLE:
-                batch = _first_of(batch, ROWS_OF_LARGE_SAMPLES)
-            kept.append(batch)
-            size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(batch))
+            kept.append(next(endless))
+            size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(kept[-1]))
     if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
         # Some backends would compile the step anew for it.
         kept.pop()
@@ -173,12 +166,6 @@ def _arrays(batch: Any) -> list[Any]:
 def _length(batch: Any) -> int:
     shape = _arrays(batch)[0].shape
     return int(shape[0]) if len(shape) else 0
-
-
-def _largest_image(batch: Any) -> int:
-    """How many numbers the largest array of images or videos holds for a sample."""
-    images = [each for each in _arrays(batch) if len(each.shape) > 3]
-    return max((int(np.prod(each.shape[1:])) for each in images), default=0)
 
 
 def _first_of(batch: Any, count: int) -> Any:
