@@ -2,18 +2,20 @@
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit import Audit, audit
-from keras_deeptools.diagnosis._check_self_normalizing import check_self_normalizing
-from keras_deeptools.diagnosis._diagnose.diagnose import diagnose
-from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
-from keras_deeptools.diagnosis._layer_signal import LayerSignal
-from keras_deeptools.diagnosis._repair.repair import repair
-from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
-from keras_deeptools.diagnosis._self_normalizing_report import (
+from keras_deeptools.diagnosis._audit.audit import Audit, audit
+from keras_deeptools.diagnosis._check_self_normalizing.check_self_normalizing import (
+    check_self_normalizing,
+)
+from keras_deeptools.diagnosis._check_self_normalizing.report import (
     SelfNormalizingLayer,
     SelfNormalizingReport,
 )
-from keras_deeptools.diagnosis._signal_propagation import (
+from keras_deeptools.diagnosis._diagnose.diagnose import diagnose
+from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
+from keras_deeptools.diagnosis._repair.repair import repair
+from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
+from keras_deeptools.diagnosis._signal_propagation.measurement import LayerSignal
+from keras_deeptools.diagnosis._signal_propagation.signal_propagation import (
     SignalPropagation,
     signal_propagation,
 )

@@ -95,8 +95,8 @@ def dead(window: GradientRows, loss_is_gone: bool = False) -> list[Finding]:
             f"All gradients of the layer were exactly 0 in {len(window)} recorded "
             "updates.",
             "No path from it to the loss is open: units that ReLU switches off for "
-            "every input (a lower rate from `find_learning_rate`, HeNormal, "
-            "`leaky_relu`), saturated activations, or an output without a loss.",
+            "every input (a lower learning rate, HeNormal, `leaky_relu`), saturated "
+            "activations, or an output without a loss.",
             evidence={"gradient": 0.0, "updates": len(window)},
             step=int(window.steps[0]),
         )

@@ -172,3 +172,39 @@ def test_counts_are_quantities_for_a_poisson_loss() -> None:
     counts = RNG.poisson(np.exp(X[:, 0]))
     model = network(units=1, end="exponential", loss="poisson")
     assert "labels without information" not in kinds(model, y=counts, trial_steps=20)
+
+
+class Ending(keras.Model):
+    """A subclassed model with dropout before or behind its last layer."""
+
+    def __init__(self, behind: bool) -> None:
+        super().__init__()
+        self.hidden = layers.Dense(16, "relu")
+        self.last = layers.Dense(5, "softmax")
+        self.drop = layers.Dropout(0.5)
+        self.behind = behind
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        x = self.hidden(x)
+        if self.behind:
+            return self.drop(self.last(x), training=training)
+        return self.last(self.drop(x, training=training))
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_dropout_on_the_output_of_a_subclassed_model_is_named(behind: bool) -> None:
+    model = Ending(behind)
+    model.compile("adam", SPARSE)
+    assert ("dropout on the output" in kinds(model)) == behind
+
+
+def test_frequencies_are_no_ids_of_an_embedding() -> None:
+    table = [layers.Embedding(50, 4), layers.GlobalAveragePooling1D()]
+    assert "ids outside the embedding" in kinds(network(*table), np.abs(X))
+
+
+@pytest.mark.parametrize("scale", [255, 1])
+def test_pixels_that_are_scaled_twice_are_named(scale: int) -> None:
+    pixels = RNG.uniform(0, scale, (400, 4, 4, 1)).astype("float32")
+    model = network(layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.Flatten())
+    assert ("unscaled inputs" in kinds(model, pixels)) == (scale == 1)

@@ -8,7 +8,7 @@ import pytest
 
 from keras_deeptools import _finding_pages
 from keras_deeptools.diagnosis import Diagnosis, Finding
-from keras_deeptools.diagnosis._diagnose.measurements import Measurements
+from keras_deeptools.diagnosis._diagnose.plots import Measurements
 from report_pages import PageReader, charts_of
 
 pytestmark = pytest.mark.backend_free

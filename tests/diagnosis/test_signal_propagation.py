@@ -10,7 +10,10 @@ import pytest
 from keras import layers
 
 from keras_deeptools.diagnosis import LayerSignal, SignalPropagation, signal_propagation
-from keras_deeptools.diagnosis._signal_statistics import of_outputs, saturation_bands
+from keras_deeptools.diagnosis._signal_propagation.statistics import (
+    of_outputs,
+    saturation_bands,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 6)).astype("float32")

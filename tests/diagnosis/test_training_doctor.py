@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_deeptools.callbacks import GradientClipper
 from keras_deeptools.diagnosis import (
     ActivationMonitor,
     TrainingDoctor,
@@ -62,6 +63,16 @@ FAULTS = {
 @pytest.mark.parametrize("kind", FAULTS)
 def test_the_first_finding_names_the_cause(kind: str) -> None:
     assert findings_of(*FAULTS[kind]())[0].kind == kind
+
+
+@pytest.mark.one_backend
+def test_the_limit_of_a_gradient_clipper_is_named() -> None:
+    model = network(keras.optimizers.SGD(0.1))
+    doctor = TrainingDoctor(on_problem="ignore")
+    clipper = GradientClipper(global_norm=1e-6)
+    model.fit(X, LABELS, epochs=3, verbose=0, callbacks=[clipper, doctor])
+    assert doctor.findings[0].kind == "clipping stops learning"
+    assert "GradientClipper's global_norm=1e-06" in doctor.findings[0].message
 
 
 def test_a_healthy_training_has_no_problem() -> None:

@@ -6,40 +6,29 @@ from typing import Any
 import keras
 
 from keras_deeptools._arguments import checked_count, checked_model, checked_verbose
-from keras_deeptools.diagnosis._audit import RULES as AUDIT_RULES
+from keras_deeptools.diagnosis._audit.audit import RULES as AUDIT_RULES
 from keras_deeptools.diagnosis._diagnose import (
     rules_of_data,
     rules_of_fit,
     rules_of_layers,
-    rules_of_losses,
-    rules_of_optimizers,
-    rules_of_sequences,
     rules_of_start,
     rules_of_structure,
     rules_of_targets,
     rules_of_training,
 )
 from keras_deeptools.diagnosis._diagnose.diagnosis import Diagnosis
-from keras_deeptools.diagnosis._diagnose.facts import (
-    OWNER,
-    Facts,
-    FitSettings,
-    measure,
-)
-from keras_deeptools.diagnosis._diagnose.learning import learning
-from keras_deeptools.diagnosis._diagnose.measurements import measurements_of
+from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings, learning
+from keras_deeptools.diagnosis._diagnose.measure import OWNER, measure
+from keras_deeptools.diagnosis._diagnose.plots import measurements_of
 from keras_deeptools.diagnosis._diagnose.ranking import calibrated, ranked
 
 RULES = (
     *rules_of_data.RULES,
     *rules_of_fit.RULES,
     *rules_of_targets.RULES,
-    *rules_of_losses.RULES,
     *rules_of_structure.RULES,
     *rules_of_layers.RULES,
-    *rules_of_sequences.RULES,
     *rules_of_start.RULES,
-    *rules_of_optimizers.RULES,
     *rules_of_training.RULES,
 )
 """Every rule that reads facts."""

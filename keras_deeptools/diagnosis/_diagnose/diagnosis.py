@@ -10,9 +10,8 @@ from typing import Any
 
 from keras_deeptools._files import write_text
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._diagnose.measurements import Measurements
 from keras_deeptools.diagnosis._diagnose.page import notebook_element, page_of
-from keras_deeptools.diagnosis._diagnose.plots import plot_diagnosis
+from keras_deeptools.diagnosis._diagnose.plots import Measurements, plot_diagnosis
 from keras_deeptools.diagnosis._diagnose.ranking import lines_of
 
 VERDICTS = {

@@ -1,45 +1,23 @@
-"""All that the rules of `diagnose` read, measured once."""
+"""What the rules of `diagnose` read, and whether the model learns in its trial."""
 
-import contextlib
 import math
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._audit_subject import Subject, subject_of
-from keras_deeptools.diagnosis._diagnose.baselines import (
-    constant_loss,
-    probe,
-    values_of,
-)
-from keras_deeptools.diagnosis._diagnose.input_facts import InputFacts, input_facts
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts, target_facts
-from keras_deeptools.diagnosis._diagnose.trial import Trial, run_trial
-from keras_deeptools.diagnosis._layer_signal import LayerSignal
-from keras_deeptools.diagnosis._loss_rules import REGRESSIONS
-from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
-from keras_deeptools.diagnosis._signal_measurement import measure_network
-from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._building.first_call import reason_of
-from keras_deeptools.engine._data.checks import checked_batch
-from keras_deeptools.engine._data.fit_batches import Batches
-from keras_deeptools.engine._data.rows_in_order import RowsInOrder, rows_in_order
-from keras_deeptools.engine._data.step_errors import misfit_of, text_in
-from keras_deeptools.engine._keras_private.training import compile_config, loss_given
-from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.diagnosis._audit.output_ends import OutputEnd
+from keras_deeptools.diagnosis._audit.subject import Subject
+from keras_deeptools.diagnosis._diagnose.trial import ShortRun, Trial
+from keras_deeptools.diagnosis._signal_propagation.measurement import LayerSignal
+from keras_deeptools.engine._data.rows_in_order import RowsInOrder
 
-OWNER = "diagnose"
-ROWS_OF_A_PASS = 64
-LARGE_SAMPLE = 10_000
-"""Numbers in a sample from which on signals are measured on fewer samples."""
+PLANNED = 1000
+"""Updates that are taken to be planned where nobody says."""
 
-ROWS_OF_LARGE_SAMPLES = 48
-QUANTITATIVE = REGRESSIONS | {"poisson"}
-"""Losses whose targets are quantities even where they are whole numbers."""
+LEAST_GAIN = 0.05
+"""Part of the loss by which a model must beat the best constant prediction."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +28,80 @@ class FitSettings:
     epochs: int | None = None
     shuffle: bool = True
     class_weight: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class InputFacts:
+    """Numbers about one input of a model.
+
+    Attributes:
+        name: Str, empty for the only one.
+        rank: Int, axes without the one of samples.
+        is_integer: Bool, whether all values are whole numbers.
+        least: Float.
+        most: Float.
+        mean: Float.
+        std: Float.
+        feature_means: Float array, by feature of the last axis.
+        feature_stds: Float array, likewise.
+        duplicates: Float in [0, 1], samples that occurred before.
+        reach: Float array, by feature, the largest distance from the median over the
+            usual one; zero where half of the values are equal.
+    """
+
+    name: str
+    rank: int
+    is_integer: bool
+    least: float
+    most: float
+    mean: float
+    std: float
+    feature_means: np.ndarray
+    feature_stds: np.ndarray
+    duplicates: float
+    reach: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class TargetFacts:
+    """Numbers about the targets of one output.
+
+    Attributes:
+        kind: `"classes"`, whole numbers; `"binary"`, two values; `"one-hot"`;
+            `"multi-hot"`, several of 0 and 1; `"quantities"`; or `"unknown"`.
+        shape: Tuple of ints, without the axis of samples.
+        least: Float.
+        most: Float.
+        mean: Float.
+        std: Float.
+        counts: Array of ints, samples of each class, for the kinds of classes.
+        classes: Array of the values, for `"classes"` and `"binary"`.
+        labels: Int array `(samples,)`, the class of each sample; None for others.
+        reach: Float, the largest distance from the median over the usual one.
+        is_whole: Bool, whether all are whole numbers.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    least: float
+    most: float
+    mean: float
+    std: float
+    counts: np.ndarray
+    classes: np.ndarray
+    labels: np.ndarray | None
+    reach: float
+    is_whole: bool = False
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether each sample belongs to one class."""
+        return self.kind in ("classes", "binary", "one-hot")
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes occur."""
+        return int((self.counts > 0).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +144,7 @@ class Facts:
         has_weights_for_samples: Bool, whether samples or classes are weighted.
         failures: Dict from what could not be measured to why.
         received: List of tuples of a layer with a kernel and what it receives.
+        order: List of layers in the order of their calls in one pass; empty if unknown.
         metric_names: List of str, the metrics of `compile`.
         text: Dict from "inputs" and "targets" to a string that occurs in them.
     """
@@ -109,6 +162,7 @@ class Facts:
     has_weights_for_samples: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)
     metric_names: list[str] = field(default_factory=list)
     text: dict[str, str] = field(default_factory=dict)
 
@@ -136,191 +190,75 @@ class Facts:
         return self.outputs[0] if len(self.outputs) == 1 else None
 
 
-def measure(
-    model: keras.Model,
-    x: Any,
-    y: Any,
-    settings: FitSettings,
-    *,
-    sample_weight: Any = None,
-    validation_data: Any = None,
-    trial_steps: int = 40,
-    seconds: float = 10.0,
-    passes: bool = True,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Facts:
-    """Measures a model and its data; both are left as they are.
+def learning(facts: Facts) -> str:
+    """How the training as the model is compiled goes.
 
-    What cannot be measured is left out, with the reason in `failures`.
+    Returns:
+        `"learns"`: better than the best constant prediction; `"falls"`: the loss falls,
+        but is not there yet; `"stuck"`; `"diverges"`; `"unknown"` without a trial.
     """
-    failures: dict[str, str] = {}
-    found: dict[str, Any] = {}
-
-    def attempt(name: str, function: Callable[[], Any]) -> Any:
-        progress(name)
-        try:
-            with warnings.catch_warnings():
-                # What Keras warns of is a finding.
-                warnings.simplefilter("ignore")
-                return function()
-        except Exception as error:
-            failures[name] = _reason(error, model, x, y)
-            return None
-
-    found["text"] = {
-        name: text
-        for name, data in (("inputs", x), ("targets", y))
-        for text in [text_in(data)]
-        if text is not None
-    }
-    rows = attempt("data", lambda: rows_in_order(x, y, sample_weight))
-    if rows is not None:
-        found["inputs"] = attempt("inputs", lambda: input_facts(rows.x)) or []
-        batch = None
-        if passes:
-            batch = attempt(
-                "first pass",
-                lambda: checked_batch(
-                    OWNER, model, *_first_rows(rows.x, rows.y), False
-                ),
-            )
-        targets = _leaves(rows.y)
-        if batch is not None and len(batch.networks) == 1:
-            measured = attempt(
-                "signals", lambda: _signals(batch.networks[0], batch.x, batch.y)
-            )
-            if measured is not None:
-                found["layers"] = tuple(measured.layers)
-                found["loss"] = measured.loss
-                found["received"] = measured.received
-        found["outputs"] = (
-            attempt("outputs", lambda: _outputs(model, rows, targets, passes)) or []
-        )
-        if validation_data is not None:
-            given = _pair(validation_data)
-            found["validation"] = attempt("validation", lambda: rows_in_order(*given))
-    found["subject"] = subject_of(model)
-    found["metric_names"] = attempt("metrics", lambda: _metric_names(model)) or []
-    with contextlib.suppress(Exception):
-        found["penalty"] = float(sum(float(on_host(each)) for each in model.losses))
-    if rows is not None and trial_steps and getattr(model, "optimizer", None):
-        found["trial"] = attempt(
-            "short trainings",
-            lambda: run_trial(
-                model,
-                Batches(
-                    model,
-                    x,
-                    y,
-                    sample_weight,
-                    settings.batch_size if rows.are_arrays else None,
-                    settings.shuffle,
-                    settings.class_weight,
-                    OWNER,
-                ),
-                trial_steps,
-                seconds,
-            ),
-        )
-    weighted = sample_weight is not None or settings.class_weight is not None
-    if rows is not None and rows.sample_weight is not None:
-        weighted = True
-    return Facts(
-        settings=settings,
-        rows=rows,
-        has_weights_for_samples=weighted,
-        failures=failures,
-        **{name: value for name, value in found.items() if value is not None},
-    )
+    return "unknown" if facts.trial is None else progress_of(facts.trial.plain, facts)
 
 
-def _first_rows(x: Any, y: Any) -> tuple[Any, Any]:
-    """Inputs and targets; of large samples, such as photographs, the first ones."""
-    arrays = [v for v in keras.tree.flatten(x) if v is not None]
-    if not any(int(np.prod(np.shape(v)[1:])) > LARGE_SAMPLE for v in arrays):
-        return x, y
-    return keras.tree.map_structure(
-        lambda v: None if v is None else v[:ROWS_OF_LARGE_SAMPLES], (x, y)
-    )
+def generalizes(facts: Facts) -> bool:
+    """Whether the loss falls under that of a constant on batches not seen before."""
+    if facts.trial is None:
+        return False
+    run = facts.trial.plain.on_fresh_batches
+    return len(run.losses) >= 8 and progress_of(run, facts) == "learns"
 
 
-def _reason(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
-    """Why something cannot be measured, by the data where these explain it."""
-    with contextlib.suppress(Exception):
-        if y is not None:
-            arrays = keras.tree.map_structure(np.asarray, (x, y))
-            misfit = misfit_of(model, arrays)
-            if misfit:
-                return misfit
-    return f"{type(error).__name__}: {reason_of(error)}"
+def learns_from_labels(facts: Facts) -> bool:
+    """Whether new batches are predicted better than with others' labels.
+
+    Where labels mean nothing, batches that were not seen before have the same loss with
+    them and with others' labels, but for chance.
+    """
+    trial = facts.trial
+    if trial is None or not trial.plain.is_finite:
+        return False
+    if trial.shuffled is None:
+        return generalizes(facts)
+    plain, shuffled = trial.plain, trial.shuffled
+    fresh = min(plain.num_fresh, len(shuffled.losses))
+    gains = (shuffled.losses[:fresh] - plain.losses[:fresh])[fresh // 2 :]
+    if len(gains) < 4:
+        return False
+    return bool(gains.mean() > 5 * gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
-def _metric_names(model: keras.Model) -> list[str]:
-    given = compile_config(model) if model.compiled else {}
-    metrics = [given.get(name) for name in ("metrics", "weighted_metrics")]
-    return [
-        each if isinstance(each, str) else str(getattr(each, "name", each))
-        for each in keras.tree.flatten(metrics)
-        if each is not None
+def progress_of(run: ShortRun, facts: Facts) -> str:
+    """The same for one short training."""
+    if not run.is_finite:
+        return "diverges"
+    start, end, base = run.start, run.end, facts.baseline
+    gain = LEAST_GAIN * abs(start if math.isnan(base) else base)
+    falls = end < start - max(2 * run.noise / math.sqrt(2), 0.02 * abs(start))
+    if end > start + max(3 * run.noise, 0.2 * abs(start)):
+        if math.isnan(base) or end > base + gain:
+            return "diverges"
+    if math.isnan(base):
+        return "learns" if falls and end < start - gain else "stuck"
+    # The end is a median of a quarter of the batches, each of which scatters.
+    scatter = 2 * run.noise / math.sqrt(max(len(run.losses) // 4, 1))
+    if end < base - max(gain, scatter) and (falls or start < base):
+        return "learns"
+    return "falls" if falls else "stuck"
+
+
+def planned_batches(facts: Facts, unknown: int = PLANNED) -> int:
+    """How many batches `fit` is told to train on."""
+    rows, epochs = facts.rows, facts.settings.epochs
+    if epochs is None or rows is None or rows.num_samples is None:
+        return unknown
+    size = rows.batch_size or facts.settings.batch_size or 32
+    return epochs * -(-rows.num_samples // size)
+
+
+def accumulated_batches(facts: Facts) -> int:
+    """Over how many batches gradients are accumulated for one update."""
+    given = [
+        getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        for _, optimizer in facts.subject.optimizers
     ]
-
-
-def _leaves(y: Any) -> list[np.ndarray]:
-    return [] if y is None else [np.asarray(v) for v in keras.tree.flatten(y)]
-
-
-def _pair(data: Any) -> tuple[Any, ...]:
-    return tuple(data)[:2] if isinstance(data, (tuple, list)) else (data,)
-
-
-def _signals(network: Any, x: Any, y: Any) -> Any:
-    """Forward alone where the targets do not fit the loss."""
-    try:
-        return measure_network(network, x, y, None, 0)
-    except Exception:
-        return measure_network(network, x, None, None, 0)
-
-
-def _outputs(
-    model: keras.Model, rows: RowsInOrder, targets: list[np.ndarray], passes: bool
-) -> list[OutputFacts]:
-    ends = output_ends(model)
-    predicted: list[Any] = []
-    with contextlib.suppress(Exception):
-        predicted = _predicted(model, rows.x) if passes else []
-    if len(predicted) != len(ends):
-        predicted = [None] * len(ends)
-    if len(targets) != len(ends):
-        return [OutputFacts(end, None, None, math.nan, {}) for end in ends]
-    losses = loss_given(model)
-    flat = keras.tree.flatten(losses) if losses is not None else []
-    outputs = []
-    for index, (end, y, out) in enumerate(zip(ends, targets, predicted, strict=True)):
-        loss = flat[index if len(flat) == len(ends) else 0] if flat else None
-        facts = target_facts(y)
-        constant = math.nan
-        if loss is not None and end.loss is not None and facts is not None:
-            constant = constant_loss(loss, end, y)
-        simple: dict[str, float] = {}
-        if facts is not None and index == 0:
-            with contextlib.suppress(Exception):
-                simple = probe(rows.x, facts, y, end.loss in QUANTITATIVE)
-        asked: dict[str, float] = {}
-        quantities = facts is not None and facts.kind == "quantities"
-        if loss is not None and end.loss is None and quantities and out is not None:
-            with contextlib.suppress(Exception):
-                asked = values_of(loss, y, out.shape)
-        outputs.append(OutputFacts(end, facts, out, constant, simple, asked))
-    return outputs
-
-
-def _predicted(model: keras.Model, x: Any) -> list[Any]:
-    some = keras.tree.map_structure(
-        lambda v: None if v is None else v[:ROWS_OF_A_PASS], x
-    )
-    state = RandomState()
-    try:
-        out = model(some, training=False)
-    finally:
-        state.restore()
-    return [np.asarray(on_host(each), "float64") for each in keras.tree.flatten(out)]
+    return max(given, default=1)

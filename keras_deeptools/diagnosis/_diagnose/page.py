@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._diagnose.measurements import Measurements
-from keras_deeptools.diagnosis._diagnose.plots import Panel, panels_of
+from keras_deeptools.diagnosis._diagnose.plots import Measurements, Panel, panels_of
 from keras_deeptools.report import Page
 from keras_deeptools.report._charts import (
     figure_elements,

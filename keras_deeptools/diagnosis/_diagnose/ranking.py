@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_deeptools._finding import SEVERITIES, Finding
-from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._diagnose.learning import learning
+from keras_deeptools.diagnosis._diagnose.facts import Facts, learning
 
 SYMPTOMS = {
     "divergence",

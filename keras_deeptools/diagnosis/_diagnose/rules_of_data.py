@@ -23,6 +23,9 @@ NORMALIZERS = (
 LARGE_SCALE = 10.0
 """Root mean square of what a first layer receives; initializers are made for 1."""
 
+FAR = 1000.0
+"""Distance of a value from the median over the usual one."""
+
 UNEVEN = 30.0
 """Ratio of the scales of two features."""
 
@@ -82,15 +85,19 @@ def unscaled(facts: Facts) -> Iterator[Finding]:
             confidence=0.5,
             reference="LeCun et al., 1998, Efficient BackProp, section 4.3",
         )
-    elif scale < 1 / (3 * LARGE_SCALE) and facts.inputs[0].rank < 3:
+    elif scale < 1 / (3 * LARGE_SCALE) and (facts.inputs[0].rank < 3 or scale < 1e-2):
+        twice = facts.inputs[0].rank == 3 and facts.inputs[0].most <= 1
         yield Finding(
             "unscaled inputs",
             name,
             f"It receives inputs of root mean square {scale:.2g}, where initial "
-            "weights are made for 1: signals and gradients are that much too small.",
-            STANDARDIZE[0],
+            "weights are made for 1: signals and gradients are that much too small."
+            + (" They are scaled to 1 already before the model." if twice else ""),
+            "Scale them once: in the model or in the data."
+            if twice
+            else STANDARDIZE[0],
             evidence=evidence,
-            code=STANDARDIZE[1],
+            code="" if twice else STANDARDIZE[1],
             severity="warning",
             confidence=0.5,
             reference="LeCun et al., 1998, Efficient BackProp, section 4.3",
@@ -146,6 +153,28 @@ def constant_features(facts: Facts) -> Iterator[Finding]:
                 "Leave them out.",
                 severity="note",
                 evidence={"constant": constant, "features": len(each.feature_stds)},
+            )
+
+
+def outliers(facts: Facts) -> Iterator[Finding]:
+    """Columns whose scale is that of a few samples alone."""
+    for each in facts.inputs:
+        far = int((each.reach > FAR).sum())
+        if each.rank == 1 and far and not _is_normalized(facts):
+            yield Finding(
+                "outliers in the inputs",
+                each.name or "inputs",
+                f"In {far} of {len(each.reach)} features the farthest value lies "
+                f"{each.reach.max():.3g} times as far from the median as is usual: "
+                "scaled by it, all other samples look alike.",
+                "Look at these samples; clip them, take logarithms, or scale by "
+                "quantiles.",
+                severity="warning",
+                evidence={"features": far, "farthest_over_usual": each.reach.max()},
+                code="x = np.clip(x, *np.quantile(x, [0.001, 0.999], axis=0))",
+                # One column may be meant to be like that.
+                confidence=0.7 if 2 * far > len(each.reach) else 0.45,
+                reference="Huber, 1964",
             )
 
 
@@ -319,6 +348,7 @@ RULES = (
     non_finite,
     unscaled,
     constant_features,
+    outliers,
     few_or_repeated,
     sorted_samples,
     other_validation,

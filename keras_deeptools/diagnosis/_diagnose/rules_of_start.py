@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import Subject, listing
+from keras_deeptools.diagnosis._audit.subject import Subject, listing
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.engine._update.model_optimizers import updates_made
 from keras_deeptools.initializers import fans

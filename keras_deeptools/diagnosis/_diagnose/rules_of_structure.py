@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import DROPOUTS, activation_of, listing
+from keras_deeptools.diagnosis._audit.subject import DROPOUTS, activation_of, listing
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.engine._graph.calls import Call
 
@@ -45,6 +45,9 @@ POOLING = (
     keras.layers.MaxPooling2D,
 )
 HIGH_RATE = 0.8
+MOST_LOST = 0.1
+"""Part of the inputs that an activation may set to zero."""
+
 SMALL_BATCH = 4
 
 
@@ -171,16 +174,14 @@ def dropout(facts: Facts) -> Iterator[Finding]:
             continue
         follows = [calls[p].operation for p in _all_after(facts, position)]
         if position in positions or not any(map(_has_kernel, follows)):
-            yield Finding(
-                "dropout on the output",
-                layer.name,
-                f"No layer with a kernel follows it: {rate:.0%} of the predictions "
-                "themselves are set to zero in training.",
-                "Put it before the last layer, or leave it out.",
-                evidence={"rate": rate},
-                confidence=0.9,
-                reference="Srivastava et al., 2014, section 4",
-            )
+            yield _on_the_output(layer, 0.9)
+    if not calls:
+        # Of a subclassed model it is known in which order its layers are called.
+        order = list(facts.order)
+        while order and isinstance(order[-1], (*ONLY_MOVES, keras.Model)):
+            order.pop()
+        if order and isinstance(order[-1], DROPOUTS) and order[-1].rate > 0:
+            yield _on_the_output(order[-1], 0.85)
     high = [
         (layer.name, float(layer.rate))
         for layer, _ in facts.subject.layers
@@ -201,6 +202,47 @@ def dropout(facts: Facts) -> Iterator[Finding]:
             confidence=min(0.9, 0.6 + 0.1 * len(high)),
             reference="Srivastava et al., 2014, section 7.3",
         )
+
+
+def _on_the_output(layer: Any, confidence: float) -> Finding:
+    return Finding(
+        "dropout on the output",
+        layer.name,
+        f"No layer with a kernel follows it: {layer.rate:.0%} of the predictions "
+        "themselves are set to zero in training.",
+        "Put it before the last layer, or leave it out.",
+        evidence={"rate": float(layer.rate)},
+        confidence=confidence,
+        reference="Srivastava et al., 2014, section 4",
+    )
+
+
+def activated_inputs(facts: Facts) -> Iterator[Finding]:
+    """ReLU on inputs that are negative in part, before any layer with a kernel."""
+    if len(facts.inputs) != 1 or not facts.inputs[0].least < 0 or facts.rows is None:
+        return
+    for call in _calls(facts):
+        layer = call.operation
+        if isinstance(layer, ONLY_MOVES):
+            continue
+        if _has_kernel(layer) or activation_of(layer) != "relu":
+            return
+        [array] = [np.asarray(v) for v in keras.tree.flatten(facts.rows.x)][:1]
+        lost = float((array < 0).mean())
+        if lost > MOST_LOST:
+            yield Finding(
+                "activation on the inputs",
+                layer.name,
+                f"It is applied to the inputs themselves and sets {lost:.0%} of them, "
+                "the negative ones, to zero: what they tell is lost.",
+                "Leave it out: the first layer with a kernel takes the inputs as they "
+                "are.",
+                severity="warning",
+                evidence={"negative": lost, "most_negative": MOST_LOST},
+                confidence=0.8,
+                reference="the definition of the activation",
+            )
+        return
 
 
 def tiny_batches(facts: Facts) -> Iterator[Finding]:
@@ -326,6 +368,7 @@ RULES = (
     softmax_between_layers,
     sigmoid_in_depth,
     dropout,
+    activated_inputs,
     tiny_batches,
     strong_penalty,
 )

@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis import _loss_rules
-from keras_deeptools.diagnosis._diagnose.facts import Facts, OutputFacts
-from keras_deeptools.diagnosis._diagnose.learning import learns_from_labels
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
-from keras_deeptools.diagnosis._loss_rules import BINARY, CATEGORICAL, REGRESSIONS
-from keras_deeptools.diagnosis._output_ends import OutputEnd
+from keras_deeptools.diagnosis._audit import loss_rules
+from keras_deeptools.diagnosis._audit.loss_rules import BINARY, CATEGORICAL, REGRESSIONS
+from keras_deeptools.diagnosis._audit.output_ends import OutputEnd
+from keras_deeptools.diagnosis._diagnose.facts import (
+    Facts,
+    OutputFacts,
+    TargetFacts,
+    learns_from_labels,
+)
 
 REACH = {
     "sigmoid": (0.0, 1.0),
@@ -42,15 +45,15 @@ def of_settings(facts: Facts) -> Iterator[Finding]:
 def _of_settings(facts: Facts) -> Iterator[Finding]:
     ends = [each.end for each in facts.outputs]
     for rule in (
-        _loss_rules.logits_twice,
-        _loss_rules.missing_activation,
-        _loss_rules.one_class,
-        _loss_rules.other_kind_of_probabilities,
-        _loss_rules.values_out_of_reach,
+        loss_rules.logits_twice,
+        loss_rules.missing_activation,
+        loss_rules.one_class,
+        loss_rules.other_kind_of_probabilities,
+        loss_rules.values_out_of_reach,
     ):
         yield from rule(ends)
     layers = [layer for layer, _ in facts.subject.layers]
-    yield from _loss_rules.softmax_of_one(ends, layers)
+    yield from loss_rules.softmax_of_one(ends, layers)
 
 
 def labels_out_of_range(facts: Facts) -> Iterator[Finding]:

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import listing
-from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._diagnose.learning import (
+from keras_deeptools.diagnosis._audit.subject import listing
+from keras_deeptools.diagnosis._diagnose.facts import (
+    Facts,
     accumulated_batches,
     learning,
     planned_batches,
@@ -19,7 +19,12 @@ from keras_deeptools.diagnosis._diagnose.trial import (
     ShortRun,
     Trial,
     rate_set,
+    schedule_set,
 )
+from keras_deeptools.engine._backends.common import on_host
+
+LARGE_EPSILON = 0.05
+REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
 
 RATES = {
     "SGD": (1e-4, 1.0),
@@ -35,8 +40,71 @@ ADAPTIVE = (1e-5, 3e-2)
 SMALL_CHANGE = 1e-4
 """Part of the weights that an update changes; 1e-3 is usual."""
 
-REFERENCE = "Smith, 2018, section 3. https://arxiv.org/abs/1803.09820"
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
+
+
+def early_decay(facts: Facts) -> Iterator[Finding]:
+    """A schedule whose learning rate is gone before the training has begun."""
+    planned = planned_batches(facts)
+    for where, optimizer in facts.subject.optimizers:
+        schedule = schedule_set(optimizer)
+        if schedule is None:
+            continue
+        steps = [0, planned // 20, planned // 4]
+        rates = [float(on_host(schedule(step))) for step in steps]
+        most = max(rates[:2])
+        if most > 0 and rates[2] < 1e-3 * most:
+            yield Finding(
+                "learning rate decays too soon",
+                where,
+                f"The learning rate is {most:.2g} at first and {rates[2]:.2g} after a "
+                f"quarter of {planned} updates.",
+                "Stretch the schedule: it counts updates, not epochs.",
+                evidence={"first": most, "after_a_quarter": rates[2]},
+                code="keras_deeptools.callbacks.OneCycleScheduler(0.01)",
+                confidence=0.8,
+                reference=REFERENCE,
+            )
+
+
+def strong_decay(facts: Facts) -> Iterator[Finding]:
+    """Decoupled weight decay that takes more than gradients can give."""
+    for where, optimizer in facts.subject.optimizers:
+        decay, rate = getattr(optimizer, "weight_decay", None), rate_set(optimizer)
+        if not isinstance(decay, float) or rate is None or rate * decay < 5e-3:
+            continue
+        yield Finding(
+            "weight decay too strong",
+            where,
+            f"Each update takes {rate * decay:.2%} of the weights away.",
+            "Use a factor such as 0.004 to 0.1, which is multiplied by the learning "
+            "rate.",
+            evidence={"decay": decay, "per_update": rate * decay},
+            code="keras.optimizers.AdamW(weight_decay=0.01)",
+            confidence=0.8,
+            reference="Loshchilov & Hutter, 2019. https://arxiv.org/abs/1711.05101",
+        )
+
+
+def large_epsilon(facts: Facts) -> Iterator[Finding]:
+    """An `epsilon` that outweighs the gradients it is added to."""
+    for where, optimizer in facts.subject.optimizers:
+        epsilon = getattr(optimizer, "epsilon", None)
+        if not isinstance(epsilon, float) or epsilon <= LARGE_EPSILON:
+            continue
+        yield Finding(
+            "epsilon too large",
+            where,
+            f"Updates are divided by the size of the gradients plus epsilon="
+            f"{epsilon:g}: {type(optimizer).__name__} works as SGD with a learning "
+            f"rate {epsilon:g} times smaller.",
+            "Leave it at its default.",
+            severity="warning",
+            evidence={"epsilon": epsilon, "usual": 1e-7},
+            code=f"keras.optimizers.{type(optimizer).__name__}(epsilon=1e-7)",
+            confidence=0.75,
+            reference="Kingma & Ba, 2015, algorithm 1",
+        )
 
 
 def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
@@ -181,53 +249,6 @@ def untouched(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def lagging_averages(facts: Facts) -> Iterator[Finding]:
-    """BatchNormalization whose averages have no time to follow."""
-    planned = planned_batches(facts, unknown=0)
-    slow = [
-        (layer.name, float(layer.momentum))
-        for layer, _ in facts.subject.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-        and layer.trainable
-        and 0 < planned * (1 - layer.momentum) < 2
-    ]
-    if slow:
-        momentum = max(value for _, value in slow)
-        yield Finding(
-            "BatchNormalization that lags",
-            listing(name for name, _ in slow),
-            f"With a momentum of {momentum:g} its averages are {momentum**planned:.0%} "
-            f"what they began with after the {planned} updates that are planned: "
-            "validation and inference differ from training.",
-            "Lower the momentum, or train for longer.",
-            severity="warning",
-            evidence={"momentum": momentum, "updates": planned},
-            code="keras.layers.BatchNormalization(momentum=0.9)",
-            confidence=0.6,
-            reference="Ioffe & Szegedy, 2015, algorithm 2",
-        )
-
-
-def too_few_updates(facts: Facts) -> Iterator[Finding]:
-    """So few updates that no model could learn in them."""
-    batches = planned_batches(facts, unknown=0)
-    together = accumulated_batches(facts)
-    planned = batches // together
-    if 0 < batches and planned < 50 and learning(facts) != "learns":
-        yield Finding(
-            "too few updates",
-            "epochs" if together == 1 else "gradient_accumulation_steps",
-            f"{planned} updates are planned"
-            + ("." if together == 1 else f": one for each {together} batches."),
-            "Train for more epochs, or with smaller batches"
-            + ("." if together == 1 else ", or accumulate fewer of them."),
-            severity="warning" if planned else "problem",
-            evidence={"updates": planned, "batches": batches},
-            confidence=0.7 if planned else 0.95,
-            reference=REFERENCE,
-        )
-
-
 def does_not_learn(facts: Facts) -> Iterator[Finding]:
     """Training that changes nothing for the better: what other findings explain."""
     trial, how = facts.trial, learning(facts)
@@ -313,12 +334,13 @@ def _has_no_reason_to_rest(facts: Facts) -> bool:
 
 
 RULES = (
+    early_decay,
+    strong_decay,
+    large_epsilon,
     rate_out_of_range,
     rate_by_trial,
     clipping,
     untouched,
-    lagging_averages,
-    too_few_updates,
     does_not_learn,
 )
 """The rules of this file."""

@@ -24,9 +24,10 @@ FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 
 LEAST_STEPS = 8
 MOST_BYTES = 2**27
+LEAST_WHOLE_BATCHES = 4
 ROWS_TO_OVERFIT = 32
-SLOW = 2.0
-"""Seconds after which an update is taken to have been compiled in them."""
+TIMED_STEPS = 3
+"""Steps after which it is known how long one takes: the first ones are compiled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +119,10 @@ def run_trial(
         began = time.monotonic()
         if not all(each.optimizer.built for each in model_optimizers(model)):
             return Trial(_run(model, kept, num_steps, snapshot), {})
-        steps = _affordable(model, kept, num_steps, seconds, snapshot)
-        plain = _run(model, kept, steps, snapshot)
+        plain = _run(model, kept, num_steps, snapshot, seconds / 4)
+        steps, share = len(plain.losses), math.inf
+        if not plain.is_finite:
+            steps, share = num_steps, seconds / 4
         by_factor: dict[float, ShortRun] = {}
         for factor in FACTORS:
             if time.monotonic() - began > seconds:
@@ -129,16 +132,16 @@ def run_trial(
                 continue
             with _scaled_rates(model, factor) as is_scaled:
                 if is_scaled:
-                    by_factor[factor] = _run(model, kept, steps, snapshot)
+                    by_factor[factor] = _run(model, kept, steps, snapshot, share)
         one_batch = None
         if time.monotonic() - began < seconds:
-            few = keras.tree.map_structure(_few_rows, kept[0])
-            one_batch = _run(model, [few], 2 * steps, snapshot)
+            few = _first_of(kept[0], ROWS_TO_OVERFIT)
+            one_batch = _run(model, [few], 2 * steps, snapshot, share)
         shuffled = None
         if time.monotonic() - began < seconds:
             others = [_with_other_targets(batch) for batch in kept]
             if None not in others:
-                shuffled = _run(model, others, steps, snapshot)
+                shuffled = _run(model, others, steps, snapshot, share)
     return Trial(plain, by_factor, one_batch, shuffled)
 
 
@@ -149,9 +152,26 @@ def _taken(batches: Batches, num: int) -> list[Any]:
     with batches.endless() as endless:
         while len(kept) < num and size < MOST_BYTES:
             kept.append(next(endless))
-            arrays = [each for each in keras.tree.flatten(kept[-1]) if each is not None]
-            size += sum(int(np.prod(each.shape)) * 4 for each in arrays)
+            size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(kept[-1]))
+    if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
+        # Some backends would compile the step anew for it.
+        kept.pop()
     return kept
+
+
+def _arrays(batch: Any) -> list[Any]:
+    return [each for each in keras.tree.flatten(batch) if each is not None]
+
+
+def _length(batch: Any) -> int:
+    shape = _arrays(batch)[0].shape
+    return int(shape[0]) if len(shape) else 0
+
+
+def _first_of(batch: Any, count: int) -> Any:
+    return keras.tree.map_structure(
+        lambda each: None if each is None else each[:count], batch
+    )
 
 
 def _with_other_targets(batch: Any) -> Any:
@@ -171,35 +191,28 @@ def _taken_at(values: Any, order: np.ndarray) -> Any:
     return keras.ops.take(keras.ops.convert_to_tensor(values), order, axis=0)
 
 
-def _few_rows(value: Any) -> Any:
-    return None if value is None else value[:ROWS_TO_OVERFIT]
-
-
-def _affordable(
-    model: keras.Model, kept: list[Any], num: int, seconds: float, snapshot: Snapshot
-) -> int:
-    """As many steps as there is time for in some trainings."""
-    times = []
-    for batch in kept[:3]:
-        start = time.monotonic()
-        batch_logs(model, batch)
-        times.append(time.monotonic() - start)
-    snapshot.restore()
-    most = int(seconds / 4 / max(min(times), 1e-6))
-    return max(LEAST_STEPS, min(num, most))
-
-
 def _run(
-    model: keras.Model, kept: list[Any], steps: int, snapshot: Snapshot
+    model: keras.Model,
+    kept: list[Any],
+    steps: int,
+    snapshot: Snapshot,
+    seconds: float = math.inf,
 ) -> ShortRun:
+    """Trains for some steps; the first ones tell how many there is time for."""
     before = {v.path: on_host(v) for v in model.trainable_variables}
-    losses = []
+    losses: list[float] = []
+    fastest = math.inf
     try:
-        for step in range(steps):
-            logs = batch_logs(model, kept[step % len(kept)])
+        while len(losses) < steps:
+            began = time.monotonic()
+            logs = batch_logs(model, kept[len(losses) % len(kept)])
             losses.append(logs.get("loss", next(iter(logs.values()), math.nan)))
             if not math.isfinite(losses[-1]):
                 break
+            fastest = min(fastest, time.monotonic() - began)
+            if len(losses) == TIMED_STEPS and seconds < math.inf:
+                affordable = int(seconds / max(fastest, 1e-6))
+                steps = max(LEAST_STEPS, min(steps, affordable))
         after = {v.path: on_host(v) for v in model.trainable_variables}
     finally:
         snapshot.restore()

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
+from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
 
 IMBALANCED = 0.9
 """Part of the samples in one class from which on classes count the same."""
@@ -27,7 +27,7 @@ def score_of(outputs: Any, y: Any, targets: TargetFacts) -> float:
     Example:
 
     >>> import numpy as np
-    >>> from keras_deeptools.diagnosis._diagnose.target_facts import target_facts
+    >>> from keras_deeptools.diagnosis._diagnose.measure import target_facts
     >>> from keras_deeptools.diagnosis._repair.held_out import score_of
     >>> y = np.array([0, 1, 1, 0])
     >>> score_of(np.array([[0.2], [0.9], [0.4], [0.1]]), y, target_facts(y))

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.diagnosis._audit_subject import DROPOUTS, activation_of
+from keras_deeptools.diagnosis._audit.subject import DROPOUTS, activation_of
 from keras_deeptools.diagnosis._repair.case import Case, Recipes, changed_or_none
 from keras_deeptools.diagnosis._repair.recipe import Recipe
 

@@ -15,7 +15,8 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.diagnose import findings_of
-from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings, measure
+from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings
+from keras_deeptools.diagnosis._diagnose.measure import measure
 from keras_deeptools.diagnosis._diagnose.ranking import ranked
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
 from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read

@@ -10,7 +10,7 @@ from keras_deeptools._arguments import checked_count
 from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
-from keras_deeptools.diagnosis._signal_measurement import activation_pass
+from keras_deeptools.diagnosis._signal_propagation.measurement import activation_pass
 from keras_deeptools.diagnosis._training_doctor.given import given_to
 
 OWNER = "ActivationMonitor"

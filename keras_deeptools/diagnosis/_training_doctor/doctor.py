@@ -326,7 +326,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         kernels = [i for i, name in enumerate(names) if "bias" not in name]
         ratios = ratios[:, kernels]
         constant = self._samples.constant_loss if self._samples else math.nan
-        clips = clipping_of(self.model.optimizer)
+        clips = clipping_of(self.model)
         return [
             *learning_rate(ratios, known, constant, clips),
             *slow_convergence(ratios, known),

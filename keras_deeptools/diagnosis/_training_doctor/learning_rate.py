@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.callbacks import GradientClipper
 from keras_deeptools.diagnosis._training_doctor.curves import Curves, known
+from keras_deeptools.engine._update.train_step import running_fit
 
 FIRST = 20
 """Updates that tell whether a learning rate is far off."""
@@ -25,6 +26,7 @@ EPOCHS = 5
 PACE = 0.04
 """Part of the loss by which it falls in an epoch, at most, to be slow."""
 
+CLIPPER_LIMITS = ("norm", "global_norm", "value")
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
 
@@ -122,16 +124,21 @@ def slow_convergence(ratios: np.ndarray, curves: Curves) -> Iterator[Finding]:
         )
 
 
-def clipping_of(optimizer: Any) -> str:
+def clipping_of(model: keras.Model) -> str:
     """How plain gradient descent clips, as a setting to name; empty for others.
 
     Args:
-        optimizer: Keras optimizer, or None.
+        model: `keras.Model`, in whose `fit` a `GradientClipper` may run.
     """
-    names = ("clipnorm", "global_clipnorm", "clipvalue")
-    if not isinstance(optimizer, keras.optimizers.SGD):
+    if not isinstance(model.optimizer, keras.optimizers.SGD):
         return ""
-    given = {name: getattr(optimizer, name, None) for name in names}
+    names = ("clipnorm", "global_clipnorm", "clipvalue")
+    given = {name: getattr(model.optimizer, name, None) for name in names}
+    run = running_fit(model)
+    for each in run.callbacks if run is not None else ():
+        if isinstance(each, GradientClipper):
+            limits = {name: getattr(each, name) for name in CLIPPER_LIMITS}
+            given |= {f"GradientClipper's {k}": v for k, v in limits.items()}
     return next((f"{name}={value:g}" for name, value in given.items() if value), "")
 
 

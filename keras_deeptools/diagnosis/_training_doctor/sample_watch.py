@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._audit.output_ends import output_ends
 from keras_deeptools.diagnosis._diagnose.baselines import constant_loss, probe
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts, target_facts
-from keras_deeptools.diagnosis._output_ends import output_ends
+from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
+from keras_deeptools.diagnosis._diagnose.measure import target_facts
 from keras_deeptools.diagnosis._training_doctor.curves import Curves, has_settled
 from keras_deeptools.diagnosis._training_doctor.given import Given
 from keras_deeptools.diagnosis._training_doctor.predictions import Predictions

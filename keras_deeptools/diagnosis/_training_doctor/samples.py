@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._diagnose.target_facts import TargetFacts
+from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
 from keras_deeptools.diagnosis._repair.held_out import score_of
 
 LEAST_SAMPLES = 20

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.diagnose import RULES, findings_of
-from keras_deeptools.diagnosis._diagnose.facts import measure
+from keras_deeptools.diagnosis._diagnose.measure import measure
 from keras_deeptools.diagnosis._diagnose.ranking import ranked
 from keras_deeptools.diagnosis._diagnose.rules_of_data import few_or_repeated
 from keras_deeptools.diagnosis._training_doctor.given import Given

@@ -31,6 +31,7 @@ class Captured:
         loss: Float, the mean loss of the batch; None without a backward pass.
         received: List of what `received` returned for each call, None for layers
             without variables.
+        outputs: List of float arrays, the outputs for the first samples, where asked.
 
     Example:
 
@@ -48,6 +49,7 @@ class Captured:
     weights: dict[str, Any]
     loss: float | None
     received: list[Any]
+    outputs: list[Any]
 
 
 HALF_PRECISION_SCALE = 1024.0
@@ -82,6 +84,7 @@ class Capture:
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
             Losses that layers add and penalties on weights are left out.
         training: Bool. Whether dropout, batch statistics and noise are on.
+        outputs: Int. For how many of the first samples to bring back the outputs.
 
     Example:
 
@@ -111,6 +114,7 @@ class Capture:
         transform: Callable[[LayerCall, Any, dict[str, Any]], Any] | None = None,
         loss: Any = None,
         training: bool = False,
+        outputs: int = 0,
     ) -> None:
         check_seams("Capture", "layers", "graph", "training")
         if not isinstance(model, keras.Model):
@@ -126,6 +130,7 @@ class Capture:
         self._user_loss = loss
         self._loss: Callable | None = None
         self._training = training
+        self._outputs = outputs
         self._calls: list[LayerCall] = []
         self._probed: list[int] = []
         self._variables: list[Any] | None = None
@@ -190,6 +195,7 @@ class Capture:
             {v.path: g for v, g in zip(variables, of_weights, strict=False)},
             None if found["loss"] is None else float(found["loss"]),
             list(found["received"]),
+            found["outputs"],
         )
 
     def _traced(
@@ -204,22 +210,23 @@ class Capture:
                 return self._run(inputs, targets, arguments, probe)
 
         if not self._goes_backward:
-            _, (received, forward) = run(variables, None)
+            _, (received, forward, outputs) = run(variables, None)
             return {
                 "received": received,
                 "forward": forward,
+                "outputs": outputs,
                 "backward": [],
                 "weights": [],
                 "loss": None,
             }
-        (received, forward, loss), of_variables, of_probed = programs.differentiate(
-            run, list(variables)
-        )
+        returned, of_variables, of_probed = programs.differentiate(run, list(variables))
+        received, forward, outputs, loss = returned
         calls = [self._calls[index] for index in self._probed]
         backward, weights = self._backward, self._weights
         return {
             "received": received,
             "forward": forward,
+            "outputs": outputs,
             "loss": loss,
             "backward": [
                 None if backward is None else backward(call, self._unscaled(gradient))
@@ -264,10 +271,15 @@ class Capture:
         self._calls = calls
         self._probed = [positions[id(call)] for call in probed]
         of_inputs = [received.get(id(call)) for call in calls]
+        outputs = [
+            each[: self._outputs]
+            for each in keras.tree.flatten(predicted)
+            if self._outputs
+        ]
         if probe is None or self._loss is None:
-            return None, (of_inputs, records)
+            return None, (of_inputs, records, outputs)
         loss = keras.ops.cast(self._loss(inputs, targets, predicted), "float32")
-        return loss * self._loss_scale, (of_inputs, records, loss)
+        return loss * self._loss_scale, (of_inputs, records, outputs, loss)
 
     def _unscaled(self, gradient: Any) -> Any:
         return keras.ops.cast(gradient, "float32") / self._loss_scale

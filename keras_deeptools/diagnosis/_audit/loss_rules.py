@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import keras
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import Subject
-from keras_deeptools.diagnosis._output_ends import (
+from keras_deeptools.diagnosis._audit.output_ends import (
     LINEAR,
     LINEAR_END,
     OutputEnd,
@@ -14,6 +13,7 @@ from keras_deeptools.diagnosis._output_ends import (
     activation_units,
     output_ends,
 )
+from keras_deeptools.diagnosis._audit.subject import Subject
 
 BINARY = {"binarycrossentropy", "binaryfocalcrossentropy"}
 CATEGORICAL = {

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._self_normalizing_report import (
+from keras_deeptools.diagnosis._check_self_normalizing.report import (
     Measured,
     SelfNormalizingLayer,
     SelfNormalizingReport,
     measure,
 )
-from keras_deeptools.diagnosis._self_normalizing_rules import (
+from keras_deeptools.diagnosis._check_self_normalizing.rules import (
     FAR,
     REFERENCE,
     RULES,

@@ -8,18 +8,15 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis import (
-    _depth_rules,
-    _dropout_rules,
-    _layer_rules,
-    _loss_rules,
-    _optimizer_rules,
-    _rate_rules,
-    _selu_rules,
-    _weight_rules,
+from keras_deeptools.diagnosis._audit import (
+    depth_rules,
+    layer_rules,
+    loss_rules,
+    optimizer_rules,
+    weight_rules,
 )
-from keras_deeptools.diagnosis._audit_subject import Subject, listing, subject_of
-from keras_deeptools.diagnosis._output_ends import OutputEnd, output_ends
+from keras_deeptools.diagnosis._audit.output_ends import OutputEnd, output_ends
+from keras_deeptools.diagnosis._audit.subject import Subject, listing, subject_of
 from keras_deeptools.engine import Capture
 from keras_deeptools.engine._building.first_call import has_call
 from keras_deeptools.engine._data.checks import checked_batch
@@ -31,8 +28,6 @@ from keras_deeptools.statistics._input_findings import (
 )
 
 SOURCE = "the numbers of these inputs"
-
-
 OF_LABELS = "the numbers of these targets"
 
 
@@ -93,22 +88,15 @@ def _of_labels(end: OutputEnd, labels: np.ndarray) -> list[Finding]:
 
 
 Rule = Callable[[Subject], Iterator[Finding]]
-
-
 RULES: tuple[Rule, ...] = (
-    *_weight_rules.WEIGHT_RULES,
-    *_dropout_rules.RULES,
-    *_layer_rules.RULES,
-    *_weight_rules.RULES,
-    *_depth_rules.RULES,
-    *_selu_rules.RULES,
-    *_loss_rules.RULES,
-    *_optimizer_rules.RULES,
-    *_rate_rules.RULES,
-    *_layer_rules.EMBEDDING_RULES,
+    *weight_rules.WEIGHT_RULES,
+    *layer_rules.RULES,
+    *weight_rules.RULES,
+    *depth_rules.RULES,
+    *loss_rules.RULES,
+    *optimizer_rules.RULES,
+    *layer_rules.EMBEDDING_RULES,
 )
-
-
 """Every rule, in the order of the report."""
 
 

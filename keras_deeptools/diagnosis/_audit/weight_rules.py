@@ -7,13 +7,13 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit_subject import (
+from keras_deeptools.diagnosis._audit.subject import (
     MEASURED,
     Subject,
     listing,
     setting_of,
 )
-from keras_deeptools.diagnosis._signal_comparison import UNEVEN
+from keras_deeptools.diagnosis._signal_propagation.findings import UNEVEN
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers import FanScaling, fans
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS, TRANSPOSED
@@ -202,8 +202,8 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
             listing(bad),
             f"{len(bad)} of {len(subject.model.variables)} variables have NaN or "
             "infinite values: outputs, and all weights after one update, will too.",
-            "Go back to an earlier checkpoint, and train with a smaller rate or "
-            "clipping; `GradientMonitor` names the first layer and update.",
+            "Go back to an earlier checkpoint, and train with a lower learning "
+            "rate or clipping; `GradientMonitor` names the first layer and update.",
             evidence={
                 "non_finite_variables": len(bad),
                 "variables": len(subject.model.variables),

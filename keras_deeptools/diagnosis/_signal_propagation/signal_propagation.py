@@ -11,9 +11,9 @@ from keras_deeptools._arguments import is_integer
 from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import text_table
-from keras_deeptools.diagnosis._layer_signal import LayerSignal
-from keras_deeptools.diagnosis._signal_findings import find
-from keras_deeptools.diagnosis._signal_measurement import (
+from keras_deeptools.diagnosis._signal_propagation.findings import find
+from keras_deeptools.diagnosis._signal_propagation.measurement import (
+    LayerSignal,
     is_trained,
     measure_network,
     normalizing_as_in_training,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._self_normalizing_report import Measured
+from keras_deeptools.diagnosis._check_self_normalizing.report import Measured
 from keras_deeptools.layers import ScaledActivation
 
 FAR = 0.2

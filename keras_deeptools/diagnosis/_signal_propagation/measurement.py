@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis import _signal_statistics as statistics
-from keras_deeptools.diagnosis._layer_signal import LayerSignal
-from keras_deeptools.diagnosis._signal_statistics import (
+from keras_deeptools.diagnosis._signal_propagation import statistics
+from keras_deeptools.diagnosis._signal_propagation.statistics import (
     output_jacobians,
     saturation_bands,
 )
@@ -28,13 +27,75 @@ from keras_deeptools.engine._update.model_optimizers import (
 from keras_deeptools.statistics._incoming_axes import NORMALIZERS
 from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
+NOTHING = np.zeros(0, "float32")
+
 ACTIVATIONS = (
     keras.layers.Activation,
     keras.layers.ELU,
     keras.layers.LeakyReLU,
     keras.layers.ReLU,
 )
+OUTPUT_ROWS = 64
+"""For how many samples a brief measurement brings back the outputs."""
+
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel", "embeddings")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSignal:
+    """Numbers about one call of a layer on a batch. Made by `signal_propagation`.
+
+    Args:
+        name: Str, path of the call; `#2` is the second use of a layer.
+        kind: Str, class of the layer.
+        weighted: Bool, whether the layer holds a kernel, or is recurrent.
+        shape: Tuple of ints, shape of the outputs for one sample; None where a size
+            depends on the data.
+        normalizations: Int, how many normalization layers were called before it.
+        mean: Float, mean of the outputs (activations).
+        std: Float, their standard deviation over rows and units.
+        pre_activation_std: Float, that of the outputs before the fused activation.
+        saturated: Float in [0, 1], fraction of outputs next to a limit of the
+            activation other than zero; NaN where it has none.
+        zero: Float in [0, 1], fraction of outputs that are exactly zero.
+        dead: Float in [0, 1], fraction of units that are zero, or saturated, on the
+            whole batch.
+        gradient_mean: Float, mean of the gradient of the loss with respect to the
+            pre-activations; NaN without a loss.
+        gradient_std: Float, its root mean square.
+        weight_gradient_std: Float, root mean square of the gradient with respect to
+            the kernel; NaN where there is none.
+        activations: Float32 array, a sample of at most 4096 outputs.
+        gradients: Float32 array, a sample of the gradient of the pre-activations.
+        weight_gradients: Float32 array, a sample of the gradient of the kernel.
+        singular_values: Float64 array `(rows, k)`, singular values of the Jacobian of
+            the model's outputs with respect to the pre-activations, for single rows.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis import LayerSignal
+    >>> LayerSignal("dense", "Dense", mean=0.0, std=0.5).std
+    0.5
+    """
+
+    name: str
+    kind: str
+    weighted: bool = True
+    shape: tuple[int | None, ...] = ()
+    normalizations: int = 0
+    mean: float = math.nan
+    std: float = math.nan
+    pre_activation_std: float = math.nan
+    saturated: float = math.nan
+    zero: float = math.nan
+    dead: float = math.nan
+    gradient_mean: float = math.nan
+    gradient_std: float = math.nan
+    weight_gradient_std: float = math.nan
+    activations: np.ndarray = field(default_factory=lambda: NOTHING, repr=False)
+    gradients: np.ndarray = field(default_factory=lambda: NOTHING, repr=False)
+    weight_gradients: np.ndarray = field(default_factory=lambda: NOTHING, repr=False)
+    singular_values: np.ndarray = field(default_factory=lambda: NOTHING, repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +106,8 @@ class MeasuredNetwork:
     loss: float
     findings: list[Finding]
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)
 
     def under(self, name: str) -> "MeasuredNetwork":
         """The same with the name of the network before those of its layers."""
@@ -56,7 +119,12 @@ class MeasuredNetwork:
 
 
 def measure_network(
-    model: keras.Model, x: Any, y: Any, loss: Any, jacobian_rows: int
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    loss: Any,
+    jacobian_rows: int = 0,
+    brief: bool = False,
 ) -> MeasuredNetwork:
     """Measures a network, which stays as it is.
 
@@ -66,14 +134,18 @@ def measure_network(
         y: Targets, or None: nothing backward.
         loss: As for `Capture`.
         jacobian_rows: Int >= 0.
+        brief: Bool, whether to leave out what only plots and tables need, and bring
+            back the outputs for some samples.
     """
     bands = {id(layer): _bands_of(layer) for layer, _ in layers_of(model)}
     shapes: dict[str, tuple[int | None, ...]] = {}
     backward = {
         "backward": lambda call, g: (
-            statistics.of_gradient(g) if _listed(call) else None
+            statistics.of_gradient(g, brief) if _listed(call) else None
         ),
-        "weights": lambda variable, g: statistics.of_gradient(g),
+        "weights": lambda variable, g: (
+            statistics.of_gradient(g, brief) if len(g.shape) > 1 or not brief else None
+        ),
         "loss": loss,
     }
 
@@ -83,13 +155,14 @@ def measure_network(
         shapes[call.name] = tuple(out.shape[1:])
         first = getattr(call.layer, "data_format", None) == "channels_first"
         return statistics.of_outputs(
-            pre, out, bands[id(call.layer)], 1 if first else -1
+            pre, out, bands[id(call.layer)], 1 if first else -1, brief
         )
 
     capture = Capture(
         model,
         received=received_by,
         forward=forward,
+        outputs=OUTPUT_ROWS if brief else 0,
         **({} if y is None else backward),
     )
     found = capture(x, y)
@@ -114,7 +187,8 @@ def measure_network(
         if numbers is not None
     ]
     loss = math.nan if found.loss is None else found.loss
-    return MeasuredNetwork(layers, loss, findings, received)
+    order = [call.layer for call in found.calls]
+    return MeasuredNetwork(layers, loss, findings, received, found.outputs, order)
 
 
 @contextlib.contextmanager
@@ -237,14 +311,14 @@ def _layer(
         optional["saturated"] = math.nan
     if gradient is not None:
         optional |= {
-            "gradient_mean": float(gradient["mean"]),
+            "gradient_mean": float(gradient.get("mean", math.nan)),
             "gradient_std": float(gradient["rms"]),
-            "gradients": gradient["sample"],
+            "gradients": gradient.get("sample", NOTHING),
         }
     if of_kernel is not None:
         optional |= {
             "weight_gradient_std": float(of_kernel["rms"]),
-            "weight_gradients": of_kernel["sample"],
+            "weight_gradients": of_kernel.get("sample", NOTHING),
         }
     if call.name in jacobians:
         optional["singular_values"] = jacobians[call.name]
@@ -252,6 +326,6 @@ def _layer(
         call.name,
         type(call.layer).__name__,
         weighted=not isinstance(call.layer, ACTIVATIONS),
-        activations=record["sample"],
+        activations=record.get("sample", NOTHING),
         **optional,
     )

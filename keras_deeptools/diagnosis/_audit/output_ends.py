@@ -41,6 +41,7 @@ class OutputEnd:
         loss_name: Str. The loss as it was given.
         from_logits: Bool. Whether the loss applies sigmoid or softmax itself.
         ignored_class: Int or None. The label that the loss leaves out.
+        label_smoothing: Float, that of the loss.
     """
 
     name: str
@@ -51,6 +52,7 @@ class OutputEnd:
     loss_name: str
     from_logits: bool
     ignored_class: int | None = None
+    label_smoothing: float = 0.0
 
 
 def output_ends(model: keras.Model) -> list[OutputEnd]:
@@ -64,10 +66,17 @@ def output_ends(model: keras.Model) -> list[OutputEnd]:
     for tail, loss in zip(tails, _losses(model, tails), strict=True):
         name, from_logits, shown = _facts_of(loss)
         where, activation, shape, units = _end_of(tail)
-        ignored = loss_argument(loss, "ignore_class")
         ends.append(
             OutputEnd(
-                where, activation, shape, units, name, shown, from_logits, ignored
+                where,
+                activation,
+                shape,
+                units,
+                name,
+                shown,
+                from_logits,
+                loss_argument(loss, "ignore_class"),
+                float(loss_argument(loss, "label_smoothing") or 0.0),
             )
         )
     return ends

@@ -1,7 +1,7 @@
 """Numbers about tensors, computed where the tensors are."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,11 @@ SAMPLE = 4096
 
 
 def of_outputs(
-    pre: Any, out: Any, bands: Iterable[tuple[float, float]], channel_axis: int
+    pre: Any,
+    out: Any,
+    bands: Sequence[tuple[float, float]],
+    channel_axis: int,
+    brief: bool = False,
 ) -> dict[str, Any]:
     """Statistics of what a layer puts out.
 
@@ -23,6 +27,8 @@ def of_outputs(
         out: Float tensor `(rows, ..., units)`.
         bands: Intervals in which an output counts as saturated.
         channel_axis: Int, the axis of units.
+        brief: Bool, whether to leave out what only plots and tables need; each number
+            takes its time to compile.
 
     Returns:
         Dict of float32 tensors: scalars, and a sample of the outputs.
@@ -36,22 +42,27 @@ def of_outputs(
     rank = len(out.shape)
     axes = [axis for axis in range(rank) if axis != channel_axis % rank]
     mean, std = _mean_and_std(out)
-    return {
+    numbers = {
         "mean": mean,
         "std": std,
-        "pre_activation_std": _mean_and_std(pre)[1],
-        "saturated": ops.mean(ops.cast(saturated, "float32")),
         "zero": ops.mean(ops.cast(zero, "float32")),
         "dead": ops.mean(ops.cast(ops.all(stuck, axis=axes), "float32")),
-        "sample": sample(out),
     }
+    if bands or not brief:
+        numbers["saturated"] = ops.mean(ops.cast(saturated, "float32"))
+    if brief:
+        return numbers
+    spread = _mean_and_std(pre)[1]
+    return {**numbers, "pre_activation_std": spread, "sample": sample(out)}
 
 
-def of_gradient(gradient: Any) -> dict[str, Any]:
-    """Mean, root mean square and a sample of a gradient."""
+def of_gradient(gradient: Any, brief: bool = False) -> dict[str, Any]:
+    """Mean, root mean square and a sample of a gradient; where brief, the second."""
     largest = ops.max(ops.abs(gradient))
     divisor = ops.where(largest > 0, largest, 1.0)
     rms = divisor * ops.sqrt(ops.mean(ops.square(gradient / divisor)))
+    if brief:
+        return {"rms": rms}
     return {"mean": ops.mean(gradient), "rms": rms, "sample": sample(gradient)}
 
 

@@ -1,0 +1,1 @@
+"""The rules of `audit`, one file for each subject, and what they read."""

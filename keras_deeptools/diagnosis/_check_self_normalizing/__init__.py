@@ -1,0 +1,1 @@
+"""`check_self_normalizing`: moments over depth, and what breaks them."""
