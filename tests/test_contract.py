@@ -234,6 +234,7 @@ def test_a_contract_example_makes_the_public_class_it_is_listed_under(
     assert type(EXAMPLES[path]()) is CLASSES[path]
 
 
+@pytest.mark.one_backend
 @each(SERIALIZABLE, "make")
 def test_a_class_with_a_config_is_registered_under_the_package(
     make: Callable[[], object],

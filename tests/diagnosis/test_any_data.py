@@ -156,6 +156,7 @@ def test_what_a_call_of_the_users_does_to_pixels_is_seen() -> None:
     assert kinds_of(Scaling(), PIXELS) == []
 
 
+@pytest.mark.one_backend
 def test_nan_is_a_finding_with_a_count_and_not_refused() -> None:
     broken = X.copy()
     broken[3, 1] = np.nan
@@ -165,11 +166,13 @@ def test_nan_is_a_finding_with_a_count_and_not_refused() -> None:
     assert audit(dense(), broken).kinds == ("non-finite inputs",)
 
 
+@pytest.mark.one_backend
 def test_nan_in_targets_is_a_finding_of_its_own() -> None:
     found = signal_propagation(dense(), X, np.full((12, 1), np.nan), "mse")
     assert found.findings[0].kind == "non-finite targets"
 
 
+@pytest.mark.one_backend
 def test_an_input_that_never_changes_is_a_finding_by_name() -> None:
     columns = {"age": np.ones(12, "float32"), "job": np.arange(12) % 5}
     found = signal_propagation(of_dicts(), columns).input_findings
@@ -178,12 +181,14 @@ def test_an_input_that_never_changes_is_a_finding_by_name() -> None:
     ]
 
 
+@pytest.mark.one_backend
 def test_features_of_very_different_scale_are_a_finding() -> None:
     assert kinds_of(dense(), X * [1, 1, 1, 1e4]) == ["uneven inputs"]
     assert kinds_of(dense(), X * 1e4) == ["large inputs"]
     assert kinds_of(dense(), X * [1, 1, 1, 0]) == []
 
 
+@pytest.mark.one_backend
 def test_integers_that_a_dense_layer_takes_for_quantities_are_a_finding() -> None:
     tokens = RNG.integers(0, 5000, (12, 4))
     assert kinds_of(dense(), tokens) == ["integers as quantities"]
@@ -191,6 +196,7 @@ def test_integers_that_a_dense_layer_takes_for_quantities_are_a_finding() -> Non
     assert kinds_of(model, tokens) == []
 
 
+@pytest.mark.one_backend
 def test_flags_and_one_hot_rows_are_no_finding() -> None:
     assert kinds_of(dense(), np.eye(4, dtype="int64")[np.arange(12) % 4]) == []
 
@@ -204,6 +210,7 @@ def test_a_missing_axis_of_channels_is_added_as_fit_adds_it() -> None:
     assert np.isfinite(found.loss)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "look", [signal_propagation, check_self_normalizing, audit, lsuv]
 )
@@ -216,6 +223,7 @@ def test_a_wrong_shape_is_an_error_that_names_input_expected_and_received(
         look(of_dicts(), columns)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "look", [signal_propagation, check_self_normalizing, audit, lsuv]
 )
@@ -243,6 +251,7 @@ def test_other_types_of_numbers_are_measured_within_their_rounding(policy: str) 
     np.testing.assert_allclose(found[0], found[1], rtol=0.05)
 
 
+@pytest.mark.one_backend
 def test_keys_that_are_none_of_the_inputs_are_named() -> None:
     inputs = {name: keras.Input((3,), name=name) for name in ("a", "b")}
     outputs = keras.layers.Dense(1)(keras.layers.Add()(list(inputs.values())))
@@ -252,6 +261,7 @@ def test_keys_that_are_none_of_the_inputs_are_named() -> None:
         audit(model, {"a": x, "c": x})
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("activation", "units", "loss", "labels", "found"),
     [

@@ -135,6 +135,7 @@ def test_mixed_precision_is_looked_through() -> None:
     assert audit(model).kinds == ("several kinds of clipping",)
 
 
+@pytest.mark.one_backend
 def test_a_report_reads_as_kind_severity_place_evidence_remedy_and_source() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)], name="small")
     model.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
@@ -153,6 +154,7 @@ def test_evidence_of_a_finding_is_what_was_set_or_measured() -> None:
     assert finding.evidence == {"clipnorm": 1.0, "clipvalue": 0.5}
 
 
+@pytest.mark.one_backend
 def test_what_is_no_model_is_an_error_by_name() -> None:
     with pytest.raises(TypeError, match="audit: `model` must be a keras.Model"):
         audit(layers.Dense(2))

@@ -424,10 +424,10 @@ CASES: dict[str, tuple[str, Make, Make]] = {
 }
 
 
-@pytest.mark.parametrize("kind, trap, twin", CASES.values(), ids=CASES)
-def test_a_trap_is_found_with_a_remedy_and_not_in_its_twin(
-    kind: str, trap: Make, twin: Make
-) -> None:
+@pytest.mark.alternates("case")
+@pytest.mark.parametrize("case", CASES)
+def test_a_trap_is_found_with_a_remedy_and_not_in_its_twin(case: str) -> None:
+    kind, trap, twin = CASES[case]
     (finding,) = [it for it in audit(trap()).findings if it.kind == kind]
     assert all([finding.where, finding.message, finding.remedy, finding.reference])
     assert kind not in audit(twin()).kinds

@@ -149,6 +149,7 @@ WRONG: dict[str, tuple[Callable[[], list[keras.Layer]], str, str]] = {
 }
 
 
+@pytest.mark.alternates("wrong")
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_breaks_a_dense_net_is_named_with_evidence_and_remedy(wrong: str) -> None:
     make, kind, words = WRONG[wrong]
@@ -257,6 +258,7 @@ def test_a_subclassed_model_is_seen_too_and_nothing_in_it_changes() -> None:
 # --- What is printed -----------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 def test_the_report_reads_as_text_and_as_a_table() -> None:
     model = stack(right(name="a"), layers.Dropout(0.5, name="drop"))
     report = check_self_normalizing(model, X)
@@ -269,6 +271,7 @@ def test_the_report_reads_as_text_and_as_a_table() -> None:
 # --- Bad input -----------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "model, x, error, words",
     [

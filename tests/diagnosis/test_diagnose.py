@@ -269,6 +269,7 @@ def test_unbuilt_models_are_taken() -> None:
     assert diagnose(model, X, LABELS).problems == ()
 
 
+@pytest.mark.one_backend
 def test_integer_images_are_a_finding() -> None:
     images = RNG.integers(0, 256, (128, 8, 8, 1)).astype("uint8")
     images[::2, :4] //= 2
@@ -300,6 +301,7 @@ def test_relu_in_a_recurrent_layer_is_named() -> None:
     assert "ReLU in recurrent layers" in diagnose(model, X, LABELS, trial_steps=0).kinds
 
 
+@pytest.mark.one_backend
 def test_validation_data_on_another_scale_are_named() -> None:
     found = first(network(), X, LABELS, validation_data=(255 * X[:99], LABELS[:99]))
     assert found == "validation data on another scale"
@@ -311,6 +313,7 @@ def test_data_that_fit_refuses_are_a_finding() -> None:
     assert found.kinds == ("text as targets", "fit fails")
 
 
+@pytest.mark.one_backend
 def test_no_trial_is_made_where_none_is_wanted() -> None:
     assert diagnose(network(), X, LABELS, trial_steps=0).learning == "unknown"
 
@@ -332,6 +335,7 @@ def test_several_inputs_and_outputs_are_taken() -> None:
     assert found.problems == ()
 
 
+@pytest.mark.one_backend
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(TypeError, match="diagnose: `model` must be a keras.Model"):
         diagnose("model", X, LABELS)
@@ -342,17 +346,20 @@ def diagnosis() -> Diagnosis:
     return diagnose(network(kernel_initializer="zeros"), X, LABELS, trial_steps=10)
 
 
+@pytest.mark.one_backend
 def test_the_report_is_json(diagnosis: Diagnosis) -> None:
     found = json.loads(diagnosis.to_json())["findings"]
     assert found[0]["kind"] == "symmetric units"
 
 
+@pytest.mark.one_backend
 def test_the_page_has_the_remedy(diagnosis: Diagnosis, tmp_path: Any) -> None:
     diagnosis.to_html(str(tmp_path / "page.html"))
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "Initialize at random" in text and "<script" not in text
 
 
+@pytest.mark.one_backend
 def test_it_says_what_it_does(capsys: pytest.CaptureFixture) -> None:
     diagnose(network(), X, LABELS, trial_steps=10, verbose=1)
     assert "diagnose: short trainings" in capsys.readouterr().out

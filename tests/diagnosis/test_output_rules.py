@@ -191,6 +191,7 @@ def kinds(model: keras.Model, loss: Any) -> tuple[str, ...]:
     return audit(model).kinds
 
 
+@pytest.mark.alternates("case")
 @pytest.mark.parametrize("case", CASES)
 def test_the_end_of_a_model_is_compared_with_its_loss(case: str) -> None:
     expected, parts, loss = CASES[case]
@@ -198,6 +199,7 @@ def test_the_end_of_a_model_is_compared_with_its_loss(case: str) -> None:
     assert kinds(functional(*parts()), loss) == wanted
 
 
+@pytest.mark.alternates("way", "case")
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
@@ -248,6 +250,7 @@ def two_outputs(names: Any) -> keras.Model:
 LOGITS, RELU = "logits with from_logits=False", "ReLU before a regression loss"
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("names", "loss", "expected"),
     [

@@ -375,6 +375,7 @@ def test_batch_normalization_normalizes_by_the_batch_and_keeps_its_averages() ->
     assert float(keras.ops.max(keras.ops.abs(norm.moving_mean))) == 0.0
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

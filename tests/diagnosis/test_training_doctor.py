@@ -88,6 +88,7 @@ def test_it_warns() -> None:
         )
 
 
+@pytest.mark.one_backend
 def test_it_stops() -> None:
     with pytest.warns(TrainingWarning):
         history = network(keras.optimizers.SGD(-0.1)).fit(
@@ -296,6 +297,7 @@ def test_activations_are_measured_before_and_after_each_epoch() -> None:
     assert (monitor.epochs, monitor.history["std"].shape) == ([0, 1, 2, 3], (4, 4))
 
 
+@pytest.mark.one_backend
 def test_the_table_has_a_line_for_each_layer() -> None:
     monitor = ActivationMonitor()
     network().fit(X, LABELS, callbacks=[monitor], verbose=0)
