@@ -42,6 +42,9 @@ SMALL_CHANGE = 1e-4
 
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
+ENOUGH_STEPS = 20
+"""Updates in which a model that learns shows it; a slow machine makes fewer."""
+
 
 def early_decay(facts: Facts) -> Iterator[Finding]:
     """A schedule whose learning rate is gone before the training has begun."""
@@ -287,13 +290,14 @@ def does_not_learn(facts: Facts) -> Iterator[Finding]:
             if can
             else " Not even a few samples alone can be learned."
         )
+    is_sure = how == "diverges" or not slow and len(plain.losses) >= ENOUGH_STEPS
     yield Finding(
         "does not learn",
         "loss",
         f"In {len(plain.losses)} updates the loss {text}: from {plain.start:.3g} to "
         f"{plain.end:.3g}.{against}",
         "Look at the other findings.",
-        severity="problem" if how == "diverges" else "note" if slow else "warning",
+        severity="problem" if how == "diverges" else "warning" if is_sure else "note",
         evidence=evidence,
         confidence=0.3,
         reference="measured",
