@@ -362,8 +362,8 @@ number where there is one. What a version cannot do is refused by an error that 
 the version that it needs. The column of tests has the folders of `tests/` that ran
 against the installed wheel besides (`--suites`), on one row after another; with "first
 values" each parametrized test ran with its first values alone (`--first-values`). Tests
-that compare with torch are left out where torch is not installed. A "sample" is of the
-tests of all folders, in an order that was drawn, as many as ran in 25 minutes.
+that compare with torch are left out where torch is not installed. On JAX the tests
+compile without most of XLA's optimizations, as they do in `.ci/run`.
 
 {table}
 """
