@@ -1,6 +1,9 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
 from keras_deeptools import _keras_import  # noqa: F401
+from keras_deeptools.callbacks._adaptive_gradient_clipping import (
+    AdaptiveGradientClipping,
+)
 from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
 from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
@@ -19,6 +22,7 @@ from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
+from keras_deeptools.callbacks._percentile_clipping import PercentileClipping
 from keras_deeptools.callbacks._sharpness_aware_minimization import (
     SharpnessAwareMinimization,
 )
@@ -26,6 +30,7 @@ from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
+    "AdaptiveGradientClipping",
     "CautiousUpdates",
     "GradientCentralizer",
     "GradientClipper",
@@ -36,6 +41,7 @@ __all__ = [
     "LearningRateFinder",
     "MaxNormEnforcer",
     "OneCycleScheduler",
+    "PercentileClipping",
     "RangeTest",
     "SharpnessAwareMinimization",
     "TrainingFeature",

@@ -6,6 +6,9 @@ from contract_examples.model import INPUTS, TARGETS, small_model
 from keras_deeptools import callbacks, schedules
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.AdaptiveGradientClipping": (
+        callbacks.AdaptiveGradientClipping
+    ),
     "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,
     "keras_deeptools.callbacks.GradientCentralizer": callbacks.GradientCentralizer,
     "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
@@ -28,6 +31,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.MaxNormEnforcer": lambda: callbacks.MaxNormEnforcer(1.0),
     "keras_deeptools.callbacks.OneCycleScheduler": lambda: callbacks.OneCycleScheduler(
         0.02
+    ),
+    "keras_deeptools.callbacks.PercentileClipping": lambda: (
+        callbacks.PercentileClipping(20, window=5)
     ),
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
