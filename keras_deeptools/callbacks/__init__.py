@@ -4,6 +4,7 @@ from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.callbacks._adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
 )
+from keras_deeptools.callbacks._best_weights import BestWeights
 from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
 from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
@@ -26,11 +27,13 @@ from keras_deeptools.callbacks._percentile_clipping import PercentileClipping
 from keras_deeptools.callbacks._sharpness_aware_minimization import (
     SharpnessAwareMinimization,
 )
+from keras_deeptools.callbacks._time_limit import TimeLimit
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
     "AdaptiveGradientClipping",
+    "BestWeights",
     "CautiousUpdates",
     "GradientCentralizer",
     "GradientClipper",
@@ -44,6 +47,7 @@ __all__ = [
     "PercentileClipping",
     "RangeTest",
     "SharpnessAwareMinimization",
+    "TimeLimit",
     "TrainingFeature",
     "WeightAveraging",
     "find_learning_rate",

@@ -9,6 +9,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.AdaptiveGradientClipping": (
         callbacks.AdaptiveGradientClipping
     ),
+    "keras_deeptools.callbacks.BestWeights": lambda: callbacks.BestWeights("loss"),
     "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,
     "keras_deeptools.callbacks.GradientCentralizer": callbacks.GradientCentralizer,
     "keras_deeptools.callbacks.GradientClipper": lambda: callbacks.GradientClipper(
@@ -40,6 +41,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.callbacks.SharpnessAwareMinimization": lambda: (
         callbacks.SharpnessAwareMinimization(0.1, interval=2)
+    ),
+    "keras_deeptools.callbacks.TimeLimit": lambda: callbacks.TimeLimit(
+        minutes=9.0, monitor="loss"
     ),
     "keras_deeptools.callbacks.TrainingFeature": callbacks.TrainingFeature,
     "keras_deeptools.callbacks.WeightAveraging": lambda: callbacks.WeightAveraging(

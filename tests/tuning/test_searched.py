@@ -31,6 +31,8 @@ ROOMS = (
 )
 
 NOT_SEARCHED = {
+    "BestWeights": "keeps the best of what is trained",
+    "TimeLimit": "a limit that the user has",
     "CautiousUpdates": "has no free argument",
     "GradientCentralizer": "has no free argument",
     "GradientMonitor": "watches",
