@@ -27,6 +27,7 @@ from keras_deeptools.callbacks._percentile_clipping import PercentileClipping
 from keras_deeptools.callbacks._sharpness_aware_minimization import (
     SharpnessAwareMinimization,
 )
+from keras_deeptools.callbacks._spike_guard.callback import SpikeGuard
 from keras_deeptools.callbacks._time_limit import TimeLimit
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
@@ -47,6 +48,7 @@ __all__ = [
     "PercentileClipping",
     "RangeTest",
     "SharpnessAwareMinimization",
+    "SpikeGuard",
     "TimeLimit",
     "TrainingFeature",
     "WeightAveraging",

@@ -42,6 +42,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.SharpnessAwareMinimization": lambda: (
         callbacks.SharpnessAwareMinimization(0.1, interval=2)
     ),
+    "keras_deeptools.callbacks.SpikeGuard": callbacks.SpikeGuard,
     "keras_deeptools.callbacks.TimeLimit": lambda: callbacks.TimeLimit(
         minutes=9.0, monitor="loss"
     ),

@@ -31,6 +31,7 @@ ROOMS = (
 )
 
 NOT_SEARCHED = {
+    "SpikeGuard": "undoes accidents",
     "BestWeights": "keeps the best of what is trained",
     "TimeLimit": "a limit that the user has",
     "CautiousUpdates": "has no free argument",
