@@ -97,6 +97,24 @@ def test_a_spike_is_skipped_and_a_healthy_batch_is_not() -> None:
     assert_equal(values(model.weights), values(twin.weights))
 
 
+def test_inputs_that_only_spoil_the_statistics_are_found() -> None:
+    def normalized() -> keras.Model:
+        keras.utils.set_random_seed(1)
+        parts = [layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)]
+        model = keras.Sequential([keras.Input((4,)), *parts])
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        return model
+
+    model, twin, guard = normalized(), normalized(), SpikeGuard(window=10)
+    x = X.copy()
+    x[240:248] *= 1000
+    trained(model, x, guard)
+    without = np.delete(np.arange(320), slice(240, 248))
+    twin.fit(X[without], Y[without], 8, 1, 0, shuffle=False)
+    assert [(e["batch"], e["kind"]) for e in guard.events] == [(30, "statistics spike")]
+    assert_equal(values(model.weights), values(twin.weights))
+
+
 @pytest.mark.one_backend
 def test_a_training_without_faults_is_what_it_is_without_the_guard() -> None:
     model, plain, guard = network(), network(), SpikeGuard()

@@ -33,7 +33,7 @@ from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 OWNER = "SpikeGuard"
-KINDS = ("", "not finite", "gradient spike", "loss spike")
+KINDS = ("", "not finite", "gradient spike", "loss spike", "statistics spike")
 ACTIONS = ("skip", "damp")
 
 
@@ -41,19 +41,22 @@ ACTIONS = ("skip", "damp")
 class SpikeGuard(TrainingFeature):
     """Keeps bad batches from spoiling a training, and goes back where one has.
 
-    In the compiled step, before the update, the norm of the gradients and the loss of
-    the batch are compared with those of the latest good batches. A batch is bad if one
-    of them is not finite, or if it is a spike:
+    In the compiled step, before the update, a batch is compared with the latest
+    `window` good ones. It is bad if its loss or its gradients are not finite, or if it
+    is a spike:
 
-    - the norm is over `threshold` times the largest norm of the latest `window`,
-    - or the loss is over the largest of the latest losses by more than `threshold`
-      times their range,
+    - the norm of the gradients is over `threshold` times the largest of the latest,
+    - the loss is over the largest of the latest by more than `threshold` times their
+      range,
+    - or the statistics of BatchNormalization move by more than `threshold` times the
+      largest of the latest moves: behind it, inputs that are much too large leave
+      neither gradient nor loss conspicuous, but spoil what is used for prediction.
 
-    and over the median of the first `window`, so that a batch that is merely hard late
-    in the training is none. An update with a bad batch is not made: weights, momentum
-    and the count of updates stay, and so do metrics and the statistics of
-    BatchNormalization. With `action="damp"` the gradient of a spike is scaled down to
-    the limit and used; statistics and metrics leave it out all the same.
+    It must also be over the median of the first `window`, so that a batch that is
+    merely hard late in the training is no spike. An update with a bad batch is not
+    made: weights, momentum and the count of updates stay, and so do metrics and the
+    statistics of BatchNormalization. With `action="damp"` the gradient of a spike is
+    scaled down to the limit and used; statistics and metrics leave it out all the same.
 
     What is bad already, because one update was too large, is seen by `patience` bad
     batches in a row: weights and optimizer then go back to a copy that is known to be
@@ -85,9 +88,10 @@ class SpikeGuard(TrainingFeature):
     Attributes:
         events: List of a dict for each bad batch and each return in the last `fit`:
             `"epoch"` and `"batch"`, counted from 0 as in the hooks of Keras; `"kind"`:
-            `"not finite"`, `"gradient spike"`, `"loss spike"`, `"rollback"` or `"new
-            level accepted"`; `"norm"`, `"loss"` and the `"limit"` of one of them; and
-            `"action"`. Without shuffling, `batch` says which samples they were.
+            `"not finite"`, `"gradient spike"`, `"loss spike"`, `"statistics spike"`,
+            `"rollback"` or `"new level accepted"`; `"norm"`, `"loss"` and the `"limit"`
+            that was passed; and `"action"`. Without shuffling, `batch` says which
+            samples they were.
         num_rollbacks: Int. How often the last `fit` went back.
 
     Raises:
@@ -174,9 +178,8 @@ class SpikeGuard(TrainingFeature):
         check_one_replica(OWNER, leaf.optimizer)
         self._forget()
         kinds: list[tuple[tuple[int, ...], str]] = [
-            ((self.window,), "float32"),
-            ((self.window,), "float32"),
-            ((2,), "float32"),
+            ((3, self.window), "float32"),
+            ((3,), "float32"),
             ((4,), "int32"),
             ((NUM_LOGGED, 4), "float32"),
             ((NUM_LOGGED,), "int32"),
@@ -208,14 +211,15 @@ class SpikeGuard(TrainingFeature):
         is_scaled = isinstance(leaf.root, keras.optimizers.LossScaleOptimizer)
 
         def judge(
-            values: list[Any], gradients: list[Any], loss: Any, scale: Any
+            values: list[Any], gradients: list[Any], loss: Any, change: Any, scale: Any
         ) -> tuple[list[Any], Verdict]:
             norms, _ = tensors.norms(gradients)
             norm = joint_norms(norms, [0] * len(gradients), 1)[0]
             if not (isinstance(scale, float) and scale == 1.0):
                 norm = norm / ops.cast(scale, norm.dtype)
             damps = self.action == "damp"
-            return judged(values, norm, loss, self.threshold, damps, is_scaled)
+            measures = [norm, loss, change]
+            return judged(values, measures, self.threshold, damps, is_scaled)
 
         guarded = with_judged_update(
             train_step, leaf.model, state.memory, judge, state.statistics
@@ -295,7 +299,7 @@ class SpikeGuard(TrainingFeature):
         self._returned_at = int(counts[SEEN])
         self._note(int(counts[BATCHES]) - 1, "rollback", action)
         counts[STREAK] = 0
-        guard.leaf.assign(guard.memory[3], counts)
+        guard.leaf.assign(guard.memory[2], counts)
 
     def _accept(self, guard: Guard, counts: np.ndarray) -> None:
         if self.events[-1]["kind"] != KINDS[1]:
@@ -310,7 +314,7 @@ class SpikeGuard(TrainingFeature):
                 stacklevel=2,
             )
         counts[STREAK] = 0
-        guard.leaf.assign(guard.memory[3], counts)
+        guard.leaf.assign(guard.memory[2], counts)
 
     def _read(self, counts: np.ndarray) -> None:
         """Adds the bad batches since the last reading to the events."""
@@ -318,7 +322,7 @@ class SpikeGuard(TrainingFeature):
         new = int(counts[EVENTS]) - self._num_read
         if guard is None or not new:
             return
-        log, batches = (np.array(guard.leaf.read(v)) for v in guard.memory[4:])
+        log, batches = (np.array(guard.leaf.read(v)) for v in guard.memory[3:])
         last = self._num_read + new
         for number in range(max(self._num_read, last - NUM_LOGGED), last):
             kind, norm, loss, limit = log[number % NUM_LOGGED].tolist()

@@ -19,67 +19,62 @@ SEEN, STREAK, BATCHES, EVENTS = range(4)
 
 def judged(
     values: list[Any],
-    norm: Any,
-    loss: Any,
+    measures: list[Any],
     threshold: float,
     damps: bool,
     is_scaled: bool,
 ) -> tuple[list[Any], Verdict]:
-    """Whether the gradient and the loss of a batch are like those before it.
+    """Whether a batch is like those before it.
 
     Args:
-        values: List of tensors: the latest norms `(window,)`, the latest losses
-            `(window,)`, the medians of the first of both `(2,)`, counts `(4,)`, a log
-            `(NUM_LOGGED, 4)` and the batches in it `(NUM_LOGGED,)`.
-        norm: Scalar tensor, the global norm of the gradients.
-        loss: Scalar tensor, or None where it is not known.
+        values: List of tensors: the latest measures `(3, window)`, the medians of the
+            first `(3,)`, counts `(4,)`, a log `(NUM_LOGGED, 4)` and the batches in it
+            `(NUM_LOGGED,)`.
+        measures: List of three scalar tensors, or None where there is no such: the
+            global norm of the gradients, the loss, and the norm of the change of
+            statistics.
         threshold: Float > 1.
-        damps: Bool. Whether spikes are scaled down instead of skipped.
+        damps: Bool. Whether a gradient spike is scaled down instead of skipped.
         is_scaled: Bool. Whether a loss scale is in use, whose optimizer is told of
             gradients that are not finite.
 
     Returns:
         Tuple of the new values and a `Verdict`.
     """
-    norms, losses, medians, counts, log, places = values
-    window = norms.shape[0]
-    has_loss = loss is not None
-    loss = ops.zeros_like(norm) if loss is None else loss
-    is_known = ops.isfinite(norm)
-    is_lost = ops.logical_not(ops.isfinite(loss))
-    overflows = ops.logical_not(is_known)
-    if not (is_scaled and has_loss):
-        is_lost = ops.logical_or(is_lost, overflows)
-    can_judge = counts[SEEN] >= window
-    largest, smallest = ops.max(losses), ops.min(losses)
-    limits = ops.stack(
+    latest, medians, counts, log, places = values
+    window, norm = latest.shape[1], measures[0]
+    now = ops.stack(
         [
-            threshold * ops.max(norms),
-            largest + threshold * (largest - smallest),
+            ops.zeros_like(norm) if m is None else ops.cast(m, norm.dtype)
+            for m in measures
         ]
     )
-    limits = ops.where(can_judge, ops.maximum(limits, medians), float("inf"))
-    steep = ops.logical_and(is_known, norm > limits[0])
-    high = ops.logical_and(has_loss, loss > limits[1])
-    spikes = ops.logical_and(ops.logical_or(steep, high), ops.logical_not(is_lost))
+    finite = ops.isfinite(now)
+    overflows = ops.logical_not(finite[0])
+    # What a loss scale has made infinite is none of the batch's.
+    tells_apart = is_scaled and measures[1] is not None
+    is_lost = ops.logical_not(ops.all(finite[1:] if tells_apart else finite))
+    largest = ops.max(latest, axis=1)
+    # A loss may be negative, so that of losses the range counts.
+    offset, extent = ops.array([0.0, 1.0, 0.0]), ops.array([0.0, 1.0, 0.0])
+    spread = largest - extent * ops.min(latest, axis=1)
+    limits = ops.maximum(offset * largest + threshold * spread, medians)
+    limits = ops.where(counts[SEEN] >= window, limits, float("inf"))
+    over = ops.logical_and(finite, now > limits)
+    spikes = ops.logical_and(ops.any(over), ops.logical_not(is_lost))
     bad = ops.logical_or(is_lost, spikes)
     good = ops.logical_not(bad)
 
-    kept = ops.logical_and(good, is_known)
+    kept = ops.logical_and(good, finite[0])
     place = ops.equal(ops.arange(window, dtype="int32"), ops.mod(counts[SEEN], window))
-    place = ops.logical_and(place, kept)
-    norms = ops.where(place, norm, norms)
-    losses = ops.where(place, loss, losses)
+    latest = ops.where(ops.logical_and(place, kept)[None], now[:, None], latest)
     is_full = ops.logical_and(kept, ops.equal(counts[SEEN], window - 1))
     medians = tensors.choose(
-        is_full,
-        lambda: ops.stack(
-            [ops.sort(norms)[window // 2], ops.sort(losses)[window // 2]]
-        ),
-        lambda: medians,
+        is_full, lambda: ops.sort(latest, axis=1)[:, window // 2], lambda: medians
     )
-    kind = ops.where(is_lost, 1.0, ops.where(steep, 2.0, 3.0))
-    row = ops.stack([kind, norm, loss, ops.where(steep, limits[0], limits[1])])
+    first = ops.argmax(ops.cast(over, "int32"))
+    kind = ops.where(is_lost, 1.0, 2.0 + ops.cast(first, "float32"))
+    row = ops.stack([kind, now[0], now[1], ops.take(limits, first)])
     here = ops.equal(
         ops.arange(NUM_LOGGED, dtype="int32"), ops.mod(counts[EVENTS], NUM_LOGGED)
     )
@@ -97,14 +92,14 @@ def judged(
     )
     applied, factor = good, None
     if damps:
-        damped = ops.logical_and(spikes, steep)
+        damped = ops.logical_and(spikes, over[0])
         safe = ops.where(damped, norm, ops.ones_like(norm))
         factor = ops.where(damped, limits[0] / safe, ops.ones_like(norm))
         applied = ops.logical_or(good, damped)
     if is_scaled:
         # The loss scale is to be lowered.
         applied = ops.logical_or(applied, overflows)
-    return [norms, losses, medians, counts, log, places], Verdict(applied, good, factor)
+    return [latest, medians, counts, log, places], Verdict(applied, good, factor)
 
 
 @dataclass
@@ -116,12 +111,11 @@ class Guard:
     rate: Any
     multipliers: RateMultipliers | None
     active: bool = True
-    has_loss: bool = True
 
     @property
     def counts(self) -> np.ndarray:
         """`SEEN`, `STREAK`, `BATCHES` and `EVENTS`, on the host."""
-        return np.array(self.leaf.read(self.memory[3]))
+        return np.array(self.leaf.read(self.memory[2]))
 
     def statistics(self) -> list[Any]:
         """Variables that batches change without the optimizer.

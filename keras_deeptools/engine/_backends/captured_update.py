@@ -198,7 +198,7 @@ class Verdict(NamedTuple):
     factor: Any
 
 
-Judge = Callable[[list[Any], list[Any], Any, Any], tuple[list[Any], Verdict]]
+Judge = Callable[[list[Any], list[Any], Any, Any, Any], tuple[list[Any], Verdict]]
 
 
 def with_judged_update(
@@ -215,8 +215,9 @@ def with_judged_update(
         model: `keras.Model`, whose optimizer makes the update.
         memory: List of state variables of a leaf of the optimizer.
         judge: Pure function of the values of `memory`, the gradients that there are,
-            the loss of the batch (None where it is not known) and what the gradients
-            are scaled by. Returns new values of `memory` and a `Verdict`.
+            the loss of the batch (None where it is not known), the L2 norm of the
+            change of `statistics` (None without any), and what the gradients are
+            scaled by. Returns new values of `memory` and a `Verdict`.
         statistics: Function that returns the variables of the model, beside metrics,
             that a batch changes without the optimizer.
     """
@@ -239,6 +240,16 @@ def _loss_of_batch(before: list[Any], after: list[Any]) -> Any:
         return None
     total, count = (b - a for a, b in zip(before, after, strict=True))
     return total / ops.where(count > 0, count, ops.ones_like(count))
+
+
+def _change(before: list[Any], after: list[Any]) -> Any:
+    """How far statistics have moved, all together; None where there are none."""
+    moved = [
+        ops.cast(new, "float32") - ops.cast(old, "float32")
+        for old, new in zip(before, after, strict=True)
+        if new is not old and "float" in keras.backend.standardize_dtype(new.dtype)
+    ]
+    return ops.sqrt(ops.sum(tensors.sum_squares(moved))) if moved else None
 
 
 def _loss_scale(optimizer: Any, current: Callable[[Any], Any]) -> Any:
@@ -279,7 +290,8 @@ def _stateful_judged(
 ) -> Callable:
     def step(*args: Any, **kwargs: Any) -> Any:
         optimizer = model.optimizer
-        kept = [*statistics(), *model.metrics_variables]
+        tracked = statistics()
+        kept = [*tracked, *model.metrics_variables]
         before = list(map(tensors.current, kept))
         sums = _loss_sums(model)
         earlier = list(map(tensors.current, sums))
@@ -295,6 +307,7 @@ def _stateful_judged(
             list(map(tensors.current, memory)),
             [gradient for gradient in grads if gradient is not None],
             _loss_of_batch(earlier, list(map(tensors.current, sums))),
+            _change(before[: len(tracked)], list(map(tensors.current, tracked))),
             _loss_scale(optimizer, tensors.current),
         )
         grads = _scaled(grads, verdict.factor)
@@ -339,12 +352,16 @@ def _pure_judged(
         places = [mine.index(id(variable)) for variable in memory]
         of_metrics = [id(variable) for variable in model.metrics_variables]
         sums = [of_metrics.index(id(variable)) for variable in _loss_sums(model)]
+        known = {id(variable) for variable in statistics()}
+        fixed = enumerate(model.non_trainable_variables)
+        tracked = [place for place, variable in fixed if id(variable) in known]
         values, verdict = judge(
             [own[place] for place in places],
             [gradient for gradient in grads if gradient is not None],
             _loss_of_batch(
                 [metrics[i] for i in sums], [metrics_after[i] for i in sums]
             ),
+            _change([others[i] for i in tracked], [others_after[i] for i in tracked]),
             _loss_scale(optimizer, lambda variable: own[mine.index(id(variable))]),
         )
         grads = _scaled(grads, verdict.factor)
@@ -358,13 +375,11 @@ def _pure_judged(
         )
         for place, value in zip(places, values, strict=True):
             own[place] = value
-        known = {id(variable) for variable in statistics()}
-        others_after = [
-            _chosen(verdict.good, after, before) if id(variable) in known else after
-            for variable, after, before in zip(
-                model.non_trainable_variables, others_after, others, strict=True
+        others_after = list(others_after)
+        for place in tracked:
+            others_after[place] = _chosen(
+                verdict.good, others_after[place], others[place]
             )
-        ]
         metrics_after = [
             _chosen(verdict.good, after, before)
             for after, before in zip(metrics_after, metrics, strict=True)
