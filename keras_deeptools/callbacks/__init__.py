@@ -13,6 +13,10 @@ from keras_deeptools.callbacks._gradient_monitor.alarm import (
     GradientWarning,
 )
 from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
+from keras_deeptools.callbacks._gradient_noise_scale import (
+    GradientNoiseScale,
+    SharpnessMonitor,
+)
 from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
@@ -39,6 +43,7 @@ __all__ = [
     "GradientCentralizer",
     "GradientClipper",
     "GradientMonitor",
+    "GradientNoiseScale",
     "GradientProblemError",
     "GradientWarning",
     "HyperparameterScheduler",
@@ -48,6 +53,7 @@ __all__ = [
     "PercentileClipping",
     "RangeTest",
     "SharpnessAwareMinimization",
+    "SharpnessMonitor",
     "SpikeGuard",
     "TimeLimit",
     "TrainingFeature",

@@ -19,6 +19,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.GradientMonitor": lambda: callbacks.GradientMonitor(
         on_problem="ignore"
     ),
+    "keras_deeptools.callbacks.GradientNoiseScale": lambda: (
+        callbacks.GradientNoiseScale(INPUTS, TARGETS, num_parts=2, seed=0)
+    ),
     "keras_deeptools.callbacks.HyperparameterScheduler": lambda: (
         callbacks.HyperparameterScheduler(
             {"learning_rate": schedules.Exponential(0.01, 0.9)}
@@ -41,6 +44,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     ),
     "keras_deeptools.callbacks.SharpnessAwareMinimization": lambda: (
         callbacks.SharpnessAwareMinimization(0.1, interval=2)
+    ),
+    "keras_deeptools.callbacks.SharpnessMonitor": lambda: callbacks.SharpnessMonitor(
+        INPUTS, TARGETS, num_iterations=2, seed=0
     ),
     "keras_deeptools.callbacks.SpikeGuard": callbacks.SpikeGuard,
     "keras_deeptools.callbacks.TimeLimit": lambda: callbacks.TimeLimit(

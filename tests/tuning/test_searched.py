@@ -37,6 +37,8 @@ NOT_SEARCHED = {
     "CautiousUpdates": "has no free argument",
     "GradientCentralizer": "has no free argument",
     "GradientMonitor": "watches",
+    "GradientNoiseScale": "watches",
+    "SharpnessMonitor": "watches",
     "LearningRateFinder": "finds what a search would look for",
     "find_learning_rate": "finds what a search would look for",
     "TrainingFeature": "interface",
