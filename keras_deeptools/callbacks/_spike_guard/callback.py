@@ -176,7 +176,10 @@ class SpikeGuard(TrainingFeature):
                 "model."
             )
         check_one_replica(OWNER, leaf.optimizer)
+        begun = self._epochs
         self._forget()
+        # TensorFlow may build the model in the first step of an epoch that has begun.
+        self._epochs = begun
         kinds: list[tuple[tuple[int, ...], str]] = [
             ((3, self.window), "float32"),
             ((3,), "float32"),
@@ -239,9 +242,8 @@ class SpikeGuard(TrainingFeature):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Attaches; what an earlier `fit` met is forgotten."""
+        self._forget()
         super().on_train_begin(logs)
-        if self._guard is None:
-            self._forget()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes with which batch the epoch begins."""
@@ -346,7 +348,7 @@ class SpikeGuard(TrainingFeature):
         loss: float = math.nan,
         limit: float = math.nan,
     ) -> None:
-        epoch, first = [e for e in self._epochs if e[1] <= batch][-1]
+        epoch, first = [e for e in [(0, 0), *self._epochs] if e[1] <= batch][-1]
         self.events.append(
             {
                 "epoch": epoch,
