@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_float
-from keras_deeptools._layer_choice import Layers
 from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._layer_selection import (
     Held,
+    Layers,
     LayerSelection,
     names_of,
     output_variables,

@@ -9,14 +9,13 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_count, checked_float
-from keras_deeptools._layer_choice import Layers
 from keras_deeptools._text_table import text_table
 from keras_deeptools.callbacks._clipping import (
     clipping_groups,
     factors_within,
     joint_norms,
 )
-from keras_deeptools.callbacks._layer_selection import LayerSelection, names_of
+from keras_deeptools.callbacks._layer_selection import Layers, LayerSelection, names_of
 from keras_deeptools.callbacks._training_feature import TrainingFeature, beside
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
