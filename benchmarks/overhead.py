@@ -21,9 +21,12 @@ from side_by_side import BATCH_SIZE, CONTROL, PLAIN, compare
 from todays_ways import LearningRatePerBatch, MaxNormPerBatch, RecomputedGradients
 
 from keras_deeptools.callbacks import (
+    AdaptiveGradientClipping,
     GradientMonitor,
     MaxNormEnforcer,
     OneCycleScheduler,
+    PercentileClipping,
+    SpikeGuard,
     WeightAveraging,
 )
 from keras_deeptools.diagnosis import ActivationMonitor, TrainingDoctor
@@ -94,6 +97,9 @@ def main() -> None:
         "today: gradients computed again": lambda: RecomputedGradients(x, y),
         "OneCycleScheduler": lambda: OneCycleScheduler(1e-3, total_steps=TOTAL_STEPS),
         "today: rate set before each batch": lambda: LearningRatePerBatch(rates),
+        "AdaptiveGradientClipping": lambda: AdaptiveGradientClipping(0.01),
+        "PercentileClipping": lambda: PercentileClipping(10),
+        "SpikeGuard": SpikeGuard,
         "MaxNormEnforcer": lambda: MaxNormEnforcer(1.0),
         "today: get_weights, set_weights": lambda: MaxNormPerBatch(1.0),
         "TrainingDoctor": lambda: TrainingDoctor("ignore"),

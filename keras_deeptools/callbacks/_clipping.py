@@ -215,12 +215,13 @@ def clipping_groups(
     own = {id(variable) for variable in optimized_variables(leaf.root)}
     everywhere = [h for h in selection.everywhere(leaf) if id(h.variable) in own]
     if joint and 0 < len(held) < len(everywhere):
+        what = "`global_norm`" if selection.owner == OWNER else "the norm of gradients"
         raise ValueError(
-            f"{OWNER}: `global_norm` must span variables of one optimizer, since "
+            f"{selection.owner}: {what} must span variables of one optimizer, since "
             "each sees its own gradients only. Received: a MultiOptimizer that "
             f"trains {len(held)} of {len(everywhere)} chosen variables with "
-            f"{leaf.optimizer.name!r}. Use `norm`, or choose `layers` of one "
-            "optimizer."
+            f"{leaf.optimizer.name!r}. Choose `layers` of one optimizer, or use "
+            "`GradientClipper(norm=...)`, which limits each layer."
         )
     names = [h.group if per == "layer" else h.variable.path for h in held]
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}

@@ -16,6 +16,7 @@ from keras_deeptools.engine._graph.layers import (
     parent_fits,
     path_fits,
 )
+from keras_deeptools.engine._graph.output_tails import output_tails_of
 from keras_deeptools.engine._update.leaf import trained_variables
 
 Walk = list[tuple[keras.Layer, dict[str, Any]]]
@@ -170,6 +171,28 @@ def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
         Held(variable, position, *makers.get(id(variable), (None, variable.name)))
         for position, variable in enumerate(variables)
     ]
+
+
+def output_variables(model: Any) -> set[int]:
+    """Identities of the variables of the layers that a model's outputs come from.
+
+    Of each output it is the last layer that has weights. Where the outputs of a model
+    cannot be followed back, it is the last of its layers that has.
+
+    Args:
+        model: `keras.Model`.
+    """
+    walk = layers_of(model)
+    holders = {id(layer) for layer, _ in walk}
+    last: list[Any] = []
+    for tail in output_tails_of(model):
+        for operation, _ in tail.operations:
+            if id(operation) in holders and operation.weights:
+                last.append(operation)
+                break
+    if not last:
+        last = [layer for layer, held in walk if held and layer is not model][-1:]
+    return set().union(*map(_below, last))
 
 
 def united(these: list[Held], those: list[Held], model: Any) -> list[Held]:

@@ -12,7 +12,7 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
-from keras_deeptools.engine._backends.second_gradient import (
+from keras_deeptools.engine._backends.captured_update import (
     check_one_replica,
     perturbed,
     with_second_gradient,

@@ -1,5 +1,7 @@
 """The axes of each weight array, known by the kind of layer or told by the user."""
 
+import contextlib
+
 from keras_deeptools._arguments import is_integer
 from keras_deeptools.callbacks._layer_selection import Held, LayerSelection
 from keras_deeptools.engine import Leaf
@@ -63,6 +65,25 @@ class AxisChoice:
             axes = self._of_one(item, told)
             if axes is not None:
                 found.append((item, axes))
+        return found
+
+    def vectors(self, held: list[Held], leaf: Leaf) -> list[tuple[Held, Axes]]:
+        """The variables without incoming weights, such as biases, with all their axes.
+
+        Args:
+            held: List of `Held`.
+            leaf: `Leaf` they belong to.
+        """
+        told = self._told(leaf)
+        found = []
+        for item in held:
+            rank = len(item.variable.shape)
+            is_left = told.get(id(item.variable), ()) is None
+            if is_left or item.role.startswith(FACTORS):
+                continue
+            with contextlib.suppress(ValueError):
+                if incoming_axes(item.layer, item.role, rank) is None:
+                    found.append((item, tuple(range(rank))))
         return found
 
     def _of_one(self, held: Held, told: dict[int, Axes | None]) -> Axes | None:

@@ -31,9 +31,14 @@ ROOMS = (
 )
 
 NOT_SEARCHED = {
+    "SpikeGuard": "undoes accidents",
+    "BestWeights": "keeps the best of what is trained",
+    "TimeLimit": "a limit that the user has",
     "CautiousUpdates": "has no free argument",
     "GradientCentralizer": "has no free argument",
     "GradientMonitor": "watches",
+    "GradientNoiseScale": "watches",
+    "SharpnessMonitor": "watches",
     "LearningRateFinder": "finds what a search would look for",
     "find_learning_rate": "finds what a search would look for",
     "TrainingFeature": "interface",

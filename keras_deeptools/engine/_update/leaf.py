@@ -42,6 +42,8 @@ class Leaf:
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
         positions: Inside a stage, the indices of `active` in `variables`.
+        copies: List of the state variables that are made like weights, such as moving
+            averages of them.
         entered: Bool. Whether an update has been run or traced since attaching.
         skipped: Int variable that counts the updates a LossScaleOptimizer skipped
             because of non-finite gradients since attaching; else None.
@@ -72,6 +74,7 @@ class Leaf:
         self.roots = [self.root]
         self.model = model
         self.state: list[Any] = []
+        self.copies: list[Any] = []
         # Whose variables the state rides with; another optimizer's, as its guests.
         self.host = self.optimizer
         self.guests: Any = None
@@ -172,7 +175,7 @@ class Leaf:
         """
         layout = layout_of(like)
         placed = {} if layout is None else {"layout": layout}
-        return self.adopt(
+        variable = self.adopt(
             lambda: keras.Variable(
                 keras.initializers.Constant(initial),
                 shape=shape,
@@ -183,6 +186,9 @@ class Leaf:
                 **placed,
             )
         )
+        if like is not None:
+            self.copies.append(variable)
+        return variable
 
     def adopt(self, create: Callable[[], Any]) -> Any:
         """Lets a variable made by `create` ride with the optimizer."""
@@ -216,6 +222,7 @@ class Leaf:
             held = self.guests.variables
             held[:] = [v for v in held if id(v) not in dropped]
         self.state = [v for v in self.state if id(v) not in dropped]
+        self.copies = [v for v in self.copies if id(v) not in dropped]
 
     def read(self, variable: Any) -> np.ndarray:
         """The value of a variable on the host, also during `fit`."""

@@ -6,10 +6,12 @@ import keras
 
 from keras_deeptools import pretraining, transfer
 from keras_deeptools.callbacks import (
+    AdaptiveGradientClipping,
     GradientClipper,
     HyperparameterScheduler,
     MaxNormEnforcer,
     OneCycleScheduler,
+    PercentileClipping,
     SharpnessAwareMinimization,
     WeightAveraging,
 )
@@ -182,6 +184,11 @@ def _averaging(
 
 
 CALLBACKS = {
+    # Brock et al., 2021, section 4.2: 0.01 to 0.16, by the batch size.
+    "adaptive_gradient_clipping": SearchSpace(
+        AdaptiveGradientClipping,
+        {"clipping_factor": FloatRange(0.01, 0.16, log=True)},
+    ),
     "gradient_clipper": SearchSpace(
         GradientClipper, {"global_norm": FloatRange(0.1, 10.0, log=True)}
     ),
@@ -196,6 +203,10 @@ CALLBACKS = {
     # Srivastava et al., 2014, section 5.1: c from 3 to 4; smaller for small layers.
     "max_norm_enforcer": SearchSpace(
         MaxNormEnforcer, {"max_norm": FloatRange(0.5, 5.0, log=True)}
+    ),
+    # Seetharaman et al., 2020, figure 2: the percentiles that were tried.
+    "percentile_clipping": SearchSpace(
+        PercentileClipping, {"percentile": OneOf((1, 10, 25, 50, 90))}
     ),
     # Foret et al., 2021, section 3.1: 0.01 to 0.5.
     "sharpness_aware_minimization": SearchSpace(

@@ -41,14 +41,7 @@ def limit_norms(
         Slices within the limit, and those with non-finite elements, keep every bit.
     """
     values = [_wide(v.value) for v in variables]
-    pairs = list(zip(values, axes, strict=True))
-    squares = [jnp.sum(jnp.square(v), axis=a, keepdims=True) for v, a in pairs]
-    usual = jnp.stack([jnp.all(jnp.isfinite(square)) for square in squares]).all()
-    norms = lax.cond(
-        usual,
-        lambda: [jnp.sqrt(square) for square in squares],
-        lambda: [_careful_slice_norms(v, a) for v, a in pairs],
-    )
+    norms = slice_norms(values, axes)
     fractions = []
     for variable, value, norm, hair in zip(
         variables, values, norms, shrink, strict=True
@@ -58,6 +51,18 @@ def limit_norms(
         variable.assign((value * factor).astype(variable.dtype))
         fractions.append(jnp.sum(over.astype("float32")) / max(over.size, 1))
     return jnp.stack(fractions)
+
+
+def slice_norms(tensors: list[Any], axes: list[tuple[int, ...]]) -> list[Any]:
+    """L2 norms over `axes` of each tensor, which stay as axes of length 1."""
+    pairs = list(zip(map(_wide, tensors), axes, strict=True))
+    squares = [jnp.sum(jnp.square(v), axis=a, keepdims=True) for v, a in pairs]
+    usual = jnp.stack([jnp.all(jnp.isfinite(square)) for square in squares]).all()
+    return lax.cond(
+        usual,
+        lambda: [jnp.sqrt(square) for square in squares],
+        lambda: [_careful_slice_norms(v, a) for v, a in pairs],
+    )
 
 
 def _careful_slice_norms(value: Any, axes: tuple[int, ...]) -> Any:

@@ -22,16 +22,7 @@ def limit_norms(
 ) -> Any:
     """Scales down what is over `limit`; for arguments and result see JAX's."""
     values = [_wide(tf.convert_to_tensor(v.value)) for v in variables]
-    pairs = list(zip(values, axes, strict=True))
-    squares = [tf.reduce_sum(tf.square(v), axis=a, keepdims=True) for v, a in pairs]
-    usual = tf.reduce_all(
-        [tf.reduce_all(tf.math.is_finite(square)) for square in squares]
-    )
-    norms = tf.cond(
-        usual,
-        lambda: [tf.sqrt(square) for square in squares],
-        lambda: [_careful_slice_norms(v, a) for v, a in pairs],
-    )
+    norms = slice_norms(values, axes)
     fractions = []
     for variable, value, norm, hair in zip(
         variables, values, norms, shrink, strict=True
@@ -45,6 +36,20 @@ def limit_norms(
         )
         fractions.append(share)
     return tf.stack(fractions)
+
+
+def slice_norms(tensors: list[Any], axes: list[tuple[int, ...]]) -> list[Any]:
+    """L2 norms over `axes` of each tensor, which stay as axes of length 1."""
+    pairs = list(zip(map(_wide, tensors), axes, strict=True))
+    squares = [tf.reduce_sum(tf.square(v), axis=a, keepdims=True) for v, a in pairs]
+    usual = tf.reduce_all(
+        [tf.reduce_all(tf.math.is_finite(square)) for square in squares]
+    )
+    return tf.cond(
+        usual,
+        lambda: [tf.sqrt(square) for square in squares],
+        lambda: [_careful_slice_norms(v, a) for v, a in pairs],
+    )
 
 
 def _careful_slice_norms(value: Any, axes: tuple[int, ...]) -> Any:

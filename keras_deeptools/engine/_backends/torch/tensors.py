@@ -86,6 +86,14 @@ def limit_norms(
     return torch.stack(fractions)
 
 
+@torch.no_grad()
+def slice_norms(tensors: list[Any], axes: list[tuple[int, ...]]) -> list[Any]:
+    """L2 norms over `axes` of each tensor, which stay as axes of length 1."""
+    return [
+        _slice_norms(tensor, dims) for tensor, dims in zip(tensors, axes, strict=True)
+    ]
+
+
 def _slice_norms(value: Any, dims: tuple[int, ...]) -> Any:
     if not dims:
         return value.float().abs()

@@ -1,0 +1,1 @@
+"""`SpikeGuard`: the judgement in the step, and the copies on the host."""
