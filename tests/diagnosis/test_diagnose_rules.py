@@ -208,3 +208,10 @@ def test_pixels_that_are_scaled_twice_are_named(scale: int) -> None:
     pixels = RNG.uniform(0, scale, (400, 4, 4, 1)).astype("float32")
     model = network(layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.Flatten())
     assert ("unscaled inputs" in kinds(model, pixels)) == (scale == 1)
+
+
+@pytest.mark.parametrize("factor", [10.0, 1e-6])
+def test_a_penalty_on_activations_counts_with_the_others(factor: float) -> None:
+    hidden = BARE(16, "relu", activity_regularizer=keras.regularizers.L2(factor))
+    found = kinds(network(hidden))
+    assert ("regularization outweighs the loss" in found) == (factor > 1)

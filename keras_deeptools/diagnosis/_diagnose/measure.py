@@ -34,6 +34,7 @@ from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._data.fit_batches import Batches
 from keras_deeptools.engine._data.rows_in_order import RowsInOrder, rows_in_order
 from keras_deeptools.engine._data.step_errors import misfit_of, text_in
+from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._keras_private.training import compile_config, loss_given
 from keras_deeptools.engine._state.random_state import RandomState
 
@@ -110,7 +111,7 @@ def measure(
                 found["order"] = measured.order
                 if batch.networks[0] is model:
                     predicted = [each.astype("float64") for each in measured.outputs]
-        if passes and not predicted:
+        if passes and (not predicted or _may_add_losses(model)):
             with contextlib.suppress(Exception):
                 predicted = _predicted(model, rows.x)
         found["outputs"] = (
@@ -234,8 +235,17 @@ def _outputs(
     return outputs
 
 
+def _may_add_losses(model: keras.Model) -> bool:
+    """Whether a call may leave penalties in `model.losses`."""
+    return any(
+        getattr(layer, "activity_regularizer", None) is not None
+        or not type(layer).__module__.startswith("keras.")
+        for layer, _ in layers_of(model)
+    )
+
+
 def _predicted(model: keras.Model, x: Any) -> list[Any]:
-    """Outputs for some samples, of a model whose layers cannot be measured."""
+    """Outputs for some samples, by a call as a user makes it."""
     some = keras.tree.map_structure(
         lambda v: None if v is None else v[:ROWS_OF_A_PASS], x
     )

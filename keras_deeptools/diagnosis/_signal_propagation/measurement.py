@@ -163,6 +163,7 @@ def measure_network(
         received=received_by,
         forward=forward,
         outputs=OUTPUT_ROWS if brief else 0,
+        once=brief,
         **({} if y is None else backward),
     )
     found = capture(x, y)

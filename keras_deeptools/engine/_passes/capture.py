@@ -85,6 +85,8 @@ class Capture:
             Losses that layers add and penalties on weights are left out.
         training: Bool. Whether dropout, batch statistics and noise are on.
         outputs: Int. For how many of the first samples to bring back the outputs.
+        once: Bool. Whether the pass is made so seldom that it should be compiled
+            quickly rather than well.
 
     Example:
 
@@ -115,6 +117,7 @@ class Capture:
         loss: Any = None,
         training: bool = False,
         outputs: int = 0,
+        once: bool = False,
     ) -> None:
         check_seams("Capture", "layers", "graph", "training")
         if not isinstance(model, keras.Model):
@@ -136,7 +139,7 @@ class Capture:
         self._variables: list[Any] | None = None
         self._fixed: list[Any] = []
         self._loss_scale = 1.0
-        self._program = programs.compiled(self._traced)
+        self._program = programs.compiled(self._traced, once)
 
     def __call__(self, x: Any, y: Any = None, **arguments: Any) -> Captured:
         """Runs the pass.

@@ -60,11 +60,22 @@ _RESHAPING = ("broadcast_in_dim", "expand_dims", "reshape", "squeeze")
 _CALLS = ("closed_call", "core_call", "custom_jvp_call", "jit", "pjit")
 
 
-def compiled(function: Callable) -> Callable:
+_QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+"""Options with which XLA compiles a large program for a CPU in half of the time."""
+
+
+def compiled(function: Callable, once: bool = False) -> Callable:
     """The function as one program.
 
     Programs are compared by their text, and the same is compiled once in a process:
     measuring a model again, or another of the same kind, only traces.
+
+    Args:
+        function: What to compile.
+        once: Bool, whether it is called so seldom that optimizing takes longer.
     """
     jitted = jax.jit(function)
     known: dict[Any, Callable] = {}
@@ -73,18 +84,19 @@ def compiled(function: Callable) -> Callable:
         leaves, structure = jax.tree.flatten(arguments)
         signature = (structure, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if signature not in known:
-            known[signature] = _executable(jitted.lower(*arguments), signature)
+            known[signature] = _executable(jitted.lower(*arguments), signature, once)
         return known[signature](*arguments)
 
     return run
 
 
-def _executable(lowered: Any, signature: tuple) -> Callable:
+def _executable(lowered: Any, signature: tuple, once: bool) -> Callable:
     text = hashlib.sha256(lowered.as_text().encode()).digest()
     # The text leaves out arguments that are not used, and a program still checks them.
-    key = (text, signature, lowered.in_tree, lowered.out_tree)
+    key = (text, signature, lowered.in_tree, lowered.out_tree, once)
     if key not in _executables:
-        _executables[key] = lowered.compile()
+        quick = once and jax.default_backend() == "cpu"
+        _executables[key] = lowered.compile(_QUICK if quick else None)
     _executables.move_to_end(key)
     if len(_executables) > _MOST_EXECUTABLES:
         _executables.popitem(last=False)

@@ -17,8 +17,8 @@ from keras_deeptools.engine._backends.common import (
 )
 
 
-def compiled(function: Callable) -> Callable:
-    """The function as one graph."""
+def compiled(function: Callable, once: bool = False) -> Callable:
+    """The function as one graph, also for one call; for the arguments see JAX's."""
     # An object of its own: TensorFlow counts traces, and warns, by the code that runs.
     return tf.function(functools.partial(function), autograph=False)
 

@@ -15,7 +15,7 @@ NORMAL_BY_PREFIX = False
 """Whether `normal` for fewer rows gives the first of more rows."""
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable, once: bool = False) -> Callable:
     """The function as it is: each operation runs at once, without a graph."""
     return torch.no_grad()(function)
 
