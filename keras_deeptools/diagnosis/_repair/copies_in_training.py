@@ -8,8 +8,12 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._repair.data import RepairData, length_of, taken
-from keras_deeptools.diagnosis._repair.held_out import score_of_all
+from keras_deeptools.diagnosis._repair.data import (
+    RepairData,
+    length_of,
+    score_of_all,
+    taken,
+)
 from keras_deeptools.diagnosis._repair.recipe import Recipe
 from keras_deeptools.engine._state.random_state import reseed
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.trial import rate_set, schedule_set
-from keras_deeptools.diagnosis._repair.case import Case, Recipes
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipes
 from keras_deeptools.engine._backends.common import on_host
 
 RATES = {"SGD": 0.01, "Adadelta": 1.0, "Adagrad": 0.01, "Ftrl": 0.01, "Lion": 1e-4}

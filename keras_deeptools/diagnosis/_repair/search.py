@@ -7,9 +7,8 @@ from typing import Any
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._repair.case import Case
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
-from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipe
 from keras_deeptools.diagnosis._repair.remedies import remedy_for
 
 SHORT = 8
