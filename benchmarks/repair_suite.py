@@ -8,14 +8,17 @@ as many updates as the program does, scores on the program's validation data as 
 would, and the time that it takes, diagnosis included, is told over twice the time of
 that training (of the twin's, where the faulty one cannot be trained). Where the fault
 lies in the data the answer that no change of the model can fix it counts. Measure times
-on an idle machine.
+on an idle machine. Results that `--output` names already are kept, so that a run can go
+on where it was stopped; `--sample` draws programs at random.
 """
 
 import argparse
 import json
+import random
 import statistics
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +91,27 @@ def trained(program: Program) -> tuple[Any, np.ndarray | None]:
     return model, clocks() - start
 
 
+@cache
+def twin_of(base: Program) -> tuple[float, np.ndarray | None]:
+    """The score of a healthy program, and the seconds that it trains for."""
+    _, y, x_val, y_val = base.arrays()
+    num_classes = len(np.unique(y)) if base.task in ("classes", "binary") else 0
+    model, seconds = trained(base)
+    return score(base, model, x_val, y_val, num_classes), seconds
+
+
 def examine(fault: Fault, base: Program) -> dict[str, Any]:
     """Scores and times of one faulty program."""
     program = fault.inject(base)
     if program is None:
         raise ValueError(f"{fault.name} makes no sense for {base.name}")
     x, y, x_val, y_val = _data(program)
-    _, _, x_clean, y_clean = base.arrays()
     wanted, num_classes = y_val, 0
     if base.task in ("classes", "binary"):
         # However they are numbered.
         classes = np.unique(y)
         wanted, num_classes = np.searchsorted(classes, y_val), len(classes)
-    sound, usual = trained(base)
-    twin = score(base, sound, x_clean, y_clean, num_classes)
+    twin, usual = twin_of(base)
     faulty, training = trained(program)
     before = score(base, faulty, x_val, wanted, num_classes)
     start = clocks()
@@ -195,24 +205,36 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, help="one of the two of the part")
     parser.add_argument("--programs", default="", help="whose name contains this")
+    parser.add_argument("--sample", type=int, help="so many, drawn at random")
     parser.add_argument("--output", default="", help="file for all results as JSON")
     parser.add_argument("--details", action="store_true", help="print the differences")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    kept = Path(options.output) if options.output else None
     results: list[dict[str, Any]] = []
-    for fault, base in cases(options.part, options.without_images, ""):
-        if fault is None or options.programs not in base.name:
-            continue
-        if not any(name in fault.name for name in options.only):
-            continue
-        if options.seed not in (None, base.seed):
+    if kept and kept.exists():
+        results = json.loads(kept.read_text())
+    done = {(each["fault"], each["program"], each["seed"]) for each in results}
+    chosen = [
+        (fault, base)
+        for fault, base in cases(options.part, options.without_images, "")
+        if fault is not None
+        and options.programs in base.name
+        and any(name in fault.name for name in options.only)
+        and options.seed in (None, base.seed)
+    ]
+    if options.sample is not None:
+        random.Random(0).shuffle(chosen)
+        chosen = chosen[: options.sample]
+    for fault, base in chosen:
+        if (fault.name, base.name, base.seed) in done:
             continue
         results.append(examine(fault, base))
         print(line_of(results[-1]), flush=True)
         if options.details:
             print("\n".join(f"        {text}" for text in results[-1]["differences"]))
-        if options.output:
-            Path(options.output).write_text(json.dumps(results, indent=1))
+        if kept:
+            kept.write_text(json.dumps(results, indent=1))
     print(summary(results))
 
 

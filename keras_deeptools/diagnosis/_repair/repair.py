@@ -28,6 +28,9 @@ from keras_deeptools.engine._state.random_state import RandomState, seeded
 BUDGETS = {"quick": 300, "thorough": 2000}
 """Updates that each training takes at most."""
 
+TRIAL_STEPS = 20
+"""Updates of each short training of a diagnosis between two rounds."""
+
 READ = 2
 """Of a dataset, so many times the samples that a training takes are read at most."""
 
@@ -165,7 +168,7 @@ def _repaired(
             best.recipe.fit.get("shuffle", settings.shuffle),
             best.recipe.fit.get("class_weight", settings.class_weight),
         )
-        again = _measured(copy or model, changed, used, 40)
+        again = _measured(copy or model, changed, used, TRIAL_STEPS)
         more = ranked(findings_of(again), again)
         advice.update({each.kind: answer_to(each) for each in more})
         return again, more
@@ -197,7 +200,7 @@ def _repaired(
         advice.pop("labels without information", None)
     return Repair(
         best.model if helped else None,
-        tuple(best.recipe.differences(model)) if helped else (),
+        _told(best, model) if helped else (),
         tuple(
             RepairStep(
                 each.finding,
@@ -218,6 +221,12 @@ def _repaired(
         tuple(text for text in advice.values() if text),
         best.preprocessing,
     )
+
+
+def _told(best: Candidate, model: keras.Model) -> tuple[str, ...]:
+    """What differs in a copy and in the course of its training."""
+    course = [f"+ training: {text}" for text in best.course]
+    return (*best.recipe.differences(model), *course)
 
 
 def _measured(
