@@ -27,6 +27,7 @@ from keras_deeptools.schedules._one_cycle import (
     one_cycle,
     one_cycle_momentum,
 )
+from keras_deeptools.schedules._scaled import Scaled, scaled
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._triangular import Triangular, triangular
 from keras_deeptools.schedules._warmup import Warmup, warmup
@@ -47,6 +48,7 @@ __all__ = [
     "OneCycle",
     "OneCycleMomentum",
     "PiecewiseConstant",
+    "Scaled",
     "Schedule",
     "Triangular",
     "Warmup",
@@ -62,6 +64,7 @@ __all__ = [
     "one_cycle",
     "one_cycle_momentum",
     "piecewise_constant",
+    "scaled",
     "triangular",
     "warmup",
     "warmup_stable_decay",

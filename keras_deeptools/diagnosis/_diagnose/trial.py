@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_deeptools.engine._keras_private.optimizers import rate_of
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import model_optimizers
 from keras_deeptools.engine._update.step_reads import has_own_train_step
+from keras_deeptools.schedules import Scaled
 
 FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 """By what the learning rate is multiplied, in the order of their use."""
@@ -230,23 +231,31 @@ def _relative(before: np.ndarray, after: np.ndarray) -> float:
 
 
 @contextlib.contextmanager
-def _scaled_rates(model: keras.Model, factor: float) -> Any:
-    """All learning rates times a factor; False where one is a schedule."""
+def _scaled_rates(model: keras.Model, factor: float) -> Iterator[bool]:
+    """All learning rates times a factor; False where one is neither set nor scheduled.
+
+    A step with another schedule is compiled anew; restoring a `Snapshot` brings back
+    the one before.
+    """
     optimizers = [each.optimizer for each in model_optimizers(model)]
-    known: list[tuple[Callable[[float], None], float]] = []
+    known: list[tuple[Any, Any]] = []
     for optimizer in optimizers:
-        rate = rate_set(optimizer)
+        schedule = schedule_set(optimizer)
+        rate = rate_set(optimizer) if schedule is None else schedule
         if rate is None:
             yield False
             return
-        known.append((_setter(optimizer), rate))
-    for assign, rate in known:
-        assign(rate * factor)
+        known.append((optimizer, rate))
+    is_number = [isinstance(rate, float) for _, rate in known]
+    for (optimizer, rate), is_plain in zip(known, is_number, strict=True):
+        optimizer.learning_rate = rate * factor if is_plain else Scaled(rate, factor)
+    if not all(is_number):
+        model.make_train_function(force=True)
     try:
         yield True
     finally:
-        for assign, rate in known:
-            assign(rate)
+        for optimizer, rate in known:
+            optimizer.learning_rate = rate
 
 
 def rate_set(optimizer: Any) -> float | None:
@@ -278,10 +287,3 @@ def schedule_set(optimizer: Any) -> Any:
             if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
                 return held
     return None
-
-
-def _setter(optimizer: Any) -> Callable[[float], None]:
-    def assign(rate: float) -> None:
-        optimizer.learning_rate = rate
-
-    return assign

@@ -158,7 +158,7 @@ class Trainer:
         return candidate
 
     def _looks(self, candidate: Candidate, updates: int) -> list[int]:
-        """Numbers of updates to look at the score after, at ends of passes if it can."""
+        """Updates after which to look at the score, at ends of passes if it can be."""
         start, per_epoch = candidate.updates, self.updates_per_epoch(candidate.recipe)
         if start >= updates:
             return []

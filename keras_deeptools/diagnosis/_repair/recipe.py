@@ -224,21 +224,30 @@ def _layer_text(layer: Any) -> str:
     return f"{type(layer).__name__}({settings})"
 
 
+def _is_told(setting: Any) -> bool:
+    """Numbers, lists of them, and what has settings of its own."""
+    if isinstance(setting, dict):
+        return "class_name" in setting
+    return isinstance(setting, (int, float, list)) and not isinstance(setting, bool)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         inner = value.get("config")
         numbers = inner if isinstance(inner, dict) else {}
         settings = ", ".join(
-            f"{key}={_text(each)}"
-            for key, each in numbers.items()
-            if isinstance(each, (int, float)) and not isinstance(each, bool)
+            f"{key}={_text(each)}" for key, each in numbers.items() if _is_told(each)
         )
         name = str(value.get("class_name", value))
         return f"{name}({settings})" if settings else name
     if isinstance(value, float):
         return f"{value:.3g}"
-    if isinstance(value, (list, np.ndarray)) and len(np.ravel(value)) > 6:
-        return f"[{len(np.ravel(value))} numbers]"
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    if isinstance(value, list):
+        if len(value) > 6:
+            return f"[{len(value)} numbers]"
+        return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, keras.Layer) or hasattr(value, "get_config"):
         return type(value).__name__
     return repr(value)

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.trial import rate_set, schedule_set
 from keras_deeptools.diagnosis._repair.recipe import Case, Recipes
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.schedules import Scaled
 
 RATES = {"SGD": 0.01, "Adadelta": 1.0, "Adagrad": 0.01, "Ftrl": 0.01, "Lion": 1e-4}
 USUAL_RATE = 1e-3
@@ -19,12 +21,15 @@ USUAL_DECAY = 0.004
 STEPS = 3.0
 """Learning rates that are tried lie so far apart at least."""
 
+SCALES = ("initial_learning_rate", "end_learning_rate", "warmup_target", "values")
+"""Settings of Keras' schedules that are learning rates."""
+
 
 def other_rate(case: Case) -> Recipes:
     """Learning rates: what did best in short trainings, and usual ones."""
     rate = rate_set(_optimizer(case))
     if rate is None:
-        return []
+        return _other_scales(case)
     usual = _usual(case)
     if "high" in case.finding.kind:
         wanted = [*_by_trial(case, rate, higher=False), usual, 10 * usual, usual / 10]
@@ -39,11 +44,68 @@ def other_rate(case: Case) -> Recipes:
 
 def lower_rate(case: Case) -> Recipes:
     """A tenth of the learning rate, and the usual one where that is lower."""
+    if _schedule_config(case) is not None:
+        return rate_times(case, 0.1)
     rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
     if not isinstance(rate, float) or rate <= 0:
         return []
     wanted = [rate / 10, *([_usual(case)] if _usual(case) < rate else [])]
     return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]
+
+
+def rate_times(case: Case, factor: float) -> Recipes:
+    """The learning rate, or all values of its schedule, times a factor.
+
+    Args:
+        case: `Case`.
+        factor: Float.
+    """
+    schedule = _schedule_config(case)
+    if schedule is not None:
+        return [case.recipe.with_optimizer(learning_rate=_scaled(schedule, factor))]
+    rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
+    if not isinstance(rate, float) or rate <= 0:
+        return []
+    scaled = float(f"{rate * factor:.3g}")
+    return [case.recipe.with_optimizer(learning_rate=scaled)]
+
+
+def _other_scales(case: Case) -> Recipes:
+    """A schedule with the same course, some powers of ten higher or lower."""
+    schedule = _schedule_config(case)
+    if schedule is None:
+        return []
+    if "not positive" in case.finding.kind:
+        factors = [-1.0]
+    else:
+        sign = -1 if "high" in case.finding.kind else 1
+        factors = [float(f"1e{sign * power}") for power in (1, 2, 3)]
+    return [
+        case.recipe.with_optimizer(learning_rate=_scaled(schedule, factor))
+        for factor in factors
+    ]
+
+
+def _schedule_config(case: Case) -> dict[str, Any] | None:
+    """The schedule of the learning rate, serialized; None where there is none."""
+    held = case.recipe.optimizer.get("learning_rate")
+    if held is None:
+        held = _optimizer(case).get_config().get("learning_rate")
+    return held if isinstance(held, dict) else None
+
+
+def _scaled(schedule: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A serialized schedule times a factor; of Keras' own the settings change."""
+    config = schedule["config"]
+    if str(schedule.get("module", "")).partition(".")[0] != "keras":
+        inner = keras.optimizers.schedules.deserialize(schedule)
+        return keras.optimizers.schedules.serialize(Scaled(inner, factor))
+    scaled = {
+        key: np.multiply(config[key], factor).tolist()
+        for key in SCALES
+        if config.get(key) is not None
+    }
+    return {**schedule, "config": {**config, **scaled}}
 
 
 def _by_trial(case: Case, rate: float, higher: bool) -> list[float]:

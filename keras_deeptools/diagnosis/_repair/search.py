@@ -10,6 +10,7 @@ from keras_deeptools.diagnosis._diagnose.facts import Facts
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
 from keras_deeptools.diagnosis._repair.recipe import Case, Recipe
 from keras_deeptools.diagnosis._repair.remedies import remedy_for
+from keras_deeptools.diagnosis._repair.remedies_of_training import rate_times
 
 SHORT = 8
 """A first training of a copy is so many times shorter than the last one."""
@@ -30,6 +31,12 @@ NEAR = 0.1
 
 FAR = 0.2
 """An original that is so far behind after half of its training is not trained on."""
+
+HIGHER, LOWER = 4.0, 0.1
+"""Factors of the learning rate of a copy that is behind after half of its training."""
+
+FALLING = 3
+"""Passes in which the loss must fall to be taken as falling all the time."""
 
 CERTAIN = 0.85
 LIKELY = 0.7
@@ -89,8 +96,8 @@ class Search:
             best = self._finalist(self._improved(best, more, facts))
         if best is self._original:
             return best, best
-        if not self._is_satisfied(best):
-            best = self._slower(best)
+        if self.diagnose is not None and not self._is_satisfied(best):
+            best = self._with_another_rate(best)
         self.trainer.finish(best, self._end(best), calms=True)
         if not self.never_learns():
             self.trainer.advance(self._original, self._half)
@@ -110,21 +117,23 @@ class Search:
             found.append(self.trainer.advance(second, self._half))
         return max(found, key=lambda each: each.score)
 
-    def _slower(self, best: Candidate) -> Candidate:
-        """The copy with a lower learning rate, where that is better at half time.
+    def _with_another_rate(self, best: Candidate) -> Candidate:
+        """The copy with another learning rate, where that is better at half time.
 
-        What was changed may want another one than the model as it was.
+        What was changed may want another one than the model as it was: a higher one
+        where the loss falls all the time, else a lower one.
         """
+        losses = best.losses[-FALLING:]
+        is_falling = len(losses) == FALLING and losses == sorted(losses, reverse=True)
         finding = Finding(
-            "divergence",
+            "slow convergence" if is_falling else "oscillation",
             "optimizer",
             f"The copy stays behind what simple models reach: {best.score:.3g}.",
-            "Use a lower learning rate.",
+            f"Use a {'higher' if is_falling else 'lower'} learning rate.",
             evidence={"score": best.score},
         )
-        remedy = remedy_for(finding)
         case = Case(self.facts, finding, best.recipe, self.budget)
-        for recipe in remedy(case)[:1] if remedy else ():
+        for recipe in rate_times(case, HIGHER if is_falling else LOWER):
             if recipe is not None:
                 other = self.trainer.started(recipe)
                 self.trainer.advance(other, self._short)
