@@ -87,7 +87,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"optimizer": keras.optimizers.SGD(FlatCosine(50.0, 100))},
         {},
         "+ optimizer: learning_rate=Scaled(schedule=FlatCosine(max_learning_rate=50, "
-        "total_steps=100, flat_fraction=0.75, min_learning_rate=0), factor=0.1)",
+        "total_steps=100, flat_fraction=0.75, min_learning_rate=0), factor=0.0002)",
     ),
     "everything is frozen": ({}, {}, "+ trainable=True for all"),
     "BatchNormalization with tiny batches": ({}, {}, "+ fit: batch_size=32"),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.trial import rate_set, schedule_set
-from keras_deeptools.diagnosis._repair.recipe import Case, Recipes
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipe, Recipes
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.schedules import Scaled
 
@@ -27,9 +27,9 @@ SCALES = ("initial_learning_rate", "end_learning_rate", "warmup_target", "values
 
 def other_rate(case: Case) -> Recipes:
     """Learning rates: what did best in short trainings, and usual ones."""
-    rate = rate_set(_optimizer(case))
+    rate = _rate(case)
     if rate is None:
-        return _other_scales(case)
+        return []
     usual = _usual(case)
     if "high" in case.finding.kind:
         wanted = [*_by_trial(case, rate, higher=False), usual, 10 * usual, usual / 10]
@@ -39,18 +39,16 @@ def other_rate(case: Case) -> Recipes:
         wanted = [each for each in wanted if each > rate]
     else:
         wanted = [*([-rate] if rate < 0 else []), usual, 10 * usual]
-    return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]
+    return [_with_rate(case, each, rate) for each in _apart(wanted)]
 
 
 def lower_rate(case: Case) -> Recipes:
     """A tenth of the learning rate, and the usual one where that is lower."""
-    if _schedule_config(case) is not None:
-        return rate_times(case, 0.1)
-    rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
-    if not isinstance(rate, float) or rate <= 0:
+    rate = _rate(case)
+    if rate is None or rate <= 0:
         return []
     wanted = [rate / 10, *([_usual(case)] if _usual(case) < rate else [])]
-    return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]
+    return [_with_rate(case, each, rate) for each in _apart(wanted)]
 
 
 def rate_times(case: Case, factor: float) -> Recipes:
@@ -60,30 +58,30 @@ def rate_times(case: Case, factor: float) -> Recipes:
         case: `Case`.
         factor: Float.
     """
-    schedule = _schedule_config(case)
-    if schedule is not None:
-        return [case.recipe.with_optimizer(learning_rate=_scaled(schedule, factor))]
+    rate = _rate(case)
+    if rate is None or rate <= 0:
+        return []
+    return [_with_rate(case, float(f"{rate * factor:.3g}"), rate)]
+
+
+def _rate(case: Case) -> float | None:
+    """The learning rate; of a schedule the largest, by its size."""
+    config = _schedule_config(case)
+    if config is not None:
+        schedule = keras.optimizers.schedules.deserialize(config)
+        steps = {round(step) for step in np.linspace(0, case.num_updates, 20)}
+        return max((float(on_host(schedule(step))) for step in steps), key=abs)
     rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
-    if not isinstance(rate, float) or rate <= 0:
-        return []
-    scaled = float(f"{rate * factor:.3g}")
-    return [case.recipe.with_optimizer(learning_rate=scaled)]
+    return float(rate) if isinstance(rate, float) else None
 
 
-def _other_scales(case: Case) -> Recipes:
-    """A schedule with the same course, some powers of ten higher or lower."""
-    schedule = _schedule_config(case)
-    if schedule is None:
-        return []
-    if "not positive" in case.finding.kind:
-        factors = [-1.0]
-    else:
-        sign = -1 if "high" in case.finding.kind else 1
-        factors = [float(f"1e{sign * power}") for power in (1, 2, 3)]
-    return [
-        case.recipe.with_optimizer(learning_rate=_scaled(schedule, factor))
-        for factor in factors
-    ]
+def _with_rate(case: Case, wanted: float, rate: float) -> Recipe:
+    """Another learning rate, or the schedule with another largest one."""
+    config = _schedule_config(case)
+    if config is None or not rate:
+        return case.recipe.with_optimizer(learning_rate=wanted)
+    factor = float(f"{wanted / rate:.3g}")
+    return case.recipe.with_optimizer(learning_rate=_scaled(config, factor))
 
 
 def _schedule_config(case: Case) -> dict[str, Any] | None:
