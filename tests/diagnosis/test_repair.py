@@ -223,7 +223,7 @@ def test_the_weights_of_the_best_score_are_kept_and_the_learning_rate_falls(
 ) -> None:
     seen = {}
     # Short trainings of three models, half a training of one, and four looks.
-    scores = iter([0.1, 0.2, 0.3, 0.5, 0.9, 0.5, 0.6, 0.4])
+    scores = iter([0.1, 0.15, 0.3, 0.5, 0.9, 0.5, 0.6, 0.4])
 
     def score(trainer: Trainer, candidate: Any) -> float:
         found = next(scores)

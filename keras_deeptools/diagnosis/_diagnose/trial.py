@@ -20,6 +20,7 @@ from keras_deeptools.engine._update.model_optimizers import model_optimizers
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 from keras_deeptools.schedules import Scaled
 
+SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 """By what the learning rate is multiplied, in the order of their use."""
 
@@ -232,30 +233,39 @@ def _relative(before: np.ndarray, after: np.ndarray) -> float:
 
 @contextlib.contextmanager
 def _scaled_rates(model: keras.Model, factor: float) -> Iterator[bool]:
-    """All learning rates times a factor; False where one is neither set nor scheduled.
+    """All learning rates times a factor; False where there are none.
 
     A step with another schedule is compiled anew; restoring a `Snapshot` brings back
     the one before.
     """
-    optimizers = [each.optimizer for each in model_optimizers(model)]
-    known: list[tuple[Any, Any]] = []
-    for optimizer in optimizers:
-        schedule = schedule_set(optimizer)
-        rate = rate_set(optimizer) if schedule is None else schedule
-        if rate is None:
-            yield False
-            return
-        known.append((optimizer, rate))
-    is_number = [isinstance(rate, float) for _, rate in known]
-    for (optimizer, rate), is_plain in zip(known, is_number, strict=True):
-        optimizer.learning_rate = rate * factor if is_plain else Scaled(rate, factor)
-    if not all(is_number):
+    known = learning_rates(model)
+    for optimizer, rate in known:
+        is_number = isinstance(rate, float)
+        optimizer.learning_rate = rate * factor if is_number else Scaled(rate, factor)
+    if not all(isinstance(rate, float) for _, rate in known):
         model.make_train_function(force=True)
     try:
-        yield True
+        yield bool(known)
     finally:
         for optimizer, rate in known:
             optimizer.learning_rate = rate
+
+
+def learning_rates(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Optimizers that have a learning rate, with the number or the schedule.
+
+    Args:
+        model: `keras.Model`, compiled.
+    """
+    found: list[tuple[Any, Any]] = []
+    for each in model_optimizers(model):
+        for part in optimizer_parts(each.optimizer):
+            with contextlib.suppress(AttributeError):
+                held = rate_of(part)
+                if not isinstance(held, SCHEDULE):
+                    held = float(keras.ops.convert_to_numpy(held))
+                found.append((part, held))
+    return found
 
 
 def rate_set(optimizer: Any) -> float | None:
@@ -269,7 +279,7 @@ def rate_set(optimizer: Any) -> float | None:
             held = rate_of(part)
         except AttributeError:
             continue
-        if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+        if isinstance(held, SCHEDULE):
             return None
         return float(keras.ops.convert_to_numpy(held))
     return None
@@ -284,6 +294,6 @@ def schedule_set(optimizer: Any) -> Any:
     for part in optimizer_parts(optimizer):
         with contextlib.suppress(AttributeError):
             held = rate_of(part)
-            if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+            if isinstance(held, SCHEDULE):
                 return held
     return None

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._diagnose.trial import rate_set
+from keras_deeptools.diagnosis._diagnose.trial import learning_rates
 from keras_deeptools.diagnosis._repair.data import (
     RepairData,
     length_of,
@@ -18,7 +18,6 @@ from keras_deeptools.diagnosis._repair.data import (
 from keras_deeptools.diagnosis._repair.recipe import Recipe
 from keras_deeptools.engine import Snapshot
 from keras_deeptools.engine._state.random_state import reseed
-from keras_deeptools.engine._update.model_optimizers import model_optimizers
 
 BATCH_SIZE = 32
 """What `fit` takes where nobody says."""
@@ -129,7 +128,11 @@ class Trainer:
             calms: Bool, whether to go on from the best weights at a lower learning rate
                 where the score has fallen.
         """
-        rates = _rates(candidate.model) if calms and not candidate.failure else []
+        rates = []
+        if calms and not candidate.failure:
+            rates = learning_rates(candidate.model)
+        # Schedules fall by themselves.
+        rates = [(each, rate) for each, rate in rates if isinstance(rate, float)]
         factor, best, at = 1.0, candidate.score, candidate.updates
         snapshot = None
         for end in self._looks(candidate, updates):
@@ -227,17 +230,6 @@ class Trainer:
         logs = model.evaluate(x_val, data.y_val, verbose=0, return_dict=True)
         loss = float(logs.get("loss", next(iter(logs.values()))))
         return -loss if math.isfinite(loss) else -math.inf
-
-
-def _rates(model: keras.Model) -> list[tuple[Any, float]]:
-    """Optimizers and their learning rates; none where one follows a schedule."""
-    optimizers = [each.optimizer for each in model_optimizers(model)]
-    rates = [rate_set(each) for each in optimizers]
-    return [
-        (optimizer, rate)
-        for optimizer, rate in zip(optimizers, rates, strict=True)
-        if rate is not None and None not in rates
-    ]
 
 
 def _prepared(candidate: Candidate, x: Any) -> Any:
