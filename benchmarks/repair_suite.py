@@ -101,7 +101,7 @@ def twin_of(base: Program) -> tuple[float, np.ndarray | None]:
 
 
 def examine(fault: Fault, base: Program) -> dict[str, Any]:
-    """Scores and times of one faulty program."""
+    """Scores and times of one faulty program; nothing is repaired that does no harm."""
     program = fault.inject(base)
     if program is None:
         raise ValueError(f"{fault.name} makes no sense for {base.name}")
@@ -114,6 +114,15 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
     twin, usual = twin_of(base)
     faulty, training = trained(program)
     before = score(base, faulty, x_val, wanted, num_classes)
+    found: dict[str, Any] = {
+        "fault": fault.name,
+        "program": base.name,
+        "seed": base.seed,
+        "twin": twin,
+        "faulty": before,
+    }
+    if not counts(found):
+        return found
     start = clocks()
     result = repair(
         _model(program),
@@ -129,12 +138,7 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
     after = before
     if result.model is not None:
         after = score(base, result.model, x_val, wanted, num_classes)
-    return {
-        "fault": fault.name,
-        "program": base.name,
-        "seed": base.seed,
-        "twin": twin,
-        "faulty": before,
+    return found | {
         "repaired": after,
         "wall": float(ratio[0]),
         "cpu": float(ratio[1]),
@@ -143,6 +147,12 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
         "differences": list(result.differences),
         "advice": list(result.advice),
     }
+
+
+def counts(result: dict[str, Any]) -> bool:
+    """Whether a fault does harm, or lies in the data."""
+    harm = result["twin"] - result["faulty"]
+    return harm >= LEAST_HARM or result["fault"] in IN_THE_DATA
 
 
 def is_repaired(result: dict[str, Any]) -> bool:
@@ -154,26 +164,23 @@ def is_repaired(result: dict[str, Any]) -> bool:
 
 def line_of(result: dict[str, Any]) -> str:
     """One program."""
-    harm = result["twin"] - result["faulty"] >= LEAST_HARM
-    mark = "    " if not harm else "ok  " if is_repaired(result) else "MISS"
+    name = f"{result['fault']:<36} {result['program']:<20} {result['seed']:>2}"
+    start = f"{name} twin {result['twin']:5.2f} faulty {result['faulty']:6.2f}"
+    if not counts(result):
+        return f"     {start}"
+    mark = "ok  " if is_repaired(result) else "MISS"
     kinds = " | ".join(result["kept"]) or f"({' | '.join(result['tried'])})"
     if result["fault"] in IN_THE_DATA:
         kinds = f"{kinds} [{len(result['advice'])} answers]"
     return (
-        f"{mark} {result['fault']:<36} {result['program']:<20} {result['seed']:>2} "
-        f"twin {result['twin']:5.2f} faulty {result['faulty']:6.2f} "
-        f"repaired {result['repaired']:6.2f} wall {result['wall']:5.2f} "
+        f"{mark} {start} repaired {result['repaired']:6.2f} wall {result['wall']:5.2f} "
         f"cpu {result['cpu']:5.2f}  {kinds}"
     )
 
 
 def summary(results: list[dict[str, Any]]) -> str:
     """The share of repaired programs, and the median of the times."""
-    harmed = [
-        each
-        for each in results
-        if each["twin"] - each["faulty"] >= LEAST_HARM or each["fault"] in IN_THE_DATA
-    ]
+    harmed = [each for each in results if counts(each)]
     if not harmed:
         return "No fault did harm."
     near = sum(map(is_repaired, harmed))
@@ -232,7 +239,8 @@ def main() -> None:
         results.append(examine(fault, base))
         print(line_of(results[-1]), flush=True)
         if options.details:
-            print("\n".join(f"        {text}" for text in results[-1]["differences"]))
+            for text in results[-1].get("differences", ()):
+                print(f"        {text}")
         if kept:
             kept.write_text(json.dumps(results, indent=1))
     print(summary(results))
