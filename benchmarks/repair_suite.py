@@ -26,6 +26,7 @@ import numpy as np
 from fault_kinds import FAULTS, Fault
 from fault_programs import Program
 from fault_suite import LEAST_HARM, PARTS, _data, _model, cases
+from markdown_table import print_table
 
 from keras_deeptools.diagnosis import repair
 
@@ -191,7 +192,8 @@ def summary(results: list[dict[str, Any]]) -> str:
         f"{WITHIN:.2f} of their twins, or told that their data are at fault; time over "
         f"that of training twice: median {statistics.median(walls):.2f} (wall), "
         f"{statistics.median(cpus):.2f} (processors); at most 1.3 in "
-        f"{np.mean(np.array(walls) <= 1.3):.0%}"
+        f"{np.mean(np.array(walls) <= 1.3):.0%} (wall), "
+        f"{np.mean(np.array(cpus) <= 1.3):.0%} (processors)"
     ]
     for fault in FAULTS:
         own = [each for each in harmed if each["fault"] == fault.name]
@@ -202,9 +204,31 @@ def summary(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def print_tables(paths: list[str]) -> None:
+    """What was repaired of each fault, and what was not by name, in Markdown."""
+    results = [each for path in paths for each in json.loads(Path(path).read_text())]
+    harmed = [each for each in results if counts(each)]
+    rows = {}
+    for name in dict.fromkeys(fault.name for fault in FAULTS):
+        own = [each for each in harmed if each["fault"] == name]
+        missed = [
+            f"{each['program']} {each['seed']} ({each['repaired']:.2f} for "
+            f"{each['twin']:.2f})"
+            for each in own
+            if not is_repaired(each)
+        ]
+        if own:
+            time = f"{statistics.median(each['cpu'] for each in own):.2f}"
+            count = str(sum(map(is_repaired, own)))
+            rows[name] = [str(len(own)), count, time, ", ".join(missed)]
+    print_table("fault", ["runs", "repaired", "time", "not repaired"], rows)
+    print(summary(results))
+
+
 def main() -> None:
     """Runs a part and prints a line for each program."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", nargs="+", help="files of results to tabulate")
     parser.add_argument("--part", default="tuning", choices=list(PARTS))
     parser.add_argument("--without-images", action="store_true")
     parser.add_argument(
@@ -216,6 +240,9 @@ def main() -> None:
     parser.add_argument("--output", default="", help="file for all results as JSON")
     parser.add_argument("--details", action="store_true", help="print the differences")
     options = parser.parse_args()
+    if options.tables:
+        print_tables(options.tables)
+        return
     warnings.simplefilter("ignore")
     kept = Path(options.output) if options.output else None
     results: list[dict[str, Any]] = []

@@ -55,10 +55,12 @@ def repair(
 
     A copy without changes and copies with the remedies of the first causes are trained
     from the same seed, for an eighth of the budget; a remedy is kept where the score on
-    held-out samples rises, and the next one is tried on top of it. The best copy is
-    trained for the whole budget, and so is the one without changes, unless that has
-    learnt nothing at all. Where the copy stays behind what simple models reach, it is
-    diagnosed in turn, and the remedies of what is found are tried too.
+    held-out samples rises, and the next one is tried on top of it. Where the copy stays
+    behind what simple models reach, it is diagnosed in turn, and the remedies of what
+    is found are tried too, and another learning rate. The best copy is trained for the
+    whole budget, at a lower learning rate where its score falls, and keeps the weights
+    that scored best; so is the one without changes, unless it has learnt nothing at all
+    or is far behind after half of it.
 
     The model itself stays as it is. Layers are changed in functional and Sequential
     models, whether nested or not; in others activations, initial weights, penalties and
