@@ -92,13 +92,29 @@ def trained(program: Program) -> tuple[Any, np.ndarray | None]:
     return model, clocks() - start
 
 
+def numbered(program: Program, y: Any, y_val: Any) -> tuple[np.ndarray, int]:
+    """Validation targets, classes from 0 however they are told; and how many there are.
+
+    Args:
+        program: For its task.
+        y: Training targets.
+        y_val: Validation targets.
+    """
+    if program.task not in ("classes", "binary"):
+        return y_val, 0
+    if np.ndim(y) == 2:
+        return np.argmax(y_val, axis=-1), y.shape[-1]
+    classes = np.unique(y)
+    return np.searchsorted(classes, y_val), len(classes)
+
+
 @cache
 def twin_of(base: Program) -> tuple[float, np.ndarray | None]:
     """The score of a healthy program, and the seconds that it trains for."""
     _, y, x_val, y_val = base.arrays()
-    num_classes = len(np.unique(y)) if base.task in ("classes", "binary") else 0
+    wanted, num_classes = numbered(base, y, y_val)
     model, seconds = trained(base)
-    return score(base, model, x_val, y_val, num_classes), seconds
+    return score(base, model, x_val, wanted, num_classes), seconds
 
 
 def examine(fault: Fault, base: Program) -> dict[str, Any]:
@@ -107,11 +123,7 @@ def examine(fault: Fault, base: Program) -> dict[str, Any]:
     if program is None:
         raise ValueError(f"{fault.name} makes no sense for {base.name}")
     x, y, x_val, y_val = _data(program)
-    wanted, num_classes = y_val, 0
-    if base.task in ("classes", "binary"):
-        # However they are numbered.
-        classes = np.unique(y)
-        wanted, num_classes = np.searchsorted(classes, y_val), len(classes)
+    wanted, num_classes = numbered(base, y, y_val)
     twin, usual = twin_of(base)
     faulty, training = trained(program)
     before = score(base, faulty, x_val, wanted, num_classes)
