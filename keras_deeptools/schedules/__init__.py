@@ -27,10 +27,9 @@ from keras_deeptools.schedules._one_cycle import (
     one_cycle,
     one_cycle_momentum,
 )
-from keras_deeptools.schedules._scaled import Scaled, scaled
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._triangular import Triangular, triangular
-from keras_deeptools.schedules._warmup import Warmup, warmup
+from keras_deeptools.schedules._warmup import Scaled, Warmup, scaled, warmup
 from keras_deeptools.schedules._warmup_stable_decay import (
     WarmupStableDecay,
     warmup_stable_decay,
