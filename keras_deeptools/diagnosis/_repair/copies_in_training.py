@@ -128,11 +128,14 @@ class Trainer:
             calms: Bool, whether to go on from the best weights at a lower learning rate
                 where the score has fallen.
         """
-        rates = []
-        if calms and not candidate.failure:
-            rates = learning_rates(candidate.model)
+        if candidate.failure:
+            return candidate
         # Schedules fall by themselves.
-        rates = [(each, rate) for each, rate in rates if isinstance(rate, float)]
+        rates = [
+            (optimizer, rate)
+            for optimizer, rate in learning_rates(candidate.model)
+            if calms and isinstance(rate, float)
+        ]
         factor, best, at = 1.0, candidate.score, candidate.updates
         snapshot = None
         for end in self._looks(candidate, updates):

@@ -99,6 +99,8 @@ class Search:
         if self.diagnose is not None and not self._is_satisfied(best):
             best = self._with_another_rate(best)
         self.trainer.finish(best, self._end(best), calms=True)
+        if not math.isfinite(best.score):
+            return self._original, self._original
         if not self.never_learns():
             self.trainer.advance(self._original, self._half)
             if not best.score > self._original.score + FAR:
