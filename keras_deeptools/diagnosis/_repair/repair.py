@@ -18,6 +18,7 @@ from keras_deeptools.diagnosis._diagnose.diagnose import findings_of
 from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings
 from keras_deeptools.diagnosis._diagnose.measure import measure
 from keras_deeptools.diagnosis._diagnose.ranking import ranked
+from keras_deeptools.diagnosis._diagnose.trial import LEAST_STEPS
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
 from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read
 from keras_deeptools.diagnosis._repair.remedies import answer_to
@@ -159,6 +160,9 @@ def _repaired(
     known = ranked(findings_of(facts), facts) if findings is None else list(findings)
     advice = {each.kind: answer_to(each) for each in known}
     trainer = Trainer(model, data, facts, seed)
+    planned = budget
+    if settings.epochs is not None:
+        planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
 
     def diagnose_again(best: Candidate) -> tuple[Facts, Sequence[Finding]]:
         arrays = best.recipe.arrays(data.x, data.y, data.weight)
@@ -170,14 +174,11 @@ def _repaired(
             best.recipe.fit.get("shuffle", settings.shuffle),
             best.recipe.fit.get("class_weight", settings.class_weight),
         )
-        again = _measured(copy or model, changed, used, TRIAL_STEPS)
+        steps = min(TRIAL_STEPS, max(planned // 8, LEAST_STEPS))
+        again = _measured(copy or model, changed, used, steps)
         more = ranked(findings_of(again), again)
         advice.update({each.kind: answer_to(each) for each in more})
         return again, more
-
-    planned = budget
-    if settings.epochs is not None:
-        planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
 
     def say(text: str) -> None:
         if says and text:

@@ -16,6 +16,8 @@ SHORT = 8
 """A first training of a copy is so many times shorter than the last one."""
 
 LEAST_UPDATES = 24
+"""Of a first training, unless these are more than a third of the last one."""
+
 MOST_TRIED = 4
 """Findings whose remedies are tried in each of the two rounds."""
 
@@ -83,7 +85,8 @@ class Search:
 
     def run(self, findings: Sequence[Finding]) -> tuple[Candidate, Candidate]:
         """The original, and the copy that did best; both may be the same."""
-        self._short = self._rounded(max(self.updates // SHORT, LEAST_UPDATES))
+        least = min(LEAST_UPDATES, self.updates // 3)
+        self._short = self._rounded(max(self.updates // SHORT, least))
         self._half = self._rounded(self.updates // 2)
         self._original = self.trainer.started(Recipe())
         self.trainer.advance(self._original, self._short)
