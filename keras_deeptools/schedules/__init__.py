@@ -29,7 +29,7 @@ from keras_deeptools.schedules._one_cycle import (
 )
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._triangular import Triangular, triangular
-from keras_deeptools.schedules._warmup import Warmup, warmup
+from keras_deeptools.schedules._warmup import Scaled, Warmup, scaled, warmup
 from keras_deeptools.schedules._warmup_stable_decay import (
     WarmupStableDecay,
     warmup_stable_decay,
@@ -47,6 +47,7 @@ __all__ = [
     "OneCycle",
     "OneCycleMomentum",
     "PiecewiseConstant",
+    "Scaled",
     "Schedule",
     "Triangular",
     "Warmup",
@@ -62,6 +63,7 @@ __all__ = [
     "one_cycle",
     "one_cycle_momentum",
     "piecewise_constant",
+    "scaled",
     "triangular",
     "warmup",
     "warmup_stable_decay",

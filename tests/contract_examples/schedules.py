@@ -28,6 +28,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.schedules.PiecewiseConstant": lambda: schedules.PiecewiseConstant(
         [5, 10], [0.1, 0.01, 0.001]
     ),
+    "keras_deeptools.schedules.Scaled": lambda: schedules.Scaled(
+        schedules.Exponential(0.1, 0.9), 0.5
+    ),
     "keras_deeptools.schedules.Triangular": lambda: schedules.Triangular(0.01, 0.1, 5),
     "keras_deeptools.schedules.Warmup": lambda: schedules.Warmup(
         schedules.Exponential(0.1, 0.9), 5

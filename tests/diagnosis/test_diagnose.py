@@ -54,6 +54,7 @@ def sgd(rate: float, **options: Any) -> keras.optimizers.Optimizer:
 
 NORMAL = keras.initializers.RandomNormal
 FADING = keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)
+COSINE = keras.optimizers.schedules.CosineDecay
 FAULTS: dict[str, tuple[Callable[[], tuple], set[str]]] = {
     "inputs a hundred times too large": (
         lambda: (network(), 100 * X, LABELS),
@@ -166,6 +167,18 @@ FAULTS: dict[str, tuple[Callable[[], tuple], set[str]]] = {
     "a clipnorm of 1e-6": (
         lambda: (network(optimizer=sgd(0.1, clipnorm=1e-6)), X, LABELS),
         {"clipping stops learning"},
+    ),
+    "a schedule that begins with 1e-7": (
+        lambda: (
+            network(optimizer=keras.optimizers.Adam(COSINE(1e-7, 900))),
+            X,
+            LABELS,
+        ),
+        {"learning rate too low"},
+    ),
+    "a schedule of negative learning rates": (
+        lambda: (network(optimizer=sgd(COSINE(-0.1, 900))), X, LABELS),
+        {"learning rate not positive"},
     ),
 }
 

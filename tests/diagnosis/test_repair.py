@@ -8,12 +8,15 @@ import pytest
 from keras import layers
 
 from keras_deeptools.diagnosis import Finding, repair
+from keras_deeptools.diagnosis._repair.copies_in_training import Trainer
+from keras_deeptools.schedules import FlatCosine
 
 RNG = np.random.default_rng(0)
 CENTERS = 2 * RNG.normal(size=(3, 8))
 LABELS = RNG.integers(0, 3, 600)
 X = (CENTERS[LABELS] + RNG.normal(size=(600, 8))).astype("float32")
 SPARSE = "sparse_categorical_crossentropy"
+COSINE = keras.optimizers.schedules.CosineDecay
 
 
 def network(
@@ -38,6 +41,14 @@ FAULTS = {
         X,
     ),
     "tanh on the output": lambda: (network(end="tanh"), X),
+    "a schedule that begins with 1e-7": lambda: (
+        network(keras.optimizers.Adam(COSINE(1e-7, 300))),
+        X,
+    ),
+    "a schedule of negative learning rates": lambda: (
+        network(keras.optimizers.Adam(COSINE(-0.01, 300))),
+        X,
+    ),
 }
 
 
@@ -71,6 +82,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"activation": "sigmoid"},
         {},
         "+ dense: activation='relu'",
+    ),
+    "learning rate too high": (
+        {"optimizer": keras.optimizers.SGD(FlatCosine(50.0, 100))},
+        {},
+        "+ optimizer: learning_rate=Scaled(schedule=FlatCosine(max_learning_rate=50, "
+        "total_steps=100, flat_fraction=0.75, min_learning_rate=0), factor=0.0002)",
     ),
     "everything is frozen": ({}, {}, "+ trainable=True for all"),
     "BatchNormalization with tiny batches": ({}, {}, "+ fit: batch_size=32"),
@@ -201,6 +218,32 @@ def test_a_faulty_model_becomes_as_good_as_a_healthy_one(name: str) -> None:
 
 
 @pytest.mark.one_backend
+def test_the_weights_of_the_best_score_are_kept_and_the_learning_rate_falls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = {}
+    # Short trainings of three models, half a training of one, and four looks.
+    scores = iter([0.1, 0.15, 0.3, 0.5, 0.9, 0.5, 0.6, 0.4])
+
+    def score(trainer: Trainer, candidate: Any) -> float:
+        found = next(scores)
+        seen[found] = candidate.model.get_weights()
+        return found
+
+    monkeypatch.setattr(Trainer, "_score", score)
+    cause = Finding("symmetric units", "dense", "They start equal.")
+    model = network(kernel_initializer="zeros")
+    result = repair(model, X, LABELS, [cause], budget=120)
+    assert result.score_after == 0.9
+    for kept, best in zip(result.model.get_weights(), seen[0.9], strict=True):
+        np.testing.assert_array_equal(kept, best)
+    assert result.differences[-3:] == (
+        "+ training: learning rate times 0.3 after 90 updates",
+        "+ training: learning rate times 0.09 after 105 updates",
+        "+ training: weights as after 75 updates, which scored best",
+    )
+
+
 def test_the_differences_can_be_read() -> None:
     result = repair(network(keras.optimizers.Adam(10.0)), X, LABELS)
     assert result.differences[0] == "- optimizer: learning_rate=10"

@@ -194,6 +194,7 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
     "FlatCosine": lambda: schedules.FlatCosine(0.1, 100),
     "CosineRestarts": lambda: schedules.CosineRestarts(0.1, 30),
     "Warmup": lambda: schedules.Warmup(schedules.Constant(0.1), 30),
+    "Scaled": lambda: schedules.Scaled(schedules.CosineRestarts(0.1, 30), 0.5),
     "Concatenation": lambda: schedules.Concatenation(
         [schedules.Constant(0.1), schedules.LinearRamp(0.1, 0.2, 40)], [30]
     ),

@@ -75,6 +75,12 @@ EXAMPLES = {
         0.1,
         [50, 100],
     ),
+    "scaled": (s.Scaled(s.FlatCosine(0.1, LONG), 3.0), 0.3, [LONG]),
+    "scaled, Keras' own": (
+        s.Scaled(keras.optimizers.schedules.InverseTimeDecay(0.1, 100, 0.5), 0.5),
+        0.05,
+        [100],
+    ),
     "concatenation": (
         s.Concatenation(
             [s.LinearRamp(0.0, 0.1, 50), 0.1, s.OneCycle(0.3, 99)], [50, 80]

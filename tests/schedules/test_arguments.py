@@ -72,6 +72,8 @@ WRONG = [
     (lambda: s.Constant(None), "Constant: `value` must be a finite float."),
     (lambda: s.Warmup("cosine", 5), "`schedule` must be a LearningRateSchedule or a"),
     (lambda: s.Warmup(np.nan, 5), "Warmup: `schedule` must be a finite float"),
+    (lambda: s.Scaled("cosine", 2.0), "`schedule` must be a LearningRateSchedule or a"),
+    (lambda: s.Scaled(0.1, np.inf), "Scaled: `factor` must be a finite float"),
     (lambda: s.Warmup(0.1, 0), "Warmup: `num_steps` must be"),
     (lambda: s.Warmup(0.1, 5, 1.5), "Warmup: `initial_factor` must be"),
     (lambda: s.Warmup(0.1, 5, shape="sqrt"), "Warmup: `shape` must be"),

@@ -47,6 +47,7 @@ NOT_SEARCHED = {
     "fixup_initializer": "has no free argument",
     "NormFreeResidual": "made of layers; `norm_free_block` is searched",
     "Concatenation": "made of schedules that are searched",
+    "Scaled": "the schedule inside is searched",
     "Schedule": "interface",
     "InferenceMode": "has no free argument",
     "check_pixels": "looks at data",

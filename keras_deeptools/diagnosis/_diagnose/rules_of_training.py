@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit.subject import listing
@@ -113,7 +114,9 @@ def large_epsilon(facts: Facts) -> Iterator[Finding]:
 def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
     """Learning rates that no one uses with such an optimizer."""
     for where, optimizer in facts.subject.optimizers:
-        rate = rate_set(optimizer)
+        rate, what = rate_set(optimizer), "learning rate"
+        if rate is None:
+            rate, what = _largest_scheduled(facts, optimizer), "largest learning rate"
         if rate is None:
             continue
         low, high = RATES.get(type(optimizer).__name__, ADAPTIVE)
@@ -121,7 +124,7 @@ def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "learning rate not positive",
                 where,
-                f"The learning rate is {rate:g}: "
+                f"The {what} is {rate:g}: "
                 + ("nothing changes." if rate == 0 else "each update climbs the loss."),
                 "Use a positive learning rate.",
                 evidence={"learning_rate": rate},
@@ -135,7 +138,7 @@ def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 f"learning rate too {kind}",
                 where,
-                f"The learning rate of {type(optimizer).__name__} is {rate:g}; from "
+                f"The {what} of {type(optimizer).__name__} is {rate:g}; from "
                 f"{low:g} to {high:g} is usual.",
                 "Find one that the loss falls with.",
                 severity="problem" if apart > 10 else "warning",
@@ -144,6 +147,15 @@ def rate_out_of_range(facts: Facts) -> Iterator[Finding]:
                 confidence=min(0.85, 0.4 + 0.2 * math.log10(apart)),
                 reference=REFERENCE,
             )
+
+
+def _largest_scheduled(facts: Facts, optimizer: Any) -> float | None:
+    """The largest learning rate of a schedule in the planned updates; or None."""
+    schedule = schedule_set(optimizer)
+    if schedule is None:
+        return None
+    steps = {round(step) for step in np.linspace(0, planned_batches(facts), 20)}
+    return max(float(on_host(schedule(step))) for step in steps)
 
 
 def rate_by_trial(facts: Facts) -> Iterator[Finding]:

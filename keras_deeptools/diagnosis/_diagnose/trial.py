@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,9 @@ from keras_deeptools.engine._keras_private.optimizers import rate_of
 from keras_deeptools.engine._update.leaf import optimizer_parts
 from keras_deeptools.engine._update.model_optimizers import model_optimizers
 from keras_deeptools.engine._update.step_reads import has_own_train_step
+from keras_deeptools.schedules import Scaled
 
+SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 """By what the learning rate is multiplied, in the order of their use."""
 
@@ -230,23 +232,40 @@ def _relative(before: np.ndarray, after: np.ndarray) -> float:
 
 
 @contextlib.contextmanager
-def _scaled_rates(model: keras.Model, factor: float) -> Any:
-    """All learning rates times a factor; False where one is a schedule."""
-    optimizers = [each.optimizer for each in model_optimizers(model)]
-    known: list[tuple[Callable[[float], None], float]] = []
-    for optimizer in optimizers:
-        rate = rate_set(optimizer)
-        if rate is None:
-            yield False
-            return
-        known.append((_setter(optimizer), rate))
-    for assign, rate in known:
-        assign(rate * factor)
+def _scaled_rates(model: keras.Model, factor: float) -> Iterator[bool]:
+    """All learning rates times a factor; False where there are none.
+
+    A step with another schedule is compiled anew; restoring a `Snapshot` brings back
+    the one before.
+    """
+    known = learning_rates(model)
+    for optimizer, rate in known:
+        is_number = isinstance(rate, float)
+        optimizer.learning_rate = rate * factor if is_number else Scaled(rate, factor)
+    if not all(isinstance(rate, float) for _, rate in known):
+        model.make_train_function(force=True)
     try:
-        yield True
+        yield bool(known)
     finally:
-        for assign, rate in known:
-            assign(rate)
+        for optimizer, rate in known:
+            optimizer.learning_rate = rate
+
+
+def learning_rates(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Optimizers that have a learning rate, with the number or the schedule.
+
+    Args:
+        model: `keras.Model`, compiled.
+    """
+    found: list[tuple[Any, Any]] = []
+    for each in model_optimizers(model):
+        for part in optimizer_parts(each.optimizer):
+            with contextlib.suppress(AttributeError):
+                held = rate_of(part)
+                if not isinstance(held, SCHEDULE):
+                    held = float(keras.ops.convert_to_numpy(held))
+                found.append((part, held))
+    return found
 
 
 def rate_set(optimizer: Any) -> float | None:
@@ -260,7 +279,7 @@ def rate_set(optimizer: Any) -> float | None:
             held = rate_of(part)
         except AttributeError:
             continue
-        if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+        if isinstance(held, SCHEDULE):
             return None
         return float(keras.ops.convert_to_numpy(held))
     return None
@@ -275,13 +294,6 @@ def schedule_set(optimizer: Any) -> Any:
     for part in optimizer_parts(optimizer):
         with contextlib.suppress(AttributeError):
             held = rate_of(part)
-            if isinstance(held, keras.optimizers.schedules.LearningRateSchedule):
+            if isinstance(held, SCHEDULE):
                 return held
     return None
-
-
-def _setter(optimizer: Any) -> Callable[[float], None]:
-    def assign(rate: float) -> None:
-        optimizer.learning_rate = rate
-
-    return assign

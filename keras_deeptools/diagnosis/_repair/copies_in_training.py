@@ -8,13 +8,28 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._repair.data import RepairData, length_of, taken
-from keras_deeptools.diagnosis._repair.held_out import score_of_all
+from keras_deeptools.diagnosis._diagnose.trial import learning_rates
+from keras_deeptools.diagnosis._repair.data import (
+    RepairData,
+    length_of,
+    score_of_all,
+    taken,
+)
 from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.engine import Snapshot
 from keras_deeptools.engine._state.random_state import reseed
 
 BATCH_SIZE = 32
 """What `fit` takes where nobody says."""
+
+LOOKS = 4
+"""Times at which the score is looked at in the last part of a training."""
+
+FALL = 0.01
+"""So much less than the best score is a reason to go on at a lower learning rate."""
+
+CALMER = 0.3
+"""Factor of a learning rate that is lowered in a training."""
 
 
 @dataclass(eq=False)
@@ -28,6 +43,7 @@ class Candidate:
         scores: Dict from the number of updates to the score on held-out samples.
         losses: List of floats, the training loss of each pass.
         preprocessing: `keras.Model` that inputs pass first, or None.
+        course: List of str, what was done in the course of the training.
         failure: Str, why it cannot be trained; empty where it can.
     """
 
@@ -37,6 +53,7 @@ class Candidate:
     scores: dict[int, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     preprocessing: keras.Model | None = None
+    course: list[str] = field(default_factory=list)
     failure: str = ""
 
     @property
@@ -100,6 +117,62 @@ class Trainer:
         candidate.updates = updates
         return candidate
 
+    def finish(self, candidate: Candidate, updates: int, calms: bool) -> Candidate:
+        """Trains a copy to its end, and keeps the weights that scored best on the way.
+
+        What it is worth varies from pass to pass, above all at high learning rates.
+
+        Args:
+            candidate: `Candidate`.
+            updates: Int, at the end.
+            calms: Bool, whether to go on from the best weights at a lower learning rate
+                where the score has fallen.
+        """
+        if candidate.failure:
+            return candidate
+        # Schedules fall by themselves.
+        rates = [
+            (optimizer, rate)
+            for optimizer, rate in learning_rates(candidate.model)
+            if calms and isinstance(rate, float)
+        ]
+        factor, best, at = 1.0, candidate.score, candidate.updates
+        snapshot = None
+        for end in self._looks(candidate, updates):
+            snapshot = snapshot or Snapshot(candidate.model)
+            self.advance(candidate, end)
+            if candidate.failure and not math.isfinite(best):
+                return candidate
+            if candidate.score >= best:
+                best, at = candidate.score, end
+                snapshot = Snapshot(candidate.model)
+            elif candidate.failure or (rates and candidate.score < best - FALL):
+                snapshot.restore()
+                candidate.failure = ""
+                if end == updates or not rates:
+                    break
+                factor *= CALMER
+                for optimizer, rate in rates:
+                    optimizer.learning_rate = factor * rate
+                candidate.course.append(
+                    f"learning rate times {factor:.2g} after {end} updates"
+                )
+        if snapshot is not None and at != candidate.updates:
+            snapshot.restore()
+            candidate.scores[candidate.updates] = best
+            candidate.course.append(f"weights as after {at} updates, which scored best")
+        return candidate
+
+    def _looks(self, candidate: Candidate, updates: int) -> list[int]:
+        """Updates after which to look at the score, at ends of passes if it can be."""
+        start, per_epoch = candidate.updates, self.updates_per_epoch(candidate.recipe)
+        if start >= updates:
+            return []
+        ends = [start + (updates - start) * n // LOOKS for n in range(1, LOOKS)]
+        if updates - start >= per_epoch:
+            ends = [round(end / per_epoch) * per_epoch for end in ends]
+        return [*sorted({end for end in ends if start < end < updates}), updates]
+
     def _train(self, candidate: Candidate, updates: int) -> None:
         recipe, model = candidate.recipe, candidate.model
         arguments = self._arguments(recipe)
@@ -107,14 +180,18 @@ class Trainer:
         x = _prepared(candidate, x)
         size, rows = arguments["batch_size"], length_of(x)
         per_epoch = max(-(-rows // size), 1)
+        done = candidate.updates
         while updates > 0:
             epochs = updates // per_epoch
             part = (x, y, weight)
             if not epochs:
-                chosen = np.arange(min(updates * size, rows))
+                first = done % per_epoch * size
+                chosen = np.arange(first, min(first + updates * size, rows))
                 if arguments["shuffle"]:
-                    order = np.random.default_rng(self._seed).permutation(rows)
-                    chosen = np.sort(order[: len(chosen)])
+                    # Another part of one and the same order each time.
+                    seed = [self._seed, done // per_epoch]
+                    order = np.random.default_rng(seed).permutation(rows)
+                    chosen = np.sort(order[chosen])
                 part = taken(part, chosen)
             history = model.fit(
                 part[0],
@@ -127,7 +204,8 @@ class Trainer:
             curves = history.history
             losses = curves.get("loss", next(iter(curves.values()), ()))
             candidate.losses += [float(loss) for loss in losses]
-            updates -= epochs * per_epoch if epochs else updates
+            trained = epochs * per_epoch if epochs else -(-len(chosen) // size)
+            done, updates = done + trained, updates - trained
 
     def _arguments(self, recipe: Recipe) -> dict[str, Any]:
         settings = self._facts.settings

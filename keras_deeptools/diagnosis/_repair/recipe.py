@@ -1,22 +1,27 @@
-"""A changed copy of a model, written down as what differs from the original."""
+"""What differs in a changed copy of a model, and what a remedy makes that from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._diagnose.facts import Facts, OutputFacts
 from keras_deeptools.diagnosis._repair.changed_copy import (
     changed_copy,
     is_wrappable,
     preprocessing,
     with_ends,
 )
-from keras_deeptools.diagnosis._repair.differences import differences
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._passes.compiled_with import compile_arguments
 
 UNCHANGED: Any = object()
+
+SHOWN = ("axis", "scale", "offset", "dims")
+"""Settings of added layers that are told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,3 +148,168 @@ class Recipe:
     def differences(self, model: keras.Model) -> list[str]:
         """What differs, a line each: `- before` and `+ after`."""
         return differences(self, model)
+
+
+def differences(recipe: Any, model: keras.Model) -> list[str]:
+    """Lines of `- before` and `+ after`.
+
+    Args:
+        recipe: `Recipe`.
+        model: `keras.Model` that it changes.
+    """
+    lines = []
+    for position, layers in recipe.front.items():
+        names = list(getattr(model, "input_names", None) or [])
+        place = "the first layer" if len(names) < 2 else f"input {names[position]!r}"
+        lines += [f"+ {_layer_text(layer)} in front of {place}" for layer in layers]
+    configs = {layer.name: layer for layer in flat_layers(model)}
+    for name, changes in recipe.layers.items():
+        before = _config_of(configs.get(name))
+        for key, value in changes.items():
+            lines += _change(f"{name}: {key}", before.get(key), value)
+    lines += [f"+ {_layer_text(layer)} after the last layer" for layer in recipe.back]
+    if recipe.unfrozen:
+        lines += ["- trainable=False for some layers", "+ trainable=True for all"]
+    losses = getattr(model, "loss", None)
+    for position, loss in recipe.losses.items():
+        names = list(getattr(model, "output_names", None) or [])
+        place = "" if len(names) < 2 else f" of {names[position]!r}"
+        before = _loss_at(losses, position, names)
+        lines += _change(f"compile: loss{place}", before, loss)
+    if recipe.loss_weight is not None:
+        lines.append(f"+ compile: loss_weights=[{_text(recipe.loss_weight)}]")
+    settings = _settings_of(model.optimizer)
+    for key, value in recipe.optimizer.items():
+        lines += _change(f"optimizer: {key}", settings.get(key), value)
+    lines += [f"+ fit: {key}={_text(value)}" for key, value in recipe.fit.items()]
+    if recipe.data_text:
+        lines.append(f"+ data: {recipe.data_text}")
+    return lines
+
+
+def _change(place: str, before: Any, after: Any) -> list[str]:
+    """Nothing where the two read alike, as initializers that draw anew do."""
+    old, new = _text(before), _text(after)
+    return [] if old == new else [f"- {place}={old}", f"+ {place}={new}"]
+
+
+def _config_of(layer: Any) -> dict[str, Any]:
+    if layer is None:
+        return {}
+    try:
+        return {"class_name": type(layer).__name__, **layer.get_config()}
+    except NotImplementedError:
+        return {}
+
+
+def _settings_of(optimizer: Any) -> dict[str, Any]:
+    config = optimizer.get_config()
+    inner = config.get("inner_optimizer")
+    return inner["config"] if isinstance(inner, dict) else config
+
+
+def _loss_at(losses: Any, position: int, names: list[str]) -> Any:
+    if isinstance(losses, dict):
+        return losses.get(names[position])
+    if isinstance(losses, (list, tuple)):
+        return losses[position]
+    return losses
+
+
+def _layer_text(layer: Any) -> str:
+    if not isinstance(layer, keras.Layer):
+        return f"keras.ops.{layer.__name__}"
+    config = {k: v for k, v in layer.get_config().items() if k in SHOWN and v}
+    settings = ", ".join(f"{key}={_text(value)}" for key, value in config.items())
+    return f"{type(layer).__name__}({settings})"
+
+
+def _is_told(setting: Any) -> bool:
+    """Numbers, lists of them, and what has settings of its own."""
+    if isinstance(setting, dict):
+        return "class_name" in setting
+    return isinstance(setting, (int, float, list)) and not isinstance(setting, bool)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = value.get("config")
+        numbers = inner if isinstance(inner, dict) else {}
+        settings = ", ".join(
+            f"{key}={_text(each)}" for key, each in numbers.items() if _is_told(each)
+        )
+        name = str(value.get("class_name", value))
+        return f"{name}({settings})" if settings else name
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    if isinstance(value, list):
+        if len(value) > 6:
+            return f"[{len(value)} numbers]"
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, keras.Layer) or hasattr(value, "get_config"):
+        return type(value).__name__
+    return repr(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a remedy reads.
+
+    Attributes:
+        facts: `Facts` of the model that it is for.
+        finding: `Finding`, the cause.
+        recipe: `Recipe` that the remedy goes on from.
+        num_updates: Int, how many updates a training takes at most.
+    """
+
+    facts: Facts
+    finding: Finding
+    recipe: Recipe
+    num_updates: int = 1000
+
+    @property
+    def model(self) -> keras.Model:
+        """The model that is not changed."""
+        return self.facts.model
+
+    @property
+    def layers(self) -> list[Any]:
+        """All layers that are no models."""
+        return [
+            layer
+            for layer in flat_layers(self.model)
+            if not isinstance(layer, keras.Model)
+        ]
+
+    @property
+    def hidden(self) -> list[Any]:
+        """Dense and convolution layers, but for those that give outputs."""
+        ends = {each.end.name for each in self.facts.outputs}
+        return [
+            layer
+            for layer in self.layers
+            if getattr(layer, "kernel_initializer", None) is not None
+            and not isinstance(layer, keras.layers.RNN)
+            and layer.name not in ends
+        ]
+
+    @property
+    def output(self) -> tuple[int, OutputFacts] | None:
+        """The output that the finding is about, with its position."""
+        outputs = self.facts.outputs
+        for position, each in enumerate(outputs):
+            if each.end.name == self.finding.where:
+                return position, each
+        return (0, outputs[0]) if len(outputs) == 1 else None
+
+
+Recipes = Sequence[Recipe | None]
+Remedy = Callable[[Case], Recipes]
+"""From a case to the recipes that may help, the likeliest first."""
+
+
+def changed_or_none(recipe: Recipe, before: Recipe) -> Recipes:
+    """A recipe, if it is another than the one before."""
+    return [] if recipe is before else [recipe]

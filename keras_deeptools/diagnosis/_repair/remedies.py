@@ -2,12 +2,11 @@
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._repair import (
-    remedies_of_inputs,
+    remedies_of_data,
     remedies_of_layers,
-    remedies_of_outputs,
     remedies_of_training,
 )
-from keras_deeptools.diagnosis._repair.case import Case, Recipes, Remedy
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipes, Remedy
 
 ENDS = (
     "ReLU before a regression loss",
@@ -37,7 +36,7 @@ def shape_of_outputs(case: Case) -> Recipes:
     """The last vector of a sequence, or the loss that the targets ask for."""
     return [
         *remedies_of_layers.last_vector(case),
-        *remedies_of_outputs.end_for_loss(case),
+        *remedies_of_data.end_for_loss(case),
     ]
 
 
@@ -47,12 +46,12 @@ def initialize_or_clip(case: Case) -> Recipes:
 
 
 REMEDIES: dict[str, Remedy] = {
-    **dict.fromkeys(ENDS, remedies_of_outputs.end_for_loss),
+    **dict.fromkeys(ENDS, remedies_of_data.end_for_loss),
     "ReLU on the logits": remedies_of_layers.linear_logits,
     "BatchNormalization that lags": remedies_of_layers.quicker_averages,
     "BatchNormalization with tiny batches": remedies_of_training.usual_batches,
     "ReLU in recurrent layers": remedies_of_layers.bounded_recurrence,
-    "channels in front": remedies_of_inputs.channels_last,
+    "channels in front": remedies_of_data.channels_last,
     "clipping stops learning": remedies_of_training.clip_as_usual,
     "dead units": remedies_of_layers.revive,
     "divergence": remedies_of_training.lower_rate,
@@ -68,12 +67,12 @@ REMEDIES: dict[str, Remedy] = {
     "fit fails": shape_of_outputs,
     "frozen layers that were never trained": remedies_of_training.unfreeze,
     "ids outside the embedding": remedies_of_layers.larger_vocabulary,
-    "imbalanced classes": remedies_of_inputs.weigh_classes,
+    "imbalanced classes": remedies_of_data.weigh_classes,
     "initial biases far from zero": remedies_of_layers.initialize,
     "initial weights too large": remedies_of_layers.initialize,
     "initial weights too small": remedies_of_layers.initialize,
     "initializer that is not for SELU": remedies_of_layers.initialize,
-    "large inputs": remedies_of_inputs.scale_inputs,
+    "large inputs": remedies_of_data.scale_inputs,
     "large updates": remedies_of_training.lower_rate,
     "learning rate decays too soon": remedies_of_training.longer_schedule,
     "learning rate not positive": remedies_of_training.other_rate,
@@ -83,14 +82,14 @@ REMEDIES: dict[str, Remedy] = {
     "narrow layer": remedies_of_layers.wider,
     "no gradient reaches": remedies_of_layers.revive,
     "no non-linearity": remedies_of_layers.rectify,
-    "non-finite inputs": remedies_of_inputs.fill_missing,
-    "non-finite targets": remedies_of_inputs.drop_missing_targets,
+    "non-finite inputs": remedies_of_data.fill_missing,
+    "non-finite targets": remedies_of_data.drop_missing_targets,
     **dict.fromkeys(
         ("non-finite gradient", "non-finite loss"), remedies_of_training.lower_rate
     ),
     "non-finite weights": remedies_of_layers.initialize,
     "oscillation": remedies_of_training.lower_rate,
-    "outliers in the targets": remedies_of_outputs.robust_loss,
+    "outliers in the targets": remedies_of_data.robust_loss,
     "outputs of another shape than the targets": shape_of_outputs,
     "padding without mask": remedies_of_layers.mask_padding,
     "plain dropout with SELU": remedies_of_layers.alpha_dropout,
@@ -100,19 +99,19 @@ REMEDIES: dict[str, Remedy] = {
     "sigmoid in hidden layers": remedies_of_layers.other_activation,
     "small updates": remedies_of_training.other_rate,
     "softmax between layers": remedies_of_layers.rectify,
-    "sorted samples": remedies_of_inputs.shuffle,
+    "sorted samples": remedies_of_data.shuffle,
     "symmetric units": remedies_of_layers.initialize,
-    "text as targets": remedies_of_outputs.number_text,
+    "text as targets": remedies_of_data.number_text,
     "too few updates": remedies_of_training.more_epochs,
-    "uneven inputs": remedies_of_inputs.scale_inputs,
-    "unscaled inputs": remedies_of_inputs.scale_inputs,
-    "unscaled pixels": remedies_of_inputs.scale_inputs,
-    "unscaled targets": remedies_of_outputs.scale_targets,
+    "uneven inputs": remedies_of_data.scale_inputs,
+    "unscaled inputs": remedies_of_data.scale_inputs,
+    "unscaled pixels": remedies_of_data.scale_inputs,
+    "unscaled targets": remedies_of_data.scale_targets,
     "vanishing gradient": remedies_of_layers.rectify_or_initialize,
     "vanishing signal": remedies_of_layers.rectify_or_initialize,
     "weight constraint too tight": remedies_of_layers.wider_constraint,
     "weight decay too strong": remedies_of_training.less_decay,
-    "weights that leave samples out": remedies_of_inputs.no_weights,
+    "weights that leave samples out": remedies_of_data.no_weights,
 }
 """From a kind of finding to what is changed for it."""
 
@@ -134,7 +133,7 @@ NOT_BY_THE_MODEL = {
 def remedy_for(finding: Finding) -> Remedy | None:
     """What is changed for a finding, or None."""
     if finding.kind.endswith(ENDINGS):
-        return remedies_of_outputs.end_for_loss
+        return remedies_of_data.end_for_loss
     return REMEDIES.get(finding.kind)
 
 

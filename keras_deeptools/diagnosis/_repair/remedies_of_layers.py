@@ -5,8 +5,12 @@ from typing import Any
 import keras
 
 from keras_deeptools.diagnosis._audit.subject import DROPOUTS, activation_of
-from keras_deeptools.diagnosis._repair.case import Case, Recipes, changed_or_none
-from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.diagnosis._repair.recipe import (
+    Case,
+    Recipe,
+    Recipes,
+    changed_or_none,
+)
 
 INITIALIZERS = {
     "selu": "lecun_normal",

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.trial import rate_set, schedule_set
-from keras_deeptools.diagnosis._repair.case import Case, Recipes
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipe, Recipes
 from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.schedules import Scaled
 
 RATES = {"SGD": 0.01, "Adadelta": 1.0, "Adagrad": 0.01, "Ftrl": 0.01, "Lion": 1e-4}
 USUAL_RATE = 1e-3
@@ -19,10 +21,13 @@ USUAL_DECAY = 0.004
 STEPS = 3.0
 """Learning rates that are tried lie so far apart at least."""
 
+SCALES = ("initial_learning_rate", "end_learning_rate", "warmup_target", "values")
+"""Settings of Keras' schedules that are learning rates."""
+
 
 def other_rate(case: Case) -> Recipes:
     """Learning rates: what did best in short trainings, and usual ones."""
-    rate = rate_set(_optimizer(case))
+    rate = _rate(case)
     if rate is None:
         return []
     usual = _usual(case)
@@ -34,16 +39,71 @@ def other_rate(case: Case) -> Recipes:
         wanted = [each for each in wanted if each > rate]
     else:
         wanted = [*([-rate] if rate < 0 else []), usual, 10 * usual]
-    return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]
+    return [_with_rate(case, each, rate) for each in _apart(wanted)]
 
 
 def lower_rate(case: Case) -> Recipes:
     """A tenth of the learning rate, and the usual one where that is lower."""
-    rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
-    if not isinstance(rate, float) or rate <= 0:
+    rate = _rate(case)
+    if rate is None or rate <= 0:
         return []
     wanted = [rate / 10, *([_usual(case)] if _usual(case) < rate else [])]
-    return [case.recipe.with_optimizer(learning_rate=each) for each in _apart(wanted)]
+    return [_with_rate(case, each, rate) for each in _apart(wanted)]
+
+
+def rate_times(case: Case, factor: float) -> Recipes:
+    """The learning rate, or all values of its schedule, times a factor.
+
+    Args:
+        case: `Case`.
+        factor: Float.
+    """
+    rate = _rate(case)
+    if rate is None or rate <= 0:
+        return []
+    return [_with_rate(case, float(f"{rate * factor:.3g}"), rate)]
+
+
+def _rate(case: Case) -> float | None:
+    """The learning rate; of a schedule the largest, by its size."""
+    config = _schedule_config(case)
+    if config is not None:
+        schedule = keras.optimizers.schedules.deserialize(config)
+        steps = {round(step) for step in np.linspace(0, case.num_updates, 20)}
+        return max((float(on_host(schedule(step))) for step in steps), key=abs)
+    rate = case.recipe.optimizer.get("learning_rate", rate_set(_optimizer(case)))
+    return float(rate) if isinstance(rate, float) else None
+
+
+def _with_rate(case: Case, wanted: float, rate: float) -> Recipe:
+    """Another learning rate, or the schedule with another largest one."""
+    config = _schedule_config(case)
+    if config is None or not rate:
+        return case.recipe.with_optimizer(learning_rate=wanted)
+    factor = float(f"{wanted / rate:.3g}")
+    return case.recipe.with_optimizer(learning_rate=_scaled(config, factor))
+
+
+def _schedule_config(case: Case) -> dict[str, Any] | None:
+    """The schedule of the learning rate, serialized; None where there is none."""
+    held = case.recipe.optimizer.get("learning_rate")
+    if held is None:
+        held = _optimizer(case).get_config().get("learning_rate")
+    return held if isinstance(held, dict) else None
+
+
+def _scaled(schedule: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A serialized schedule times a factor; of Keras' own the settings change."""
+    config = schedule["config"]
+    if str(schedule.get("module", "")).partition(".")[0] != "keras":
+        inner = keras.optimizers.schedules.deserialize(schedule)
+        return keras.optimizers.schedules.serialize(Scaled(inner, factor))
+    scaled = {
+        key: np.multiply(config[key], factor).tolist()
+        for key in SCALES
+        if config.get(key) is not None
+    }
+    return {**schedule, "config": {**config, **scaled}}
 
 
 def _by_trial(case: Case, rate: float, higher: bool) -> list[float]:

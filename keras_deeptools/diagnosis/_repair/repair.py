@@ -18,6 +18,7 @@ from keras_deeptools.diagnosis._diagnose.diagnose import findings_of
 from keras_deeptools.diagnosis._diagnose.facts import Facts, FitSettings
 from keras_deeptools.diagnosis._diagnose.measure import measure
 from keras_deeptools.diagnosis._diagnose.ranking import ranked
+from keras_deeptools.diagnosis._diagnose.trial import LEAST_STEPS
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
 from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read
 from keras_deeptools.diagnosis._repair.remedies import answer_to
@@ -27,6 +28,9 @@ from keras_deeptools.engine._state.random_state import RandomState, seeded
 
 BUDGETS = {"quick": 300, "thorough": 2000}
 """Updates that each training takes at most."""
+
+TRIAL_STEPS = 20
+"""Updates of each short training of a diagnosis between two rounds."""
 
 READ = 2
 """Of a dataset, so many times the samples that a training takes are read at most."""
@@ -52,10 +56,12 @@ def repair(
 
     A copy without changes and copies with the remedies of the first causes are trained
     from the same seed, for an eighth of the budget; a remedy is kept where the score on
-    held-out samples rises, and the next one is tried on top of it. The best copy is
-    trained for the whole budget, and so is the one without changes, unless that has
-    learnt nothing at all. Where the copy stays behind what simple models reach, it is
-    diagnosed in turn, and the remedies of what is found are tried too.
+    held-out samples rises, and the next one is tried on top of it. Where the copy stays
+    behind what simple models reach, it is diagnosed in turn, and the remedies of what
+    is found are tried too, and another learning rate. The best copy is trained for the
+    whole budget, at a lower learning rate where its score falls, and keeps the weights
+    that scored best; so is the one without changes, unless it has learnt nothing at all
+    or is far behind after half of it.
 
     The model itself stays as it is. Layers are changed in functional and Sequential
     models, whether nested or not; in others activations, initial weights, penalties and
@@ -154,6 +160,9 @@ def _repaired(
     known = ranked(findings_of(facts), facts) if findings is None else list(findings)
     advice = {each.kind: answer_to(each) for each in known}
     trainer = Trainer(model, data, facts, seed)
+    planned = budget
+    if settings.epochs is not None:
+        planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
 
     def diagnose_again(best: Candidate) -> tuple[Facts, Sequence[Finding]]:
         arrays = best.recipe.arrays(data.x, data.y, data.weight)
@@ -165,14 +174,11 @@ def _repaired(
             best.recipe.fit.get("shuffle", settings.shuffle),
             best.recipe.fit.get("class_weight", settings.class_weight),
         )
-        again = _measured(copy or model, changed, used, 40)
+        steps = min(TRIAL_STEPS, max(planned // 8, LEAST_STEPS))
+        again = _measured(copy or model, changed, used, steps)
         more = ranked(findings_of(again), again)
         advice.update({each.kind: answer_to(each) for each in more})
         return again, more
-
-    planned = budget
-    if settings.epochs is not None:
-        planned = min(settings.epochs * trainer.updates_per_epoch(), budget)
 
     def say(text: str) -> None:
         if says and text:
@@ -197,7 +203,7 @@ def _repaired(
         advice.pop("labels without information", None)
     return Repair(
         best.model if helped else None,
-        tuple(best.recipe.differences(model)) if helped else (),
+        _told(best, model) if helped else (),
         tuple(
             RepairStep(
                 each.finding,
@@ -218,6 +224,12 @@ def _repaired(
         tuple(text for text in advice.values() if text),
         best.preprocessing,
     )
+
+
+def _told(best: Candidate, model: keras.Model) -> tuple[str, ...]:
+    """What differs in a copy and in the course of its training."""
+    course = [f"+ training: {text}" for text in best.course]
+    return (*best.recipe.differences(model), *course)
 
 
 def _measured(

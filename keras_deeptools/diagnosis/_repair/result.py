@@ -54,8 +54,8 @@ class Repair:
         history_before: List of floats, the training loss of each pass over the data.
         history_after: The same of the copy; empty where nothing helped.
         fit_arguments: Dict of arguments of `fit` that the copy wants.
-        updates_before: Int, how many the original was trained for: few, where it had
-            learnt nothing in them.
+        updates_before: Int, how many the original was trained for: fewer, where it
+            had learnt nothing or was far behind in them.
         updates_after: The same of the copy; 0 where nothing helped.
         advice: Tuple of str, what is wrong with the data, which no change of the model
             can fix, and why the model cannot be trained where that is so.

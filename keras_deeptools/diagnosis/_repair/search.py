@@ -7,15 +7,17 @@ from typing import Any
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts
-from keras_deeptools.diagnosis._repair.case import Case
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
-from keras_deeptools.diagnosis._repair.recipe import Recipe
+from keras_deeptools.diagnosis._repair.recipe import Case, Recipe
 from keras_deeptools.diagnosis._repair.remedies import remedy_for
+from keras_deeptools.diagnosis._repair.remedies_of_training import rate_times
 
 SHORT = 8
 """A first training of a copy is so many times shorter than the last one."""
 
 LEAST_UPDATES = 24
+"""Of a first training, unless these are more than a third of the last one."""
+
 MOST_TRIED = 4
 """Findings whose remedies are tried in each of the two rounds."""
 
@@ -29,8 +31,14 @@ LITTLE_LOSS = 0.02
 NEAR = 0.1
 """The second best remedy of a finding stays in the race if it is so near."""
 
-COLLAPSE = 0.1
-"""By so much a copy's score may fall in its own training."""
+FAR = 0.2
+"""An original that is so far behind after half of its training is not trained on."""
+
+HIGHER, LOWER = 4.0, 0.1
+"""Factors of the learning rate of a copy that is behind after half of its training."""
+
+FALLING = 3
+"""Passes in which the loss must fall to be taken as falling all the time."""
 
 CERTAIN = 0.85
 LIKELY = 0.7
@@ -77,22 +85,29 @@ class Search:
 
     def run(self, findings: Sequence[Finding]) -> tuple[Candidate, Candidate]:
         """The original, and the copy that did best; both may be the same."""
-        self._short = self._rounded(max(self.updates // SHORT, LEAST_UPDATES))
+        least = min(LEAST_UPDATES, self.updates // 3)
+        self._short = self._rounded(max(self.updates // SHORT, least))
+        self._half = self._rounded(self.updates // 2)
         self._original = self.trainer.started(Recipe())
         self.trainer.advance(self._original, self._short)
         first = findings
         if self.diagnose is not None:
             first = [each for each in findings if (each.confidence or 0) >= LIKELY]
-        best = self._improved(self._original, first, self.facts)
-        best = self._finalist(best)
+        best = self._finalist(self._improved(self._original, first, self.facts))
         if self.diagnose is not None and not self._is_satisfied(best):
             facts, more = self.diagnose(best)
             best = self._finalist(self._improved(best, more, facts))
         if best is self._original:
             return best, best
-        best = self._calmed(self.trainer.advance(best, self._end(best)))
+        if self.diagnose is not None and not self._is_satisfied(best):
+            best = self._with_another_rate(best)
+        self.trainer.finish(best, self._end(best), calms=True)
+        if not math.isfinite(best.score):
+            return self._original, self._original
         if not self.never_learns():
-            self.trainer.advance(self._original, self.updates)
+            self.trainer.advance(self._original, self._half)
+            if not best.score > self._original.score + FAR:
+                self.trainer.finish(self._original, self.updates, calms=False)
             if best.score <= self._original.score + LEAST_GAIN:
                 return self._original, self._original
         return self._original, best
@@ -101,32 +116,33 @@ class Search:
         """The better one of the best two copies, after half of the training."""
         if best is self._original:
             return best
-        half = self._rounded(self.updates // 2)
-        found = [self.trainer.advance(best, half)]
+        found = [self.trainer.advance(best, self._half)]
         second, self._second = self._second, None
         if second is not None:
-            found.append(self.trainer.advance(second, half))
+            found.append(self.trainer.advance(second, self._half))
         return max(found, key=lambda each: each.score)
 
-    def _calmed(self, best: Candidate) -> Candidate:
-        """The copy with a lower learning rate, where it lost what it had learnt."""
-        most = max(best.scores.values(), default=best.score)
-        if best.failure or not most - best.score > COLLAPSE:
-            return best
+    def _with_another_rate(self, best: Candidate) -> Candidate:
+        """The copy with another learning rate, where that is better at half time.
+
+        What was changed may want another one than the model as it was: a higher one
+        where the loss falls all the time, else a lower one.
+        """
+        losses = best.losses[-FALLING:]
+        is_falling = len(losses) == FALLING and losses == sorted(losses, reverse=True)
         finding = Finding(
-            "divergence",
+            "slow convergence" if is_falling else "oscillation",
             "optimizer",
-            f"The score of the copy falls from {most:.3g} to {best.score:.3g}.",
-            "Use a lower learning rate.",
-            evidence={"most": most, "score": best.score},
+            f"The copy stays behind what simple models reach: {best.score:.3g}.",
+            f"Use a {'higher' if is_falling else 'lower'} learning rate.",
+            evidence={"score": best.score},
         )
-        remedy = remedy_for(finding)
         case = Case(self.facts, finding, best.recipe, self.budget)
-        for recipe in remedy(case)[:1] if remedy else ():
+        for recipe in rate_times(case, HIGHER if is_falling else LOWER):
             if recipe is not None:
                 other = self.trainer.started(recipe)
-                for updates in (self._short, self._end(other)):
-                    self.trainer.advance(other, updates)
+                self.trainer.advance(other, self._short)
+                self.trainer.advance(other, self._half)
                 kept = other.score > best.score + LEAST_GAIN
                 self.tried.append(Tried(finding, other, other.score, kept))
                 best = other if kept else best

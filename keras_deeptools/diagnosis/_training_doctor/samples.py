@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
-from keras_deeptools.diagnosis._repair.held_out import score_of
+from keras_deeptools.diagnosis._repair.data import score_of
 
 LEAST_SAMPLES = 20
 MOST_LISTED = 10
