@@ -20,7 +20,7 @@ from keras import ops
 from keras_deeptools import attach
 from keras_deeptools.callbacks import TrainingFeature
 from keras_deeptools.diagnosis import ActivationMonitor, TrainingDoctor
-from keras_deeptools.diagnosis._training_doctor.batch_losses import BatchLosses
+from keras_deeptools.diagnosis._training_doctor.curves import BatchLosses
 
 BATCH_SIZE = 128
 STEPS_PER_EPOCH = 100

@@ -144,3 +144,14 @@ def test_infinity_under_a_softmax_is_no_fault() -> None:
 
     found = first_of(sequential(layers.Lambda(masked)), with_zero(41))
     assert "`ops.log(inputs)`" in found.message
+
+
+def test_the_step_is_told_also_where_gradients_are_not_recorded() -> None:
+    x = np.concatenate([np.tile(X, (14, 1)), with_zero(7)])
+    model = sequential(layers.Lambda(lambda x: ops.log(x), name="logs"))
+    model.compile("sgd", SPARSE)
+    doctor = TrainingDoctor("ignore")
+    options = {"batch_size": 12, "shuffle": False, "verbose": 0}
+    model.fit(x, np.tile(LABELS, 15), callbacks=[doctor], **options)
+    [found] = [each for each in doctor.findings if each.kind == "non-finite operation"]
+    assert (found.step, found.samples) == (112, (1351,))

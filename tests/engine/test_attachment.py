@@ -169,11 +169,11 @@ def test_gradients_are_seen_unscaled_under_loss_scaling():
 class Record(Feature):
     """Records the sum of squares of all gradients."""
 
-    def __init__(self, every=1, capacity=None):
-        self.every, self.capacity = every, capacity
+    def __init__(self, every=1, capacity=None, num_first=0):
+        self.every, self.capacity, self.num_first = every, capacity, num_first
 
     def prepare(self, leaf):
-        self.recorder = Recorder(leaf, 1, self.every, self.capacity)
+        self.recorder = Recorder(leaf, 1, self.every, self.capacity, self.num_first)
 
     def observe_gradients(self, state, leaf, gradients):
         self.recorder.write(lambda: ops.stack([sum(ops.sum(g * g) for g in gradients)]))
@@ -210,6 +210,21 @@ def test_a_recorder_keeps_the_steps_that_are_multiples_of_every():
         for _ in range(8):
             model.train_on_batch(X, Y)
         assert record.recorder.read()[0].tolist() == [0, 3, 6]
+
+
+def test_a_recorder_keeps_the_first_steps_after_attaching_too():
+    model = make_model()
+    model.train_on_batch(X, Y)
+    record = Record(every=3, capacity=4, num_first=4)
+    with attach(model, record):
+        for _ in range(4):
+            model.train_on_batch(X, Y)
+        assert record.recorder.room == 4
+        assert record.recorder.read()[0].tolist() == [1, 2, 3, 4]
+        assert record.recorder.room == 12
+        for _ in range(6):
+            model.train_on_batch(X, Y)
+        assert record.recorder.read()[0].tolist() == [6, 9]
 
 
 def test_a_recorder_counts_the_rows_that_were_overwritten_unread():

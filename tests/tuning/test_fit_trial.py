@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_deeptools.callbacks import GradientMonitor
-from keras_deeptools.tuning import fit_trial, objective
+from keras_deeptools.diagnosis import TrainingDoctor, TrainingWarning
+from keras_deeptools.tuning import fit_trial, objective, search_report
 from keras_deeptools.tuning._trials.searched_trial import (
     project_records,
     recorded_objective,
@@ -78,6 +79,37 @@ def test_the_time_saved_is_that_of_the_epochs_left() -> None:
         trial.run([3.0, 2.0, math.nan], epochs=9)
     record = trial.record()
     assert record.seconds_saved == 6 * record.seconds_per_epoch
+
+
+class Tried(keras_tuner.HyperModel):
+    """A small model, in every second trial with a learning rate that is no good."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        keras.utils.set_random_seed(0)
+        stack = [keras.layers.Dense(8, "relu"), keras.layers.Dense(2, "softmax")]
+        model = keras.Sequential([keras.Input((3,)), *stack])
+        rate = hp.Choice("rate", [-0.1, 0.05])
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.SGD(rate), loss)
+        return model
+
+    def fit(self, hp: object, model: keras.Model, *args: object, **kwargs: object):
+        return fit_trial(model.fit, *args, **kwargs)
+
+
+def test_a_trial_that_a_doctor_ends_is_recorded_with_the_cause(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(160, 3))
+    tuner = keras_tuner.GridSearch(Tried(), "loss", directory=tmp_path)
+    doctor = TrainingDoctor("stop")
+    with pytest.warns(TrainingWarning, match="learning rate not positive"):
+        tuner.search(
+            x, (x[:, 0] > 0).astype(int), epochs=4, callbacks=[doctor], verbose=0
+        )
+    trials = {trial.values["rate"]: trial for trial in search_report(tuner).trials}
+    bad, good = trials[-0.1], trials[0.05]
+    assert (bad.status, bad.finding) == ("stopped", "learning rate not positive")
+    assert bad.epochs < 4
+    assert (good.status, good.finding, good.epochs) == ("completed", "", 4)
 
 
 def test_a_trial_of_one_epoch_takes_the_pace_of_the_others() -> None:

@@ -173,6 +173,9 @@ class GradientMonitor(GradientReadings):
         ones. https://arxiv.org/abs/1211.5063
     """
 
+    num_first = 0
+    """Updates from the start that are all recorded, whatever `every` says."""
+
     def __init__(
         self,
         statistics: str | Iterable[str] = STATISTICS,
@@ -212,7 +215,7 @@ class GradientMonitor(GradientReadings):
             self._widen(selection.everywhere(leaf), leaf)
         if not held:
             return None
-        record = GradientRecord(leaf, held, self.statistics, self.every)
+        record = self._new_record(leaf, held)
         self._records.append(record)
         return record
 
@@ -232,12 +235,15 @@ class GradientMonitor(GradientReadings):
             state.recorder.end()
         new = None
         if held:
-            new = GradientRecord(leaf, held, self.statistics, self.every)
+            new = self._new_record(leaf, held)
             others.append(new)
         self._records = others
         self._settle_room()
         self._next_read = 0
         return new
+
+    def _new_record(self, leaf: Leaf, held: list[Held]) -> GradientRecord:
+        return GradientRecord(leaf, held, self.statistics, self.every, self.num_first)
 
     def _widen(self, everywhere: list[Held], leaf: Leaf) -> None:
         """Makes room in the history for variables that are new there."""
@@ -272,7 +278,9 @@ class GradientMonitor(GradientReadings):
         if state is None:
             return ()
         positions = [held.position for held in state.held]
-        return (positions, state.blocks, state.recorder.every, state.recorder.capacity)
+        recorder = state.recorder
+        rhythm = (recorder.every, recorder.num_first, recorder.capacity)
+        return (positions, state.blocks, *rhythm)
 
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
         """Reads what is left before the record is taken away."""
@@ -320,7 +328,7 @@ class GradientMonitor(GradientReadings):
         self._epoch_norms = {}
 
     def _settle_room(self) -> None:
-        room = [record.recorder.capacity * self.every for record in self._records]
+        room = [record.recorder.room for record in self._records]
         if self.check_every is not None:
             room.append(self.check_every)
         at_once = 1 if self.model is None else self.model.steps_per_execution
@@ -329,8 +337,9 @@ class GradientMonitor(GradientReadings):
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Reads the record before it overflows, or as often as was asked for."""
         if batch >= self._next_read:
-            self._next_read = batch + self._room
             self._examine(None)
+            self._settle_room()
+            self._next_read = batch + self._room
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reads the record, adds to the logs and says what is wrong."""

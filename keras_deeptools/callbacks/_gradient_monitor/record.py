@@ -25,10 +25,16 @@ class GradientRecord:
         held: List of `Held`, the variables to watch.
         statistics: Names of `STATISTICS`.
         every: Int > 0. Record the updates that are multiples of it.
+        num_first: Int >= 0. The first updates, which are all recorded.
     """
 
     def __init__(
-        self, leaf: Leaf, held: list[Held], statistics: tuple[str, ...], every: int
+        self,
+        leaf: Leaf,
+        held: list[Held],
+        statistics: tuple[str, ...],
+        every: int,
+        num_first: int = 0,
     ) -> None:
         self.leaf = leaf
         self.held = held
@@ -37,7 +43,8 @@ class GradientRecord:
         self.with_updates = "update_ratio" in statistics
         if self.with_updates:
             self.blocks += ["weight", "change"]
-        self.recorder = Recorder(leaf, len(self.blocks) * len(held), every)
+        width = len(self.blocks) * len(held)
+        self.recorder = Recorder(leaf, width, every, num_first=num_first)
         self._pending: list[Any] = []
 
     # In the step
@@ -71,7 +78,7 @@ class GradientRecord:
             self._spread(norms, self.leaf.positions)
             for norms in (weight_norms, change_norms)
         ]
-        self.recorder.write(lambda: [*pending, *sizes])
+        self.recorder.write(lambda: [*pending, *sizes], is_known=True)
 
     def _before(self, gradients: list[Any]) -> list[Any]:
         chosen = {held.position for held in self.held}

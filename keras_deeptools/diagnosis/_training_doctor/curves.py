@@ -1,11 +1,14 @@
-"""What learning curves show: pure functions from losses to findings."""
+"""Learning curves and losses of batches, and what they show."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.engine._backends.common import on_host
 
 Curves = Mapping[str, Sequence[float]]
 
@@ -19,6 +22,12 @@ FLAT = 0.01
 """Relative change of the loss over `PATIENCE` epochs that counts as none."""
 
 PRECHELT = "Prechelt, 1998, Early stopping - but when?, section 2"
+
+READ_PER_EPOCH = 12
+"""How often in an epoch losses of batches are read."""
+
+UNKNOWN_STEPS = 400
+"""Batches taken for an epoch of data whose number is not known."""
 
 
 def diverging(curves: Curves) -> Iterator[Finding]:
@@ -249,3 +258,84 @@ def known(curves: Curves, name: str) -> np.ndarray:
 
 RULES = (non_finite, diverging, overfitting, plateau, not_comparable)
 """The rules that read curves alone."""
+
+
+class BatchLosses:
+    """Reads the losses of some batches, without waiting for the device.
+
+    Logs are kept as they come and read some batches later, when the device is done
+    with them. The running means after two batches tell the loss of the second.
+
+    Args:
+        num_steps: Int, batches of an epoch; 0 where that is not known.
+        is_mean: Bool, whether logs hold the running mean of the epoch. A train step of
+            the user's may report anything, also what holds on to its gradients: its
+            logs are read when they come.
+
+    Attributes:
+        values: List of floats, losses of batches, or means of those that are run at
+            once (`steps_per_execution`).
+        first_bad: Int or None, the batch of this epoch whose loss is the first that is
+            not finite, as far as it was read.
+    """
+
+    def __init__(self, num_steps: int, is_mean: bool) -> None:
+        self.values: list[float] = []
+        self._is_mean = is_mean
+        self._every = max((num_steps or UNKNOWN_STEPS) // READ_PER_EPOCH, 2)
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Forgets the logs of the epoch before."""
+        self.first_bad: int | None = None
+        self._total, self._read, self._last, self._count = 0.0, -1, -1, 0
+        # Tuples of a batch, the one before it, and the loss in the logs.
+        self._waiting: list[tuple[int, int, Any]] = []
+        self._new: list[tuple[int, int, Any]] = []
+
+    def add(self, batch: int, logs: dict[str, Any] | None) -> float | None:
+        """Keeps the loss, and reads earlier ones where it is time.
+
+        Args:
+            batch: Int, the number of the last batch that was run.
+            logs: Dict, as `on_train_batch_end` gets it.
+
+        Returns:
+            Float, the latest mean that was read; None where it is not time.
+        """
+        before, self._last = self._last, batch
+        self._count += 1
+        value = (logs or {}).get("loss")
+        is_time = not self._count % self._every
+        if value is None or not (self._is_mean or is_time):
+            return None
+        self._new.append((batch, before, value))
+        if not is_time:
+            return None
+        ready, self._waiting, self._new = self._waiting, self._new, []
+        if not self._is_mean:
+            ready, self._waiting = self._waiting, []
+        return self._read_last(ready)
+
+    def end_epoch(self) -> None:
+        """Reads what is left."""
+        for logs in (self._waiting, self._new):
+            self._read_last(logs)
+        self._waiting, self._new = [], []
+
+    def _read_last(self, logs: list[tuple[int, int, Any]]) -> float | None:
+        mean = None
+        for batch, before, value in logs[-2:]:
+            mean = _number(value)
+            total = mean * (batch + 1)
+            if self._is_mean and self._read == before:
+                self.values.append((total - self._total) / max(batch - before, 1))
+            self._total, self._read = total, batch
+        if mean is not None and not math.isfinite(mean) and self.first_bad is None:
+            bad = (n for n, _, value in logs if not math.isfinite(_number(value)))
+            self.first_bad = next(bad)
+        return mean
+
+
+def _number(value: Any) -> float:
+    return float(on_host(value)) if keras.ops.is_tensor(value) else float(value)

@@ -28,11 +28,13 @@ from keras_deeptools.diagnosis._training_doctor.actions import (
 from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
     ActivationMonitor,
 )
-from keras_deeptools.diagnosis._training_doctor.batch_losses import BatchLosses
-from keras_deeptools.diagnosis._training_doctor.consequences import (
+from keras_deeptools.diagnosis._training_doctor.causes import (
     is_finite,
+    misfits,
+    static_causes,
     with_rate_first,
 )
+from keras_deeptools.diagnosis._training_doctor.curves import BatchLosses
 from keras_deeptools.diagnosis._training_doctor.given import Given, given_to
 from keras_deeptools.diagnosis._training_doctor.last_good import LastGood
 from keras_deeptools.diagnosis._training_doctor.learning_rate import (
@@ -40,16 +42,16 @@ from keras_deeptools.diagnosis._training_doctor.learning_rate import (
     learning_rate,
     slow_convergence,
 )
-from keras_deeptools.diagnosis._training_doctor.non_finite_findings import finding_of
-from keras_deeptools.diagnosis._training_doctor.sample_watch import SampleWatch
-from keras_deeptools.diagnosis._training_doctor.static_causes import (
-    misfits,
-    static_causes,
+from keras_deeptools.diagnosis._training_doctor.non_finite_findings import (
+    finding_of,
+    of_data,
 )
+from keras_deeptools.diagnosis._training_doctor.samples import SampleWatch
+from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._update.step_reads import has_own_train_step
 
-JUDGED = ("norm", "update_ratio")
-"""The statistics of gradients that rules judge; others cost time alone."""
+JUDGED, EVERY, FIRST = ("norm", "update_ratio"), 10, 100
+"""What is recorded of the gradients, of each of the first updates and of one in ten."""
 
 RENAMED = {
     "dead": "dead units",
@@ -119,7 +121,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         super().__init__()
         self.on_problem = checked_option(OWNER, "on_problem", on_problem, ACTIONS)
         self.patience = checked_count(OWNER, "patience", patience)
-        self.gradients = GradientMonitor(JUDGED, on_problem="ignore")
+        self.gradients = GradientMonitor(JUDGED, EVERY, on_problem="ignore")
+        self.gradients.num_first = FIRST
         self.activations = ActivationMonitor()
         self._forget()
 
@@ -133,7 +136,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._broken: list[Finding] | None = None
         self._has_looked = False
         self._is_attached = False
-        self._epoch_updates = 0
+        self._first_update: int | None = None
+        self._batch = -1
         self._given: Given | None = None
         self._good: LastGood | None = None
         self._samples: SampleWatch | None = None
@@ -188,9 +192,10 @@ class TrainingDoctor(keras.callbacks.Callback):
         if self._is_attached:
             self.gradients.on_epoch_begin(epoch, logs)
         self._losses.begin_epoch()
-        self._epoch_updates = 0
+        self._batch = -1
         if self._good is not None and self._broken is None and self.model.built:
-            self._good.keep()
+            self._first_update = _updates_of(self.model)
+            self._good.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Lets the monitor of gradients read its record in time."""
@@ -198,10 +203,12 @@ class TrainingDoctor(keras.callbacks.Callback):
             self.gradients.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Reads the running mean of the loss, of some batches."""
-        self._epoch_updates = batch + 1
+        """Keeps the running mean of the loss, and reads it now and then."""
         if self._good is None or not self._good.start:
-            self._keep_late()
+            self._good = LastGood(self.model)
+            self._good.begin_epoch()
+        self._good.num_batches += batch - self._batch
+        self._batch = batch
         mean = self._losses.add(batch, logs)
         if mean is None or math.isfinite(mean) or self._broken is not None:
             return
@@ -211,17 +218,13 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._found = self._examined(self._curves | {"loss": losses})
         self._act()
 
-    def _keep_late(self) -> None:
-        """The first step has built the model."""
-        self._good = LastGood(self.model)
-        self._good.keep()
-
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at everything, and acts on what is new."""
         logs = {} if logs is None else logs
         if self._is_attached:
             self.gradients.on_epoch_end(epoch, logs)
         self.activations.on_epoch_end(epoch, logs)
+        self._losses.end_epoch()
         for name, value in logs.items():
             with contextlib.suppress(TypeError, ValueError):
                 self._curves.setdefault(name, []).append(float(value))
@@ -253,16 +256,12 @@ class TrainingDoctor(keras.callbacks.Callback):
         fault = given.data.fault()
         if fault:
             where = "y" if "`y`" in fault and "`x" not in fault else "x"
-            self._broken = [_of_data(fault, where, epoch)]
+            self._broken = [of_data(fault, where, epoch)]
             return
         steps = [f.step or 0 for f in self.gradients.findings if "non-f" in f.kind]
+        steps += self._first_bad_update()
         try:
-            shown = good.replayed(
-                given.data,
-                given.batch_size,
-                given.settings.shuffle,
-                self._epoch_updates,
-            )
+            shown = good.replayed(given.data, given.batch_size, given.settings.shuffle)
         except Exception:
             # It is about what is wrong already, and training goes on.
             return
@@ -272,6 +271,14 @@ class TrainingDoctor(keras.callbacks.Callback):
             else finding_of(shown, min(steps, default=None), epoch)
         )
         self._broken = [] if found is None else [found]
+
+    def _first_bad_update(self) -> list[int]:
+        """The update in which the loss was not finite first, where it is known."""
+        batch, before = self._losses.first_bad, self._first_update
+        if batch is None or before is None:
+            return []
+        at_once = self.model.optimizer.gradient_accumulation_steps or 1
+        return [before + batch // at_once]
 
     def _examined(self, known: curves.Curves) -> list[Finding]:
         loss = known.get("loss", [])
@@ -386,12 +393,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         return dict(vars(self)) | running | {"_model": None}
 
 
-def _of_data(fault: str, where: str, epoch: int) -> Finding:
-    return Finding(
-        "non-finite inputs" if where == "x" else "non-finite targets",
-        where,
-        fault,
-        epoch=epoch,
-        confidence=0.99,
-        reference="IEEE 754 arithmetic",
-    )
+def _updates_of(model: keras.Model) -> int | None:
+    """How many updates the optimizer of `compile` has made; None without any."""
+    count = getattr(model.optimizer, "iterations", None)
+    return None if count is None else int(on_host(count))

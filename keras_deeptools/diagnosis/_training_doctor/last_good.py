@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._training_doctor.numbers import is_bad
 from keras_deeptools.diagnosis._training_doctor.replay import Origin, replayed
+from keras_deeptools.diagnosis._training_doctor.user_lines import is_bad
 from keras_deeptools.engine import Snapshot
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
@@ -27,6 +27,9 @@ SECONDS = 15.0
 """Time that the training may take that is done again."""
 
 LEAST_UPDATES = 50
+
+KEPT_EVERY = 100
+"""Batches after which the state is copied again, at the start of an epoch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +56,26 @@ class LastGood:
     Attributes:
         start: Dict from the path of each variable to its value at the start; empty
             where the first step builds the model.
+        num_batches: Int, batches that were trained on since the state was copied.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
+        self._trained: list[int] = []
+        self.num_batches = 0
         self.start = values_of(model)
+
+    def begin_epoch(self) -> None:
+        """Copies the state, unless that was done a few batches ago."""
+        trained = [id(each) for each in self.model.trainable_variables]
+        if self.num_batches >= KEPT_EVERY or trained != self._trained:
+            self._trained = trained
+            self.keep()
 
     def keep(self) -> None:
         """Copies the state, where the model is not too large for it."""
+        self.num_batches = 0
         optimizer = getattr(self.model, "optimizer", None)
         held = [*self.model.variables, *getattr(optimizer, "variables", [])]
         size = sum(4 * int(np.prod(each.shape)) for each in held)
@@ -79,16 +93,13 @@ class LastGood:
         finally:
             stand_ins.hide()
 
-    def replayed(
-        self, data: FitData, batch_size: int, shuffles: bool, num_updates: int
-    ) -> Replay | None:
+    def replayed(self, data: FitData, batch_size: int, shuffles: bool) -> Replay | None:
         """Where training from here on stops to be finite; the model stays as it is.
 
         Args:
             data: What `fit` reads.
             batch_size: Int.
             shuffles: Bool, whether `fit` shuffles arrays.
-            num_updates: Int, how many updates were made since.
 
         Returns:
             `Replay`; None where the data or the weights cannot be had again.
@@ -103,7 +114,7 @@ class LastGood:
                     return None
                 self._snapshot.restore()
             train_by_batch(model)
-            most = max(2 * num_updates, LEAST_UPDATES)
+            most = max(2 * self.num_batches, LEAST_UPDATES)
             return self._run(_batches(data, batch_size, shuffles, most))
         finally:
             now.restore()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._training_doctor.last_good import Replay
-from keras_deeptools.diagnosis._training_doctor.numbers import Numbers
 from keras_deeptools.diagnosis._training_doctor.replay import Origin
+from keras_deeptools.diagnosis._training_doctor.user_lines import Numbers
 
 LARGEST = {"float16": 65504.0, "bfloat16": 3.4e38, "float32": 3.4e38}
 LARGEST_EXPONENT = {"float16": 11.0, "bfloat16": 88.0, "float32": 88.0}
@@ -80,6 +80,24 @@ def finding_of(replay: Replay, step: int | None, epoch: int) -> Finding | None:
         epoch=epoch,
         samples=origin.rows[:MOST_LISTED],
         confidence=0.97 if own else 0.95,
+        reference=IEEE,
+    )
+
+
+def of_data(fault: str, where: str, epoch: int) -> Finding:
+    """Data that are not finite, which no operation needs to be blamed for.
+
+    Args:
+        fault: Str, what is wrong with them.
+        where: Str, `"x"` or `"y"`.
+        epoch: Int >= 1.
+    """
+    return Finding(
+        "non-finite inputs" if where == "x" else "non-finite targets",
+        where,
+        fault,
+        epoch=epoch,
+        confidence=0.99,
         reference=IEEE,
     )
 

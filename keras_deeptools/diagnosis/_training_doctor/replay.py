@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_deeptools.diagnosis._training_doctor.numbers import (
+from keras_deeptools.diagnosis._training_doctor.user_lines import (
     Numbers,
+    UserLine,
+    UserLines,
     bad_rows,
     is_bad,
     numbers_of,
 )
-from keras_deeptools.diagnosis._training_doctor.user_lines import UserLine, UserLines
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._keras_private.training import loss_given
 from keras_deeptools.engine._passes.layer_call import Taps

@@ -1,13 +1,27 @@
-"""What predictions for some samples show: one class for all, odd labels, underfit."""
+"""Predictions for the same samples after every epoch, and what they show."""
 
+import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis._audit.output_ends import output_ends
+from keras_deeptools.diagnosis._diagnose.baselines import constant_loss, probe
 from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
+from keras_deeptools.diagnosis._diagnose.measure import target_facts
 from keras_deeptools.diagnosis._repair.data import score_of
+from keras_deeptools.diagnosis._training_doctor.curves import Curves, has_settled
+from keras_deeptools.diagnosis._training_doctor.given import Given
+from keras_deeptools.engine._backends.active import programs, training
+from keras_deeptools.engine._backends.common import on_host
+from keras_deeptools.engine._keras_private.training import loss_given
+from keras_deeptools.engine._passes.functional_call import ModelFunction
+from keras_deeptools.engine._state.random_state import RandomState
+from keras_deeptools.engine._state.snapshot import ModuleState
 
 LEAST_SAMPLES = 20
 MOST_LISTED = 10
@@ -176,3 +190,105 @@ def _far_off(out: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.zeros(len(out), bool)
     apart = np.abs(out - wanted)[:, 0]
     return apart > FAR * max(float(np.median(apart)), 1e-12)
+
+
+class Predictions:
+    """A compiled pass in inference that leaves the model as it is.
+
+    Args:
+        model: Built `keras.Model`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._function = ModelFunction(model)
+        self._program = programs.compiled(
+            lambda weights, states, x: self._function(weights, states, x, False)[0]
+        )
+
+    def __call__(self, x: Any) -> list[np.ndarray]:
+        """The outputs as arrays.
+
+        Args:
+            x: Inputs, as the model takes them.
+        """
+        training.synchronize(self.model)
+        random, modules = RandomState(), ModuleState(self.model)
+        inputs = keras.tree.map_structure(
+            lambda v: None if v is None else keras.ops.convert_to_tensor(v), x
+        )
+        try:
+            out = self._program(
+                [variable.value for variable in self._function.trainable],
+                [variable.value for variable in self._function.states],
+                inputs,
+            )
+        finally:
+            modules.restore()
+            random.restore()
+        return [np.asarray(on_host(each)) for each in keras.tree.flatten(out)]
+
+
+class SampleWatch:
+    """Watches the predictions of a model with one output and targets for it.
+
+    Args:
+        model: `keras.Model`.
+        given: `Given`, with the samples.
+
+    Attributes:
+        constant_loss: Float, the loss of the best constant prediction; NaN where it is
+            not known.
+    """
+
+    def __init__(self, model: keras.Model, given: Given) -> None:
+        self.constant_loss = math.nan
+        self.model, self._given = model, given
+        self._predictions: Predictions | None = None
+        self._outputs: np.ndarray | None = None
+        self._labels = OddLabels()
+        self._targets: TargetFacts | None = None
+        self._simple: dict[str, float] | None = None
+        flat = [] if given.y is None else keras.tree.flatten(given.y)
+        if given.x is not None and len(flat) == 1:
+            self._y = flat[0]
+            self._targets = target_facts(flat[0])
+
+    def look(self) -> None:
+        """Predicts, after an epoch."""
+        if self._targets is None or not self.model.built:
+            return
+        if self._predictions is None:
+            self._predictions = Predictions(self.model)
+            self.constant_loss = self._of_constant()
+        self._outputs = None
+        # A model whose own `train_step` calls it in another way shows nothing.
+        with contextlib.suppress(Exception):
+            [self._outputs] = self._predictions(self._given.x)
+        if self._outputs is not None:
+            self._labels.add(self._outputs, self._y, self._targets)
+
+    def findings(self, known: Curves) -> Iterator[Finding]:
+        """What the latest predictions show.
+
+        Args:
+            known: Curves of the training so far.
+        """
+        if self._outputs is None or self._targets is None:
+            return
+        yield from one_class(self._outputs, self._targets)
+        yield from self._labels.findings(self._given.positions)
+        if has_settled(known):
+            if self._simple is None:
+                self._simple = {}
+                with contextlib.suppress(Exception):
+                    self._simple = probe(self._given.x, self._targets, self._y)
+            yield from underfitting(self._outputs, self._y, self._targets, self._simple)
+
+    def _of_constant(self) -> float:
+        """The loss of the best constant prediction, for one of Keras' losses."""
+        with contextlib.suppress(Exception):
+            [end] = output_ends(self.model)
+            if end.loss is not None:
+                return constant_loss(loss_given(self.model), end, self._y)
+        return math.nan

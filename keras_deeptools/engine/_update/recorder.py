@@ -27,6 +27,8 @@ class Recorder:
         every: Int > 0. Record the steps that are multiples of it.
         capacity: Int > 0 or None. Rows kept; None chooses 16 to 1024 of them, up to
             4 MiB.
+        num_first: Int >= 0. So many rows are recorded, one in each step, before `every`
+            begins to count.
 
     Example:
 
@@ -50,16 +52,23 @@ class Recorder:
     """
 
     def __init__(
-        self, leaf: Leaf, width: int, every: int = 1, capacity: int | None = None
+        self,
+        leaf: Leaf,
+        width: int,
+        every: int = 1,
+        capacity: int | None = None,
+        num_first: int = 0,
     ) -> None:
         if capacity is None:
             capacity = min(max(MAX_BYTES // (4 * (width + 2)), 16), 1024)
         self.capacity = capacity
         self.every = every
+        self.num_first = num_first
         self.lost = 0
         self._leaf = leaf
         self._seen = 0
-        self._rows = leaf.add_state("recorded_rows", (capacity, width + 2))
+        # The row after the last is written in steps that are not recorded.
+        self._rows = leaf.add_state("recorded_rows", (capacity + 1, width + 2))
         self._count = leaf.add_state("recorded_count", dtype="int32")
 
     @property
@@ -68,20 +77,34 @@ class Recorder:
         if self.every == 1:
             return True
         rest = self._leaf.step % self.every
-        return rest == 0 if isinstance(rest, int) else ops.equal(rest, 0)
+        due = rest == 0 if isinstance(rest, int) else ops.equal(rest, 0)
+        if not self.num_first or due is True:
+            return due
+        count = tensors.scalar(self._count)
+        if isinstance(count, int):
+            return due or count < self.num_first
+        return ops.logical_or(due, ops.less(count, self.num_first))
+
+    @property
+    def room(self) -> int:
+        """Steps that can be recorded from now on before a row must be read."""
+        spread = self.num_first <= self._seen
+        return self.capacity * (self.every if spread else 1)
 
     @property
     def may_be_due(self) -> bool:
         """False only where it is known on the host that nothing will be recorded."""
         return tensors.possibly(self.due)
 
-    def write(self, compute: Callable[[], Any]) -> None:
+    def write(self, compute: Callable[[], Any], is_known: bool = False) -> None:
         """Records the row that `compute` returns, when this step is due.
 
         Args:
             compute: Function without side effects that returns `width` numbers: a
                 float32 vector, a list of them, or a list of floats that the host
                 knows. It runs only in steps that are recorded.
+            is_known: Bool, whether the row costs nothing, so that a compiled step need
+                not choose whether to compute it.
         """
         if not self.may_be_due:
             return
@@ -102,11 +125,13 @@ class Recorder:
             whole = ops.concatenate(row) if isinstance(row, list) else row
             return ops.cast(whole, "float32")
 
-        old = tensors.current(self._rows)[index]
+        def zeros() -> Any:
+            return ops.zeros((self._rows.shape[1] - 2,), "float32")
+
+        row = row_if_due() if is_known else tensors.choose(due, row_if_due, zeros)
+        index = ops.where(due, index, self.capacity)
         numbers = [ops.cast(number, "float32") for number in numbers]
-        head = tensors.choose(due, lambda: numbers, lambda: [old[0], old[1]])
-        row = tensors.choose(due, row_if_due, lambda: old[2:])
-        tensors.write_row(self._rows, index, head, [row])
+        tensors.write_row(self._rows, index, numbers, [row])
         tensors.set_scalar(self._count, count + ops.cast(due, "int32"))
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 
 from keras_deeptools._finding import Finding
+from keras_deeptools.diagnosis import TrainingDoctor
 from keras_deeptools.engine import SeveralReplicasError
 from keras_deeptools.tuning._trials.hopeless_trial_stopper import HopelessTrialStopper
 from keras_deeptools.tuning._trials.objective import (
@@ -72,6 +73,8 @@ def fit_trial(
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
     - `HopelessTrialStopper` gets to know the other trials.
+    - The first problem that a `TrainingDoctor` among the callbacks finds is that of the
+      trial; with `on_problem="stop"` the trial has ended early for it.
     - Curves, time, memory and the finding are written down, see `search_report`.
 
     Args:
@@ -164,11 +167,26 @@ def fit_searched(
         watch.end("failed", found)
         raise keras_tuner.errors.FailedTrialError(found.message)
     stopped = [one.finding for one in stoppers if one.finding is not None]
+    problem, has_ended = _of_doctors(given)
     if stopped:
         watch.end("stopped", stopped[0])
+    elif problem is not None:
+        watch.end("stopped" if has_ended else "completed", problem)
     else:
         watch.end("completed", watch.no_learning(targets))
     return history
+
+
+def _of_doctors(
+    callbacks: list[keras.callbacks.Callback],
+) -> tuple[Finding | None, bool]:
+    """The first problem of a `TrainingDoctor`, and whether it ends trainings."""
+    for one in callbacks:
+        if isinstance(one, TrainingDoctor):
+            problems = [each for each in one.findings if each.severity == "problem"]
+            if problems:
+                return problems[0], one.on_problem in ("stop", "repair")
+    return None, False
 
 
 def _targets(fit: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

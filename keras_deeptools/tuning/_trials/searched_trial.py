@@ -61,7 +61,8 @@ class SearchedTrial:
             the CPU and where the backend does not tell.
         finding: Str, what is wrong, also with a trial that completed:
             `"non-finite"`, `"no learning"`, `"gradients"`, `"below median"`,
-            `"error"`; empty where nothing is known.
+            `"error"`, or the kind of what a `TrainingDoctor` has found; empty where
+            nothing is known.
         message: Str, the finding in words, with its numbers.
         finding_epoch: Int >= 1 or None, the epoch of the finding.
         rung: Pair of ints or None, bracket and round, with Hyperband.
