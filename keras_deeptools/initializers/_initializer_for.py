@@ -6,7 +6,8 @@ import keras
 
 from keras_deeptools._arguments import checked_option, message
 from keras_deeptools.engine._keras_private.versions import layer_classes
-from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, FanScaling, gain
+from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, FanScaling
+from keras_deeptools.initializers._gain import gain
 from keras_deeptools.initializers._kernel import kernel_of
 from keras_deeptools.initializers._scaled_orthogonal import ScaledOrthogonal
 from keras_deeptools.statistics._activation_moments import Activation

@@ -1,7 +1,7 @@
 """Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
 
 from keras_deeptools import _keras_import  # noqa: F401
-from keras_deeptools.layers._layer_scale import LayerScale, ScalarBias, SkipInit
+from keras_deeptools.layers._layer_scale import LayerScale
 from keras_deeptools.layers._mc_dropout import (
     MCAlphaDropout,
     MCDropout,
@@ -15,7 +15,9 @@ from keras_deeptools.layers._norm_free_residual import (
     fixup_initializer,
     norm_free_block,
 )
-from keras_deeptools.layers._scaled_ws_conv2d import ScaledActivation, ScaledWSConv2D
+from keras_deeptools.layers._scalar_bias import ScalarBias
+from keras_deeptools.layers._scaled_activation import ScaledActivation
+from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
 from keras_deeptools.layers._self_normalizing_conv import (
     SelfNormalizingConv1D,
     SelfNormalizingConv2D,
@@ -26,6 +28,7 @@ from keras_deeptools.layers._self_normalizing_dense import (
     self_normalizing_mlp,
 )
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
+from keras_deeptools.layers._skip_init import SkipInit
 from keras_deeptools.layers._update_batch_norm import update_batch_norm
 
 __all__ = [

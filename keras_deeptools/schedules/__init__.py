@@ -2,30 +2,28 @@
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.schedules._concatenation import Concatenation, concatenation
-from keras_deeptools.schedules._constant import (
-    Constant,
-    PiecewiseConstant,
-    constant,
-    piecewise_constant,
-)
+from keras_deeptools.schedules._constant import Constant, constant
 from keras_deeptools.schedules._cosine_restarts import CosineRestarts, cosine_restarts
 from keras_deeptools.schedules._exponential import Exponential, exponential
+from keras_deeptools.schedules._exponential_ramp import (
+    ExponentialRamp,
+    exponential_ramp,
+)
 from keras_deeptools.schedules._flat_cosine import FlatCosine, flat_cosine
 from keras_deeptools.schedules._inverse_time_power import (
     InverseTimePower,
     inverse_time_power,
 )
-from keras_deeptools.schedules._linear_ramp import (
-    ExponentialRamp,
-    LinearRamp,
-    exponential_ramp,
-    linear_ramp,
-)
+from keras_deeptools.schedules._linear_ramp import LinearRamp, linear_ramp
 from keras_deeptools.schedules._one_cycle import (
     OneCycle,
     OneCycleMomentum,
     one_cycle,
     one_cycle_momentum,
+)
+from keras_deeptools.schedules._piecewise_constant import (
+    PiecewiseConstant,
+    piecewise_constant,
 )
 from keras_deeptools.schedules._schedule import Schedule
 from keras_deeptools.schedules._triangular import Triangular, triangular

@@ -12,14 +12,10 @@ from keras_deeptools.transfer._features.cache_features import (
 from keras_deeptools.transfer._features.cached_features import CachedFeatures
 from keras_deeptools.transfer._fine_tune.fine_tune import fine_tune
 from keras_deeptools.transfer._fine_tune.plan import FineTuning, FineTuningPhase
-from keras_deeptools.transfer._freezing.freeze import (
-    InferenceMode,
-    freeze,
-    frozen,
-    unfreeze,
-)
+from keras_deeptools.transfer._freezing.freeze import freeze, frozen, unfreeze
 from keras_deeptools.transfer._freezing.freeze_to import freeze_to
 from keras_deeptools.transfer._freezing.gradual_unfreezing import GradualUnfreezing
+from keras_deeptools.transfer._freezing.inference_mode import InferenceMode
 from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingPhase
 from keras_deeptools.transfer._layer_groups.groups import (
     LayerGroup,

@@ -1,0 +1,47 @@
+"""A learned number that is added."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.layers._layer_scale import LearnedNumbers
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class ScalarBias(LearnedNumbers):
+    """Adds one learned number, as Fixup does before each weight layer and activation.
+
+    Args:
+        initial_value: Finite float. The number at first.
+        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+
+    Returns:
+        Tensor of the shape of `inputs`.
+
+    Raises:
+        ValueError: If `initial_value` is not finite.
+        TypeError: If `initial_value` is not a number.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import ScalarBias
+    >>> y = ScalarBias(0.5)(np.ones((1, 2), "float32"))
+    >>> keras.ops.convert_to_numpy(y).tolist()
+    [[1.5, 1.5]]
+
+    Reference:
+        Zhang et al., 2019, section 3. https://arxiv.org/abs/1901.09321
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the scalar."""
+        self.bias = self.add_numbers("bias", ())
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """`inputs` plus the scalar."""
+        return inputs + keras.ops.cast(self.bias, inputs.dtype)

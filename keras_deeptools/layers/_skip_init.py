@@ -1,0 +1,52 @@
+"""A learned scale for a whole residual branch."""
+
+from typing import Any
+
+import keras
+
+from keras_deeptools.layers._layer_scale import LearnedNumbers
+
+
+@keras.saving.register_keras_serializable(package="keras_deeptools")
+class SkipInit(LearnedNumbers):
+    """Multiplies a residual branch by one learned number, 0 at first.
+
+    Batch normalization makes deep residual nets trainable by scaling branches down at
+    the start; this does so alone. With 0 each block is the identity at first.
+    `NormFreeResidual` puts it in place. With `initial_value=1.0` it is the
+    multiplier of Fixup.
+
+    Args:
+        initial_value: Finite float. The number at first; 0, or `1 / sqrt(num_blocks)`.
+        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+
+    Returns:
+        Tensor of the shape of `inputs`.
+
+    Raises:
+        ValueError: If `initial_value` is not finite.
+        TypeError: If `initial_value` is not a number.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_deeptools.layers import SkipInit
+    >>> y = SkipInit(0.5)(np.ones((1, 2), "float32"))
+    >>> keras.ops.convert_to_numpy(y).tolist()
+    [[0.5, 0.5]]
+
+    Reference:
+        De & Smith, 2020, section 3. https://arxiv.org/abs/2002.10444
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the scalar."""
+        self.multiplier = self.add_numbers("multiplier", ())
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """`inputs` times the scalar."""
+        return inputs * keras.ops.cast(self.multiplier, inputs.dtype)
