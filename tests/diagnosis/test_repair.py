@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_deeptools.diagnosis import Finding, repair
+from keras_deeptools.diagnosis import Finding, Repair, repair
 from keras_deeptools.diagnosis._repair.copies_in_training import Trainer
 from keras_deeptools.schedules import FlatCosine
 
@@ -320,3 +320,12 @@ def test_a_model_that_is_not_compiled_is_refused() -> None:
 def test_data_that_are_no_arrays_are_refused() -> None:
     with pytest.raises((TypeError, ValueError), match="repair: `x` and `y` must"):
         repair(network(), X, LABELS[:5])
+
+
+@pytest.mark.one_backend
+def test_a_repair_is_read_and_drawn():
+    lines = [f"+ dense_{i}: activation='relu'" for i in range(4)]
+    found = Repair(None, tuple(lines), (), 0.5, 0.9, [0.7, 0.6], [0.7, 0.1])
+    assert "+ dense_0 to dense_3 (4 layers): activation='relu'" in str(found)
+    curves = found.plot().axes[0].lines
+    assert [curve.get_ydata().tolist() for curve in curves] == [[0.7, 0.6], [0.7, 0.1]]

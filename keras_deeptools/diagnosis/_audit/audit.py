@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import NotebookText
 from keras_deeptools.diagnosis._audit import (
     depth_rules,
     layer_rules,
@@ -101,7 +102,7 @@ RULES: tuple[Rule, ...] = (
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(NotebookText):
     """The findings of an audit; made by `audit`.
 
     Attributes:

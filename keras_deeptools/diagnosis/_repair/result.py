@@ -9,7 +9,7 @@ import keras
 
 from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class RepairStep:
 
 
 @dataclass(frozen=True, eq=False)
-class Repair:
+class Repair(NotebookText):
     """What was tried on a copy of a model, and what helped; made by `repair`.
 
     Attributes:
@@ -111,7 +111,8 @@ class Repair:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        ax = new_panels("Repair.plot", 1, 1, (6, 4))
+        ax = new_panels("Repair.plot", 1, 1, (6, 4))[0, 0]
+        ax.set_title("Training before and after the repair")
         ax.plot(self.history_before, label="before")
         ax.plot(self.history_after, label="after")
         ax.set_xlabel("epoch")
@@ -128,7 +129,37 @@ class Repair:
         else:
             after = _with_updates(self.score_after, self.updates_after)
             lines = [f"From {before} to {after} on held-out samples."]
-        return "\n".join([*lines, *self.differences, *self.advice])
+        return "\n".join([*lines, *_by_change(self.differences), *self.advice])
+
+
+def _by_change(differences: Sequence[str]) -> list[str]:
+    r"""Lines of a diff, one for all layers that change in the same way.
+
+    Example:
+
+    >>> from keras_deeptools.diagnosis._repair.result import _by_change
+    >>> lines = [f"+ dense_{i}: activation='relu'" for i in range(9)]
+    >>> print(*_by_change([*lines, "+ learning_rate=0.1"]), sep="\n")
+    + dense_0 to dense_8 (9 layers): activation='relu'
+    + learning_rate=0.1
+    """
+    layers: dict[tuple[str, str], list[str]] = {}
+    for line in differences:
+        place, colon, change = line.partition(": ")
+        sign, _, layer = place.partition(" ")
+        is_of_layer = bool(colon) and sign in ("-", "+") and " " not in layer
+        key = (sign, change) if is_of_layer else (line, "")
+        layers.setdefault(key, []).append(layer if is_of_layer else "")
+    lines = []
+    for (sign, change), names in layers.items():
+        if names[0] == "":
+            lines += [sign] * len(names)
+            continue
+        named = ", ".join(names)
+        if len(names) > 3:
+            named = f"{names[0]} to {names[-1]} ({len(names)} layers)"
+        lines.append(f"{sign} {named}: {change}")
+    return lines
 
 
 def _with_updates(score: float, updates: int) -> str:

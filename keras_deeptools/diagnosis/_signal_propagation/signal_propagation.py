@@ -10,7 +10,7 @@ import numpy as np
 from keras_deeptools._arguments import is_integer
 from keras_deeptools._axes import new_panels
 from keras_deeptools._finding import Finding
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.diagnosis._signal_propagation.findings import find
 from keras_deeptools.diagnosis._signal_propagation.measurement import (
     LayerSignal,
@@ -130,7 +130,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, eq=False)
-class SignalPropagation:
+class SignalPropagation(NotebookText):
     """What `signal_propagation` found.
 
     Args:
