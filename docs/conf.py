@@ -44,8 +44,8 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
-PAGES_WITH_EXAMPLES = ("tutorials", "guides", "benchmarks")
-"""Folders of pages that the reference links to, first what explains most."""
+PAGES_WITH_EXAMPLES = ("guides", "tutorials")
+"""Folders of pages that the reference links to, guides first."""
 
 
 def public_modules() -> list[ModuleType]:
@@ -102,19 +102,21 @@ def module_page(module: ModuleType, folder: Path) -> str:
 
 def hooks_page() -> str:
     """Markdown for the methods that a feature of one's own may override."""
+    feature = importlib.import_module("keras_deeptools.engine").Feature
     path = "keras_deeptools.engine.Feature"
     lines = [
         "# Hooks of a feature",
         "",
-        f"A subclass of {{py:obj}}`Feature <{path}>` overrides the methods that it needs.",
+        f"A subclass of {{py:obj}}`Feature <{path}>` overrides the methods it needs.",
         "[The engine](../engine.md) explains in which order they are called.",
         "",
         "| method | what it does |",
         "|---|---|",
     ]
-    for name, method in vars(keras_deeptools.engine.Feature).items():
+    for name, method in vars(feature).items():
         if inspect.isfunction(method) and not name.startswith("_"):
-            lines.append(f"| {{py:obj}}`{name} <{path}.{name}>` | {first_line(method)} |")
+            link = f"{{py:obj}}`{name} <{path}.{name}>`"
+            lines.append(f"| {link} | {first_line(method)} |")
     return "\n".join([*lines, ""])
 
 

@@ -90,7 +90,7 @@ def blank(found: re.Match[str]) -> str:
 def prose_of_page(path: Path) -> str:
     """Its sentences on the lines where they are."""
     text = FENCE.sub(blank, path.read_text("utf-8"))
-    if {"reproductions", "benchmarks", "benchmarks.md", "peers.md"} & set(path.parts):
+    if {"reproductions", "results", "benchmarks.md", "peers.md"} & set(path.parts):
         text = TABLE.sub("", text)
     return SPANS.sub("` `", text)
 
