@@ -1,9 +1,11 @@
 """Sphinx settings, and the pages of public names and of recipes, which are written."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +17,14 @@ project = "keras-deeptools"
 author = "The keras-deeptools authors"
 copyright = "The keras-deeptools authors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "keras-deeptools"
@@ -35,27 +44,91 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
-def room_page(room: ModuleType) -> str:
-    """Markdown for one room: its purpose, then every name of its `__all__`."""
-    lines = [f"# {room.__name__}", "", inspect.getdoc(room) or "", "", "```{eval-rst}"]
-    for name in room.__all__:
-        thing = getattr(room, name)
-        if inspect.ismodule(thing):
-            continue
-        kind = "autoclass" if inspect.isclass(thing) else "autofunction"
-        lines += [f".. {kind}:: {room.__name__}.{name}", ""]
+PAGES_WITH_EXAMPLES = ("guides", "tutorials")
+"""Folders of pages that the reference links to, guides first."""
+
+
+def public_modules() -> list[ModuleType]:
+    """The public modules of the package, by name."""
+    found = pkgutil.iter_modules(keras_deeptools.__path__)
+    names = sorted(m.name for m in found if m.ispkg and not m.name.startswith("_"))
+    return [importlib.import_module(f"keras_deeptools.{name}") for name in names]
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What `__all__` of a module lists, without modules."""
+    names = list(module.__all__)
+    return [name for name in names if not inspect.ismodule(getattr(module, name))]
+
+
+def first_line(thing: object) -> str:
+    """The first sentence of a docstring, in one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def mentions(name: str, folder: Path) -> list[str]:
+    """Links to at most three pages whose code has the name."""
+    links = []
+    for group in PAGES_WITH_EXAMPLES:
+        for page in sorted((folder / group).glob("*.md")):
+            text = page.read_text("utf-8")
+            code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+            if re.search(rf"\b{name}\b", code):
+                title = text.partition("\n")[0].removeprefix("# ")
+                links.append(f"[{title}](../{group}/{page.name})")
+    return links[:3]
+
+
+def summary_table(module: ModuleType, folder: Path) -> list[str]:
+    """Lines of a table: each name, what it is, and the pages that show it."""
+    lines = ["| name | what it is | examples using it |", "|---|---|---|"]
+    for name in public_names(module):
+        link = f"{{py:obj}}`{name} <{module.__name__}.{name}>`"
+        pages = "; ".join(mentions(name, folder))
+        lines.append(f"| {link} | {first_line(getattr(module, name))} | {pages} |")
+    return lines
+
+
+def module_page(module: ModuleType, folder: Path) -> str:
+    """Markdown for one module: its purpose, a table, then every public name."""
+    lines = [f"# {module.__name__}", "", inspect.getdoc(module) or "", ""]
+    lines += [*summary_table(module, folder), "", "```{eval-rst}"]
+    for name in public_names(module):
+        is_class = inspect.isclass(getattr(module, name))
+        kind = "autoclass" if is_class else "autofunction"
+        lines += [f".. {kind}:: {module.__name__}.{name}", ""]
     return "\n".join([*lines, "```", ""])
 
 
+def hooks_page() -> str:
+    """Markdown for the methods that a feature of one's own may override."""
+    feature = importlib.import_module("keras_deeptools.engine").Feature
+    path = "keras_deeptools.engine.Feature"
+    lines = [
+        "# Hooks of a feature",
+        "",
+        f"A subclass of {{py:obj}}`Feature <{path}>` overrides the methods it needs.",
+        "[The engine](../engine.md) explains in which order they are called.",
+        "",
+        "| method | what it does |",
+        "|---|---|",
+    ]
+    for name, method in vars(feature).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            link = f"{{py:obj}}`{name} <{path}.{name}>`"
+            lines.append(f"| {link} | {first_line(method)} |")
+    return "\n".join([*lines, ""])
+
+
 def write_reference(app: Sphinx) -> None:
-    """Write one page per public room, so that no public name can be left out."""
-    folder = Path(app.srcdir, "_generated")
+    """Write one page per public module, so that no public name can be left out."""
+    source = Path(app.srcdir)
+    folder = source / "_generated"
     folder.mkdir(exist_ok=True)
-    found = pkgutil.iter_modules(keras_deeptools.__path__)
-    names = sorted(m.name for m in found if m.ispkg and not m.name.startswith("_"))
-    for name in names:
-        room = importlib.import_module(f"keras_deeptools.{name}")
-        (folder / f"{name}.md").write_text(room_page(room), encoding="utf-8")
+    for module in public_modules():
+        page = folder / f"{module.__name__.rpartition('.')[2]}.md"
+        page.write_text(module_page(module, source), encoding="utf-8")
+    (folder / "hooks.md").write_text(hooks_page(), encoding="utf-8")
 
 
 def recipe_page(script: Path) -> str:
@@ -83,8 +156,35 @@ def keep_errors_beside(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = source[0].replace(" ± ", "\u00a0±\u00a0")
 
 
+@functools.cache
+def paths_of_names() -> dict[str, str]:
+    """Where each public name is in the reference."""
+    return {
+        name: f"{module.__name__}.{name}"
+        for module in public_modules()
+        for name in public_names(module)
+    }
+
+
+def link_names(app: Sphinx, name: str, source: list[str]) -> None:
+    """On pages to read, the first mention of a public name leads to the reference."""
+    if not name.startswith(("guides/", "tutorials/", "faq", "features")):
+        return
+    left = dict(paths_of_names())
+
+    def linked(found: re.Match[str]) -> str:
+        path = left.pop(found[1] or "", None)
+        return found[0] if path is None else f"{{py:obj}}`{found[1]} <{path}>`"
+
+    # Code blocks, headings and the texts of links are passed over.
+    other = r"^```.*?^```|^#[^\n]*|\[[^\]\n]*\]\([^)]*\)"
+    pattern = re.compile(rf"{other}|`(\w+)`", re.MULTILINE | re.DOTALL)
+    source[0] = pattern.sub(linked, source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Register the writers before Sphinx looks for pages."""
     app.connect("source-read", keep_errors_beside)
+    app.connect("source-read", link_names)
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_recipes)

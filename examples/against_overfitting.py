@@ -1,4 +1,4 @@
-"""Few rows, a fifth of them labelled wrong, and a large net: dropout with max-norm.
+"""Few samples, a fifth of them labelled wrong: dropout with max-norm.
 
 python examples/against_overfitting.py
 
@@ -15,7 +15,7 @@ from keras_deeptools.callbacks import MaxNormEnforcer
 
 
 def main(epochs: int = 40, seeds: int = 3) -> dict[str, float]:
-    """Returns mean accuracies on 1,000 rows that are labelled right, from 400."""
+    """Returns mean accuracies on 1,000 correctly labelled samples, from 400."""
     x, y = load_digits(return_X_y=True)
     x = x / 16
     ways = {"plain": (0.0, []), "dropout and max-norm": (0.5, [MaxNormEnforcer(3.0)])}

@@ -1,4 +1,4 @@
-"""Which dropout rate? The one under which validation data are most likely.
+"""Choose the dropout rate with the best validation likelihood.
 
 python examples/choose_a_dropout_rate.py
 """
@@ -11,7 +11,7 @@ from keras_deeptools.uncertainty import tune_dropout_rate
 
 
 def main(epochs: int = 30) -> float:
-    """Returns the rate."""
+    """Returns the best dropout rate."""
     keras.utils.set_random_seed(0)
     x, y = load_digits(return_X_y=True)
     x = x / 16

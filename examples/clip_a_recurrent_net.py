@@ -1,4 +1,4 @@
-"""Exploding gradients of a recurrent net, seen and clipped.
+"""Monitor and clip the exploding gradients of a recurrent network.
 
 python examples/clip_a_recurrent_net.py
 """

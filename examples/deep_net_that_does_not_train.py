@@ -1,4 +1,4 @@
-"""My deep net does not train: see where its gradients vanish, and mend that.
+"""A deep network does not train: see where its gradients vanish, and fix it.
 
 python examples/deep_net_that_does_not_train.py
 """
@@ -10,7 +10,7 @@ from keras_deeptools.callbacks import GradientMonitor
 
 
 def main(epochs: int = 8, depth: int = 12) -> dict[str, float]:
-    """Trains the net with sigmoid and with SELU units; returns both accuracies."""
+    """Trains the network with sigmoid and with SELU units; returns both accuracies."""
     x, y = load_digits(return_X_y=True)
     found = {}
     recipes = {"sigmoid": "glorot_uniform", "selu": "lecun_normal"}

@@ -12,7 +12,7 @@ from keras_deeptools.layers import self_normalizing_mlp
 
 
 def main(epochs: int = 20, depth: int = 16) -> float:
-    """Returns the accuracy on rows that are held out."""
+    """Returns the accuracy on held-out samples."""
     keras.utils.set_random_seed(0)
     x, y = load_breast_cancer(return_X_y=True)
     x, y, x_test, y_test = x[:400], y[:400], x[400:], y[400:]

@@ -1,4 +1,4 @@
-"""Find a learning rate and train with 1cycle, the recipe without a knob.
+"""Find a learning rate and train with 1cycle.
 
 python examples/find_a_rate_and_train.py
 """

@@ -1,4 +1,4 @@
-"""Nothing fails, it is only worse than it should be: have the traps named.
+"""No error is raised, but the model is worse than it should be: find the mistakes.
 
 python examples/find_silent_mistakes.py
 """
@@ -22,7 +22,7 @@ def faulty() -> keras.Model:
     return model
 
 
-def mended() -> keras.Model:
+def fixed() -> keras.Model:
     """The same without them."""
     inputs = x = keras.Input((64,))
     for number in (1, 2):
@@ -43,7 +43,7 @@ def main(epochs: int = 10) -> dict[str, int]:
     x, y = load_digits(return_X_y=True)
     x = (x - x.mean()) / x.std()
     found = {}
-    for name, build in (("faulty", faulty), ("mended", mended)):
+    for name, build in (("faulty", faulty), ("fixed", fixed)):
         keras.utils.set_random_seed(0)
         model = build()
         report = audit(model)

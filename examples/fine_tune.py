@@ -1,4 +1,4 @@
-"""Fine-tune on few labels what was learned on other classes.
+"""Fine-tune a network on few labels of new classes.
 
 python examples/fine_tune.py
 """

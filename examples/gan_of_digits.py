@@ -1,4 +1,4 @@
-"""A GAN: a train step and two optimizers of your own, and callbacks on each.
+"""A GAN: your own train step with two optimizers, and callbacks on each.
 
 One `train_step` for all three backends. What differs between them, how gradients are
 taken, is a function of a few lines.

@@ -1,4 +1,4 @@
-"""Signals die in a net of depthwise convolutions: see it, and scale the weights.
+"""Signals vanish in depthwise convolutions: see it, and scale the weights.
 
 python examples/initialize_from_data.py
 """
@@ -25,7 +25,7 @@ def network(depth: int) -> keras.Model:
 
 
 def main(epochs: int = 5, depth: int = 6) -> dict[str, float]:
-    """Returns the accuracies on training rows, as initialized and scaled."""
+    """Returns the accuracies on training samples, as initialized and scaled."""
     x, y = load_digits(return_X_y=True)
     x = (x.reshape(-1, 8, 8, 1) - x.mean()) / x.std()
     found = {}

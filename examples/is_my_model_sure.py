@@ -1,4 +1,4 @@
-"""Is my model sure? Monte Carlo dropout on digits it has learned, and on others.
+"""Measure how sure a model is, on digits it has learned and on others.
 
 python examples/is_my_model_sure.py
 """

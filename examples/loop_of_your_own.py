@@ -1,4 +1,4 @@
-"""A training loop of your own, with gradients watched and clipped in every step.
+"""Your own training loop, with gradients monitored and clipped in every step.
 
 python examples/loop_of_your_own.py
 """

@@ -1,4 +1,4 @@
-"""90% should mean 90%: fit a temperature, and save the model with it.
+"""Calibrate probabilities: fit a temperature, and save the model with it.
 
 python examples/make_probabilities_right.py
 """
@@ -15,7 +15,7 @@ from keras_deeptools.uncertainty import (
 
 
 def main(epochs: int = 100) -> dict[str, float]:
-    """Returns likelihood and calibration error before and after, on test rows."""
+    """Returns likelihood and calibration error before and after, on test samples."""
     keras.utils.set_random_seed(0)
     x, y = load_digits(return_X_y=True)
     noise = np.random.default_rng(0).normal(0, 6, x.shape)

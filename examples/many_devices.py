@@ -1,4 +1,4 @@
-"""Train on all devices there are, with gradients watched and 1cycle in the step.
+"""Train on all devices, with gradients monitored and 1cycle.
 
 On JAX, `keras.distribution` splits every batch over the devices. To try it on one CPU:
 
@@ -59,7 +59,7 @@ def split_cpu(number: int) -> None:
 
 
 def main(epochs: int = 10, batch_size: int = 64) -> float:
-    """Returns the accuracy on the training rows."""
+    """Returns the accuracy on the training samples."""
     with all_devices() as number:
         keras.utils.set_random_seed(0)
         x, y = load_digits(return_X_y=True)

@@ -1,4 +1,4 @@
-"""A deep sigmoid net and 100 labels: let its layers learn from the inputs first.
+"""A deep sigmoid network and 100 labels: let its layers learn from the inputs first.
 
 python examples/pretrain_layer_by_layer.py
 """

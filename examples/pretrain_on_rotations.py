@@ -1,4 +1,4 @@
-"""Few labels: learn first from labels that cost nothing: how an image is turned.
+"""Few labels: learn first how images are rotated, because these labels cost nothing.
 
 A network learns by which quarter turn a digit was rotated. Its lower layers then go,
 copied, under a new head that learns the ten digits from 100 labels.

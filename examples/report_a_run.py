@@ -1,4 +1,4 @@
-"""How did my run go? One page to read, keep and send.
+"""Write one page about a training run, to read, keep and send.
 
 python examples/report_a_run.py
 """

@@ -1,4 +1,4 @@
-"""A training that is killed and started again ends as if nothing had happened.
+"""Resume training after it was killed, with the same result.
 
 python examples/resume.py
 """
@@ -14,7 +14,7 @@ from keras_deeptools.callbacks import MaxNormEnforcer, OneCycleScheduler
 
 
 class KilledError(Exception):
-    """What stands for a power cut."""
+    """Simulates a power cut."""
 
 
 class PowerCut(keras.callbacks.Callback):

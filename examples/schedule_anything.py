@@ -1,4 +1,4 @@
-"""Any number of the optimizer as a function of the step, evaluated in the graph.
+"""Schedule any number of the optimizer as a function of the step.
 
 python examples/schedule_anything.py
 """

@@ -1,4 +1,4 @@
-"""A variational autoencoder: a loss of your own, and its KL weight on a schedule.
+"""A variational autoencoder: your own loss, and its KL weight on a schedule.
 
 Nothing in it depends on the backend, because Keras' own train step takes the gradients:
 what is special is in `compute_loss`.
