@@ -23,7 +23,7 @@ FLAT = 0.01
 
 PRECHELT = "Prechelt, 1998, Early stopping - but when?, section 2"
 
-READ_PER_EPOCH = 12
+READ_PER_EPOCH = 24
 """How often in an epoch losses of batches are read."""
 
 UNKNOWN_STEPS = 400
