@@ -31,7 +31,7 @@ class Parts:
         activation: Name of an activation.
         normalization: One of `NORMALIZATIONS`.
         dropout: `"none"`, `"alpha"` or one of the kinds that were asked for.
-        rate: Float in [0, 1); None without dropout.
+        rate: Float in [0, 1), the dropout rate; None without dropout.
     """
 
     activation: str

@@ -1,4 +1,4 @@
-"""The trials of a search: read, sorted, and as rows of text."""
+"""The trials of a search: read, sorted, and as lines of text."""
 
 import json
 import math
@@ -213,7 +213,7 @@ def rows_of(
     """Titles and cells; columns that nobody filled are left out.
 
     Args:
-        trials: In the order of the rows.
+        trials: In the order of the lines.
         objective: Str, what the score is called.
         names: Hyperparameters to show, in this order.
     """
@@ -244,7 +244,7 @@ def rows_of(
 
 
 def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines with columns, an empty cell as a dash."""
+    """The cells of each line in columns, an empty cell as a dash."""
     return text_table(titles, [[cell or "-" for cell in row] for row in rows], (0, 1))
 
 

@@ -222,7 +222,7 @@ def resumption(
     """What a run may take over; removes backups that it cannot go on from.
 
     A backup goes with the weights of the best epoch and the values of all epochs so
-    far. Where either is missing, the trial begins anew, so that its score is that of
+    far. If either is missing, the trial begins again, so that its score is that of
     the weights that are kept.
 
     Args:
