@@ -221,7 +221,7 @@ class Search:
         return epochs * self.trainer.updates_per_epoch(candidate.recipe)
 
     def _rounded(self, updates: int) -> int:
-        """Whole passes over the data where there is room for one."""
+        """Whole passes over the data if there are updates enough for one."""
         per_epoch = self.trainer.updates_per_epoch()
         whole = round(updates / per_epoch) * per_epoch
         return min(whole or updates, self.updates)

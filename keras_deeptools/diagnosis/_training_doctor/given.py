@@ -66,7 +66,7 @@ def given_to(model: keras.Model, rows: int = ROWS) -> Given | None:
 
     Args:
         model: `keras.Model`. Call it in a callback.
-        rows: Int, how many samples to look at, at most.
+        rows: Int, the most samples to look at.
     """
     run = running_fit(model)
     if run is None:
