@@ -87,7 +87,7 @@ def follow_launcher() -> None:
 
 
 def say_goodbye(number: int, frame: FrameType | None) -> None:
-    """Lets a worker that is told to end give its trial back."""
+    """Lets a worker that receives a signal to end give its trial back."""
     sys.exit(128 + number)
 
 
