@@ -55,7 +55,7 @@ def due_by_epoch(epochs: int | Sequence[int], epoch: int) -> int:
 
 @dataclass
 class UnfreezingProgress:
-    """What has been unfrozen, and how what is watched has gone on.
+    """What has been unfrozen, and the course of the monitored quantity.
 
     Args:
         num_unfrozen: Int, groups that were unfrozen.

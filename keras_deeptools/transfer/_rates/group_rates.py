@@ -100,7 +100,7 @@ class RateGroups:
         self._trained = [(v.path, self._known[id(v)][1]) for v in variables]
 
     def _numbers(self, paths: list[str]) -> list[int | None]:
-        """The groups of variables from a file: by order, else by layer and name."""
+        """The groups of variables from a file: by order, or else by layer and name."""
         if [_tail(path) for path, _ in self._trained] == list(map(_tail, paths)):
             return [number for _, number in self._trained]
         stored: dict[str, list[int]] = defaultdict(list)
