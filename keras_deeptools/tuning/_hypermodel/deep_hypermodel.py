@@ -60,7 +60,7 @@ class MCLikelihood(keras.callbacks.Callback):
         self.sample_weight = sample_weight
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Raises where the likelihood cannot be told."""
+        """Raises if the likelihood cannot be computed."""
         try:
             check_likelihood(LIKELIHOOD_OWNER, self.model, "auto", self.y, self.x)
         except ValueError as error:

@@ -64,7 +64,7 @@ def read_search(search: Any) -> ReadSearch:
         raise ValueError(
             message(OWNER, "search", "one that has trials", search, remedy)
         )
-    # A search that goes on meanwhile adds to it.
+    # A search that is still running adds to it.
     trials = dict(trials)
     _check_trials(trials, search)
     return ReadSearch(
@@ -210,7 +210,7 @@ def sorted_trials(
 def rows_of(
     trials: Sequence[SearchedTrial], objective: str, names: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Titles and cells; columns that nobody filled are left out.
+    """Titles and cells; empty columns are left out.
 
     Args:
         trials: In the order of the lines.

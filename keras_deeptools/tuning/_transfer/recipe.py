@@ -66,7 +66,7 @@ class TransferRecipe:
 
 
 def chosen_recipe(hp: Any, choices: TransferChoices) -> TransferRecipe:
-    """Asks a trial for all that there is to choose.
+    """Gets every choice from a trial's hyperparameters.
 
     Args:
         hp: `keras_tuner.HyperParameters`.

@@ -63,7 +63,7 @@ def peak_memory() -> int | None:
 
 
 LEAST_EPOCHS = 3
-"""Epochs after which a trial may be said to learn nothing."""
+"""Epochs after which a trial may be judged to learn nothing."""
 
 
 class TrialWatch(keras.callbacks.Callback):
