@@ -33,7 +33,7 @@ OF_LABELS = "the numbers of these targets"
 
 
 def data_findings(model: keras.Model, x: Any) -> list[Finding]:
-    """What is odd about inputs; builds a model that is not built.
+    """Finds faults of the inputs; builds a model that is not built.
 
     Args:
         model: `keras.Model`.

@@ -14,7 +14,7 @@ from keras_deeptools.diagnosis._signal_propagation.measurement import LayerSigna
 from keras_deeptools.engine._data.rows_in_order import RowsInOrder
 
 PLANNED = 1000
-"""Updates that are taken to be planned where nobody says."""
+"""Number of planned updates that is assumed if none is given."""
 
 LEAST_GAIN = 0.05
 """Part of the loss by which a model must beat the best constant prediction."""

@@ -214,7 +214,7 @@ class Search:
         return candidate.scores.get(self._short, -math.inf)
 
     def _end(self, candidate: Candidate) -> int:
-        """Updates of the last training; more where a remedy asks for it."""
+        """Updates of the last training; more if a remedy needs them."""
         epochs = candidate.recipe.fit.get("epochs")
         if epochs is None:
             return self.updates

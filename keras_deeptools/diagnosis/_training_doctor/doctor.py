@@ -263,7 +263,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         try:
             shown = good.replayed(given.data, given.batch_size, given.settings.shuffle)
         except Exception:
-            # It is about what is wrong already, and training goes on.
+            # The finding is about a problem that is known, and training continues.
             return
         found = (
             None
