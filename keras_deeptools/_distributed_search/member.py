@@ -59,7 +59,7 @@ def take_part() -> None:
 
 
 def end_with(launcher: int) -> None:
-    """Passes on what the launcher says, and ends this process when it is gone.
+    """Passes on the launcher's messages, and ends this process when that has ended.
 
     It imports nothing: a thread that is in the midst of a library when Python ends may
     abort the process. Without this module nobody here takes part in a search.

@@ -59,7 +59,7 @@ LAST_LINES = 5.0
 
 
 class Process:
-    """A process in a group of its own, which ends with this one.
+    """A process in its own group, which ends with this one.
 
     It reads messages from a pipe. When this process ends, for whatever reason, the pipe
     closes, and the process at the other end kills its group.
