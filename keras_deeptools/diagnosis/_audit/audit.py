@@ -171,8 +171,8 @@ def audit(model: keras.Model, x: Any = None) -> Audit:
     the loss does not take; losses and last activations that do not fit; clipping,
     momentum, weight decay, schedules and averages that do not do what was set; learning
     rates and clipping that make updates vanish, or that overwrite the weights;
-    optimizers that square the gradients of an embedding one by one if a batch uses it
-    several times.
+    optimizers that square the gradients of an embedding vector one by one if a batch
+    uses it several times.
 
     Args:
         model: `keras.Model`, functional, Sequential or subclassed, with others nested;
