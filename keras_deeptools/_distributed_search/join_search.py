@@ -15,9 +15,9 @@ def join_search(
 ) -> None:
     """Makes KerasTuner's chief and workers of this process outlive lost workers.
 
-    Use it for processes that neither `launch_search` nor `python -m keras_deeptools
-    tune` starts. Call it in the script before a tuner is made, in the chief and in all
-    workers. Environment variables define the role of each process
+    Use it for processes that are started neither by `launch_search` nor by
+    `python -m keras_deeptools tune`. Call it in the script before a tuner is made, in
+    the chief and in all workers. Environment variables define the role of each process
     (`KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`). A search
     in one process is not changed.
 

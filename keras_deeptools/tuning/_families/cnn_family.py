@@ -44,8 +44,9 @@ def cnn_family(
     the head takes the mean over the image or all of it.
 
     Args:
-        input_shape: Tuple of three ints, the shape of an image: `(height, width,
-            channels)`, or with the channels first if Keras is configured so.
+        input_shape: Tuple of three ints, the shape of an image:
+            `(height, width, channels)`, or with the channels first if Keras is
+            configured so.
         num_outputs: Int >= 1, classes or numbers to predict.
         task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
             1 in each output; sigmoid) or `"regression"` (squared error).
