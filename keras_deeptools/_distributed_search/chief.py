@@ -51,7 +51,7 @@ def _one_at_a_time(name: str) -> Callable[["Chief", Any, Any], Any]:
 
 
 class Chief(OracleServicer):
-    """Answers the workers' calls, and looks after the trials of those that are gone.
+    """Answers the workers' calls, and gives back the trials of lost workers.
 
     Args:
         oracle: KerasTuner's `Oracle`.
@@ -141,7 +141,7 @@ class Chief(OracleServicer):
             status.write(phase, self.oracle, sorted(names), self.error)
 
     def is_over(self) -> bool:
-        """Looks after lost workers; True when nobody waits for the chief any more."""
+        """Gives back trials of lost workers; True if the chief can end."""
         with self._turn():
             for worker in self._roll.silent():
                 self._roll.dismiss(worker)

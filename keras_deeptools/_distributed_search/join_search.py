@@ -15,22 +15,23 @@ def join_search(
 ) -> None:
     """Makes KerasTuner's chief and workers of this process outlive lost workers.
 
-    For processes that neither `launch_search` nor `python -m keras_deeptools tune`
-    starts. Call it in the script before a tuner is made, in the chief and in all
-    workers, whose environment says which they are (`KERASTUNER_TUNER_ID`,
-    `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`). A search in one process goes on
-    as before.
+    Use it for processes that are started neither by `launch_search` nor by
+    `python -m keras_deeptools tune`. Call it in the script before a tuner is made, in
+    the chief and in all workers. Environment variables define the role of each process
+    (`KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`). A search
+    in one process is not changed.
 
-    Each worker gives signs of life. A trial goes back, and is the next that is run,
-    when its worker says that it breaks off, comes back as another process of the same
-    name, or is silent for `worker_timeout`. KerasTuner alone waits for it for ever.
+    Each worker sends regular signals that it is alive. If a worker reports that it is
+    ending early, comes back as another process of the same name, or is silent for
+    `worker_timeout`, its trial is given back and is the next one to run. KerasTuner
+    alone waits for such a worker forever.
 
     Args:
         worker_timeout: Float > 0, seconds of silence after which a worker is lost.
         patience: Float > 0, seconds that the chief waits without any worker, and a
             worker without the chief, before they end with an error.
-        max_losses: Int >= 1. A trial that lost so many workers is marked as failed: it
-            may be what ends them.
+        max_losses: Int >= 1. A trial that lost so many workers is marked as failed,
+            because it may be the reason why they end.
 
     Raises:
         ImportError: If KerasTuner is not installed.
@@ -93,7 +94,7 @@ def _keeping_files(initialize: Any) -> Any:
 
 
 def _saying_goodbye(search: Any) -> Any:
-    """A worker that breaks off tells the chief."""
+    """A worker that ends early tells the chief."""
     from keras_deeptools._distributed_search.keras_tuner_private import is_worker
 
     @functools.wraps(search)

@@ -75,7 +75,7 @@ def add_to_server(servicer: Any, server: Any) -> None:
 def serve_with(start_server: Callable[[Any], None]) -> None:
     """Lets the tuner of a chief call this function, in place of `start_server`.
 
-    Without it, the chief would wait for ever for a worker that was killed.
+    Without it, the chief would wait forever for a worker that was killed.
     """
     oracle_chief.start_server = start_server
 
@@ -92,7 +92,7 @@ def wrap_tuners(initialize: Callable[[Any], Any], search: Callable[[Any], Any]) 
     """Wraps the constructor and `search` of every tuner, once in a process.
 
     Without it, a worker that is started with `overwrite=True` would delete the search
-    in which it takes part, and none could say that it breaks off.
+    in which it takes part, and no worker could report that it ends early.
 
     Args:
         initialize: Function from `BaseTuner.__init__` to what stands in its place.
@@ -153,7 +153,7 @@ def clear_result(trial: Any) -> None:
 def unlock(oracle: Any) -> None:
     """Frees an oracle that KerasTuner keeps locked once one of its methods raised.
 
-    Without it, every later call of any worker would wait for ever.
+    Without it, every later call of any worker would wait forever.
     """
     if oracle_module.LOCKS[oracle].locked():
         oracle_module.THREADS[oracle] = None

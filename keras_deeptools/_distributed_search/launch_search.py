@@ -29,13 +29,13 @@ GO_ON = "Start the search again with the same directory and overwrite=False to g
 
 @dataclass(frozen=True)
 class SearchRun(NotebookText):
-    """How a search over several processes went; made by `launch_search`.
+    """The course of a search over several processes; made by `launch_search`.
 
     Attributes:
-        error: Str, why the search did not come to its end, or None.
-        trials: Id of each trial -> `"COMPLETED"` or `"FAILED"`; `"RUNNING"` and
-            `"INVALID"` wait to be run again.
-        objective: Str, name of what was searched for, or None.
+        error: Str, why the search was not completed, or None.
+        trials: Id of each trial -> `"COMPLETED"` or `"FAILED"`; trials that are
+            `"RUNNING"` or `"INVALID"` will be run again.
+        objective: Str, name of the search's objective, or None.
         best: Float, the best score, or None.
         lost: Workers that ended before the search did, and how, in their order.
         seconds: Float, how long it took.
@@ -68,7 +68,7 @@ class SearchRun(NotebookText):
 
     @property
     def ok(self) -> bool:
-        """True where the search came to its end."""
+        """True if the search was completed."""
         return self.error is None
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class SearchRun(NotebookText):
         return "\n".join(lines)
 
     def counts(self) -> str:
-        """The trials by how they stand, and the best score."""
+        """The number of trials by state, and the best score."""
         numbers = Counter(status.lower() for status in self.trials.values())
         parts = [f"{number} {status}" for status, number in sorted(numbers.items())]
         text = ", ".join(parts) or "none yet"
@@ -105,30 +105,31 @@ def launch_search(
 ) -> SearchRun:
     """Runs the search of a script in several processes on this machine.
 
-    The script stays as it is for one process: it makes a tuner of KerasTuner and calls
+    The script is the same as for one process: it makes a tuner of KerasTuner and calls
     `search`. It is run by a chief, which gives out the trials, and by `workers`
-    processes that train them; what follows `search` is for the chief alone, a worker
-    ends at the first result that it asks the tuner for.
+    processes that train them. Only the chief runs the code after `search`; a worker
+    ends at the first result that it requests from the tuner.
 
-    The trial of a worker that is lost (killed, out of memory, an error outside of the
-    trial) goes back and is the next that is run; one that lost `max_losses` workers is
-    marked as failed. Started again with the same directory of the tuner and
-    `overwrite=False`, a search goes on where it was. All processes end with this one,
-    whatever ends it.
+    If a worker is lost (killed, out of memory, an error outside of the trial), its
+    trial is given back and is the next one to run; a trial that lost `max_losses`
+    workers is marked as failed. A search that is started again with the same directory
+    of the tuner and `overwrite=False` continues where it was. All processes end when
+    this one ends, for whatever reason.
 
     Args:
         script: Path of the script.
-        arguments: Strings, what the script is given.
+        arguments: Strings, the command-line arguments of the script.
         workers: Int >= 1.
-        restarts: Int >= 0, how often each worker that is lost is started again.
-        directory: Path of a folder for `chief.log`, `tuner0.log`, ...: what each
-            process prints. The tuner's own directory is in the script.
-        gpus_per_worker: Int >= 1. Where there are GPUs, each worker gets so many of its
-            own through `CUDA_VISIBLE_DEVICES`, or shares them where there are too few;
+        restarts: Int >= 0, how often each lost worker is started again.
+        directory: Path of a folder for `chief.log`, `tuner0.log`, ...: the output of
+            each process. The tuner's own directory is set in the script.
+        gpus_per_worker: Int >= 1. If there are GPUs, each worker gets so many of its
+            own through `CUDA_VISIBLE_DEVICES`, or shares them if there are too few;
             the chief gets none.
-        worker_timeout: Float > 0, seconds of silence after which a worker is lost that
-            still runs. It gives signs of life from a thread, also during a long step.
-        max_losses: Int >= 1.
+        worker_timeout: Float > 0, seconds of silence after which a worker that still
+            runs counts as lost. A worker signals from a thread that it is alive, also
+            during a long step.
+        max_losses: Int >= 1. A trial that lost so many workers is marked as failed.
         show_logs: Bool, whether to print what the processes print, with their names.
         say: Function that prints a line of progress.
 

@@ -117,14 +117,14 @@ class Roll:
                 self._heard[worker] = self._clock()
 
     def dismiss(self, worker: WorkerId) -> None:
-        """Strikes a worker off."""
+        """Removes a worker."""
         with self._lock:
             self._dismissed.add(worker)
             self._heard.pop(worker, None)
             self._lonely_since = self._clock()
 
     def welcome(self, worker: WorkerId) -> None:
-        """Takes a worker up again that asks for work."""
+        """Adds a worker again when it asks for work."""
         with self._lock:
             self._dismissed.discard(worker)
         self.hear(worker)

@@ -59,7 +59,7 @@ def take_part() -> None:
 
 
 def end_with(launcher: int) -> None:
-    """Passes on what the launcher says, and ends this process when it is gone.
+    """Passes on the launcher's messages, and ends this process when that has ended.
 
     It imports nothing: a thread that is in the midst of a library when Python ends may
     abort the process. Without this module nobody here takes part in a search.
@@ -87,7 +87,7 @@ def follow_launcher() -> None:
 
 
 def say_goodbye(number: int, frame: FrameType | None) -> None:
-    """Lets a worker that is told to end give its trial back."""
+    """Lets a worker that receives a signal to end give its trial back."""
     sys.exit(128 + number)
 
 

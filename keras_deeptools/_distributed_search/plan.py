@@ -86,7 +86,7 @@ def command(script: str | Path, arguments: Sequence[str]) -> list[str]:
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What a process of a search is told by its environment."""
+    """The environment variables that tell a process of a search its settings."""
     return {"KERAS_DEEPTOOLS_SEARCH": json.dumps(settings), "PYTHONUNBUFFERED": "1"}
 
 

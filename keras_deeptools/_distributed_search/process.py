@@ -59,10 +59,10 @@ LAST_LINES = 5.0
 
 
 class Process:
-    """A process in a group of its own, which ends with this one.
+    """A process in its own group, which ends with this one.
 
-    It reads what it is told from a pipe; when this process ends, however it does, the
-    pipe closes, and the other end kills its group.
+    It reads messages from a pipe. When this process ends, for whatever reason, the pipe
+    closes, and the process at the other end kills its group.
 
     Args:
         name: Str, its `KERASTUNER_TUNER_ID`.

@@ -106,7 +106,7 @@ class WorkerClient(OracleClient):
             self._note = ""
 
     def leave(self, error: BaseException) -> None:
-        """Says goodbye before the search is over, so that nobody waits."""
+        """Tells the chief that this worker leaves before the search is over."""
         self._beats.stop()
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         message = {"reason": reason, "fatal": isinstance(error, FatalError)}

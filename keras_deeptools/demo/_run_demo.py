@@ -94,12 +94,12 @@ def run_demo(output: str = "keras_deeptools_demo", seed: int = 0) -> bool:
     """Runs the demonstration and writes its pictures.
 
     Args:
-        output: Str. Folder for the PNG files; made when it is not there.
-        seed: Int >= 0. Of the split, the weights and the order of the data.
+        output: Str. Folder for the PNG files; it is made if it does not exist.
+        seed: Int >= 0. For the split, the weights and the order of the data.
 
     Returns:
         Bool: whether the repaired network recognizes more images than the first one,
-        and the monitor named the trouble.
+        and the monitor named the problem.
 
     Raises:
         ImportError: If scikit-learn or matplotlib are not installed.

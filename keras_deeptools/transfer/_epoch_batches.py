@@ -1,6 +1,6 @@
-"""The data of a training, in an order that depends on nothing but seed and epoch.
+"""The data of a training, in an order that depends only on the seed and the epoch.
 
-The first rows are read without losing them to `fit`.
+The first samples can be read without losing them to `fit`.
 """
 
 import math
@@ -23,7 +23,7 @@ class ShuffledRows(keras.utils.PyDataset):
 
     Args:
         arrays: Tuple `(x, y, ...)` of structures of numpy arrays.
-        batch_size: Int, rows in a batch; the last one of an epoch may have fewer.
+        batch_size: Int, samples in a batch; the last one of an epoch may have fewer.
         num_batches: Int, batches in an epoch.
         seed: Int, or None for the order of the arrays.
     """
@@ -39,7 +39,7 @@ class ShuffledRows(keras.utils.PyDataset):
         self._rows = np.arange(len(keras.tree.flatten(arrays)[0]))
 
     def begin(self, epoch: int) -> None:
-        """Puts the rows in the order of an epoch."""
+        """Puts the samples in the order of an epoch."""
         if self._seed is not None:
             order = np.random.default_rng([self._seed, epoch])
             self._rows = order.permutation(len(self._rows))
@@ -103,7 +103,7 @@ def begin_epoch(feed: Any, epoch: int) -> None:
 
 
 def are_arrays(x: Any) -> bool:
-    """Whether data are arrays, or a structure of them, with all rows at hand."""
+    """Whether data are arrays, or a structure of them, with all samples at hand."""
     if isinstance(x, keras.utils.PyDataset | Iterator):
         return False
     leaves = keras.tree.flatten(x)
@@ -119,12 +119,12 @@ def as_arrays(data: Any) -> Any:
 
 
 def length_of(arrays: Any) -> int:
-    """The number of rows."""
+    """The number of samples."""
     return len(keras.tree.flatten(arrays)[0])
 
 
 def split_rows(arrays: tuple, fraction: float) -> tuple[tuple, tuple]:
-    """All but the last rows, and the last rows, as `fit` splits them."""
+    """All but the last samples, and the last samples, as `fit` splits them."""
     at = math.floor(length_of(arrays) * (1 - fraction))
     first = keras.tree.map_structure(lambda array: array[:at], arrays)
     return first, keras.tree.map_structure(lambda array: array[at:], arrays)
@@ -169,8 +169,8 @@ class FeatureBatches(keras.utils.PyDataset):
     Args:
         views: List of structures `(inputs, y, sample_weight)` of arrays.
         batch_size: Int >= 1; the last batch of an epoch may have fewer.
-        seed: Int from which, with the epoch, the order of the rows comes, or None for
-            their own order.
+        seed: Int that determines, with the epoch, the order of the samples, or None
+            for the order of the arrays.
     """
 
     def __init__(self, views: list[Any], batch_size: int, seed: int | None) -> None:
@@ -203,7 +203,7 @@ class FeatureBatches(keras.utils.PyDataset):
 
 
 def refuse_split(kind: str, validation_split: float) -> None:
-    """Raises where `fit` is to hold out rows that it cannot choose."""
+    """Raises an error if `fit` is to hold out samples that it cannot choose."""
     if validation_split:
         rule = f"0 for {kind}"
         remedy = "Give `validation_data`."
@@ -268,11 +268,11 @@ def first_rows(x: Any, num_rows: int) -> Any:
     """Inputs of the first rows of arrays, or of the first batch of other data.
 
     Args:
-        x: Inputs as in `fit`, such as can be read again.
-        num_rows: Int, the most rows to take.
+        x: Inputs as in `fit`, of a kind that can be read again.
+        num_rows: Int, the most samples to take.
 
     Returns:
-        Structure of numpy arrays, empty where there are no rows.
+        Structure of numpy arrays, empty if there are no samples.
 
     Example:
 

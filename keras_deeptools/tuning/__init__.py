@@ -1,7 +1,7 @@
 """Searching with KerasTuner: over every component, and over how a model is trained.
 
-`searched` and `searched_optimizer` need no KerasTuner to be imported; `DeepHyperModel`
-does: `pip install "keras-deeptools[tuner]"`.
+`searched` and `searched_optimizer` can be imported without KerasTuner; `DeepHyperModel`
+needs it: `pip install "keras-deeptools[tuner]"`.
 """
 
 from keras_deeptools import _keras_import  # noqa: F401

@@ -33,7 +33,7 @@ OF_LABELS = "the numbers of these targets"
 
 
 def data_findings(model: keras.Model, x: Any) -> list[Finding]:
-    """What is odd about inputs; builds a model that is not built.
+    """Finds faults of the inputs; builds a model that is not built.
 
     Args:
         model: `keras.Model`.
@@ -108,7 +108,7 @@ class Audit(NotebookText):
     Attributes:
         model: Str. Name of the model.
         findings: Tuple of `Finding`.
-        not_seen: Tuple of str. What could not be looked at, and why.
+        not_seen: Tuple of str. What could not be checked, and why.
 
     Example:
 
@@ -152,39 +152,41 @@ class Audit(NotebookText):
 
 
 def audit(model: keras.Model, x: Any = None) -> Audit:
-    """Look for what is silently wrong in a model: settings that do nothing, or harm.
+    """Finds what is silently wrong in a model: settings that do nothing, or do harm.
 
-    Reads the layers, their weights, the graph, the loss and the optimizers; runs
-    nothing and changes nothing. With data it also looks at these, and at what the first
-    layers receive of them, in one pass that leaves the weights as they are. A finding
-    says what was seen, what follows and what to change; what could not be looked at is
-    said too. Call it on the model that you are about to train, after `compile`.
+    The audit reads the layers, their weights, the graph, the loss and the optimizers;
+    it runs nothing and changes nothing. With data it also checks these, and what the
+    first layers receive of them, in one pass that leaves the weights as they are. A
+    finding describes what was seen, what follows from it and what to change; the report
+    also lists what could not be checked. Call `audit` on the model that you are about
+    to train, after `compile`.
 
-    Found are: dropout with training=True that inference overrides; layers that share a
-    random stream; kernels that are equal; fans that are not the layer's; a dropout rate
-    of 1; dropout before BatchNormalization; BatchNormalization that drifts although it
-    was called with training=False; biases before it; with SELU plain dropout, other
-    initializers and unscaled skips; constraints and regularizers set too late; frozen
-    models; initial weights with which signals or gradients vanish or explode over many
-    layers; non-finite weights; labels in `x` that the loss does not take; losses and
-    last activations that do not fit; clipping, momentum, weight decay, schedules and
-    averages that do not do what was set; learning rates and clipping with which updates
-    come to nothing, or leave nothing; optimizers that take apart embedding rows
-    which a batch uses several times.
+    The audit finds: dropout with training=True that inference overrides; layers that
+    share a random stream; kernels that are equal; fans that are not the layer's; a
+    dropout rate of 1; dropout before BatchNormalization; BatchNormalization whose
+    statistics drift although it was called with training=False; biases before it; with
+    SELU plain dropout, other initializers and unscaled skips; constraints and
+    regularizers set too late; frozen models; initial weights with which signals or
+    gradients vanish or explode over many layers; non-finite weights; labels in `x` that
+    the loss does not take; losses and last activations that do not fit; clipping,
+    momentum, weight decay, schedules and averages that do not do what was set; learning
+    rates and clipping that make updates vanish, or that overwrite the weights;
+    optimizers that square the gradients of an embedding vector one by one if a batch
+    uses it several times.
 
     Args:
         model: `keras.Model`, functional, Sequential or subclassed, with others nested;
             built or not, compiled or not, with a `call` or only a `train_step`.
         x: Inputs as `fit` takes them, or a dataset with targets, of which some batches
-            are taken (of a generator one, which it does not give again); None leaves
-            them out. A model that is not built is built from them, with the weights
-            that `fit` would begin with.
+            are taken (of a generator one, which is then lost to it); None to check no
+            data. A model that is not built is built from them, with the weights that
+            `fit` would begin with.
 
     Returns:
         `Audit` with `.findings`; print it.
 
     Raises:
-        TypeError: If `model` is no `keras.Model`, or `x` is none that Keras takes.
+        TypeError: If `model` is no `keras.Model`, or Keras does not accept `x`.
         ValueError: If the model does not take `x`.
 
     Example:

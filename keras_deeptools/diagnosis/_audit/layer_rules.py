@@ -78,7 +78,7 @@ def _leaves_it_to_another(layer: keras.Layer) -> bool:
 
 
 def dropout_of_everything(subject: Subject) -> Iterator[Finding]:
-    """AlphaDropout and GaussianDropout with a rate that divides by zero."""
+    """AlphaDropout and GaussianDropout with a dropout rate that divides by zero."""
     for layer, _ in subject.layers:
         kinds = (keras.layers.AlphaDropout, keras.layers.GaussianDropout)
         if isinstance(layer, kinds) and rate_of(layer) >= 1:
@@ -134,7 +134,7 @@ def _next_normalizations(subject: Subject, position: int) -> Iterator[Any]:
 
 
 def rate_of(layer: Any) -> float:
-    """The largest rate at which a layer drops; 0 for one that does not."""
+    """The largest dropout rate of a layer; 0 for a layer that does not drop."""
     names = ("rate", "dropout", "recurrent_dropout") if _may_drop(layer) else ()
     rates = [getattr(layer, name, 0) for name in names]
     return max([float(r) for r in rates if isinstance(r, int | float)], default=0.0)
@@ -145,7 +145,7 @@ def _may_drop(layer: Any) -> bool:
 
 
 def drops_whole_samples(layer: Any) -> bool:
-    """Whether a mask has one number for each row, as in stochastic depth."""
+    """Whether a mask has one number for each sample, as in stochastic depth."""
     shape = getattr(layer, "noise_shape", None)
     return shape is not None and all(size == 1 for size in tuple(shape)[1:])
 
@@ -229,11 +229,11 @@ Adam does. SGD and Lion are right."""
 
 
 def rows_taken_apart(optimizer: Any) -> str | None:
-    """Which optimizer squares the gradients of a row's uses one by one, if any does.
+    """The optimizer that squares the gradients of repeated ids one by one, if any.
 
-    On TensorFlow the gradient of an embedding is a list of rows, in which one occurs as
-    often as it was used. Keras adds them up where the gradient is added to others or
-    clipped by its global norm, and else squares each.
+    On TensorFlow the gradient of an embedding is a list of rows of the table, in which
+    each occurs as often as it was used. If the gradient is added to others or clipped
+    by its global norm, Keras adds these up; otherwise it squares each by itself.
 
     Args:
         optimizer: Keras optimizer.
@@ -268,7 +268,7 @@ TABLES = layer_classes("Embedding", "ReversibleEmbedding")
 
 
 def rows_used_several_times(subject: Subject) -> Iterator[Finding]:
-    """Embeddings whose rows an optimizer takes apart that are used several times."""
+    """Embeddings of repeated ids whose gradients an optimizer squares one by one."""
     tables = [
         layer.name
         for layer, _ in subject.layers

@@ -157,7 +157,7 @@ def other_kind_of_probabilities(ends: list[OutputEnd]) -> Iterator[Finding]:
 
 
 def values_out_of_reach(ends: list[OutputEnd]) -> Iterator[Finding]:
-    """Activations that cannot give what the loss asks for."""
+    """Activations that cannot give the outputs that the loss needs."""
     for end in ends:
         if end.loss in REGRESSIONS and end.activation == "relu":
             yield Finding(

@@ -1,4 +1,4 @@
-"""Traps in the settings of the optimizer, and steps that can be of no use."""
+"""Wrong settings of the optimizer, and steps that are far too small or too large."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ STEPPING = ("Adam", "AdamW", "Adamax", "Lion", "Nadam")
 gradient is, unless it is as small as their epsilon."""
 
 NOTHING = 1e-6
-"""Part of a kernel's norm: a thousand updates of it change a thousandth."""
+"""Fraction of a kernel's norm: a thousand updates of this size change a thousandth."""
 
 EVERYTHING = 1.0
 EPSILON_RULES = 0.01
-"""Part of epsilon under which what is left of a gradient is lost in it."""
+"""Fraction of epsilon under which epsilon, not the gradient, divides the step."""
 
 REFERENCE = "the definition of the optimizer's step"
 
@@ -166,7 +166,7 @@ def rate_not_positive(subject: Subject) -> Iterator[Finding]:
 
 
 def updates_out_of_scale(subject: Subject) -> Iterator[Finding]:
-    """Learning rates and clipping by which updates are bounded to nothing, or all."""
+    """Learning rates and clipping with which updates change nothing, or everything."""
     kernels = [
         subject.value(variable).astype("float64")
         for _, held in subject.layers

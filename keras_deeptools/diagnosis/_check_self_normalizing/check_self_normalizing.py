@@ -33,30 +33,30 @@ OWNER = "check_self_normalizing"
 def check_self_normalizing(model: keras.Model, x: Any) -> SelfNormalizingReport:
     """Names what keeps a net from being self-normalizing, with measurements.
 
-    SELU pulls mean and variance back to 0 and 1 only where everything else is right,
-    and what is wrong is silent: the net trains, worse. One pass over `x` in training
-    mode measures every layer's outputs; rules look for the known faults: inputs that
-    are not standardized; kernels that are not LeCun's (He; Glorot where widths
+    SELU pulls mean and variance back to 0 and 1 only if everything else is right.
+    Faults are silent: the net still trains, but worse. One pass over `x` in training
+    mode measures the outputs of every layer; rules look for the known faults: inputs
+    that are not standardized; kernels that are not LeCun's (He; Glorot where widths
     change); kernels that share a seed; activations other than SELU; plain dropout;
     sums that add variances; zero padding; pooling; normalization layers. The first
     departure that none of them explains is reported as `"drift"`.
 
     Heads are exempt: layers that give the model's outputs, and the last layer with
-    weights and what follows. Meant for fresh models: training moves the moments, and
-    is free to. The model stays as it is.
+    weights and the layers after it. The check is meant for untrained models, since
+    training may well change the moments. The model stays as it is.
 
     Args:
-        model: `keras.Model`. Functional and Sequential models are seen best; inside
-            recurrent layers nothing is judged. One that is not built is built from `x`.
-            Of one that has a `train_step` and no `call`, the networks that take `x` are
-            looked at.
+        model: `keras.Model`. Functional and Sequential models are checked best; inside
+            recurrent layers nothing is judged. A model that is not built is built from
+            `x`. If a model has a `train_step` and no `call`, the networks in it that
+            take `x` are checked.
         x: Some hundred samples of the training inputs, as `fit` takes them: arrays,
             lists or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator, of which some batches are taken (of a generator
-            one, which it does not give again).
+            one, which is then lost to it).
 
     Returns:
-        `SelfNormalizingReport`: `print(report)` says what to change,
+        `SelfNormalizingReport`: `print(report)` shows what to change,
         `print(report.table())` what was measured.
 
     Raises:

@@ -23,7 +23,7 @@ KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 @dataclass(frozen=True)
 class SelfNormalizingLayer:
-    """What one call of a layer gave; made by `check_self_normalizing`.
+    """The measurements of one call of a layer; made by `check_self_normalizing`.
 
     Attributes:
         name: Str. Name of the layer, with the models and layers around it.
@@ -33,7 +33,7 @@ class SelfNormalizingLayer:
         weight_gain: Float or None. Square root of fan-in times the mean square of the
             kernel; 1 is LeCun's. None for layers without a kernel.
         edge_ratio: Float or None. Standard deviation before the activation in the first
-            corner over that in the centre; None but for padded convolutions.
+            corner over that in the centre; None except for padded convolutions.
 
     Example:
 
@@ -61,8 +61,8 @@ class SelfNormalizingReport:
             `"drift"`, a departure that none of the others explains; `where` is the
             name of the layer, with the models and layers around it.
         layers: Tuple of `SelfNormalizingLayer`, in the order in which they ran.
-        input_mean: Float. Mean of what the first layer with weights receives.
-        input_std: Float. Its standard deviation.
+        input_mean: Float. Mean of the inputs of the first layer with weights.
+        input_std: Float. Their standard deviation.
 
     Example:
 

@@ -118,7 +118,7 @@ def of_dropout(found: Measured, following: Measured | None) -> Findings:
 
 
 def of_undefined_dropout(layer: keras.layers.AlphaDropout) -> Finding:
-    """A rate of 1, with which nothing can run in training mode."""
+    """A dropout rate of 1, with which nothing can run in training mode."""
     return Finding(
         "dropout",
         layer.name,

@@ -57,19 +57,19 @@ def diagnose(
     trial_steps: int = 40,
     verbose: str | int = 0,
 ) -> Diagnosis:
-    """Says why a model does not train, before it is trained.
+    """Explains why a model does not train, before it is trained.
 
-    Looks at the data, at the compiled model, at signals and gradients before training,
-    and at short trainings, all of which are undone: weights, optimizer, metrics and
-    random states are afterwards what they were. Findings are ranked: causes come
-    first, with what follows from them.
+    `diagnose` examines the data, the compiled model, signals and gradients before
+    training, and short trainings. All of these are undone: weights, optimizer, metrics
+    and random states are afterwards as they were before. Findings are ranked: causes
+    come first, each with what follows from it.
 
     Args:
-        model: `keras.Model`, compiled, as it would go into `fit`; built or not.
+        model: `keras.Model`, compiled, as it would be trained by `fit`; built or not.
         x: Data as `fit` takes them: arrays, tensors, data frames, lists or dicts of
-            them; or a `tf.data.Dataset`, `PyDataset`, torch `DataLoader` or generator,
-            which loses what is drawn from it.
-        y: Targets, where `x` is arrays.
+            them; or a `tf.data.Dataset`, `PyDataset`, torch `DataLoader` or generator.
+            What is drawn from a generator is lost to it.
+        y: Targets, if `x` is arrays.
         validation_data: As `fit` takes them, or None.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.

@@ -31,10 +31,10 @@ class Diagnosis:
     Attributes:
         model: Str. Name of the model.
         findings: Tuple of `Finding`, causes first, the most certain at the front;
-            those with a `caused_by` follow from another one.
-        learning: `"learns"`, `"falls"`, `"stuck"`, `"diverges"` or `"unknown"`: how a
-            short training as the model is compiled goes.
-        not_seen: Tuple of str. What could not be looked at, and why.
+            findings with a `caused_by` follow from another one.
+        learning: `"learns"`, `"falls"`, `"stuck"`, `"diverges"` or `"unknown"`: the
+            course of a short training with the model as it is compiled.
+        not_seen: Tuple of str. What could not be checked, and why.
         measured: What `plot` draws: losses of the short trainings, counts of targets,
             scales of inputs, and numbers about each layer, as dicts of lists.
 
@@ -96,7 +96,7 @@ class Diagnosis:
         return f"Diagnosis of {self.model}: {', '.join(listed) or 'nothing found'}."
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, and for each finding its page in the docs."""
+        """The diagnosis as plain values, with the docs page of each finding."""
         return {
             "model": self.model,
             "learning": self.learning,
@@ -106,10 +106,10 @@ class Diagnosis:
         }
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
-        """The same as JSON, written to a file where a path is given.
+        """The diagnosis as JSON, also written to a file if a path is given.
 
-        Numbers that are not finite are the texts `"NaN"`, `"Infinity"` and
-        `"-Infinity"`, for JSON has none.
+        Numbers that are not finite become the texts `"NaN"`, `"Infinity"` and
+        `"-Infinity"`, because JSON has no such numbers.
 
         Args:
             path: Path of the file to write, or None.
@@ -122,7 +122,7 @@ class Diagnosis:
 
     @classmethod
     def from_json(cls, text: str) -> "Diagnosis":
-        """Reads a diagnosis again.
+        """Makes a diagnosis from what `to_json` returned.
 
         Args:
             text: Str, what `to_json` returned or wrote.
@@ -157,7 +157,7 @@ class Diagnosis:
             ) from error
 
     def to_dataframe(self) -> Any:
-        """One row for each finding.
+        """One line for each finding.
 
         Returns:
             `pandas.DataFrame`.
@@ -175,7 +175,7 @@ class Diagnosis:
         return pandas.DataFrame(self.to_dict()["findings"], columns=columns)
 
     def to_html(self, path: str | PathLike[str] | None = None) -> str:
-        """A page of its own, with charts, written to a file where a path is given.
+        """An HTML page with charts, also written to a file if a path is given.
 
         It has no scripts, loads nothing and follows the reader's choice of light or
         dark. Without matplotlib there are no charts on it.

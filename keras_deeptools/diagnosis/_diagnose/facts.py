@@ -14,7 +14,7 @@ from keras_deeptools.diagnosis._signal_propagation.measurement import LayerSigna
 from keras_deeptools.engine._data.rows_in_order import RowsInOrder
 
 PLANNED = 1000
-"""Updates that are taken to be planned where nobody says."""
+"""Number of planned updates that is assumed if none is given."""
 
 LEAST_GAIN = 0.05
 """Part of the loss by which a model must beat the best constant prediction."""
@@ -133,7 +133,7 @@ class Facts:
     Attributes:
         subject: `Subject`, the model by its layers and calls.
         settings: `FitSettings`.
-        rows: `RowsInOrder`, or None where the data cannot be read.
+        rows: `RowsInOrder`, or None if the data cannot be read.
         inputs: List of `InputFacts`.
         outputs: List of `OutputFacts`.
         layers: Tuple of `LayerSignal` before training.
@@ -191,7 +191,7 @@ class Facts:
 
 
 def learning(facts: Facts) -> str:
-    """How the training as the model is compiled goes.
+    """The course of a training with the model as it is compiled.
 
     Returns:
         `"learns"`: better than the best constant prediction; `"falls"`: the loss falls,
@@ -247,7 +247,7 @@ def progress_of(run: ShortRun, facts: Facts) -> str:
 
 
 def planned_batches(facts: Facts, unknown: int = PLANNED) -> int:
-    """How many batches `fit` is told to train on."""
+    """How many batches `fit` is to train on."""
     rows, epochs = facts.rows, facts.settings.epochs
     if epochs is None or rows is None or rows.num_samples is None:
         return unknown

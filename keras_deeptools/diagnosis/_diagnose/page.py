@@ -1,4 +1,4 @@
-"""A diagnosis as a page of its own, and as a part of a notebook."""
+"""A diagnosis as a separate HTML page, and as a part of a notebook."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -151,7 +151,7 @@ ALWAYS_CAUSES = {
 """Kinds that are causes only where nothing explains them."""
 
 CERTAIN = 0.9
-"""Confidence from which on a fault is told as a problem even where the loss falls."""
+"""Confidence from which on a fault counts as a problem even if the loss falls."""
 
 
 CALIBRATION = (
@@ -262,7 +262,7 @@ def _judged(finding: Finding, how: str) -> Finding:
 
 
 def _without_repetition(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """One finding of a kind at a place, the most certain one of those about rates."""
+    """One finding of a kind at a place; the most certain of those on learning rates."""
     kept: dict[str, Finding] = {}
     for each in findings:
         key = (

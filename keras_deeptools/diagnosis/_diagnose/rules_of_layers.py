@@ -189,7 +189,7 @@ def softmax_over_samples(facts: Facts) -> Iterator[Finding]:
 
 
 def small_vocabulary(facts: Facts) -> Iterator[Finding]:
-    """Embeddings of what are no ids, or of more ids than they have rows."""
+    """Embeddings of inputs that are no ids, or of more ids than they have vectors."""
     if len(facts.inputs) != 1:
         return
     calls = facts.subject.calls

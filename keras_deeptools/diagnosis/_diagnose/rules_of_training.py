@@ -48,7 +48,7 @@ ENOUGH_STEPS = 20
 
 
 def early_decay(facts: Facts) -> Iterator[Finding]:
-    """A schedule whose learning rate is gone before the training has begun."""
+    """A schedule whose learning rate is nearly 0 after a quarter of the training."""
     planned = planned_batches(facts)
     for where, optimizer in facts.subject.optimizers:
         schedule = schedule_set(optimizer)

@@ -156,7 +156,7 @@ def _taken(batches: Batches, num: int) -> list[Any]:
             kept.append(next(endless))
             size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(kept[-1]))
     if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
-        # Some backends would compile the step anew for it.
+        # Some backends would compile the step again for it.
         kept.pop()
     return kept
 
@@ -235,7 +235,7 @@ def _relative(before: np.ndarray, after: np.ndarray) -> float:
 def _scaled_rates(model: keras.Model, factor: float) -> Iterator[bool]:
     """All learning rates times a factor; False where there are none.
 
-    A step with another schedule is compiled anew; restoring a `Snapshot` brings back
+    A step with another schedule is compiled again; restoring a `Snapshot` brings back
     the one before.
     """
     known = learning_rates(model)

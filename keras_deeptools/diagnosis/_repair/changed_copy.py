@@ -17,7 +17,7 @@ DIRECTIONS = ("forward_", "backward_")
 Changes = dict[str, dict[str, Any]]
 
 COMPILED = ("optimizer", "train_function", "test_function", "predict_function")
-"""Attributes of a model that belong to `compile` and `fit`, which a copy makes anew."""
+"""Attributes of a model from `compile` and `fit`, which a copy makes for itself."""
 
 WRAPPED = ("build", "quantize")
 """Methods that Keras wraps for each layer, with the layer itself in the wrapper."""
@@ -31,7 +31,7 @@ def is_wrappable(model: keras.Model) -> bool:
 
 
 def is_of_keras(model: keras.Model) -> bool:
-    """Whether the class of a model is one that Keras makes anew, layer by layer."""
+    """Whether the class of a model is one that Keras copies layer by layer."""
     is_graph = isinstance(model, keras.Sequential) or getattr(model, "inputs", None)
     return bool(is_graph) and type(model).__module__.partition(".")[0] == "keras"
 
@@ -110,7 +110,7 @@ def _patched(config: Any, changes: Changes) -> Any:
 
 
 def _copy_weights(model: keras.Model, copy: keras.Model, changes: Changes) -> None:
-    """Weights of layers that are not drawn anew, and what is frozen."""
+    """Copies which layers are frozen, and weights that are not initialized again."""
     by_name = {layer.name: layer for layer in flat_layers(copy)}
     for layer in flat_layers(model):
         other = by_name.get(layer.name)

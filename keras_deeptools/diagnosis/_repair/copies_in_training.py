@@ -20,7 +20,7 @@ from keras_deeptools.engine import Snapshot
 from keras_deeptools.engine._state.random_state import reseed
 
 BATCH_SIZE = 32
-"""What `fit` takes where nobody says."""
+"""The batch size of `fit` by default."""
 
 LOOKS = 4
 """Times at which the score is looked at in the last part of a training."""

@@ -21,7 +21,7 @@ from keras_deeptools.engine._passes.compiled_with import compile_arguments
 UNCHANGED: Any = object()
 
 SHOWN = ("axis", "scale", "offset", "dims")
-"""Settings of added layers that are told."""
+"""Settings of added layers that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,7 @@ def differences(recipe: Any, model: keras.Model) -> list[str]:
 
 
 def _change(place: str, before: Any, after: Any) -> list[str]:
-    """Nothing where the two read alike, as initializers that draw anew do."""
+    """Nothing if both texts are equal, as for initializers that only draw again."""
     old, new = _text(before), _text(after)
     return [] if old == new else [f"- {place}={old}", f"+ {place}={new}"]
 

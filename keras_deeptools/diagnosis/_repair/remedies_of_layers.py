@@ -92,7 +92,7 @@ def bounded_recurrence(case: Case) -> Recipes:
 
 
 def less_dropout(case: Case) -> Recipes:
-    """A usual rate or none; none on outputs or where a normalization follows."""
+    """A usual dropout rate or none; none on outputs or if a normalization follows."""
     recipe = without = case.recipe
     at_one_place = case.finding.kind != "dropout rate too high"
     for layer in case.layers:

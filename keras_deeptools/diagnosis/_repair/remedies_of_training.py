@@ -107,7 +107,7 @@ def _scaled(schedule: dict[str, Any], factor: float) -> dict[str, Any]:
 
 
 def _by_trial(case: Case, rate: float, higher: bool) -> list[float]:
-    """The rate with the lowest loss in the short trainings of the diagnosis."""
+    """The learning rate with the lowest loss in the diagnosis's short trainings."""
     trial = case.facts.trial
     if trial is None or rate <= 0:
         return []
@@ -119,7 +119,7 @@ def _by_trial(case: Case, rate: float, higher: bool) -> list[float]:
 
 
 def _apart(rates: list[float]) -> list[float]:
-    """Rates that differ enough to be tried both, in their order."""
+    """Learning rates that differ enough for both to be tried, in their order."""
     kept: list[float] = []
     for rate in rates:
         if all(max(rate / each, each / rate) >= STEPS for each in kept):
@@ -159,7 +159,7 @@ def less_decay(case: Case) -> Recipes:
 
 
 def longer_schedule(case: Case) -> Recipes:
-    """A schedule as long as the training, and the rate that it begins with."""
+    """A schedule as long as the training, and its first learning rate."""
     schedule = schedule_set(_optimizer(case))
     if schedule is None:
         return []

@@ -54,30 +54,31 @@ def repair(
 ) -> Repair:
     """Applies remedies to copies of a model and keeps those that prove to help.
 
-    A copy without changes and copies with the remedies of the first causes are trained
-    from the same seed, for an eighth of the budget; a remedy is kept where the score on
-    held-out samples rises, and the next one is tried on top of it. Where the copy stays
-    behind what simple models reach, it is diagnosed in turn, and the remedies of what
-    is found are tried too, and another learning rate. The best copy is trained for the
-    whole budget, at a lower learning rate where its score falls, and keeps the weights
-    that scored best; so is the one without changes, unless it has learnt nothing at all
-    or is far behind after half of it.
+    Copies with the remedies of the first causes, and one copy without changes, are
+    trained from the same seed for an eighth of the budget. A remedy is kept if the
+    score on held-out samples rises, and the next one is tried on top of it. If the copy
+    remains below what simple models reach, it is diagnosed in turn; the remedies of
+    those findings and another learning rate are tried, too. The best copy is trained
+    for the whole budget, at a lower learning rate if its score falls, and keeps the
+    weights with the best score. The copy without changes is trained in the same way,
+    unless it has learned nothing at all, or is far behind after half of the budget.
 
     The model itself stays as it is. Layers are changed in functional and Sequential
-    models, whether nested or not; in others activations, initial weights, penalties and
-    rates are set in the copy, and have to be changed in its code before it is saved.
-    That nothing helped is an answer too, and so is that the fault lies in the data.
+    models, nested or not. In other models, activations, initial weights, penalties and
+    dropout rates are set in the copy; make the same changes in the code of the model
+    before you save it. The result may also be that nothing helped, or that the fault
+    lies in the data.
 
     Args:
         model: `keras.Model`, compiled.
         x: Data as `fit` takes them: arrays, or a list or dict of arrays; or a dataset
             of pairs (`tf.data`, `PyDataset`, `DataLoader`, generator), of which as many
-            samples are read as a training takes. A generator loses them.
-        y: Targets, where `x` is arrays.
+            samples are read as a training takes. A generator loses these samples.
+        y: Targets, if `x` is arrays.
         findings: List of `Finding`, as `diagnose(...).findings`; None makes a
             diagnosis.
         budget: `"quick"`, at most 300 updates for each training; `"thorough"`, at most
-            2000; or an int >= 1, how many.
+            2000; or an int >= 1, the number of updates.
         validation_data: As `fit` takes them; None holds out a fifth.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
@@ -92,7 +93,7 @@ def repair(
         `.plot()`.
 
     Raises:
-        TypeError: If `model` is no `keras.Model`, or the data are no data for `fit`.
+        TypeError: If `model` is no `keras.Model`, or `fit` would not accept the data.
         ValueError: If the model is not compiled, or an option is out of range.
 
     Example:

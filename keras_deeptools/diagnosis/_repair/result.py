@@ -21,7 +21,7 @@ class RepairStep:
         differences: Tuple of str, what it changes: `- before` and `+ after`.
         score: Float, of held-out samples after a short training with it.
         kept: Bool, whether it helped.
-        failure: Str, why the copy could not be made or trained; empty where it could.
+        failure: Str, why the copy could not be made or trained; empty if it could.
 
     Example:
 
@@ -44,23 +44,23 @@ class Repair(NotebookText):
     """What was tried on a copy of a model, and what helped; made by `repair`.
 
     Attributes:
-        model: `keras.Model`, the trained copy that did best; None where nothing
+        model: `keras.Model`, the trained copy with the best score; None if nothing
             helped.
         differences: Tuple of str, what differs from the original: `- before` and
             `+ after`.
         steps: Tuple of `RepairStep`, in the order in which they were tried.
         score_before: Float, of held-out samples, of the original after training.
-        score_after: Float, of the copy; what the original has where nothing helped.
+        score_after: Float, of the copy; the score of the original if nothing helped.
         history_before: List of floats, the training loss of each pass over the data.
-        history_after: The same of the copy; empty where nothing helped.
-        fit_arguments: Dict of arguments of `fit` that the copy wants.
-        updates_before: Int, how many the original was trained for: fewer, where it
-            had learnt nothing or was far behind in them.
-        updates_after: The same of the copy; 0 where nothing helped.
-        advice: Tuple of str, what is wrong with the data, which no change of the model
-            can fix, and why the model cannot be trained where that is so.
+        history_after: The same of the copy; empty if nothing helped.
+        fit_arguments: Dict of arguments of `fit` that the copy needs.
+        updates_before: Int, number of updates for which the original was trained:
+            fewer, if it had learned nothing or was far behind in them.
+        updates_after: The same of the copy; 0 if nothing helped.
+        advice: Tuple of str: what is wrong with the data, which no change of the model
+            can fix, and, if the model cannot be trained, why.
         preprocessing: `keras.Model` that inputs have to pass before they reach
-            `model`, where that has a `train_step` of its own; else None.
+            `model`, if that has its own `train_step`; otherwise None.
 
     Example:
 

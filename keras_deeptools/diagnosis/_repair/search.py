@@ -214,14 +214,14 @@ class Search:
         return candidate.scores.get(self._short, -math.inf)
 
     def _end(self, candidate: Candidate) -> int:
-        """Updates of the last training; more where a remedy asks for it."""
+        """Updates of the last training; more if a remedy needs them."""
         epochs = candidate.recipe.fit.get("epochs")
         if epochs is None:
             return self.updates
         return epochs * self.trainer.updates_per_epoch(candidate.recipe)
 
     def _rounded(self, updates: int) -> int:
-        """Whole passes over the data where there is room for one."""
+        """Whole passes over the data if there are updates enough for one."""
         per_epoch = self.trainer.updates_per_epoch()
         whole = round(updates / per_epoch) * per_epoch
         return min(whole or updates, self.updates)

@@ -49,14 +49,14 @@ class LayerSignal:
         name: Str, path of the call; `#2` is the second use of a layer.
         kind: Str, class of the layer.
         weighted: Bool, whether the layer holds a kernel, or is recurrent.
-        shape: Tuple of ints, shape of the outputs for one sample; None where a size
+        shape: Tuple of ints, shape of the outputs for one sample; None if a size
             depends on the data.
         normalizations: Int, how many normalization layers were called before it.
         mean: Float, mean of the outputs (activations).
-        std: Float, their standard deviation over rows and units.
+        std: Float, their standard deviation over samples and units.
         pre_activation_std: Float, that of the outputs before the fused activation.
         saturated: Float in [0, 1], fraction of outputs next to a limit of the
-            activation other than zero; NaN where it has none.
+            activation other than zero; NaN if it has no such limit.
         zero: Float in [0, 1], fraction of outputs that are exactly zero.
         dead: Float in [0, 1], fraction of units that are zero, or saturated, on the
             whole batch.
@@ -64,12 +64,13 @@ class LayerSignal:
             pre-activations; NaN without a loss.
         gradient_std: Float, its root mean square.
         weight_gradient_std: Float, root mean square of the gradient with respect to
-            the kernel; NaN where there is none.
+            the kernel; NaN if there is none.
         activations: Float32 array, a sample of at most 4096 outputs.
         gradients: Float32 array, a sample of the gradient of the pre-activations.
         weight_gradients: Float32 array, a sample of the gradient of the kernel.
-        singular_values: Float64 array `(rows, k)`, singular values of the Jacobian of
-            the model's outputs with respect to the pre-activations, for single rows.
+        singular_values: Float64 array `(samples, k)`, singular values of the Jacobian
+            of the model's outputs with respect to the pre-activations, for single
+            samples.
 
     Example:
 

@@ -131,7 +131,7 @@ COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class SignalPropagation(NotebookText):
-    """What `signal_propagation` found.
+    """The measurements and findings of `signal_propagation`.
 
     Args:
         layers: Tuple of `LayerSignal`, in the order of the calls.
@@ -139,8 +139,8 @@ class SignalPropagation(NotebookText):
         input_findings: Tuple of `Finding` about the inputs.
         not_reached: Tuple of str, names of networks of a model without a `call` that
             do not take such inputs.
-        is_trained: Bool, whether weights are no longer what initializers have drawn;
-            then layers may differ more before it is a finding.
+        is_trained: Bool, whether weights differ from what the initializers have drawn;
+            larger differences between layers are then allowed before they are findings.
 
     Example:
 
@@ -159,7 +159,7 @@ class SignalPropagation(NotebookText):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong: with the inputs, then in the model, the most severe first."""
+        """What is wrong with the inputs, then in the model, the most severe first."""
         return (*self.input_findings, *find(self.layers, self.is_trained))
 
     @property
@@ -175,7 +175,7 @@ class SignalPropagation(NotebookText):
         return "Even: neither signals nor gradients vanish or explode."
 
     def table(self) -> str:
-        """One line per layer, columns aligned; columns that nobody filled are left out.
+        """One line per layer, columns aligned; columns without values are left out.
 
         `gradient` is the root mean square of the loss's gradient with respect to the
         pre-activations, `weight gradient` that with respect to the kernel.
@@ -199,8 +199,9 @@ class SignalPropagation(NotebookText):
     def plot(self, path: str | None = None) -> Any:
         """Draws the numbers in the manner of Glorot and Bengio's figures 2, 6, 7, 8.
 
-        Mean and spread of the outputs over layers, and, layer by layer, histograms of
-        the outputs, of the back-propagated gradients and of the weights' gradients.
+        The figure shows the mean and spread of the outputs over the layers, and, layer
+        by layer, histograms of the outputs, of the back-propagated gradients and of the
+        weights' gradients.
 
         Args:
             path: Str or None, file to save the figure to.
@@ -236,31 +237,31 @@ def signal_propagation(
 ) -> SignalPropagation:
     """Measures how signals and gradients pass through a model, and names what is wrong.
 
-    A network trains well when outputs keep their spread from layer to layer on the way
-    forward, and gradients theirs on the way back. One compiled pass over a batch
-    measures both, without dropout, as in inference, and with BatchNormalization that
-    normalizes by the batch, as in training; the model stays as it is.
+    A network trains well if outputs keep their spread from layer to layer on the way
+    forward, and gradients keep theirs on the way back. One compiled pass over a batch
+    measures both. Dropout is off, as in inference, and BatchNormalization normalizes by
+    the batch, as in training. The model stays as it is.
 
-    Compared are hidden layers of one kind with one another, since pooling, look-ups,
-    recurrence and skips change the scale of signals for good reasons.
+    Hidden layers of the same kind are compared with one another, since pooling,
+    look-ups, recurrence and skips change the scale of signals for good reasons.
 
-    Listed are layers that hold a kernel or embeddings, recurrent layers, and activation
-    layers; inside attention, nested and subclassed models too.
+    The result lists layers that hold a kernel or embeddings, recurrent layers, and
+    activation layers, also inside attention, nested and subclassed models.
 
-    Of a model that has a `train_step` and no `call`, such as a GAN, the networks that
+    If a model has a `train_step` and no `call`, as a GAN does, the networks in it that
     take `x` are measured, each by itself.
 
     Args:
-        model: `keras.Model`. One that is not built is built from `x`, with the weights
+        model: `keras.Model`. If it is not built, it is built from `x`, with the weights
             that `fit` would begin with.
         x: Inputs as in training, all that `fit` takes: arrays, tensors, data frames,
             lists or dicts of them, or a `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator, of which some batches are taken (of a generator
-            one, which it does not give again). What is odd about them is a finding.
-        y: Targets; None leaves out all that is backward, unless a dataset holds them
-            and there is a loss.
-        loss: Loss as in `compile`; None takes the one that the model was compiled with.
-        jacobian_rows: Int >= 0, rows of `x` for which the singular values of the
+            one, which is then lost to it). Faults of the inputs are findings.
+        y: Targets. None to measure no gradients, unless a dataset holds targets and
+            there is a loss.
+        loss: Loss as in `compile`; None for the loss that the model was compiled with.
+        jacobian_rows: Int >= 0, samples of `x` for which the singular values of the
             Jacobian of the outputs with respect to each layer are computed. It takes
             one backward pass for each output unit.
 
@@ -268,9 +269,9 @@ def signal_propagation(
         `SignalPropagation`, with `table()`, `plot()`, `findings` and a `verdict`.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data none that Keras takes.
-        ValueError: If the model has no loss for `y`, or the data do not fit. Weights
-            have not been changed then.
+        TypeError: If `model` is no Keras model, or Keras does not accept the data.
+        ValueError: If the model has no loss for `y`, or the data do not fit. In these
+            cases no weights have been changed.
 
     Example:
 

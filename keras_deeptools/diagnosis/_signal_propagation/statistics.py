@@ -153,13 +153,13 @@ MOST_OUTPUTS = 256
 
 
 def output_jacobians(model: keras.Model, x: Any) -> dict[str, np.ndarray]:
-    """Singular values of d outputs / d pre-activations, for each row by itself.
+    """Singular values of d outputs / d pre-activations, for each sample by itself.
 
     Takes one backward pass for each output unit.
 
     Args:
         model: Built `keras.Model` with one output.
-        x: Rows to take it for.
+        x: Samples to compute them for.
 
     Returns:
         Dict from the name of a call of a layer that holds variables to a float64 array

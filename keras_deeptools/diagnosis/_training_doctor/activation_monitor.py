@@ -21,16 +21,16 @@ MOST_SATURATED = 0.8
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ActivationMonitor(keras.callbacks.Callback):
-    """Records what layers put out on the same samples, once in some epochs.
+    """Records the outputs of layers for the same samples, at intervals of epochs.
 
-    One compiled pass in inference over up to 256 samples of the training data measures
-    mean, standard deviation, the fraction of zeros, of dead units (zero, or saturated,
-    on all of the samples) and of saturated outputs. The state of training is left as
-    it is.
+    One compiled pass in inference mode over up to 256 samples of the training data
+    measures the mean, the standard deviation, and the fractions of zeros, of dead units
+    (zero, or saturated, on all of the samples) and of saturated outputs. The state of
+    training does not change.
 
     Args:
-        x: Inputs to look at, or None: samples of what `fit` is given; of a generator,
-            those of its first batches.
+        x: Inputs to measure on, or None for samples of the data that `fit` is given; of
+            a generator, those of its first batches.
         every: Int >= 1. Epochs from one measurement to the next; the first is made
             before training.
 
@@ -70,7 +70,7 @@ class ActivationMonitor(keras.callbacks.Callback):
     def history(self) -> dict[str, np.ndarray]:
         """Dict from statistic to an array `(measurements, layers)`.
 
-        `epochs` has the number of epochs that had been trained at each measurement.
+        `epochs` holds the number of epochs trained before each measurement.
         """
         rows = np.array(self._rows, "float64")
         rows = rows.reshape(len(self._rows), len(self.layers), len(STATISTICS))
@@ -78,7 +78,7 @@ class ActivationMonitor(keras.callbacks.Callback):
 
     @property
     def findings(self) -> list[Finding]:
-        """Layers that are dead, or saturated, in the latest measurement."""
+        """Findings about layers that were dead or saturated in the last measurement."""
         if not self._rows:
             return []
         found = []
@@ -126,7 +126,7 @@ class ActivationMonitor(keras.callbacks.Callback):
         return self.findings
 
     def table(self) -> str:
-        """A line for each layer, of the latest measurement, with what was found."""
+        """A line for each layer, of the latest measurement, with the findings."""
         rows = []
         latest, findings = self.history, self.findings
         for place, name in enumerate(self.layers):
@@ -186,7 +186,7 @@ class ActivationMonitor(keras.callbacks.Callback):
         return figure
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Takes the samples, and measures where the model is built."""
+        """Takes the samples, and measures if the model is built."""
         self._forget()
         if self.x is not None:
             self.samples = self.x
@@ -196,11 +196,11 @@ class ActivationMonitor(keras.callbacks.Callback):
         self._measure(0)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Lets go of the samples."""
+        """Releases the samples."""
         self.samples = self._pass = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Measures, where it is time."""
+        """Measures, if it is time."""
         if (epoch + 1) % self.every == 0:
             self._measure(epoch + 1)
 

@@ -96,7 +96,7 @@ def static_causes(
         )
         found = ranked(findings_of(facts, START_RULES), facts)
     except Exception:
-        # It is about what is wrong already, and training goes on.
+        # The finding is about a problem that is known, and training continues.
         return []
     finally:
         stand_ins.hide()

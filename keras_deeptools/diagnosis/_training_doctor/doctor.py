@@ -62,7 +62,7 @@ RENAMED = {
 """What `GradientMonitor` finds, in the words of `diagnose`."""
 
 CERTAIN = 0.85
-"""Confidence of what is told of a model that learns."""
+"""Confidence of findings about a model that learns."""
 
 STUCK = {
     "does not learn",
@@ -76,28 +76,28 @@ STUCK = {
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class TrainingDoctor(keras.callbacks.Callback):
-    """Watches a training and says what is wrong, where and why, and what to change.
+    """Watches a training and reports what is wrong, where, why, and what to change.
 
-    Gradients and updates are measured in the compiled step (`GradientMonitor`),
-    activations on the same samples after each epoch (`ActivationMonitor`), the loss of
-    some batches, learning curves and predictions on the host. Where the model does not
-    learn, its data and its layers are looked at as `diagnose` does, so that the cause
-    is named and not the symptom alone.
+    Gradients and updates are measured in the compiled step (`GradientMonitor`), and
+    activations on the same samples after each epoch (`ActivationMonitor`). The loss of
+    some batches, learning curves and predictions are examined on the host. If the model
+    does not learn, its data and its layers are examined as `diagnose` does, so that the
+    report names the cause and not only the symptom.
 
-    Where a loss is not finite, training is done again from the start of the epoch, up
-    to the batch at which it happens, and this batch is run layer by layer: the finding
-    names the layer and the operation, and the line where it is in a function of your
-    own. The training itself goes on as if nothing had been looked at. Arrays are
-    shuffled anew for this, and of a generator nothing can be run again.
+    If a loss is not finite, the epoch is trained again from its start, up to the batch
+    at which this happens, and that batch is run layer by layer. The finding names the
+    layer and the operation, and the line if it is in a function of your own. The
+    training itself continues as if nothing had been examined. Arrays are shuffled again
+    for this; the batches of a generator cannot be run again.
 
-    Everything here covers the latest `fit`, with this or another model.
+    All results cover the latest `fit`, with this or another model.
 
     Args:
         on_problem: What to do about findings of severity `"problem"`: `"warn"` (with
             `TrainingWarning`), `"stop"` (warn and end training), `"raise"`
             (`TrainingProblemError`), `"repair"` (stop, and try remedies on a copy; the
             result is `.repaired`), or `"ignore"` (only list them).
-        patience: Int >= 1. Epochs after which not to learn is a problem.
+        patience: Int >= 1. Epochs without learning after which this is a problem.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -149,19 +149,19 @@ class TrainingDoctor(keras.callbacks.Callback):
         return calibrated(self._found)
 
     def set_model(self, model: keras.Model) -> None:
-        """Hands the model on to the monitors."""
+        """Passes the model on to the monitors."""
         super().set_model(model)
         self.gradients.set_model(model)
         self.activations.set_model(model)
 
     def set_params(self, params: dict[str, Any] | None) -> None:
-        """Hands what `fit` says of itself on to the monitors."""
+        """Passes the parameters of `fit` on to the monitors."""
         super().set_params(params)
         self.gradients.set_params(params)
         self.activations.set_params(params)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Looks at the data, and attaches the monitors."""
+        """Examines the data, and attaches the monitors."""
         self._forget()
         model = self.model
         # A model that is frozen as a whole has nothing to attach to.
@@ -188,7 +188,7 @@ class TrainingDoctor(keras.callbacks.Callback):
             self._act()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Begins an epoch, and keeps the state where all is well."""
+        """Begins an epoch, and keeps the state if it is good."""
         if self._is_attached:
             self.gradients.on_epoch_begin(epoch, logs)
         self._losses.begin_epoch()
@@ -203,7 +203,7 @@ class TrainingDoctor(keras.callbacks.Callback):
             self.gradients.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Keeps the running mean of the loss, and reads it now and then."""
+        """Keeps the running mean of the loss, and reads it at intervals."""
         if self._good is None or not self._good.start:
             self._good = LastGood(self.model)
             self._good.begin_epoch()
@@ -219,7 +219,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._act()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at everything, and acts on what is new."""
+        """Examines everything, and acts on new findings."""
         logs = {} if logs is None else logs
         if self._is_attached:
             self.gradients.on_epoch_end(epoch, logs)
@@ -238,7 +238,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._act()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Detaches, and tries remedies where that was asked for."""
+        """Detaches the monitors, and tries remedies if asked to."""
         if self._is_attached:
             self.gradients.on_train_end(logs)
         self.activations.on_train_end(logs)
@@ -263,7 +263,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         try:
             shown = good.replayed(given.data, given.batch_size, given.settings.shuffle)
         except Exception:
-            # It is about what is wrong already, and training goes on.
+            # The finding is about a problem that is known, and training continues.
             return
         found = (
             None

@@ -66,7 +66,7 @@ def given_to(model: keras.Model, rows: int = ROWS) -> Given | None:
 
     Args:
         model: `keras.Model`. Call it in a callback.
-        rows: Int, how many samples to look at, at most.
+        rows: Int, the most samples to look at.
     """
     run = running_fit(model)
     if run is None:
@@ -143,7 +143,7 @@ def _batches(adapter: Any) -> Any:
 
 
 def _readable(validation_data: Any) -> Any:
-    """Arrays only: what else there is may be readable only once."""
+    """Arrays only, since other data may be readable only once."""
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) < 2:
         return None
     flat = keras.tree.flatten(validation_data)

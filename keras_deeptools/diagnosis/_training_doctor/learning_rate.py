@@ -33,7 +33,7 @@ FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 def learning_rate(
     ratios: np.ndarray, curves: Curves, constant: float, clips: str = ""
 ) -> Iterator[Finding]:
-    """A learning rate far too low or too high, told by the size of updates.
+    """A learning rate far too low or too high, judged by the size of updates.
 
     Args:
         ratios: Float array `(updates, kernels)`, the norm of each update over that of

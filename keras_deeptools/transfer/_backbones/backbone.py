@@ -37,49 +37,53 @@ def backbone(
     preprocessing: str | Callable[[Any], Any] | None = None,
     **arguments: Any,
 ) -> keras.Model:
-    """Network without its top, from pixels in 0-255 to features.
+    """A pretrained network without its top: pixels in 0-255 in, features out.
 
-    What each network of `keras.applications` was trained on, [-1, 1] or standardized or
-    with red and blue exchanged, is part of the graph: the images go in as they are
-    stored, in training, prediction and export alike. It is made of Keras' own layers,
-    so that a saved model loads without this package. No graph can raise an error on
-    every backend: `check_pixels` tells once whether data are in 0-255.
+    Each network of `keras.applications` was trained on pixels of its own kind: in
+    [-1, 1], standardized, or with red and blue exchanged. That preprocessing is part of
+    the returned graph, so images go in as they are stored, in training, prediction and
+    export alike. The graph consists of Keras' own layers, so a saved model loads
+    without this package. A graph cannot raise an error on every backend; call
+    `check_pixels` once to verify that the data are in 0-255.
 
-    Images with another number of channels than three take the pretrained weights too.
-    The first kernel is repeated over the channels, red, green, blue, red, and so on,
-    each slice divided by the number of channels that share it. The sum over the
-    channels stays the same, so a gray image gives the features that it gave in three
-    channels. One or two channels are first repeated three times, so that they too meet
-    the preprocessing of red, green and blue; where that is the same for all three, the
-    kernel is the mean over its channels, times 3 / channels, instead.
+    Images with another number of channels than three can use the pretrained weights
+    too. The first kernel is repeated over the channels, red, green, blue, red, and so
+    on, and each slice is divided by the number of channels that share it. The sum over
+    the channels stays the same, so a gray image gives the features that it gave in
+    three channels. If the preprocessing differs between red, green and blue, one or two
+    channels are first repeated three times, so that they pass through it as well; if it
+    is the same for all three, the kernel is instead the mean over its channels, times
+    3 / channels.
 
     Args:
         model: Str, the name of a constructor of `keras.applications`, such as
             `"MobileNetV2"`; or a `keras.Model` of one input and one output, such as a
             network of your own or a `keras_hub` backbone of images. Its layers are
             shared, not copied, unless its channels change.
-        input_shape: Tuple `(height, width, channels)`, or with the channels first as
-            Keras is configured. Heights and widths from 32 on (Inception 75, Xception
-            71). None for a `keras.Model`: its own.
-        weights: `"imagenet"`, None for fresh ones, or the path of a weights file for
-            three channels, whose own normalization is kept where it holds one
-            (EfficientNet). Of no meaning for a `keras.Model`, which has its own.
-        pooling: None for a map of features, `"avg"` or `"max"` over the places,
-            or over the tokens of a transformer, for a vector.
-        preprocessing: What a `keras.Model` takes: `"symmetric"` for pixels in [-1, 1],
-            `"standardize"` for ImageNet's mean and standard deviation taken out,
-            `"bgr"` for blue, green, red with ImageNet's mean taken out, `"included"`
-            for pixels in 0-255, or a layer or function that makes it from those.
-            Must be None for a name.
-        **arguments: What else the constructor takes, such as `alpha=0.35`.
+        input_shape: Tuple `(height, width, channels)`, or with the channels first if
+            Keras is configured so. Heights and widths must be at least 32 (Inception
+            75, Xception 71). None for a `keras.Model`: its own shape.
+        weights: `"imagenet"`, None for randomly initialized weights, or the path of a
+            weights file for three channels; if the file holds a normalization
+            (EfficientNet), that normalization is kept. Ignored for a `keras.Model`,
+            which has its own weights.
+        pooling: None for a map of features; `"avg"` or `"max"` over the positions, or
+            over the tokens of a transformer, for a vector.
+        preprocessing: What a `keras.Model` expects: `"symmetric"` for pixels in
+            [-1, 1], `"standardize"` for pixels standardized with ImageNet's mean and
+            standard deviation, `"bgr"` for blue, green, red with ImageNet's mean
+            subtracted, `"included"` for pixels in 0-255, or a layer or function that
+            computes the expected input from those. Must be None for a name.
+        **arguments: Further arguments of the constructor, such as `alpha=0.35`.
 
     Returns:
         `keras.Model`, functional, with one input of float32 pixels (arrays of integers
-        are cast). Named applications are not nested in it: `get_layer` finds theirs.
+        are cast). Named applications are not nested in it, so `get_layer` finds their
+        layers.
 
     Raises:
         ValueError: If a name is unknown, images are too small, preprocessing is missing
-            or too much, or the model cannot take as many channels.
+            or must not be given, or the model cannot take as many channels.
         TypeError: If an argument is of the wrong type.
 
     Example:

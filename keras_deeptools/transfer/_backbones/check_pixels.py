@@ -38,7 +38,7 @@ class PixelEntry:
     position: int = 0
 
     def arriving(self, x: Any) -> np.ndarray:
-        """What arrives of the first rows of data."""
+        """What arrives of the first samples of the data."""
         rows = first_rows(x, _NUM_LOOKED_AT)
         if self.front is None:
             return np.asarray(keras.tree.flatten(rows)[self.position])
@@ -166,20 +166,21 @@ def _entering(model: keras.Model) -> Iterator[tuple[str, Any]]:
 
 
 def check_pixels(x: Any, model: keras.Model | None = None) -> tuple[float, float]:
-    """Raises an error where images are not in 0-255, as `backbone` takes them.
+    """Raises an error if images are not in 0-255, as `backbone` expects them.
 
-    A graph cannot raise an error on every backend, so nothing in the model checks what
-    it sees: call this once on the data, before `fit`. It looks at the first images only
-    (256 rows of an array, one batch of anything else).
+    A graph cannot raise an error on every backend, so nothing in the model checks its
+    inputs. Call this function once on the data, before `fit`. It checks the first
+    images only: 256 samples of an array, or one batch of anything else.
 
     Args:
         x: Array or tensor of images, of any shape; a `tf.data.Dataset`,
             `keras.utils.PyDataset`, `DataLoader` or another iterable of batches, alone
-            or with targets: `x` of `(x, y, ...)` is looked at. Not a generator, whose
-            first batch would be lost to `fit`.
-        model: `keras.Model` that `x` is for, or None. With it, what arrives at the
-            backbone inside is looked at, behind resizing, augmentation and scaling of
-            the model's own; a model without one takes anything.
+            or with targets: of `(x, y, ...)`, `x` is checked. A generator is refused,
+            because its first batch would be lost to `fit`.
+        model: `keras.Model` that `x` is for, or None. If given, the check is made on
+            what arrives at the backbone inside the model, after the model's own
+            resizing, augmentation and scaling; a model without a backbone accepts
+            anything.
 
     Returns:
         Tuple of two floats, the smallest and the largest value seen.
@@ -188,7 +189,7 @@ def check_pixels(x: Any, model: keras.Model | None = None) -> tuple[float, float
         ValueError: If a value is below 0, above 255 or not finite; if floats seem to
             have been scaled, to [0, 1] for instance; if there are no images; or if
             `model` scales pixels down twice.
-        TypeError: If `x` is nothing of the kind.
+        TypeError: If `x` is none of these types.
 
     Example:
 

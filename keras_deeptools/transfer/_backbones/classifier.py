@@ -61,23 +61,24 @@ def classifier(
     hidden_units: int = 512,
     activation: str | None = "softmax",
 ) -> keras.Model:
-    """A model for other classes: a backbone with a fresh head.
+    """A model for other classes: a backbone with a newly initialized head.
 
     Args:
         backbone: `keras.Model` with a graph and one output, a map of features, tokens
             `(batch, tokens, features)` or a vector; its layers are shared, not copied.
         num_classes: Int >= 1.
-        head: `"average"`: mean over the map, dropout, one dense layer. `"concat"`, as
-            fastai: mean and maximum side by side, then twice batch normalization,
-            dropout and a dense layer, with ReLU between; the first dropout at half the
-            rate. The maximum tells of small things in large images.
-        dropout_rate: Float in [0, 1). 0 leaves the dropout out.
-        mc: Bool, whether the dropout is `keras_deeptools.layers.MCDropout`, which
-            `uncertainty.mc_predict` samples from. The saved model then needs this
+        head: `"average"`: the mean over the map, dropout, one dense layer. `"concat"`,
+            as in fastai: mean and maximum side by side, then twice batch normalization,
+            dropout and a dense layer, with ReLU between; the first dropout layer has
+            half the dropout rate. The maximum responds to small objects in large
+            images.
+        dropout_rate: Float in [0, 1). 0 leaves the dropout layers out.
+        mc: Bool, whether the dropout layers are `keras_deeptools.layers.MCDropout`,
+            which `uncertainty.mc_predict` samples from. The saved model then needs this
             package to load.
         hidden_units: Int >= 1, units between the two dense layers of `"concat"`.
-        activation: Str or None, of the outputs: `"softmax"`, `"sigmoid"` for one class
-            or for several that exclude one another not; None for logits.
+        activation: Str or None, of the outputs: `"softmax"`; `"sigmoid"` for one class
+            or for several classes that do not exclude one another; None for logits.
 
     Returns:
         `keras.Model`, functional, from the inputs of the backbone to outputs

@@ -29,29 +29,31 @@ def reuse_layers(
     share: bool = False,
     name: str | None = None,
 ) -> keras.Model:
-    """A new model: the lower layers of another, for a related task, and a new head.
+    """A new model for a related task: the lower layers of another, and a new head.
 
-    The layers are copied with their weights and flags, so that the other model stays as
-    it is whatever becomes of the new one. Then `freeze` the copied layers, compile and
-    train the head; unfreeze and go on with a small rate.
+    The layers are copied with their weights and flags, so training the new model never
+    changes the other one. The usual next steps are to `freeze` the copied layers,
+    compile and train the head, then to unfreeze the layers and continue with a small
+    learning rate.
 
-    With `share=True` the layers are the same objects in both models. It costs no
+    With `share=True` the layers are the same objects in both models. Sharing costs no
     memory, but **training the new model changes the other one**, whose own head was
-    trained on what these layers gave before; freezing them in one freezes them in both,
-    and a model that was compiled earlier does not notice. Share only where this is
-    meant: two tasks trained in turns, or a model that is not needed any more.
+    trained on what these layers gave before. Freezing the layers in one model freezes
+    them in both, and a model that was compiled earlier does not notice. Share layers
+    only if this is intended: for two tasks trained in turns, or for a model that is no
+    longer needed.
 
     Args:
-        model: `keras.Model`, functional or a built Sequential; nested models count as
+        model: `keras.Model`, functional or a built Sequential; a nested model counts as
             one layer. It need not be compiled.
-        head: `keras.Layer`, or a list of them, for the new model; None for none.
-        num_layers: Int >= 1, how many layers to take, inputs not counted, in the order
-            of computation. Give this or `until`, or neither: all before the last layer
-            with weights.
+        head: `keras.Layer`, or a list of them, for the new model; None for no head.
+        num_layers: Int >= 1, how many layers to take, in the order of computation,
+            inputs not counted. Give this or `until`, or neither: then all layers before
+            the last one with weights are taken.
         until: Name of the last layer to take, one of the model's own.
-        share: Bool. Whether the layers are shared instead of copied. Warns once for
-            each model.
-        name: Name of the new model. Default: that of `model` with `"_reused"`.
+        share: Bool. Whether the layers are shared instead of copied. If True, a warning
+            is issued once for each model.
+        name: Name of the new model. Default: the name of `model` with `"_reused"`.
 
     Returns:
         `keras.Model`, functional, not compiled, with the inputs of `model` that the

@@ -30,54 +30,56 @@ def cache_features(
     seed: int | None = None,
     verbose: str | int = "auto",
 ) -> CachedFeatures:
-    """Computes once what the frozen part of a model makes of the data.
+    """Computes the outputs of the frozen part of a model once and keeps them.
 
-    `CachedFeatures.fit` then trains the rest of the model as `model.fit` would, at a
-    fraction of the time: same optimizer, losses, metrics, callbacks, and the same
-    weights at the end. The model is cut by itself, at the last place where all that
-    comes before is frozen and draws nothing at random, also inside of nested models;
-    several tensors may cross the cut. What draws after the cut, such as dropout in the
-    head, goes on drawing.
+    `CachedFeatures.fit` then trains the rest of the model as `model.fit` would, with
+    the same optimizer, losses, metrics and callbacks and with the same weights at the
+    end, in a fraction of the time. The function finds the place to cut the model
+    itself: the last one, also inside nested models, where all layers before it are
+    frozen and draw nothing at random. Several tensors may cross the cut. Layers after
+    the cut that draw at random, such as dropout in the head, continue to do so.
 
-    Memory: `num_bytes` of the result, at most `max_bytes`, and one batch; where the
-    number of rows is not known beforehand up to twice that for a moment. With a
-    directory no more than a batch at a time. Data that carry their targets (a
-    `tf.data.Dataset`) have these kept in memory.
+    The features take `num_bytes` of memory, at most `max_bytes`, plus one batch. If the
+    number of samples is not known beforehand, they briefly take up to twice that. With
+    a directory, no more than one batch is in memory at a time. Targets that come with
+    the data (in a `tf.data.Dataset`) are kept in memory.
 
-    Batches of several lengths or image sizes go through each by itself. Where features
-    of several sizes cross the cut, they stay in memory in the batches they came in.
+    Batches of several lengths or image sizes pass through the layers one by one. If
+    features of several sizes cross the cut, they stay in memory in the batches in which
+    they came.
 
-    Files in a directory are known by the layers before the cut and their weights, the
-    data, the versions and the settings, are checked against digests and against one
-    batch computed anew, and are computed again if anything differs. They are never
-    removed: delete the directory to do so. What a killed process left half written
-    goes a day later.
+    Files in a directory are identified by the layers before the cut and their weights,
+    the data, the versions and the settings. They are checked against digests and
+    against one batch that is computed again, and all are computed again if anything
+    differs. The function never deletes them; delete the directory to remove them. Only
+    the incomplete files of a killed process are deleted, after one day.
 
     Args:
         model: `keras.Model` with a graph, compiled or not, partly frozen
             (`transfer.freeze`).
         x: Inputs, as in `fit`: arrays, a `tf.data.Dataset`, a `PyDataset`, a generator.
-            Rows keep the order in which they come.
-        y: Targets, where `x` is arrays.
-        sample_weight: Weights of the rows, where `x` is arrays.
-        batch_size: Int >= 1, rows in a batch of the pass.
+            The samples keep the order in which they come.
+        y: Targets, if `x` is arrays.
+        sample_weight: Weights of the samples, if `x` is arrays.
+        batch_size: Int >= 1, samples in a batch while the features are computed.
         views: Int >= 1, passes over the data. With random layers before the cut (data
-            augmentation), which one view refuses, each pass draws anew, and each epoch
-            trains on the next one.
-        directory: Folder in which features are kept and found again, or None for
-            memory.
-        max_bytes: Int >= 1, the most that features may take in memory.
-        seed: Int >= 0 from which random layers before the cut draw, or None: from where
-            they are. They and the global random state are as before afterwards.
+            augmentation), which are an error with one view, each pass draws again, and
+            each epoch trains on the next one.
+        directory: Folder in which features are kept and found again, or None to keep
+            them in memory.
+        max_bytes: Int >= 1, the most bytes of memory that features may take.
+        seed: Int >= 0 from which random layers before the cut draw, or None to continue
+            from their present state. These layers and the global random state are
+            afterwards as they were before.
         verbose: `"auto"` or 1 for a progress bar, 0 for none.
 
     Returns:
         `CachedFeatures`.
 
     Raises:
-        ValueError: If nothing can be cached (`caching_obstacle` tells), what is before
-            the cut gives equal rows unequal features, or these take more than
-            `max_bytes` of memory, which is found before the pass.
+        ValueError: If nothing can be cached (`caching_obstacle` returns the reason), if
+            the layers before the cut give equal samples unequal features, or if the
+            features need more than `max_bytes` of memory, which is found beforehand.
         TypeError: If an argument is of the wrong type.
 
     Example:

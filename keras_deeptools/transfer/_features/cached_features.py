@@ -93,16 +93,16 @@ _DATA = ("x", "y", "sample_weight")
 
 
 class CachedFeatures:
-    """What the frozen part of a model made of data; made by `cache_features`.
+    """Outputs of the frozen part of a model; made by `cache_features`.
 
-    `fit` trains the model on them. For a loop of your own, `rows` gives what the model
-    takes inside of `feeding()`.
+    `fit` trains the model on them. For your own training loop, `rows` returns the data
+    that the model takes inside of `feeding()`.
 
     Attributes:
         model: `keras.Model`, the one that trains.
         views: Int, passes over the data; each epoch trains on the next one.
         path: `pathlib.Path` of the folder with the files, or None for memory.
-        num_rows: Int, rows of a view.
+        num_rows: Int, samples in a view.
         num_bytes: Int, bytes of all features, in memory or in files.
 
     Example:
@@ -143,11 +143,11 @@ class CachedFeatures:
 
     @property
     def features(self) -> list[Any]:
-        """Arrays `(rows, ...)`, those of all views one after the other.
+        """Arrays `(samples, ...)`, those of all views one after the other.
 
-        One for each tensor that crosses the cut, memory-mapped if they are on disk;
-        where rows are of several lengths or sizes, a list of arrays, one for each
-        batch.
+        There is one array for each tensor that crosses the cut, memory-mapped if it is
+        on disk. If the samples have several lengths or sizes, there is a list of arrays
+        instead, one for each batch.
         """
         return list(self._computed.arrays.values())
 
@@ -155,13 +155,13 @@ class CachedFeatures:
         """Features, targets and sample weights, for the model inside of `feeding()`.
 
         Args:
-            view: Int >= 0, the pass that they are from.
+            view: Int >= 0, the pass to return the data of.
 
         Returns:
             `(inputs, y, sample_weight)`: a dict of arrays, and what `fit` would get.
 
         Raises:
-            ValueError: If rows are of several lengths or sizes: take `batches`.
+            ValueError: If samples have several lengths or sizes. Use `batches` then.
         """
         if not self._is_even:
             raise ValueError(
@@ -180,13 +180,14 @@ class CachedFeatures:
         return inputs, *self._computed.labels[view]
 
     def batches(self, view: int = 0) -> list[tuple[Any, Any, Any]]:
-        """Batches as `rows`, as they came, where rows are of several lengths or sizes.
+        """As `rows`, but in the original batches if samples differ in length or size.
 
         Args:
-            view: Int >= 0, the pass that they are from.
+            view: Int >= 0, the pass to return the data of.
 
         Returns:
-            List of `(inputs, y, sample_weight)`; with rows of one length one of all.
+            List of `(inputs, y, sample_weight)`; a single one if all samples have one
+            length.
         """
         if self._is_even:
             return [self.rows(view)]
@@ -205,7 +206,7 @@ class CachedFeatures:
     def feeding(self) -> contextlib.AbstractContextManager[None]:
         """A block in which the model takes the inputs of `rows` in place of data.
 
-        Called on data it runs as a whole.
+        If the model is called on data inside the block, it runs as a whole.
 
         Raises:
             ValueError: If the features are out of date.
@@ -220,14 +221,14 @@ class CachedFeatures:
     def for_validation(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> "CachedFeatures":
-        """Features of other data, as the same layers make them at inference.
+        """Features of other data, as the same layers compute them at inference.
 
-        Kept in memory or in the directory, as these are.
+        They are kept where these features are: in memory or in the directory.
 
         Args:
             x: Inputs, as in `fit`.
-            y: Targets, where `x` is arrays.
-            sample_weight: Weights of the rows, where `x` is arrays.
+            y: Targets, if `x` is arrays.
+            sample_weight: Weights of the samples, if `x` is arrays.
         """
         self._check_current()
         options = dataclasses.replace(self._options, views=1, verbose=0)
@@ -245,18 +246,18 @@ class CachedFeatures:
     ) -> keras.callbacks.History:
         """Trains the model from the cut on, as `model.fit` trains all of it.
 
-        If a callback unfreezes something before the cut, the epochs from there on train
-        on the data.
+        If a callback unfreezes layers before the cut, the epochs from there on train on
+        the data themselves.
 
         Args:
-            batch_size: Int or None for 32, rows in a batch. Rows of several lengths or
-                sizes stay in the batches in which they came.
-            shuffle: Bool, whether each epoch takes the rows, or these batches, in
+            batch_size: Int or None for 32, samples in a batch. Samples of several
+                lengths or sizes stay in the batches in which they came.
+            shuffle: Bool, whether each epoch takes the samples, or these batches, in
                 another order.
             validation_data: As in `fit`, or `CachedFeatures` made by `for_validation`.
-                The features of data are computed once.
-            **arguments: What else `fit` takes (`epochs`, `callbacks`, `class_weight`,
-                `verbose`, ...), but for data.
+                The features of validation data are computed once.
+            **arguments: Further arguments of `fit` (`epochs`, `callbacks`,
+                `class_weight`, `verbose`, ...), except for data.
 
         Returns:
             `keras.callbacks.History`.

@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class RowDigest:
-    """A digest of rows that come in batches, however they are cut."""
+    """A digest of samples that come in batches, whatever the sizes of the batches."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Any] = {}
@@ -44,7 +44,7 @@ class RowDigest:
                 part.update(_content(rows))
 
     def hexdigest(self) -> str:
-        """The digest of all rows so far."""
+        """The digest of all samples so far."""
         parts = {name: part.hexdigest() for name, part in self._parts.items()}
         return _digest(parts)
 
@@ -54,7 +54,7 @@ def feature_key(cut: FeatureCut, data: str, **settings: Any) -> str:
 
     Args:
         cut: `FeatureCut`.
-        data: Str, digest of the rows.
+        data: Str, digest of the samples.
         **settings: What else they depend on, ready for JSON.
     """
     facts = {
@@ -109,11 +109,11 @@ class Computed:
     """Features by name, rows of all views one after the other, and what goes with them.
 
     Attributes:
-        arrays: Dict of arrays `(views * rows, ...)`; of lists of arrays, one for each
-            batch, where rows are of several lengths or sizes.
+        arrays: Dict of arrays `(views * samples, ...)`; of lists of arrays, one for
+            each batch, if samples have several lengths or sizes.
         dtypes: Dict from name to the dtype in which the layers give it.
         labels: List of `(y, sample_weight)`, one for each view, from data that hold
-            their labels; where rows are of several lengths, of lists of them.
+            their labels; of lists of them, if samples have several lengths.
         path: Folder of the files, or None.
     """
 
@@ -135,7 +135,7 @@ def compute_features(
         training: Bool, whether layers run as in training.
 
     Raises:
-        ValueError: If the features depend on more than their row, or take too much
+        ValueError: If the features depend on more than their sample, or take too much
             memory, the data carry targets and others are given, or can be read only
             once and would have to be read again.
     """

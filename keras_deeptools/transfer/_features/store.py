@@ -16,11 +16,11 @@ import numpy as np
 from keras_deeptools._files import force_to_disk, move_when_free, write_json
 
 Specs = dict[str, tuple[tuple[int, ...], str]]
-"""Name of a feature -> shape and dtype of one row, as it leaves the layers."""
+"""Name of a feature -> shape and dtype of one sample, as it leaves the layers."""
 
 
 def bytes_per_row(specs: Specs) -> int:
-    """Bytes that the features of one row take where they are kept."""
+    """Bytes that the features of one sample take where they are kept."""
     return sum(
         int(np.prod(shape)) * stored_dtype(dtype).itemsize
         for shape, dtype in specs.values()
@@ -38,10 +38,10 @@ def stored_dtype(dtype: str) -> np.dtype:
 
 
 class MemoryStore:
-    """Rows of features in memory.
+    """Features of samples in memory.
 
-    Where the number of rows is known, they are put into arrays of that length at once;
-    else they are collected, and take up to twice as much for the moment of joining.
+    If the number of samples is known, they are put into arrays of that length at once;
+    otherwise they are collected, and take up to twice as much while they are joined.
 
     Args:
         specs: What the features are.
@@ -86,7 +86,7 @@ class MemoryStore:
         self._num_rows += count
 
     def finish(self, even: bool = True) -> dict[str, Any]:
-        """The arrays; lists of those of each batch, where rows have several sizes."""
+        """The arrays; lists of those of each batch, if samples have several sizes."""
         if not self._is_known and even:
             for name, parts in self._arrays.items():
                 self._arrays[name] = np.concatenate(parts)
@@ -185,7 +185,7 @@ class FeatureFiles:
 
 
 class EntryWriter:
-    """Writes the arrays of one entry row by row; made by `FeatureFiles.writing`.
+    """Writes the arrays of one entry by samples; made by `FeatureFiles.writing`.
 
     Args:
         files: `FeatureFiles`.
@@ -241,7 +241,7 @@ class EntryWriter:
         raise OSError(f"cache_features: {place} cannot be written.")
 
     def _write_header(self, name: str) -> None:
-        # numpy leaves room in a header for the first axis to grow.
+        # numpy leaves space in a header for the first axis to grow.
         shape, dtype = self._specs[name]
         header = {
             "descr": np.lib.format.dtype_to_descr(stored_dtype(dtype)),

@@ -33,7 +33,7 @@ def the_loss(loss: Any) -> Any:
 
 
 def kind_of(loss: Any) -> str | None:
-    """What a loss takes for targets: classes, one-hot rows or yes and no; else None.
+    """The targets that a loss takes: classes, one-hot or yes and no; None if unknown.
 
     Args:
         loss: As in `compile`.
@@ -75,7 +75,7 @@ def _configured(loss: Any, name: str) -> Any:
 def chosen_loss(owner: str, model: keras.Model, y: Any) -> str:
     """Name of the cross-entropy for a model that ends in softmax or sigmoid.
 
-    Softmax with whole numbers, one for each row, pixel or token:
+    Softmax with whole numbers, one for each sample, pixel or token:
     `"sparse_categorical_crossentropy"`; with one-hot targets in the shape of the
     outputs: `"categorical_crossentropy"`. Sigmoid: `"binary_crossentropy"`. Nothing
     else says by itself what it is trained for.
@@ -309,7 +309,7 @@ def check_labels(
 def _check_shape(
     owner: str, kind: str, outputs: Any, values: np.ndarray, argument: str
 ) -> None:
-    """Raises for one-hot rows where a loss takes classes, and the other way round."""
+    """Raises for one-hot targets if a loss takes classes, and the other way round."""
     count, rank = outputs.shape[-1], len(outputs.shape)
     if count in (None, 1):
         return
@@ -340,9 +340,9 @@ def _check_shape(
 
 
 def check_class_weight(owner: str, loss: Any, class_weight: Any, y: Any) -> None:
-    """Raises if Keras would weight rows by something else than their class.
+    """Raises if Keras would weight samples by something else than their class.
 
-    It takes the largest entry of a row for its class.
+    Keras takes the position of a target's largest entry for its class.
 
     Args:
         owner: Str. Who is named in errors.
@@ -351,7 +351,7 @@ def check_class_weight(owner: str, loss: Any, class_weight: Any, y: Any) -> None
         y: Array of targets, or of a batch.
 
     Raises:
-        ValueError: Where a row of targets has several labels.
+        ValueError: If the target of a sample has several labels.
     """
     values = np.asarray(y)
     shape = values.shape

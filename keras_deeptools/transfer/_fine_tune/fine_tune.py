@@ -82,7 +82,7 @@ def checked_groups(model: keras.Model, groups: Any) -> LayerGroups:
 
 
 def checked_rate(value: Any) -> float:
-    """The rate, or the suggestion of a range test."""
+    """The learning rate, or the suggestion of a range test."""
     if not isinstance(value, str | bool) and hasattr(value, "__float__"):
         value = float(value)
     return checked_float(OWNER, "learning_rate", value, above=0)
@@ -168,79 +168,84 @@ def fine_tune(
 ) -> FineTuning:
     """Fine-tunes a pretrained model: first its head, then all layers.
 
-    While the body is frozen, the new head learns with one 1cycle up to `learning_rate`.
-    Then all layers train with another one up to half of it: the head at this rate, the
-    groups before it at ever smaller ones, down to a hundredth. This is fastai's
-    `fine_tune`; Keras' own way, to compile again with one small rate, loses the
-    optimizer's memory. The same is written by hand with `freeze_to`,
-    `DiscriminativeLearningRates` and `OneCycleScheduler`, and gives the same weights.
+    While the body is frozen, the new head is trained with one 1cycle, whose peak is
+    `learning_rate`. Then all layers are trained with another 1cycle, whose peak is half
+    of that: the head at this learning rate, the groups before it at smaller and smaller
+    ones, down to a hundredth. This is fastai's `fine_tune`. Keras' own way, to compile
+    again with one small learning rate, loses the state of the optimizer. The same
+    training can be written with `freeze_to`, `DiscriminativeLearningRates` and
+    `OneCycleScheduler`, and gives the same weights.
 
-    Epochs are numbered through both phases, which are two `fit`s to callbacks. At the
-    end, and also when an error or Ctrl-C ends it, the model has the weights of the best
-    epoch, what has been trained last stays unfrozen, and the optimizer its own rate.
-    With a `directory` the same call goes on after an interruption, from the last
-    complete epoch, and ends with the same weights as if nothing had happened; callbacks
-    of yours start afresh. After its end it gives the same result again.
+    Epochs are numbered through both phases; callbacks see two calls of `fit`. At the
+    end, and also if an error or Ctrl-C ends the training, the model has the weights of
+    the best epoch, the layers that were trained last stay unfrozen, and the optimizer
+    has its own learning rate again. With a `directory` the same call continues an
+    interrupted training from the last complete epoch, and ends with the same weights as
+    without the interruption; your own callbacks start afresh. Once the training is
+    complete, the same call returns the same result again.
 
     Args:
         model: `keras.Model`, built, with a graph (or give `groups`). If it is compiled,
-            it keeps its optimizer, losses and metrics, unless others are given. Where
-            it holds what `backbone` made, `check_pixels` looks at what arrives there of
-            `x`.
+            it keeps its optimizer, losses and metrics, unless others are given. If it
+            contains a model that `backbone` made, `check_pixels` checks what arrives
+            there from `x`.
         x: Inputs, as in `fit`: arrays, a `keras.utils.PyDataset`, a
             `tf.data.Dataset`, a `DataLoader` or a generator.
-        y: Targets, where `x` is arrays.
-        epochs: Int >= 1. Epochs in which all layers train.
-        frozen_epochs: Int >= 0. Epochs before, in which the head trains alone.
+        y: Targets, if `x` is arrays.
+        epochs: Int >= 1. Epochs in which all layers are trained.
+        frozen_epochs: Int >= 0. Epochs before those, in which only the head is trained.
         learning_rate: Float > 0, or the result of `find_learning_rate`.
-        rate_ratio: Float >= 1. The rate of the head over that of the first group, in
-            the second phase; the groups between them lie on a geometric scale. Not used
-            with an optimizer that is a `DiscriminativeLearningRates`.
+        rate_ratio: Float >= 1. The learning rate of the head over that of the first
+            group, in the second phase; the groups between them lie on a geometric
+            scale. Not used if the optimizer is a `DiscriminativeLearningRates`.
         optimizer: As in `compile`. None: the model's own, or AdamW with a weight decay
             of 0.01.
-        loss: As in `compile`. None: the model's own. If it is not compiled, it must end
-            in softmax (then it is a categorical cross-entropy, sparse for integers, of
-            rows, pixels or tokens) or sigmoid (binary cross-entropy), and `metrics` are
-            the accuracy. Labels outside of the classes, and one-hot rows where the loss
-            takes classes or the other way round, are an error, in arrays and in the
-            first batch of other data; a generator is not looked at.
+        loss: As in `compile`. None: the model's own. If the model is not compiled, it
+            must end in softmax (then the loss is a categorical cross-entropy, sparse if
+            the labels of samples, pixels or tokens are integers) or in sigmoid (binary
+            cross-entropy), and `metrics` are the accuracy. Labels outside of the
+            classes, and one-hot labels if the loss takes classes or the other way
+            round, are an error, in arrays and in the first batch of other data; a
+            generator is not checked.
         metrics: As in `compile`. None: the model's own. The "accuracy" of several
-            sigmoids is the share of right labels.
-        groups: `LayerGroups`, or how many `layer_groups` is to make, or None.
-        head: Int or str. Number or name of the first group of the head; what comes
-            after it belongs to the head, too.
+            sigmoids is the fraction of correct labels.
+        groups: `LayerGroups`, or the number of groups that `layer_groups` is to make,
+            or None.
+        head: Int or str. Number or name of the first group of the head; all groups
+            after it belong to the head, too.
         batch_norm: What BatchNormalization layers before the head do in the second
             phase: `"frozen"`, `"statistics"` or `"train"`, as in `freeze`.
-        cache: Whether the frozen layers compute only once what they make of the rows,
-            in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays,
-            where nothing before the head draws at random and memory suffices;
-            elsewhere `notices` of the result say why not, with the remedy.
-        batch_size: Int >= 1, rows in a batch of arrays; None: 32.
+        cache: Whether the outputs of the frozen layers are computed only once and kept
+            in memory (up to 2 GiB), as `cache_features` does. `"auto"`: for arrays, if
+            nothing before the head draws at random and memory suffices; otherwise the
+            `notices` of the result give the reason and the remedy.
+        batch_size: Int >= 1, samples in a batch of arrays; None: 32.
         validation_data: As in `fit`.
-        validation_split: Float in [0, 1). Part of the rows of arrays, the last ones, to
-            validate on.
+        validation_split: Float in [0, 1). Fraction of the samples of arrays, the last
+            ones, to validate on.
         validation_steps: As in `fit`.
         steps_per_epoch: Int >= 1. Batches in an epoch. Must be given for data of
             unknown length, as 1cycle needs the number of updates.
-        class_weight: As in `fit`, where each row has one class.
-        sample_weight: As in `fit`, where `x` is arrays.
-        shuffle: Bool. Whether rows of arrays, and batches of a `PyDataset`, come in a
-            new order in each epoch. It depends on `seed` and the epoch alone.
+        class_weight: As in `fit`, if each sample has one class.
+        sample_weight: As in `fit`, if `x` is arrays.
+        shuffle: Bool. Whether samples of arrays, and batches of a `PyDataset`, come in
+            a new order in each epoch. The order depends on `seed` and the epoch alone.
         callbacks: List of `keras.callbacks.Callback`. `EarlyStopping` ends a phase, and
             the next one begins without its best value; give `CSVLogger` `append=True`.
-        monitor: Str, what tells which epoch is best. None: `"val_loss"`, or `"loss"`
-            without validation.
-        mode: `"min"`, `"max"`, or `"auto"`, where the name of `monitor` tells.
+        monitor: Str, the quantity that decides which epoch is best. None: `"val_loss"`,
+            or `"loss"` without validation.
+        mode: `"min"`, `"max"`, or `"auto"` to decide by the name of `monitor`.
         restore_best: Bool. Whether the model gets the weights of the best epoch at the
             end, rather than those of the last.
         directory: Path of a folder for the state after each epoch and the best weights,
             or None to keep the latter in memory. Every file in it is written as a whole
             or not at all. A call with other arguments, model or shapes of data in the
-            same folder is an error. Needs data that can be read again; a
+            same folder is an error. The data must be readable repeatedly; a
             `tf.data.Dataset` must not shuffle by itself.
-        seed: Int >= 0 or None. The order of rows and all other random numbers come from
-            it, but those of layers that have seeds of their own, as Keras' have. None
-            takes one from Python's random state. No other random state moves.
+        seed: Int >= 0 or None. Determines the order of samples and all other random
+            numbers, except those of layers with seeds of their own, as Keras' layers
+            have. None takes a seed from Python's random state. No other random state
+            changes.
         verbose: `"auto"`, 0 (silent), 1 (progress bars that name the phase) or 2 (a
             line for each epoch).
 
@@ -250,8 +255,8 @@ def fine_tune(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range, the model has no body and head, the
-            loss cannot be told, or `directory` is that of another call. Nothing has
-            been trained then.
+            loss cannot be derived from the model, or `directory` is that of another
+            call. In these cases nothing has been trained.
 
     Example:
 
@@ -274,9 +279,9 @@ def fine_tune(
 
     Reference:
         Howard & Ruder, 2018, section 3. https://arxiv.org/abs/1801.06146. Howard &
-        Gugger, 2020, section 2.1 (fastai). https://arxiv.org/abs/2002.04688. Other
-        than in fastai, batch normalization stays frozen, and rates end at the first one
-        over 10,000.
+        Gugger, 2020, section 2.1 (fastai). https://arxiv.org/abs/2002.04688. Unlike in
+        fastai, batch normalization stays frozen, and learning rates end at the first
+        one over 10,000.
     """
     epochs = checked_count(OWNER, "epochs", epochs)
     frozen_epochs = checked_count(OWNER, "frozen_epochs", frozen_epochs, minimum=0)

@@ -34,7 +34,7 @@ def compiled_for(
     metrics: Any,
     class_weight: Any = None,
 ) -> None:
-    """Compiles a model with what is given, and else with what it has, or a default.
+    """Compiles a model with what is given, otherwise with its own, or a default.
 
     Args:
         model: `keras.Model`.

@@ -33,8 +33,8 @@ class Cycle:
 
     Args:
         rate_factor: Float, the peak over the learning rate of the whole recipe.
-        warmup_fraction: Float, part of the cycle in which the rate rises.
-        initial_divisor: Float, the peak over the first rate.
+        warmup_fraction: Float, part of the cycle in which the learning rate rises.
+        initial_divisor: Float, the peak over the first learning rate.
 
     Example:
 
@@ -48,7 +48,7 @@ class Cycle:
     initial_divisor: float = 25.0
 
     def peak(self, learning_rate: float) -> float:
-        """The largest rate of the head.
+        """The largest learning rate of the head.
 
         Args:
             learning_rate: Float, that of the whole recipe.
@@ -83,7 +83,8 @@ def group_factors(num_groups: int, rate_ratio: float) -> list[float]:
 
     Args:
         num_groups: Int >= 1, with the head.
-        rate_ratio: Float >= 1, the rate of the head over that of the first group.
+        rate_ratio: Float >= 1, the learning rate of the head over that of the first
+            group.
 
     Example:
 
@@ -105,8 +106,8 @@ class PlannedPhase:
         learning_rate: Float, that of the whole recipe.
         cycle: `Cycle` of the phase.
         states: List of `Trainability` of all leaves.
-        multipliers: Dict from the identity of a variable to what its rate is
-            multiplied by.
+        multipliers: Dict from the identity of a variable to the multiplier of its
+            learning rate.
     """
 
     name: str
@@ -124,7 +125,7 @@ class PlannedPhase:
 
     @property
     def peak(self) -> float:
-        """The largest rate of the head in it."""
+        """The largest learning rate of the head in this phase."""
         return self.cycle.peak(self.learning_rate)
 
     @property
@@ -150,7 +151,7 @@ class PlannedPhase:
         return {id(variable) for layer in known for variable in layer.weights}
 
     def rate_multipliers(self, optimizer: Any, variables: list[Any]) -> list[float]:
-        """What the rates of variables are multiplied by."""
+        """The multipliers of the learning rates of variables."""
         return [self.multipliers.get(id(variable), 1.0) for variable in variables]
 
     def scheduler(self, optimizer: Any) -> OneCycleScheduler:
@@ -191,7 +192,7 @@ def planned_phases(
     rate_ratio: float,
     batch_norm: str,
 ) -> list[PlannedPhase]:
-    """First the head, then all layers with rates that grow towards the head.
+    """First the head, then all layers with learning rates that grow towards the head.
 
     Args:
         model: `keras.Model`.
@@ -242,10 +243,11 @@ class FineTuningPhase:
     Attributes:
         name: Str, what trained: `"head"` or `"all layers"`.
         first_epoch: Int, its first epoch, counted from 0 through all phases.
-        num_epochs: Int, epochs trained; fewer than planned where a callback stopped.
-        learning_rate: Float, the largest rate, of the head.
-        num_trainable: Int, weights that trained.
-        cached: Bool, whether what stands before the head was computed only once.
+        num_epochs: Int, epochs trained; fewer than planned if a callback stopped it.
+        learning_rate: Float, the largest learning rate, which is that of the head.
+        num_trainable: Int, parameters that were trained.
+        cached: Bool, whether the outputs of the layers before the head were computed
+            only once.
 
     Example:
 
@@ -273,14 +275,14 @@ class FineTuning(NotebookText):
             floats, one for each epoch of all phases.
         epoch: List of ints, the epochs trained, counted from 0.
         phases: Tuple of `FineTuningPhase`.
-        monitor: Str, key of `history` that told which epoch was best.
-        best_epoch: Int, an element of `epoch`; None where in no epoch `monitor` and the
-            weights were finite.
+        monitor: Str, key of `history` that decided which epoch was best.
+        best_epoch: Int, an element of `epoch`; None if in no epoch both `monitor` and
+            the weights were finite.
         best_value: Float, the value of `monitor` in that epoch, or None.
-        restored: Bool, whether the model has the weights of the best epoch, not those
-            of the last.
-        seed: Int, what the order of the rows and other random numbers came from.
-        notices: Tuple of str, what could have been done faster, and how.
+        restored: Bool, whether the model has the weights of the best epoch rather than
+            those of the last.
+        seed: Int that determined the order of the samples and other random numbers.
+        notices: Tuple of str: what could have been done faster, and how.
 
     Example:
 

@@ -179,7 +179,7 @@ class FineTuningRun:
 
     @contextlib.contextmanager
     def _entered(self, phase: PlannedPhase) -> Iterator[None]:
-        """Freezes and unfreezes, and gives groups their rates inside the block."""
+        """Freezes and unfreezes, and sets the groups' learning rates in the block."""
         optimizer = self.model.optimizer
         retrain(self.model, phase.states, OWNER)
         if not optimizer.built:

@@ -127,33 +127,34 @@ def freeze(
 ) -> None:
     """Stops the training of layers, at any time.
 
-    Before and after `compile`, after `fit`, in a callback during `fit`, after loading:
-    every compiled model that holds the layers follows, also when `model` is only a part
-    of it. Its optimizer goes on with what is still trained, keeping momenta, averages
-    and accumulated gradients bit for bit and forgetting those of the frozen weights;
-    its compiled steps are traced again. There is no need to compile anew. What is
-    attached to the optimizer, as callbacks of this package are during `fit`, follows.
+    Layers can be frozen before and after `compile`, after `fit`, in a callback during
+    `fit` and after loading. Every compiled model that holds the layers follows, also if
+    `model` is only a part of it. Its optimizer continues with the weights that are
+    still trained: it keeps their momenta, averages and accumulated gradients bit for
+    bit and forgets those of the frozen weights. The compiled steps are traced again, so
+    there is no need to compile again. Whatever is attached to the optimizer, as
+    callbacks of this package are during `fit`, follows too.
 
     Args:
         model: `keras.Model` or layer, built.
-        layers: What to freeze: None for all layers, or one or a list of these. A name,
-            or a pattern with `*`, `?` and `[...]` (`"block3_*"`); with a `/` in it, it
-            is compared with the ends of layers' paths (`"encoder/dense_1"`). A layer. A
-            `LayerGroup` of this model (`layer_groups(model)[:2]`). A function of a
-            layer that returns whether it is chosen. A layer that contains layers stands
-            for all that is in it; its flag alone decides nothing.
+        layers: What to freeze: None for all layers, or one or a list of the following.
+            A name, or a pattern with `*`, `?` and `[...]` (`"block3_*"`); with a `/` in
+            it, it is compared with the ends of layers' paths (`"encoder/dense_1"`). A
+            layer. A `LayerGroup` of this model (`layer_groups(model)[:2]`). A function
+            of a layer that returns whether it is chosen. A layer that contains layers
+            stands for all of them; its own flag has no effect.
         batch_norm: What the chosen BatchNormalization layers do, whatever the other
             weights do. `"frozen"`: normalize with the moving statistics as they are,
             weights frozen. `"statistics"`: normalize with the batch and update the
             moving statistics, weights (gamma, beta) frozen. `"train"`: train.
 
     Raises:
-        TypeError: If `model` is no layer, or `layers` none of these.
+        TypeError: If `model` is no layer, or `layers` is none of the above.
         ValueError: If `model` is not built, `layers` match nothing that has weights,
-            what is attached to the optimizer cannot follow, or the optimizer cannot be
-            built again. Nothing has been changed then.
+            something attached to the optimizer cannot follow, or the optimizer cannot
+            be built again. In these cases nothing has been changed.
 
-    A saved model keeps one flag per layer, so `"statistics"` comes back as `"train"`:
+    A saved model stores one flag per layer, so `"statistics"` comes back as `"train"`:
     freeze again after loading.
 
     Example:
@@ -179,20 +180,22 @@ def unfreeze(
 ) -> None:
     """Starts or resumes the training of layers, at any time.
 
-    As `freeze`, in the other direction. Weights that were trained before behave as if
+    This is the reverse of `freeze`. Weights that were trained before behave as if
     nothing had happened. The newly trained ones train as in a fresh optimizer: with new
-    slots, moving averages (`use_ema`) at the weights, and a count of updates of their
-    own, by which Adam and its kin correct the bias of averages that start at 0. (By the
-    optimizer's count, first steps late in training are up to 6.6 times as long.)
-    RMSprop, which corrects nothing, begins with steps of the rate instead of up to 3.2
-    times that. `GradualUnfreezing` unfreezes in the course of a `fit`.
+    slots, with moving averages (`use_ema`) that start at the weights, and with their
+    own count of updates, by which Adam and related optimizers correct the bias of
+    averages that start at 0. (With the optimizer's own count, the first steps late in
+    training would be up to 6.6 times as long.) RMSprop, which corrects nothing, begins
+    with steps of the size of the learning rate instead of up to 3.2 times that.
+    `GradualUnfreezing` unfreezes layers during a `fit`.
 
-    The counts are kept in files of weights, as an attribute that Keras passes over, and
-    come back when weights are loaded into a model that has such counts. Elsewhere, as
-    with `keras.saving.load_model`, all variables count alike; files therefore hold late
-    averages as large as the optimizer's count expects them.
+    The counts are saved in files of weights, as an attribute that Keras ignores. They
+    are restored when weights are loaded into a model that has such counts. In other
+    cases, as with `keras.saving.load_model`, all variables have the same count;
+    therefore averages that began late are scaled in the files to what the optimizer's
+    count expects.
 
-    What encloses an unfrozen layer inside `model` is set to let it train.
+    Layers of `model` that contain an unfrozen layer are set to let it train.
 
     Args:
         model: `keras.Model` or layer, built.
@@ -201,8 +204,8 @@ def unfreeze(
             `"frozen"` is the usual choice for fine-tuning with small batches.
 
     Raises:
-        TypeError: If `model` is no layer, or `layers` none of these.
-        ValueError: As in `freeze`. Nothing has been changed then.
+        TypeError: If `model` is no layer, or `layers` is none of what `freeze` takes.
+        ValueError: As in `freeze`. In these cases nothing has been changed.
 
     Example:
 
@@ -232,8 +235,9 @@ def frozen(
 ) -> Iterator[None]:
     """Freezes layers for the length of a block.
 
-    At its end, also after an exception, the layers are as before, and so is what the
-    optimizer remembers of their weights, unless the model was compiled in between.
+    At the end of the block, also after an exception, the layers are as before, and so
+    is the optimizer's state for their weights, unless the model was compiled in
+    between.
 
     Args:
         model: `keras.Model` or layer, built.
@@ -241,11 +245,11 @@ def frozen(
         batch_norm: What the chosen BatchNormalization layers do, as in `freeze`.
 
     Returns:
-        Context manager that gives nothing.
+        Context manager; `as` gives None.
 
     Raises:
-        TypeError: If `model` is no layer, or `layers` none of these.
-        ValueError: As in `freeze`. Nothing has been changed then.
+        TypeError: If `model` is no layer, or `layers` is none of what `freeze` takes.
+        ValueError: As in `freeze`. In these cases nothing has been changed.
 
     Example:
 

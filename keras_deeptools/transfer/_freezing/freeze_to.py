@@ -24,26 +24,26 @@ def freeze_to(
 ) -> None:
     """Freezes the layer groups before `group`, and trains it and those after it.
 
-    What is near the images is general and needs little change; what is near the
-    outputs is special to the old task and needs most. `freeze_to(model, -1)` trains the
-    head alone, `freeze_to(model, 0)` everything. Safe at any time, as `freeze` is: the
-    optimizer and the compiled steps follow.
+    Layers near the inputs are general and need little change; layers near the outputs
+    are specific to the old task and need the most. `freeze_to(model, -1)` trains the
+    head alone, `freeze_to(model, 0)` everything. The function is safe at any time, as
+    `freeze` is: the optimizer and the compiled steps follow.
 
     Args:
         model: `keras.Model` with a graph, see `layer_groups`.
-        group: Which is the first to train. Int, its number in `layer_groups(model,
-            num_groups)`; negative ones count from the end. Str, its name there. Or a
+        group: The first group to train. Int, its number in `layer_groups(model,
+            num_groups)`; negative numbers count from the end. Str, its name there. Or a
             `LayerGroup` of this model, from any number of groups.
         num_groups: Int >= 1 or None. As in `layer_groups`, for a number or name.
-        batch_norm: What BatchNormalization layers do in the groups that train, the last
-            one excepted, whose own always train: it is the head, and new. As in
-            `freeze`; `"frozen"` is usual for fine-tuning with small batches. In frozen
-            groups they are frozen.
+        batch_norm: What BatchNormalization layers do in the groups that train, as in
+            `freeze`; `"frozen"` is usual for fine-tuning with small batches. It does
+            not apply to the last group, the new head, in which they always train. In
+            frozen groups they are frozen.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If the model has no such group or is not one that can be cut, or as
-            in `freeze`. Nothing has been changed then.
+        ValueError: If the model has no such group or cannot be cut into groups, or as
+            in `freeze`. In these cases nothing has been changed.
 
     Example:
 

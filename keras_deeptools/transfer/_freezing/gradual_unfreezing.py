@@ -105,32 +105,33 @@ OWNER = "GradualUnfreezing"
 class GradualUnfreezing(ConfiguredCallback):
     """Trains the last layer group first, and unfreezes the others one after another.
 
-    Training all of a pretrained model at once lets the large gradients of a new head
-    destroy what the model knows. Here a `fit` begins with the head alone; the groups
-    before it (see `layer_groups`) follow from the outputs to the inputs, at given
-    epochs or whenever validation stops improving. Nothing is compiled again: layers
-    trained before go on with the optimizer's memory of them as if nothing had
-    happened. Newly trained ones begin as in a fresh optimizer, with bias correction by
-    their own count of updates and moving averages (`use_ema`) at the weights.
-    Callbacks of this package that act on updates go on too.
+    If all of a pretrained model is trained at once, the large gradients of a new head
+    destroy what the model has learned. With this callback, `fit` begins with the head
+    alone; the groups before it (see `layer_groups`) follow from the outputs to the
+    inputs, at given epochs or whenever validation stops improving. Nothing is compiled
+    again: layers that were trained before keep their state in the optimizer. Newly
+    trained ones begin as in a fresh optimizer, with bias correction by their own count
+    of updates and with moving averages (`use_ema`) that start at the weights. Callbacks
+    of this package that act on updates continue, too.
 
     Every `fit` begins at `start` again, unless it is resumed: by `initial_epoch`, with
-    the same model, or by `BackupAndRestore`, before or after this callback in the list;
-    it then trains what it would have trained. The state of this callback is noted in
-    the file that holds the optimizer's variables, so the two are always of one moment.
-    After `fit` the model trains what it trained last.
+    the same model, or by `BackupAndRestore`, before or after this callback in the list.
+    A resumed `fit` trains the groups that it would have trained without the
+    interruption. The state of this callback is stored in the file that holds the
+    optimizer's variables, so the two always match. After `fit`, the groups that were
+    trained last stay trainable.
 
     Args:
-        epochs: Int >= 1, or a list of increasing ints >= 1, or None. Epochs, counted
-            from 0 as Keras does, that begin with one more group: every so many, or
-            those in the list.
-        monitor: Str. Name in the logs of what is watched, with `patience`. A name that
-            begins with `"val_"` is judged when validation ends; for others this
+        epochs: Int >= 1, or a list of increasing ints >= 1, or None. The epochs,
+            counted from 0 as Keras does, at which one more group is unfrozen: an int
+            for every so many epochs, or a list of the epochs.
+        monitor: Str. Name in the logs of the quantity to watch, with `patience`. A name
+            that begins with `"val_"` is judged when validation ends; for others this
             callback must come before `BackupAndRestore` in the list.
-        patience: Int >= 1 or None. Unfreezes one more group after so many epochs in a
-            row without improvement. Give this or `epochs`.
-        min_delta: Float >= 0. The least change that is an improvement.
-        mode: `"min"`, `"max"`, or `"auto"` to tell by the name.
+        patience: Int >= 1 or None. Number of epochs without improvement after which one
+            more group is unfrozen. Give this or `epochs`.
+        min_delta: Float >= 0. The smallest change that counts as an improvement.
+        mode: `"min"`, `"max"`, or `"auto"` to decide by the name.
         num_groups: Int >= 1 or None. As in `layer_groups`.
         start: Int or str. The first group to train at the start, as in `freeze_to`.
         batch_norm: What BatchNormalization layers do in groups that train, as in
@@ -143,7 +144,7 @@ class GradualUnfreezing(ConfiguredCallback):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range, or, when training starts, if the
-            model cannot be cut into such groups or has fewer than `epochs` unfreezes.
+            model cannot be cut into such groups or has fewer than `epochs` requires.
 
     Example:
 
@@ -202,7 +203,7 @@ class GradualUnfreezing(ConfiguredCallback):
     # When
 
     def set_model(self, model: keras.Model) -> None:
-        """Lets what resumes a `fit` find the state before any callback begins."""
+        """Lets callbacks that resume a `fit` find the state before they begin."""
         super().set_model(model)
         self._resumed = self._begun = self._told = False
         self._note.hold(model)
@@ -216,7 +217,7 @@ class GradualUnfreezing(ConfiguredCallback):
         self._note.hold(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Freezes, or unfreezes, what is due."""
+        """Freezes or unfreezes the groups that are due."""
         self._judged = False
         if not self._begun and not self._resumed:
             same = self._trained is not None and self._trained() is self.model
@@ -230,12 +231,12 @@ class GradualUnfreezing(ConfiguredCallback):
             self._enter(due, epoch)
 
     def on_test_end(self, logs: dict | None = None) -> None:
-        """Judges what validation has found."""
+        """Judges the result of the validation."""
         if self.monitor.startswith("val_") and logs:
             self._judge(logs.get(self.monitor.removeprefix("val_")))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Judges what the epoch has come to, if validation did not."""
+        """Judges the logs of the epoch, if validation has not been judged already."""
         self._judge((logs or {}).get(self.monitor))
         if self.patience is not None and not self._judged and not self._told:
             self._told = True

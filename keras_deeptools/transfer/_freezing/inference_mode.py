@@ -11,18 +11,18 @@ from keras_deeptools._arguments import message
 class InferenceMode(keras.layers.Wrapper):
     """Runs a model or layer with `training=False` at all times.
 
-    BatchNormalization inside normalizes with its moving statistics and leaves them as
-    they are, and dropout is off, while the weights inside can train. Use it around a
-    pretrained model that is fine-tuned on few data, where the statistics of small
-    batches would undo what it learned. `backbone(inputs, training=False)`, which is
-    meant to do this, is ignored by `fit` where it stands in a functional model.
+    BatchNormalization layers inside normalize with their moving statistics, which stay
+    as they are, and dropout is off, while the weights inside can be trained. Use it
+    around a pretrained model that is fine-tuned on few data, where the statistics of
+    small batches would undo what the model has learned. The usual way to write this,
+    `backbone(inputs, training=False)`, is ignored by `fit` in a functional model.
 
     A layer that was called with `training=True` in the graph of the wrapped model, or
-    is stochastic at inference by its own choice, stays so.
+    that is stochastic at inference by its own setting, remains so.
 
     Args:
         layer: `keras.Layer`, for instance a `keras.Model`.
-        **kwargs: `name` and what else a Keras layer accepts.
+        **kwargs: `name` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: What `layer` takes.
@@ -51,11 +51,11 @@ class InferenceMode(keras.layers.Wrapper):
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
-        """What the layer gives for `inputs` at inference."""
+        """The outputs of the layer for `inputs` at inference."""
         return self.layer(inputs, training=False)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """The mask that the layer gives."""
+        """The mask that the layer computes."""
         return self.layer.compute_mask(inputs, previous_mask)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -14,10 +14,10 @@ class UnfreezingPhase:
 
     Attributes:
         epoch: Int, the first epoch of the phase, from 0.
-        update: Int, how many updates the optimizer had made when it began.
-        group: Str, name of the first group that trains, with all after it.
-        num_groups: Int, how many groups train.
-        num_parameters: Int, how many weights they have that training changes.
+        update: Int, number of updates that the optimizer had made when it began.
+        group: Str, name of the first group that trains; all groups after it train too.
+        num_groups: Int, number of groups that train.
+        num_parameters: Int, number of parameters in these groups that are trained.
 
     Example:
 
@@ -55,7 +55,7 @@ def due_by_epoch(epochs: int | Sequence[int], epoch: int) -> int:
 
 @dataclass
 class UnfreezingProgress:
-    """What has been unfrozen, and how what is watched has gone on.
+    """What has been unfrozen, and the course of the monitored quantity.
 
     Args:
         num_unfrozen: Int, groups that were unfrozen.

@@ -17,10 +17,10 @@ from keras_deeptools.transfer._layer_groups.graph_cuts import Piece, graph_piece
 class LayerGroup:
     """Layers next to one another in a model's graph; made by `layer_groups`.
 
-    The layers are the model's own, so that the counts follow when they are frozen.
+    The layers are the model's own, so the counts follow when layers are frozen.
 
     Attributes:
-        name: Str, the first and last block in the group, or layer.
+        name: Str, the first and the last block or layer in the group.
         layers: Tuple of `keras.Layer`, those with weights, in the order of computation.
 
     Example:
@@ -41,12 +41,12 @@ class LayerGroup:
 
     @property
     def num_parameters(self) -> int:
-        """Int, number of weights, moving statistics among them."""
+        """Int, number of parameters, moving statistics among them."""
         return sum(_size(variable) for _, variable in self._held())
 
     @property
     def num_trainable(self) -> int:
-        """Int, number of weights that training changes."""
+        """Int, number of parameters that training changes."""
         return sum(_size(variable) for _, variable in self._held() if _trains(variable))
 
     @property
@@ -73,7 +73,7 @@ class LayerGroup:
 class LayerGroups(NotebookText):
     """The layer groups of a model, from the inputs on; made by `layer_groups`.
 
-    A sequence of `LayerGroup`; a group is also found by its name.
+    The object is a sequence of `LayerGroup`; a group is also found by its name.
 
     Attributes:
         model_name: Str.
@@ -158,21 +158,21 @@ def _trains(variable: Any) -> bool:
 
 
 def layer_groups(model: keras.Model, num_groups: int | None = None) -> LayerGroups:
-    """Parts of a model, from the inputs on, to freeze and unfreeze one by one.
+    """Divides a model into parts, from the inputs on, to freeze and unfreeze.
 
     A model is cut only at layers that everything passes through, and never inside a
-    block: blocks are known by names such as `block_3_expand` or `conv4_block6_out`.
-    Of these cuts it takes the last one before the image is halved again, so that a
-    group is what works at one resolution; what comes after pooling, the head, is the
-    last group. A model without images, or whose image sizes are None, is cut everywhere
-    it can be.
+    block; blocks are recognized by names such as `block_3_expand` or
+    `conv4_block6_out`. Of these cuts, the last one before each halving of the image is
+    taken, so that a group contains the layers that work at one resolution. The layers
+    after pooling, the head, are the last group. A model without images, or whose image
+    sizes are None, is cut everywhere it can be.
 
     Args:
         model: `keras.Model` with a graph: functional, a built Sequential, or these with
             others inside. A subclassed model or layer inside is never cut.
-        num_groups: Int >= 1 or None. With fewer groups than found, the neighbours with
-            the fewest layers are joined, the head last; with more, the group with the
-            most layers is halved.
+        num_groups: Int >= 1 or None. If this is fewer groups than found, the neighbours
+            with the fewest layers are joined, the head last; if more, the group with
+            the most layers is halved.
 
     Returns:
         `LayerGroups`. Layers that are used several times belong to the first group that

@@ -1,14 +1,14 @@
-"""A linear classifier in closed form, and how often it is right on rows left out."""
+"""A linear classifier in closed form, and its accuracy on samples that are left out."""
 
 import numpy as np
 
 PENALTIES = 10.0 ** np.arange(-4, 5)
-"""Of the squared weights, per row, for standardized features."""
+"""Of the squared weights, per sample, for standardized features."""
 TINY = 1e-10
 
 
 def probe_accuracy(features: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list:
-    """Share of right rows in each fold, for probes fitted on the other folds.
+    """Accuracy in each fold, of probes fitted on the other folds.
 
     Args:
         features: Array `(rows, features)`.
@@ -40,8 +40,8 @@ def ridge_classifier(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ridge regression on one-hot targets, of standardized features.
 
-    The penalty is that of `PENALTIES` with the smallest squared error of rows that are
-    left out one by one, which a closed form gives.
+    The penalty is that of `PENALTIES` with the smallest squared error of samples that
+    are left out one by one, which a closed form gives.
 
     Args:
         features: Array `(rows, features)`.
@@ -93,7 +93,7 @@ def _decomposed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def stratified_folds(
     labels: np.ndarray, num_folds: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Fold of each row, each fold with nearly the same share of every class.
+    """Fold of each sample, each fold with nearly the same share of every class.
 
     Args:
         labels: Int array `(rows,)`.

@@ -37,8 +37,8 @@ class DepthProbe(NotebookText):
     Attributes:
         groups: Tuple of str, names of the probed groups, from the inputs on.
         rest: Tuple of str, names of groups after them: the head.
-        fold_accuracy: Float array `(groups, folds)`, shares of right rows.
-        num_rows: Int, rows that the probes saw.
+        fold_accuracy: Float array `(groups, folds)`, the accuracy in each fold.
+        num_rows: Int, number of samples that the probes saw.
         num_classes: Int.
 
     Example:
@@ -65,17 +65,17 @@ class DepthProbe(NotebookText):
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Float array `(groups,)`, means over the folds."""
+        """Float array `(groups,)`, mean accuracies over the folds."""
         return self.fold_accuracy.mean(axis=1)
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Float array `(groups,)`, of the means, as folds differ."""
+        """Float array `(groups,)`, standard errors of the means over the folds."""
         return _standard_error(self.fold_accuracy)
 
     @property
     def best(self) -> int:
-        """Int, the group with the highest accuracy, the deepest of equals."""
+        """Int, the group with the highest accuracy, the deepest one of several."""
         backwards = self.accuracy[::-1].round(12)
         return len(self.groups) - 1 - int(backwards.argmax())
 
@@ -87,7 +87,7 @@ class DepthProbe(NotebookText):
         return int(np.flatnonzero(as_good)[-1]) + 1
 
     def table(self) -> str:
-        """One line for each group."""
+        """One line of text for each group."""
         digits = len(str(len(self.groups) - 1))
         titles = [f"{i:>{digits}}  {name}" for i, name in enumerate(self.groups)]
         rows = []
@@ -109,9 +109,10 @@ class DepthProbe(NotebookText):
         return f"{advice}. {counts}.\n{self.table()}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw accuracy with its standard error by group.
+        """Draws accuracy with its standard error by group.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        The plot is drawn on the matplotlib axes `ax`, or on those of a new figure;
+        the axes are returned.
         """
         ax = new_axes("DepthProbe.plot") if ax is None else ax
         places = np.arange(len(self.groups))
@@ -150,43 +151,45 @@ def probe_depth(
     batch_size: int = 32,
     seed: int = 0,
 ) -> DepthProbe:
-    """Tells how deep to unfreeze, from one pass over labelled data.
+    """Measures how deep to unfreeze, in one pass over labelled data.
 
-    What each layer group gives, averaged over space, is put to a linear classifier:
-    ridge regression in closed form, its penalty chosen on rows that are left out, its
-    accuracy measured on folds that it has not seen. Where accuracy falls from one group
-    to the next, what the next one makes of the features has been made for another task:
-    it, and all after it, is to be retrained. What comes before can stay as it is.
+    The outputs of each layer group, averaged over space, are given to a linear
+    classifier: ridge regression in closed form. Its penalty is chosen on samples that
+    are left out, and its accuracy is measured on folds that it has not seen. If
+    accuracy falls from one group to the next, the next group has specialized in another
+    task; it and all groups after it should be retrained. The groups before it can stay
+    as they are.
 
-    The rule, as paired differences between folds tell: let the best group be the one
-    with the highest accuracy. The last group to keep is the deepest one whose accuracy
-    is less than one standard error of the difference below that of the best; all
-    deeper ones are to be retrained.
+    The rule uses paired differences between folds. Let the best group be the one with
+    the highest accuracy. The last group to keep is the deepest one whose accuracy is
+    less than one standard error of the difference below that of the best; all deeper
+    ones should be retrained.
 
-    What it cannot tell: a probe is linear, and of averages over space, so it does not
-    see what only a nonlinear head, or a place in the image, would show; and it judges
-    features as they are, not what training would make of them. Where no group reads
-    well, retraining more may help all the same.
+    Limits of the method: a probe is linear and sees averages over space, so it misses
+    information that only a nonlinear head, or a position in the image, would show. It
+    also judges features as they are, not as training would change them. If the accuracy
+    is low for all groups, retraining more of them may help all the same.
 
     Args:
         model: `keras.Model` with a graph, as for `layer_groups`. Nothing in it changes.
         x: Inputs, as in `fit`.
-        y: Classes `(rows,)` or `(rows, 1)`, numbers or names, or one-hot rows
-            `(rows, classes)`, of one class each; None where the data carry them.
+        y: Classes `(samples,)` or `(samples, 1)`, numbers or names, or one-hot
+            `(samples, classes)`, one class for each sample; None if the data carry
+            them.
         num_groups: Int >= 2 or None, as in `layer_groups`.
         head: Bool, whether the last group is a head, which is trained in any case and
-            not probed. None: it is if it gets vectors.
+            not probed. None: it is a head if its inputs are vectors.
         num_folds: Int >= 2.
-        max_rows: Int >= 1 or None for all. Of more rows as many are drawn for the
-            probes; the pass is over all.
-        batch_size: Int >= 1, rows in a batch of the pass.
-        seed: Int >= 0, for folds and drawn rows.
+        max_rows: Int >= 1 or None for all. If there are more samples, this many are
+            drawn for the probes; the pass is over all of them.
+        batch_size: Int >= 1, samples in a batch of the pass.
+        seed: Int >= 0, for the folds and the drawn samples.
 
     Returns:
         `DepthProbe`, with `.table()`, `.plot()` and `.first_to_retrain`.
 
     Raises:
-        ValueError: If the model has no graph or one group only, or `y` are no classes.
+        ValueError: If the model has no graph or only one group, or `y` are no classes.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -254,7 +257,7 @@ def _ends(model: keras.Model, groups: LayerGroups) -> tuple[list[int], bool]:
 def _features(
     model: keras.Model, ends: list[int], x: Any, y: Any, batch_size: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Vectors after each group, and the class of each row."""
+    """Vectors after each group, and the class of each sample."""
     pooled = PooledOutputs(model, ends)
     parts, labels = [], []
     for batch in RowBatches(x, batch_size, OWNER, labelled=True):

@@ -20,32 +20,35 @@ from keras_deeptools.transfer._rates.group_rates import (
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class DiscriminativeLearningRates(OptimizerWrapper):
-    """An optimizer that trains each layer group with a learning rate of its own.
+    """An optimizer that trains each layer group with its own learning rate.
 
-    What lies near the inputs of a pretrained model is general and should change little;
-    the head is new and should change much. Wrap an optimizer and compile with it: all
-    groups are updated by that optimizer's own code, weight decay follows each group's
-    rate, and the rates are saved with the model.
+    Layers near the inputs of a pretrained model are general and should change little;
+    the head is new and should change much. Wrap an optimizer and compile with the
+    result: all groups are updated by that optimizer's own code, weight decay follows
+    the learning rate of each group, and the learning rates are saved with the model.
 
-    `learning_rate` is the last group's; the others are multiples of it. Whatever moves
-    it (a schedule, 1cycle, `ReduceLROnPlateau`) moves all groups in proportion.
-    Freezing and unfreezing keep the rates. Every optimizer can be wrapped but `Ftrl`,
-    whose update is not proportional to its rate, and `Prodigy`, which has one estimate
-    for all weights; with `Adafactor`, which caps its rate, the update is multiplied.
+    `learning_rate` is that of the last group; the others are multiples of it. Whatever
+    changes it (a schedule, 1cycle, `ReduceLROnPlateau`) changes all groups in
+    proportion. Freezing and unfreezing keep the learning rates. Every optimizer can be
+    wrapped except `Ftrl`, whose update is not proportional to its learning rate, and
+    `Prodigy`, which has one estimate for all weights; with `Adafactor`, which caps its
+    learning rate, the update is multiplied.
 
     Args:
         inner_optimizer: Keras optimizer, or its name.
-        rates: Learning rates; the optimizer's own rate is set to the last group's (by
-            pattern: the highest). `slice(low, high)`: geometric from the first group to
-            the last. `slice(None, high)`: `high / 10` for all groups but the last, as
-            in fastai. A list: one for each group. A dict from a name or pattern of
-            layers, as in `freeze`, to a rate; the first that fits a layer counts.
+        rates: Learning rates; the optimizer's own learning rate is set to that of the
+            last group (for patterns: to the highest). `slice(low, high)`: geometric
+            from the first group to the last. `slice(None, high)`: `high / 10` for all
+            groups but the last, as in fastai. A list: one for each group. A dict from a
+            name or pattern of layers, as in `freeze`, to a learning rate; the first
+            pattern that matches a layer counts.
         groups: `keras.Model`, for its `layer_groups` (as many as `rates` is long) or
             for patterns; or `LayerGroups`; or a list of layers or lists of layers.
-        multipliers: In the place of `rates`, the same forms, but multiples of the rate
-            that the optimizer has, which may be a schedule.
-        layer_decay: In the place of `rates`, float in (0, 1]: each group has this many
-            times the rate of the next one, the last group the optimizer's.
+        multipliers: Instead of `rates`, in the same forms: multiples of the
+            optimizer's own learning rate, which may be a schedule.
+        layer_decay: Instead of `rates`, float in (0, 1]: the learning rate of each
+            group is this fraction of that of the next one; the last group has the
+            optimizer's.
         name: Str or None.
 
     Raises:
@@ -104,7 +107,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
         )
 
     def build(self, variables: list[Any]) -> None:
-        """Builds the inner optimizer for `variables`, which must all have a rate."""
+        """Builds the inner optimizer for `variables`, each of which needs a group."""
         missing = [variable.path for variable in self._groups.recognize(variables)]
         if missing:
             raise ValueError(
@@ -117,11 +120,11 @@ class DiscriminativeLearningRates(OptimizerWrapper):
         self._source.join(self.inner_optimizer, OWNER)
 
     def multiplier(self, variable: Any) -> float:
-        """The multiple of the optimizer's rate that one `variable` is trained with.
+        """The multiple of the optimizer's learning rate that trains one `variable`.
 
         Raises:
-            ValueError: If the variable is in no group; of a loaded model, if the
-                optimizer was not built for it yet.
+            ValueError: If the variable is in no group; for a loaded model, if the
+                optimizer has not been built for it yet.
         """
         if not self._groups.knows(variable):
             rule = "in a group that the optimizer knows"
@@ -129,7 +132,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
         return self._groups.multipliers([variable])[0]
 
     def table(self) -> str:
-        """Each group with its layers, parameters, multiplier and rate now, as text."""
+        """Layers, parameters, multiplier and present learning rate of each group."""
         rate = getattr(self, "learning_rate", None)
         return self._groups.table(None if rate is None else float(on_host(rate)))
 
@@ -141,7 +144,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "DiscriminativeLearningRates":
-        """The reverse of `get_config`; `custom_objects` for the inner optimizer."""
+        """The reverse of `get_config`; `custom_objects` are for the inner optimizer."""
         groups = RateGroups.from_config(config["groups"])
         return super().from_config(config | {"groups": groups}, custom_objects)
 
@@ -149,7 +152,7 @@ class DiscriminativeLearningRates(OptimizerWrapper):
 def _groups_of(
     optimizer: Any, groups: Any, given: dict[str, Any]
 ) -> tuple[RateGroups, float]:
-    """The groups with their multipliers, and the rate of which they are multiples."""
+    """The groups with their multipliers, and the learning rate that these multiply."""
     named = [name for name, value in given.items() if value is not None]
     if isinstance(groups, RateGroups) and not named:
         return groups, 1.0

@@ -1,4 +1,4 @@
-"""From what users say of rates to the multiplier of each variable."""
+"""From the learning rates that users give to the multiplier of each variable."""
 
 import functools
 import re
@@ -19,11 +19,11 @@ from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_gro
 
 @dataclass(frozen=True)
 class RateGroup:
-    """What is said of one group, also after loading.
+    """The description of one group, also after loading.
 
     Attributes:
         name: Str.
-        multiplier: Float > 0, of the optimizer's own rate.
+        multiplier: Float > 0, of the optimizer's own learning rate.
         num_layers: Int.
         num_parameters: Int.
         paths: Tuple of str, of the variables that can be trained.
@@ -100,7 +100,7 @@ class RateGroups:
         self._trained = [(v.path, self._known[id(v)][1]) for v in variables]
 
     def _numbers(self, paths: list[str]) -> list[int | None]:
-        """The groups of variables from a file: by order, else by layer and name."""
+        """The groups of variables from a file: by order, or else by layer and name."""
         if [_tail(path) for path, _ in self._trained] == list(map(_tail, paths)):
             return [number for _, number in self._trained]
         stored: dict[str, list[int]] = defaultdict(list)
@@ -122,7 +122,7 @@ class RateGroups:
         return found
 
     def table(self, learning_rate: float | None) -> str:
-        """Lines of text, columns aligned: each group with its rate now."""
+        """Lines of text, columns aligned: each group with its present learning rate."""
         titles = ["group", "layers", "parameters", "multiplier", "rate now"]
         rows = []
         digits = len(str(len(self.groups) - 1))
@@ -172,7 +172,7 @@ Named: TypeAlias = list[tuple[str, list[keras.Layer]]]
 
 
 def resolved(argument: str, value: Any, groups: Groups) -> tuple[RateGroups, float]:
-    """The groups with their multipliers, and the rate of which they are multiples.
+    """The groups with their multipliers, and the learning rate that these multiply.
 
     Args:
         argument: `"rates"`, `"multipliers"` or `"layer_decay"`.
@@ -180,7 +180,7 @@ def resolved(argument: str, value: Any, groups: Groups) -> tuple[RateGroups, flo
         groups: Model, layer groups, or lists of layers.
 
     Returns:
-        The groups, and the rate; 1.0 but for `rates`.
+        The groups, and the learning rate; 1.0 except for `rates`.
     """
     if argument == "layer_decay":
         decay = checked_float(OWNER, argument, value, above=0, at_most=1)

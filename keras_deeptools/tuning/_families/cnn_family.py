@@ -35,25 +35,29 @@ def cnn_family(
 ) -> Callable[[Any], keras.Model]:
     """Makes the `build(hp)` of plain convolutional networks, for any tuner.
 
-    Stages of convolutions, each at half the resolution of the one before and with
-    twice its channels; as many as the images are large for, up to four. What stands
-    between convolutions is that of `mlp_family`: activation with its initialization,
-    normalization, and dropout of single numbers or of whole channels; SELU with
-    convolutions that keep its property at the edges. Kernel sizes, and whether the
-    head takes the mean over the image or all of it, are searched as well.
+    The networks consist of stages of convolutions, each at half the resolution of the
+    one before and with twice its channels. There are as many stages as the size of the
+    images allows, up to four. Between the convolutions are the same parts as in
+    `mlp_family`: an activation with the initialization that fits it, normalization, and
+    dropout of single numbers or of whole channels; or SELU with convolutions that keep
+    it self-normalizing at the edges. Also searched are the kernel sizes, and whether
+    the head takes the mean over the image or all of it.
 
     Args:
-        input_shape: Tuple of three ints, of an image: `(height, width, channels)`, or
-            as Keras is set.
+        input_shape: Tuple of three ints, the shape of an image:
+            `(height, width, channels)`, or with the channels first if Keras is
+            configured so.
         num_outputs: Int >= 1, classes or numbers to predict.
         task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
             1 in each output; sigmoid) or `"regression"` (squared error).
         depth: Int >= 1, `IntRange` or `OneOf`. Convolutions in each stage.
         width: Int >= 1, `IntRange` or `OneOf`. Channels of the first stage.
-        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
-        adapt_to: Array of training images whose mean and variance by channel
-            standardize all inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
+            it.
+        adapt_to: Array of training images; their mean and variance by channel are used
+            to standardize all inputs. None if the inputs are standardized already.
+        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
+            arguments.
         activations: Names out of those of `searched_activation`; the first is the
             default.
         prefix: Str, first part of the hyperparameters' names.

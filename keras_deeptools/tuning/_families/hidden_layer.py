@@ -31,7 +31,7 @@ class Parts:
         activation: Name of an activation.
         normalization: One of `NORMALIZATIONS`.
         dropout: `"none"`, `"alpha"` or one of the kinds that were asked for.
-        rate: Float in [0, 1); None without dropout.
+        rate: Float in [0, 1), the dropout rate; None without dropout.
     """
 
     activation: str
@@ -72,7 +72,7 @@ class Parts:
 def ask_parts(
     hp: Any, prefix: str, dropouts: tuple[str, ...], activations: tuple[str, ...]
 ) -> Parts:
-    """Asks a search for parts that fit together.
+    """Gets parts that fit together from a search.
 
     SELU stands alone, with LeCun's initialization and AlphaDropout: Klambauer et al.,
     2017. All scopes are entered, so that a tuner knows every hyperparameter from the
@@ -131,7 +131,7 @@ def checked_size(owner: str, argument: str, value: Any) -> Size:
 
 
 def ask_size(hp: Any, name: str, value: Size, default: int) -> int:
-    """Asks a search for a number, with a default in the middle of the range.
+    """Gets a number from a search, by default the middle of the range.
 
     Args:
         hp: `keras_tuner.HyperParameters`.

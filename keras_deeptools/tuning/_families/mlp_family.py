@@ -43,30 +43,32 @@ def mlp_family(
 ) -> Callable[[Any], keras.Model]:
     """Makes the `build(hp)` of multilayer perceptrons, for any tuner.
 
-    What is searched fits together, as the field's guidelines have it: ReLU and SiLU
-    with the initialization that keeps their variance (He's, for ReLU), batch, layer or
-    no normalization, and dropout, Gaussian dropout or none; or, where four
-    layers or more are searched, SELU with LeCun's initialization, AlphaDropout and no
-    normalization, which keeps plain stacks normalized by itself. Depth and width are
-    searched, and the optimizer as in `searched_optimizer`. The model is compiled.
+    The searched parts fit together, as the guidelines of the field recommend: ReLU and
+    SiLU with the initialization that keeps their variance (He's, for ReLU), batch,
+    layer or no normalization, and dropout, Gaussian dropout or none. If four or more
+    layers are searched, there is also SELU with LeCun's initialization, AlphaDropout
+    and no normalization, which by itself keeps plain stacks normalized. Depth and width
+    are searched, and the optimizer as in `searched_optimizer`. The model is compiled.
 
-    In `DeepHyperModel`, its part `"optimizer"` takes the place of the optimizer here,
-    and its part `"dropout_rate"` would set all rates anew: leave that out.
+    In `DeepHyperModel`, the part `"optimizer"` replaces the optimizer chosen here. Its
+    part `"dropout_rate"` would overwrite all dropout rates, so leave that part out.
 
     Args:
-        input_shape: Int or tuple of one int: features of a row. Other shapes are
+        input_shape: Int or tuple of one int: features of a sample. Other shapes are
             flattened.
         num_outputs: Int >= 1, classes or numbers to predict.
         task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
             1 in each output; sigmoid) or `"regression"` (squared error).
         depth: Int >= 1, `IntRange` or `OneOf`. Hidden layers.
         width: Int >= 1, `IntRange` or `OneOf`. Units of each hidden layer.
-        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
-        adapt_to: Array of training inputs whose mean and variance standardize all
-            inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
+        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
+            it.
+        adapt_to: Array of training inputs; their mean and variance are used to
+            standardize all inputs. None if the inputs are standardized already.
+        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
+            arguments.
         activations: Names out of those of `searched_activation`, the first is the
-            default; None for ReLU and SiLU, and SELU where four layers or more are
+            default; None for ReLU and SiLU, and SELU if four layers or more are
             searched.
         prefix: Str, first part of the hyperparameters' names.
 

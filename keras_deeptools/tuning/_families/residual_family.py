@@ -35,30 +35,34 @@ def residual_family(
     activations: Sequence[str] = PLAIN,
     prefix: str = "residual",
 ) -> Callable[[Any], keras.Model]:
-    """Makes the `build(hp)` of residual networks of rows or images, for any tuner.
+    """Makes the `build(hp)` of residual networks for vectors or images, for any tuner.
 
-    Blocks of two layers beside a skip, with the activation before the weights, as in
-    ResNet v2. Each has batch or layer normalization, or none: its branch is then opened
-    by a learned scale from zero (SkipInit), with variance kept by scaled activations
-    (and weight-standardized convolutions), so that depth costs nothing at the start.
-    Activation, dropout, depth and width are searched, and for images the number of
-    stages, each at half the resolution and with twice the channels.
+    The networks consist of blocks of two layers beside a skip connection, with the
+    activation before the weights, as in ResNet v2. Each block has batch or layer
+    normalization, or none. Without normalization a learned scale opens its branch from
+    zero (SkipInit), and scaled activations (and weight-standardized convolutions) keep
+    the variance, so that the start of training does not suffer from depth. Activation,
+    dropout, depth and width are searched, and for images the number of stages, each at
+    half the resolution and with twice the channels.
 
     Args:
-        input_shape: Int or tuple of one int: features of a row; or tuple of three, of
-            an image: `(height, width, channels)`, or as Keras is set.
+        input_shape: Int or tuple of one int: features of a sample; or tuple of three,
+            the shape of an image: `(height, width, channels)`, or with the channels
+            first if Keras is configured so.
         num_outputs: Int >= 1, classes or numbers to predict.
         task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
             1 in each output; sigmoid) or `"regression"` (squared error).
         depth: Int >= 1, `IntRange` or `OneOf`. Blocks; in each stage, for images.
         width: Int >= 1, `IntRange` or `OneOf`. Units, or channels of the first stage;
             None for 32 to 512 units, or 16 to 64 channels.
-        logits: Bool. Leave out softmax or sigmoid, with a loss that has it inside.
-        adapt_to: Array of training inputs whose mean and variance standardize all
-            inputs, or None where they are standardized.
-        optimizers: Names, as for `searched_optimizer`; none for AdamW as it comes.
-        activations: Names out of those of `searched_activation` but SELU, which keeps
-            no sum with a skip normalized; the first is the default.
+        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
+            it.
+        adapt_to: Array of training inputs; their mean and variance are used to
+            standardize all inputs. None if the inputs are standardized already.
+        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
+            arguments.
+        activations: Names out of those of `searched_activation` except SELU, which does
+            not keep a sum with a skip normalized; the first is the default.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:

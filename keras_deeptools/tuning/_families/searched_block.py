@@ -27,18 +27,18 @@ def searched_block(
 ) -> list[keras.Layer]:
     """Makes the layers of one dense hidden block, whose kind comes from a search.
 
-    Each kind is whole: `"batch_norm"` is a dense layer without bias, batch
-    normalization, activation and dropout; `"self_normalizing"` a
+    Each kind is a complete recipe. `"batch_norm"` is a dense layer without bias, batch
+    normalization, activation and dropout; `"self_normalizing"` is a
     `SelfNormalizingDense`, with SELU, LeCun's initialization and AlphaDropout;
-    `"plain"` a dense layer, activation and dropout. Activations come with the
+    `"plain"` is a dense layer, activation and dropout. Activations come with the
     initialization that fits them.
 
-    Blocks with the same prefix are of one kind, as self-normalizing ones must be.
+    Blocks with the same prefix are of one kind, as self-normalizing blocks must be.
 
     Args:
         hp: `keras_tuner.HyperParameters`.
         units: Int >= 1, outputs of the block.
-        kinds: Names out of those three. The first is the default.
+        kinds: Names out of these three. The first is the default.
         prefix: Str, first part of the hyperparameters' names.
 
     Returns:
@@ -122,19 +122,20 @@ def searched_activation(
 ) -> tuple[str, keras.initializers.Initializer]:
     """Chooses an activation, and makes the initializer that keeps variance with it.
 
-    An activation that is tried with the initialization of another one loses for the
-    wrong reason. Here each comes with its own: He's for ReLU, LeCun's for SELU, and for
-    the others the one whose gain is right, see `initializer_for`.
+    An activation that is tried with the initialization of another one has an unfair
+    disadvantage. Here each comes with its own: He's for ReLU, LeCun's for SELU, and for
+    the others the one with the gain that fits, see `initializer_for`.
 
-    For networks with one activation throughout, in a `build(hp)`. The initializer may
-    serve several layers; each gets another kernel.
+    Use the function in a `build(hp)`, for networks with one activation throughout. The
+    initializer may serve several layers; each gets another kernel.
 
     Args:
         hp: `keras_tuner.HyperParameters`.
         names: Names out of `"relu"`, `"gelu"`, `"silu"`, `"elu"`, `"selu"`, `"mish"`,
             `"tanh"` and `"softsign"`. The first is the default.
-        layer: What the kernels are for, as in `initializer_for`: `"dense"`, `"conv"`,
-            `"depthwise_conv"`, a Keras class, ... None goes by the rank of the kernel.
+        layer: The kind of layer that the kernels are for, as in `initializer_for`:
+            `"dense"`, `"conv"`, `"depthwise_conv"`, a Keras class, ... None to decide
+            by the rank of the kernel.
         prefix: Str, name of the hyperparameter.
 
     Returns:

@@ -80,11 +80,11 @@ class FamilyTask:
         return min(4, 1 + max(0, int(math.log2(min(sides) / 4))))
 
     def ask_size(self, hp: Any, name: str, value: Size, default: int) -> int:
-        """Asks a search for a number; see `ask_size`."""
+        """Gets a number from a search; see `ask_size`."""
         return ask_size(hp, f"{self.prefix}/{name}", value, default)
 
     def ask_parts(self, hp: Any, dropouts: tuple[str, ...]) -> Parts:
-        """Asks a search for parts that fit together; see `ask_parts`."""
+        """Gets parts that fit together from a search; see `ask_parts`."""
         return ask_parts(hp, self.prefix, dropouts, self.activations)
 
     def family(

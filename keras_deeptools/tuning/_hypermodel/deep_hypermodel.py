@@ -60,7 +60,7 @@ class MCLikelihood(keras.callbacks.Callback):
         self.sample_weight = sample_weight
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Raises where the likelihood cannot be told."""
+        """Raises if the likelihood cannot be computed."""
         try:
             check_likelihood(LIKELIHOOD_OWNER, self.model, "auto", self.y, self.x)
         except ValueError as error:
@@ -86,34 +86,37 @@ OWNER = "DeepHyperModel"
 
 
 class DeepHyperModel(keras_tuner.HyperModel):
-    """Adds how to train to the search over what to train.
+    """Adds to a search over models a search over how to train them.
 
-    Wraps a model or a `build(hp)` for any tuner of KerasTuner: optimizer and rate,
-    1cycle, max-norm, clipping, initialization that fits the activations, dropout rate,
-    label smoothing, averages of the weights and batch size become hyperparameters
-    beside those of your own.
+    The class wraps a model or a `build(hp)` for any tuner of KerasTuner. The following
+    become hyperparameters beside your own: optimizer and learning rate, 1cycle,
+    max-norm, clipping, initialization that fits the activations, dropout rate, label
+    smoothing, averages of the weights and batch size.
 
-    A learning rate is searched, each optimizer's in a range of its own, or comes from
-    the range test, times a factor that is searched. Trials whose models agree in
-    layers and sizes, optimizer and batch size share one test; it leaves the model as it
-    was. Where it finds nothing, the middle of the optimizer's range is taken.
+    The learning rate is either searched, for each optimizer in its own range, or comes
+    from the range test, times a factor that is searched. Trials whose models agree in
+    layers and sizes, optimizer and batch size share one test, which leaves the model as
+    it was. If the test finds no learning rate, the middle of the optimizer's range is
+    taken.
 
-    1cycle spans `max_epochs` in every trial. In Hyperband, where a promoted model goes
-    on from `initial_epoch` with other `epochs` in each rung, it goes on where it was:
-    the optimizer is built with the model, so its state comes along.
+    1cycle spans `max_epochs` in every trial. In Hyperband, a promoted model continues
+    from `initial_epoch` with other `epochs` in each rung; its 1cycle continues where it
+    was, because the optimizer is built with the model and its state comes along.
 
-    A model that is not built gets its weights when its trial begins to train, from the
-    first batch; from then on all models of the search are built at once for such data.
+    A model that is not built gets its weights from the first batch, when its trial
+    begins to train; from then on all models of the search are built at once for such
+    data.
 
     A trial whose loss is not finite is recorded as failed, with the epoch, rather than
     with a meaningless score.
 
     Args:
         build: Function from `keras_tuner.HyperParameters` to a `keras.Model`, compiled
-            or not, with an `Input` or without; or such a model, copied with fresh
-            weights for each trial (layers that were adapted to data, such as
-            `Normalization`, stay so). Loss and metrics are those that it was compiled
-            with; its optimizer is replaced where `"optimizer"` is searched.
+            or not, with an `Input` or without; or such a model, copied with newly
+            initialized weights for each trial (layers that were adapted to data, such
+            as `Normalization`, remain adapted). Loss and metrics are those that the
+            model was compiled with; its optimizer is replaced if `"optimizer"` is
+            searched.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
         parts: Names of what is searched, out of `"optimizer"`, `"learning_rate"`,
@@ -121,18 +124,18 @@ class DeepHyperModel(keras_tuner.HyperModel):
             `"dropout_rate"`, `"label_smoothing"`, `"weight_averaging"` and
             `"batch_size"`; None for all. Parts that do not apply (no dropout in the
             model, no crossentropy, data in batches) are left out.
-        always: Names of parts that every trial has, out of those in `parts` that a
-            search else switches on or off: `"one_cycle"`, `"max_norm"`, `"clipping"`,
-            `"initializer"` and `"weight_averaging"`. Their arguments are searched all
-            the same.
+        always: Names of parts that every trial uses, out of those in `parts` that a
+            search otherwise switches on or off: `"one_cycle"`, `"max_norm"`,
+            `"clipping"`, `"initializer"` and `"weight_averaging"`. Their arguments are
+            still searched.
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
-        loss: Loss, where `build` does not compile.
-        metrics: List of metrics, where `build` does not compile.
+        loss: Loss, if `build` does not compile.
+        metrics: List of metrics, if `build` does not compile.
         mc_samples: Int >= 0. With 1 or more, and validation data that can be read
-            again, the logs of each epoch hold `val_mc_log_likelihood`: how likely these
-            are under predictions that are averaged over so many samples with dropout on
-            (of a model without dropout, under its prediction). It is the objective
-            (`"max"`) for a model that will be used so.
+            again, the logs of each epoch hold `val_mc_log_likelihood`: the log
+            likelihood of these data under predictions that are averaged over so many
+            samples with dropout on (for a model without dropout, under its prediction).
+            Use it as the objective (`"max"`) for a model that will predict in this way.
 
     Attributes:
         range_tests: List of `RangeTest`, those of the search so far.
@@ -219,12 +222,12 @@ class DeepHyperModel(keras_tuner.HyperModel):
         return draft.model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Trains the model of a trial, with the callbacks that it chose.
+        """Trains the model of a trial, with the callbacks that the trial chose.
 
         Args:
             hp: `keras_tuner.HyperParameters`.
             model: `keras.Model` that `build` made.
-            *args: What `search` was given, as for `model.fit`.
+            *args: What `search` was called with, as for `model.fit`.
             **kwargs: As `args`.
 
         Returns:

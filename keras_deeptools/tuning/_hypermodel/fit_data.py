@@ -77,13 +77,13 @@ def first_rows(x: Any, num_rows: int) -> Any:
 
     Args:
         x: Arrays.
-        num_rows: Int, how many rows at most.
+        num_rows: Int, the most samples to take.
     """
     return keras.tree.map_structure(lambda each: each[:num_rows], x)
 
 
 def _first_held_out(x: Any, split: float) -> int:
-    """Where the rows begin that Keras holds out: they are the last."""
+    """Index of the first sample that Keras holds out; it holds out the last ones."""
     return int(np.floor(len(keras.tree.flatten(x)[0]) * (1.0 - split)))
 
 

@@ -10,10 +10,10 @@ from keras_deeptools.engine._graph.layers import layers_of
 
 
 class RangeTestedRates:
-    """The rates that range tests have found in a search.
+    """The learning rates that range tests have found in a search.
 
-    A good rate depends on the layers, their sizes and activations, on the optimizer and
-    on the size of a batch; trials that agree in these share one test.
+    A good learning rate depends on the layers, their sizes and activations, on the
+    optimizer and on the size of a batch; trials that agree in these share one test.
 
     Attributes:
         found: Dict from what trials agreed in to their `RangeTest`.
@@ -29,7 +29,7 @@ class RangeTestedRates:
         batch_size: int | None,
         shuffle: bool = True,
     ) -> float | None:
-        """The rate for a model that has not been trained, which it leaves as it is.
+        """The learning rate for an untrained model, which is left as it is.
 
         Args:
             model: `keras.Model`, compiled.

@@ -57,7 +57,7 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
         self.axis = axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss of each row."""
+        """Loss of each sample."""
         num_classes = y_pred.shape[self.axis]
         labels = keras.ops.cast(y_true, "int32")
         if len(labels.shape) == len(y_pred.shape) and labels.shape[self.axis] == 1:
@@ -216,7 +216,7 @@ def _learning_rate(draft: Draft) -> None:
 
 def _range_tested(run: Run) -> None:
     if run.given.get("initial_epoch", 0) > 0:
-        # A trial that goes on brings its rate along, in the optimizer's state.
+        # A trial that continues brings its learning rate along, in the optimizer.
         return
     if "optimizer" in run.parts:
         factor = rate_factor(run.hp, run.optimizers)

@@ -27,11 +27,11 @@ class HyperparameterImportance:
         name: Str.
         share: Float in [0, 1], share of the variance of the trials' ranks that it
             explains, beyond what as many random numbers would.
-        chance: Float in [0, 1], what `share` would stay under nineteen times in twenty
-            if the hyperparameter had no effect.
+        chance: Float in [0, 1], the value under which `share` would stay nineteen times
+            in twenty if the hyperparameter had no effect.
         p_value: Float in (0, 1], how often shuffled results gave as large a share.
-        is_clear: Bool, whether it is told from chance at 5%, all hyperparameters taken
-            together (Holm).
+        is_clear: Bool, whether `share` differs from chance at the level of 5%, all
+            hyperparameters taken together (Holm).
         num_trials: Int, the configurations in which it was active.
 
     Example:

@@ -29,16 +29,16 @@ FEW = 15
 
 @dataclass(frozen=True, eq=False)
 class SearchReport(NotebookText):
-    """The trials of a search, and what they tell; made by `search_report`.
+    """The trials of a search and their analysis; made by `search_report`.
 
     Attributes:
         trials: Tuple of `SearchedTrial`, in the order in which they began.
-        objective: Str, what the search looks for.
+        objective: Str, name of the search's objective.
         maximize: Bool, whether a larger score is better.
         tuner: Str, class of the tuner.
         logarithmic: Frozenset of hyperparameters that are searched on a logarithmic
             scale.
-        recipe: Str, what `best_recipe` gives; empty without a completed trial.
+        recipe: Str, what `best_recipe` returns; empty without a completed trial.
 
     Example:
 
@@ -83,7 +83,7 @@ class SearchReport(NotebookText):
 
     @property
     def seconds(self) -> float:
-        """Time that all trials took together, as far as it was written down."""
+        """Time that all trials took together, as far as it was recorded."""
         return sum(trial.seconds or 0.0 for trial in self.trials)
 
     @property
@@ -93,7 +93,7 @@ class SearchReport(NotebookText):
 
     @property
     def peak_memory(self) -> int | None:
-        """Most bytes of main memory in any trial; None where none is known."""
+        """Most bytes of main memory in any trial; None if none is known."""
         known = (trial.peak_memory for trial in self.trials)
         return max((each for each in known if each is not None), default=None)
 
@@ -125,21 +125,22 @@ class SearchReport(NotebookText):
 
     @cached_property
     def importance(self) -> tuple[HyperparameterImportance, ...]:
-        """How much each hyperparameter explains by itself, the most first.
+        """How much each hyperparameter explains by itself, the most important first.
 
-        The share of the variance of the trials' ranks that a hyperparameter explains:
-        a parabola over the ranks of its numbers, the means of its categories, over the
-        trials in which it was active. It is what remains after the share that shuffled
-        results have, and `is_clear` says whether it can be told from them. Trials that
-        failed count as the worst; with Hyperband, those of a bracket are compared by
-        the round that they reached, then by score.
+        The measure is the share of the variance of the trials' ranks that a
+        hyperparameter explains: with a parabola over the ranks of its numbers, or with
+        the means of its categories, over the trials in which it was active. The share
+        that shuffled results have is subtracted, and `is_clear` tells whether the
+        difference is significant. Trials that failed count as the worst; with
+        Hyperband, those of a bracket are compared by the round that they reached, then
+        by score.
 
-        What it shows: which hyperparameters, each alone, went along with good results
-        in this search, over the ranges that were searched. What it does not show: two
-        that matter only together; which of two that the tuner moved together (Bayesian
-        optimization does) is the cause; anything about values that were not tried.
-        With fewer than six configurations there is none, and with twenty only large
-        effects are clear.
+        The measure shows which hyperparameters, each alone, went along with good
+        results in this search, over the ranges that were searched. It does not show
+        pairs that matter only together, which one of two that the tuner changed
+        together (as Bayesian optimization does) is the cause, or anything about values
+        that were not tried. With fewer than six configurations the list is empty, and
+        with twenty only large effects are clear.
         """
         found = configurations(self.trials, self.maximize)
         if len(found) < FEWEST:
@@ -151,7 +152,7 @@ class SearchReport(NotebookText):
     def ends(self) -> list[tuple[float, float]]:
         """Seconds from the first trial's beginning to each trial's end, and scores.
 
-        For trials whose time was recorded, in the order in which they ended.
+        Only trials whose time was recorded are included, in the order of their ends.
         """
         known = [
             trial
@@ -168,7 +169,7 @@ class SearchReport(NotebookText):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers should know."""
+        """What a reader of the numbers should know, one string for each remark."""
         notes = []
         states = [trial.status for trial in self.trials]
         for state, text in (("running", "running or cut off"), ("failed", "failed")):
@@ -196,7 +197,7 @@ class SearchReport(NotebookText):
         """The trials with scores and hyperparameters, the best first.
 
         Args:
-            num_trials: Int or None, how many of them; None for all.
+            num_trials: Int or None, how many of them to list; None for all.
         """
         shown = self.ranked[:num_trials]
         lines = [aligned(*rows_of(shown, self.objective, self.varied))]
@@ -208,12 +209,12 @@ class SearchReport(NotebookText):
     def best_recipe(self) -> str:
         """The best trial as Python code.
 
-        It makes the hyperparameters (`hp`), the hypermodel and the model, and defines
-        `train`, which fits the model with the trial's callbacks and epochs. It runs by
-        itself: a model that was searched is written out as JSON, a function of your
-        script as its source, all else is imported. What can be neither, such as a
-        `HyperModel` class of your script or a model with lambdas, must be defined
-        before; the first lines name that.
+        The code makes the hyperparameters (`hp`), the hypermodel and the model, and
+        defines `train`, which fits the model with the trial's callbacks and epochs. It
+        runs by itself: a model that was searched is written out as JSON, a function of
+        your script as its source, and everything else is imported. Objects for which
+        neither is possible, such as a `HyperModel` class of your script or a model with
+        lambdas, must be defined before; the first lines name them.
 
         Raises:
             ValueError: If no trial has completed.
@@ -236,12 +237,12 @@ class SearchReport(NotebookText):
         return plot_search(self, path)
 
     def save(self, path: str | PathLike[str], title: str | None = None) -> Path:
-        """Writes one HTML page: charts, table, recipe.
+        """Writes one HTML page with charts, table and recipe.
 
         Args:
-            path: Str or path of a file that ends in .html. Folders that are missing
-                are made; a file that exists is replaced, whole or not at all.
-            title: Str or None for one that names the objective.
+            path: Str or path of a file that ends in .html. Missing folders are made; an
+                existing file is replaced, whole or not at all.
+            title: Str, or None for a title that names the objective.
 
         Returns:
             The `pathlib.Path` of the file.
@@ -307,12 +308,12 @@ class SearchReport(NotebookText):
 
 
 def search_report(search: Any) -> SearchReport:
-    """Tells what a search has found: trials, what mattered, and the best as code.
+    """Reports on a search: its trials, what mattered, and the best trial as code.
 
-    Works while the search is running, after it, and on a tuner that was made again with
-    the same `directory` and `project_name`; on the chief of a distributed search. From
-    the files alone, without the script of the search, it works for trials that
-    `DeepHyperModel`, `TransferHyperModel` or `fit_trial` ran.
+    The function works while the search is running and after it, on a tuner that was
+    made again with the same `directory` and `project_name`, and on the chief of a
+    distributed search. From the files alone, without the script of the search, it works
+    for trials that `DeepHyperModel`, `TransferHyperModel` or `fit_trial` ran.
 
     Args:
         search: Any tuner of KerasTuner, with at least one trial; or the path of its
@@ -320,12 +321,12 @@ def search_report(search: Any) -> SearchReport:
 
     Returns:
         `SearchReport`, with `.table()`, `.plot()`, `.best_recipe()` and `.save(path)`;
-        print it for the table, the findings and the time saved. It is a copy: later
-        trials are not in it.
+        print it for the table, the findings and the time saved. It is a copy, which
+        does not include later trials.
 
     Raises:
         TypeError: If `search` is neither a tuner nor a path.
-        ValueError: If it has no trial, is a worker's, or no such folder.
+        ValueError: If it has no trial, is a worker's, or is no such folder.
 
     Example:
 

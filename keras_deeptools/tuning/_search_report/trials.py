@@ -1,4 +1,4 @@
-"""The trials of a search: read, sorted, and as rows of text."""
+"""The trials of a search: read, sorted, and as lines of text."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def read_search(search: Any) -> ReadSearch:
         raise ValueError(
             message(OWNER, "search", "one that has trials", search, remedy)
         )
-    # A search that goes on meanwhile adds to it.
+    # A search that is still running adds to it.
     trials = dict(trials)
     _check_trials(trials, search)
     return ReadSearch(
@@ -210,10 +210,10 @@ def sorted_trials(
 def rows_of(
     trials: Sequence[SearchedTrial], objective: str, names: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Titles and cells; columns that nobody filled are left out.
+    """Titles and cells; empty columns are left out.
 
     Args:
-        trials: In the order of the rows.
+        trials: In the order of the lines.
         objective: Str, what the score is called.
         names: Hyperparameters to show, in this order.
     """
@@ -244,7 +244,7 @@ def rows_of(
 
 
 def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines with columns, an empty cell as a dash."""
+    """The cells of each line in columns, an empty cell as a dash."""
     return text_table(titles, [[cell or "-" for cell in row] for row in rows], (0, 1))
 
 

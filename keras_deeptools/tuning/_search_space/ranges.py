@@ -16,8 +16,8 @@ class FloatRange:
     Args:
         low: Float, the smallest value.
         high: Float > `low`, the largest value.
-        log: Bool, whether each decade is as likely as the next, as is right for
-            learning rates and other scales. `low` must be over 0 then.
+        log: Bool, whether each decade is equally likely, as is right for learning rates
+            and other scales. `low` must then be positive.
 
     Raises:
         TypeError: If an end is no number.
@@ -41,7 +41,7 @@ class FloatRange:
 
     @property
     def middle(self) -> float:
-        """Float, the default in a search: half-way, by its scale."""
+        """Float, the default in a search: the middle of the range, on its scale."""
         return _middle(self.low, self.high, self.log)
 
     def ask(self, hp: Any, name: str) -> float:
@@ -64,8 +64,8 @@ class IntRange:
     Args:
         low: Int, the smallest value.
         high: Int > `low`, the largest value.
-        log: Bool, whether each doubling is as likely as the next, as is right for
-            numbers of units. `low` must be over 0 then.
+        log: Bool, whether each doubling is equally likely, as is right for numbers of
+            units. `low` must then be positive.
 
     Raises:
         TypeError: If an end is no integer.
@@ -88,7 +88,7 @@ class IntRange:
 
     @property
     def middle(self) -> int:
-        """Int, the default in a search: half-way, by its scale."""
+        """Int, the default in a search: the middle of the range, on its scale."""
         return round(_middle(self.low, self.high, self.log))
 
     def ask(self, hp: Any, name: str) -> int:
@@ -106,11 +106,11 @@ class IntRange:
 class OneOf:
     """One of some values of any kind.
 
-    Values that KerasTuner cannot hold (tuples, None, layers) are known to it by their
-    text.
+    Values that KerasTuner cannot hold (tuples, None, layers) are represented there by
+    their text.
 
     Args:
-        values: Sequence of two values or more, each with a text of its own.
+        values: Sequence of two values or more, each with a different text.
 
     Raises:
         ValueError: If there are fewer than two values, or two with the same text.
@@ -160,8 +160,8 @@ class SearchSpace:
     Attributes:
         component: Class or function of this package.
         ranges: Dict from an argument to its `FloatRange`, `IntRange` or `OneOf`.
-        make: Function that makes the component from the arguments, where they are not
-            those of the component itself; else None.
+        make: Function that makes the component from the arguments, if they are not
+            those of the component itself; otherwise None.
 
     Example:
 

@@ -25,7 +25,7 @@ def _momentum(
 def _thirds(
     total_steps: int, learning_rate: float, factor: float
 ) -> schedules.PiecewiseConstant:
-    """A rate that falls by a factor after one and two thirds of the steps."""
+    """A learning rate that falls by a factor after one and two thirds of the steps."""
     boundaries = [total_steps // 3, 2 * total_steps // 3]
     return schedules.PiecewiseConstant(
         boundaries, [learning_rate, learning_rate * factor, learning_rate * factor**2]
@@ -73,7 +73,7 @@ def _warm(
 def _half_life(
     total_steps: int, initial_learning_rate: float, final_fraction: float
 ) -> schedules.Exponential:
-    """A rate that ends at a fraction of what it began with."""
+    """A learning rate that ends at a fraction of what it began with."""
     return schedules.Exponential(initial_learning_rate, final_fraction, total_steps)
 
 

@@ -88,23 +88,23 @@ def searched(
     """Makes a component whose arguments come from a search.
 
     Each argument of the component's `search_space` becomes a hyperparameter
-    `"prefix/argument"`. A value given here is taken as it is; a range given here is
+    `"prefix/argument"`. A value given here is used as it is; a range given here is
     searched instead of the usual one.
 
     Args:
         hp: `keras_tuner.HyperParameters`, what `build(hp)` and `HyperModel.fit` get.
         component: Str, one of `space_names()`, such as `"one_cycle_scheduler"`; or the
             class or function itself.
-        prefix: Str or None. First part of the hyperparameters' names, of its own for
-            each use in one search; None for the component's name.
-        optional: Bool. Whether a hyperparameter `"prefix"` says if the component is
-            used at all; its other hyperparameters are then active only where it is.
+        prefix: Str or None. First part of the hyperparameters' names, a different one
+            for each use in a search; None for the component's name.
+        optional: Bool. Whether a hyperparameter `"prefix"` decides if the component is
+            used at all; its other hyperparameters are active only if it is.
         **arguments: Values and ranges of arguments of the component.
 
     Returns:
-        The component. Where it needs what only the caller has (`total_steps`, `model`,
-        `x`) and what was not given here: a `functools.partial` that takes it. None
-        where `optional` and not used in this trial.
+        The component. If it needs arguments that only the caller has (`total_steps`,
+        `model`, `x`) and that were not given here: a `functools.partial` that takes
+        them. None if `optional` and not used in this trial.
 
     Raises:
         ValueError: If there is no such component, or it has no such argument.

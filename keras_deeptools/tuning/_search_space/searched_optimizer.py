@@ -15,8 +15,9 @@ from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf, Searc
 
 OWNER = "searched_optimizer"
 DECAY = FloatRange(1e-6, 1e-1, log=True)
-# Rates at which each trains from scratch in the few epochs of a trial: on digits lower
-# ones get nowhere in ten epochs, on Fashion-MNIST higher ones of SGD diverge.
+# Learning rates at which each trains from scratch in the few epochs of a trial: on
+# digits lower ones get nowhere in ten epochs, on Fashion-MNIST higher ones of SGD
+# diverge.
 RATES = {
     "adamw": FloatRange(3e-4, 3e-2, log=True),
     "sgd": FloatRange(5e-3, 3e-1, log=True),
@@ -26,7 +27,7 @@ RATES = {
     "lion": FloatRange(1e-5, 3e-3, log=True),
 }
 SOURCE = OneOf(("searched", "range_test"))
-# The range test suggests a rate that trains well; the best one is somewhere near.
+# The range test suggests a learning rate that trains well; the best one is near it.
 FACTOR = FloatRange(0.2, 5.0, log=True)
 DECAYING = ("adamw", "lion")
 
@@ -39,21 +40,21 @@ def searched_optimizer(
     learning_rate: float | FloatRange | None = None,
     range_test: bool = False,
 ) -> keras.optimizers.Optimizer:
-    """Makes an optimizer from a search: which one, its rate, its weight decay.
+    """Makes an optimizer from a search, with its learning rate and weight decay.
 
-    Each has a rate of its own in the search, because good rates of SGD and Adam lie a
-    factor of thirty apart.
+    Each optimizer has its own learning rate in the search, because good learning rates
+    of SGD and Adam differ by a factor of thirty.
 
     Args:
         hp: `keras_tuner.HyperParameters`.
         names: Names out of `"adam"`, `"adamw"`, `"lion"`, `"nadam"`, `"rmsprop"` and
-            `"sgd"` (with Nesterov momentum .9). The first is the default.
+            `"sgd"` (with Nesterov momentum 0.9). The first is the default.
         prefix: Str, first part of the hyperparameters' names.
-        learning_rate: Float, a rate that is taken as it is; a `FloatRange` for all;
-            None for each optimizer's own range.
+        learning_rate: Float, a learning rate that is used as it is; a `FloatRange` for
+            all optimizers; None for each optimizer's own range.
         range_test: Bool. Whether a hyperparameter `learning_rate_from` of each
-            optimizer chooses between a rate that is searched and one that you find
-            when there are data, see `rate_factor`.
+            optimizer chooses between a learning rate that is searched and one that you
+            find once there are data, see `rate_factor`.
 
     Returns:
         `keras.optimizers.Optimizer`.
@@ -96,7 +97,7 @@ def searched_optimizer(
 def rate_factor(
     hp: Any, names: Sequence[str], prefix: str = "optimizer"
 ) -> float | None:
-    """What to multiply the range test's rate with; None where a rate is searched.
+    """The factor for the range test's learning rate; None if that is searched.
 
     Args:
         hp: `keras_tuner.HyperParameters` that `searched_optimizer` was called with.
@@ -127,7 +128,7 @@ def _asked(
 
 
 def _rate(hp: Any, prefix: str, rates: FloatRange, range_test: bool) -> float | None:
-    """The rate that is searched; None where the optimizer is not the trial's."""
+    """The searched learning rate; None if the optimizer is not the trial's."""
     place = f"{prefix}/learning_rate"
     if not range_test:
         return rates.ask(hp, place)
@@ -152,7 +153,7 @@ def _lookahead(
     slow_step_size: float,
     inner_optimizer: str = "adamw",
 ) -> optimizers.Lookahead:
-    """The rate of the inner optimizer, which is known by its name."""
+    """The learning rate of the inner optimizer, which is known by its name."""
     config = {"class_name": inner_optimizer, "config": {"learning_rate": learning_rate}}
     inner = keras.optimizers.get(config)
     return optimizers.Lookahead(inner, sync_period, slow_step_size)
@@ -167,7 +168,7 @@ OPTIMIZERS = {
             "weight_decay": DECAY,
         },
     ),
-    # Xie et al., 2022, section 5: rates five to ten times AdamW's.
+    # Xie et al., 2022, section 5: learning rates five to ten times AdamW's.
     "adan": SearchSpace(
         optimizers.Adan,
         {

@@ -41,7 +41,7 @@ def _discriminative(
     learning_rate: float,
     inner_optimizer: str = "adamw",
 ) -> transfer.DiscriminativeLearningRates:
-    """The rate of the head, and the factor from each group to the one below."""
+    """The head's learning rate, and the factor from each group to the one below."""
     config = {"class_name": inner_optimizer, "config": {"learning_rate": learning_rate}}
     optimizer = keras.optimizers.get(config)
     return transfer.DiscriminativeLearningRates(

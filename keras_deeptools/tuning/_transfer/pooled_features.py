@@ -63,7 +63,7 @@ class PooledFeatures:
         validation: Any,
         directory: Path | None,
     ) -> tuple[Rows, Rows | None]:
-        """Rows to train and to validate a head on.
+        """Samples to train and to validate a head on.
 
         Args:
             name: Str, of the backbone in the search.

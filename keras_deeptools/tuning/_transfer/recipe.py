@@ -46,8 +46,8 @@ class TransferRecipe:
         hidden_units: Int, of `"concat"`; else 1.
         depth: Int, layer groups before the head that train.
         frozen_epochs: Int, epochs of the head alone before that; 0 at depth 0.
-        rate_ratio: Float, the rate of the head over that of the first group.
-        optimizer: Keras optimizer, fresh; its rate is the largest one.
+        rate_ratio: Float, the learning rate of the head over that of the first group.
+        optimizer: Keras optimizer, newly made; its learning rate is the largest one.
     """
 
     backbone: str
@@ -61,12 +61,12 @@ class TransferRecipe:
 
     @property
     def learning_rate(self) -> float:
-        """The largest rate of the head."""
+        """The largest learning rate of the head."""
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
 
 def chosen_recipe(hp: Any, choices: TransferChoices) -> TransferRecipe:
-    """Asks a trial for all that there is to choose.
+    """Gets every choice from a trial's hyperparameters.
 
     Args:
         hp: `keras_tuner.HyperParameters`.

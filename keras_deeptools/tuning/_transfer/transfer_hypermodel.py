@@ -139,32 +139,34 @@ MAX_BYTES = 2**31
 class TransferHyperModel(keras_tuner.HyperModel):
     """Searches which pretrained network to take, and how to train it, for any tuner.
 
-    A trial chooses a backbone, the head on it, how many layer groups of the backbone
-    train along (`depths`), their rates, and optimizer and rate. Its training is that of
-    `fine_tune`: the head alone for `frozen_epochs`, then with the groups, each phase
-    with a 1cycle. At depth 0 the head trains alone, for all epochs.
+    A trial chooses a backbone, the head on it, the number of layer groups of the
+    backbone that train too (`depths`), their learning rates, and the optimizer and its
+    learning rate. It trains as `fine_tune` does: the head alone for `frozen_epochs`,
+    then with the groups, each phase with a 1cycle. At depth 0 the head trains alone,
+    for all epochs.
 
-    What a frozen backbone makes of the data is computed once for all trials, in one
-    pass that serves both kinds of head, and kept in the folder `features` of the
-    search's project, where every process of a search on chief and workers finds it.
-    Heads then train in a small part of the time. A dataset that augments is read once
-    as well: heads train on that one draw of it, in all trials and epochs. The models
-    are whole all the same: `get_best_models` gives classifiers that take images.
+    The features that a frozen backbone computes from the data are computed once for all
+    trials, in one pass that serves both kinds of head. They are kept in the folder
+    `features` of the search's project, where every process of a search on chief and
+    workers finds them, so that heads train in a small part of the time. A dataset that
+    augments its samples is read once as well: heads train on these same samples in all
+    trials and epochs. The models are complete all the same: `get_best_models` returns
+    classifiers that take images.
 
     `epochs` of `search`, and those of Hyperband's rungs, count the main phase; frozen
     epochs, which cost little, come before the first of them and are seen by no
-    callback. A model that Hyperband promotes goes on in its 1cycle with the optimizer's
-    state, and does not train its head alone again. Callbacks of trials at depth 0 have
-    the head for their model; the weights that they save are those of the classifier.
+    callback. A model that Hyperband promotes continues its 1cycle with the optimizer's
+    state, and does not train its head alone again. In trials at depth 0, the model of
+    callbacks is the head; the weights that they save are those of the classifier.
 
-    Models of trials at depth 0 share one backbone. Before you train it on, in one of
-    several of them, make a copy of the model.
+    Models of trials at depth 0 share one backbone. Before you train the backbone of one
+    of them further, make a copy of the model.
 
     Args:
         num_classes: Int >= 1.
         max_epochs: Int >= 1. The most epochs that a trial trains: `epochs` of `search`,
             `max_epochs` of Hyperband. 1cycle ends there.
-        input_shape: Tuple, shape of an image, as in `backbone`; None where all
+        input_shape: Tuple, shape of an image, as in `backbone`; None if all
             `backbones` are models.
         backbones: Names of constructors in `keras.applications`, `keras.Model` objects
             as `classifier` takes them (copied, not changed), or a dict of these by
@@ -175,27 +177,30 @@ class TransferHyperModel(keras_tuner.HyperModel):
         hidden_units: Int, or `IntRange` to search; of the head `"concat"`.
         mc: Bool, whether dropout is `MCDropout`. Scores do not depend on it.
         activation: As in `classifier`.
-        depths: Ints >= 0, numbers of layer groups before the head that train. More than
-            there are stand for all. `(0,)` searches the head alone.
+        depths: Ints >= 0, numbers of layer groups before the head that train. A number
+            larger than that of the groups stands for all. `(0,)` searches the head
+            alone.
         frozen_epochs: Int >= 0, or `IntRange` to search; epochs in which the head
             trains before deeper groups do.
-        rate_ratio: Float >= 1, or `FloatRange` to search; the rate of the head over
-            that of the first group of all, those between on a geometric scale.
+        rate_ratio: Float >= 1, or `FloatRange` to search; the learning rate of the head
+            over that of the first group of all, those between on a geometric scale.
         batch_norm: What batch normalization does in groups that train, as in `freeze`.
         optimizers: Names of optimizers to choose from, as in `searched_optimizer`.
         learning_rate: Float, or `FloatRange` to search, of the head; None for each
-            optimizer's own range. Half of it where groups train along.
+            optimizer's own range. When groups of the backbone train too, half of it is
+            used.
         loss: As in `compile`. None: the binary cross-entropy for
-            `activation="sigmoid"`, else the sparse categorical one, of logits where
+            `activation="sigmoid"`, otherwise the sparse categorical one, of logits if
             `activation` is None.
-        metrics: List, as in `compile`. "accuracy" of several sigmoids is the share of
-            right yes and no.
-        features: Path of a folder for features, for several searches; None: in that of
-            the search's project.
-        max_bytes: Int >= 1. Where part of the backbone trains, what is before is
-            computed once only if its features for arrays take no more than this.
-        seed: Int >= 0, of fresh weights (`weights=None`), which are then the same in
-            each trial and each process.
+        metrics: List, as in `compile`. The "accuracy" of several sigmoids is the
+            fraction of correct labels.
+        features: Path of a folder for features, to share them between several searches;
+            None: the folder in the search's project.
+        max_bytes: Int >= 1. If part of the backbone trains, the outputs of the layers
+            before that part are computed only once if, for arrays, they take no more
+            than this.
+        seed: Int >= 0, of newly initialized weights (`weights=None`), which are then
+            the same in each trial and each process.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -313,9 +318,9 @@ class TransferHyperModel(keras_tuner.HyperModel):
         Args:
             hp: `keras_tuner.HyperParameters`.
             model: `keras.Model` that `build` made.
-            *args: What `search` was given, as for `model.fit`; data that can be read
-                again. Where a head trains alone, data that are no arrays become rows,
-                in batches of 32 or the `batch_size` given.
+            *args: What `search` was called with, as for `model.fit`; data that can be
+                read again. If a head trains alone, data that are no arrays become
+                arrays of samples, in batches of 32 or the `batch_size` given.
             **kwargs: As `args`.
 
         Returns:

@@ -79,13 +79,13 @@ def with_rates(
     groups: list[list[keras.Layer]],
     rate_ratio: float,
 ) -> DiscriminativeLearningRates:
-    """The optimizer with rates that grow from the first group to the head.
+    """The optimizer with learning rates that grow from the first group to the head.
 
     Args:
-        optimizer: Keras optimizer, whose rate is the head's.
+        optimizer: Keras optimizer, whose learning rate is the head's.
         groups: What `train_groups` returned.
-        rate_ratio: Float >= 1, the rate of the head over that of the first group,
-            whether this trains or not.
+        rate_ratio: Float >= 1, the learning rate of the head over that of the first
+            group, whether this trains or not.
     """
     factors = group_factors(len(groups), rate_ratio)
     pairs = [(f, group) for f, group in zip(factors, groups, strict=True) if group]

@@ -52,39 +52,41 @@ def fit_trial(
     chosen: Iterable[keras.callbacks.Callback] = (),
     **kwargs: Any,
 ) -> keras.callbacks.History:
-    """Trains a trial's model, for the `fit` of one's own `keras_tuner.HyperModel`.
+    """Trains a trial's model, for the `fit` of your own `keras_tuner.HyperModel`.
 
-    `DeepHyperModel` and `TransferHyperModel` train with it. In place of
-    `model.fit(*args, **kwargs)`:
+    `DeepHyperModel` and `TransferHyperModel` train with this function. Call it in place
+    of `model.fit(*args, **kwargs)`; it adds the following:
 
-    - A search in the direction opposite to what its objective's name tells is refused,
-      see `objective`.
-    - Where the first epoch does not log what the search looks for, a warning, or with
-      our hypermodels an error that ends the search, names what is logged.
+    - It refuses a search in the direction opposite to that of its objective's name, see
+      `objective`.
+    - If the first epoch does not log the objective of the search, a warning, or with
+      hypermodels of this package an error that ends the search, names what is logged.
     - Callbacks write to files of the trial's own, where KerasTuner lets all trials
       write to the same. `{trial_id}` and `{execution}` are filled in wherever a
       callback has them in a path; without them the files of `ModelCheckpoint` and
       `CSVLogger` get a folder `trial_<id>/execution<n>` beside each other, those of
       `BackupAndRestore` and `GradientMonitor` below their folder, and TensorBoard's
       in `<id>/execution<n>`. A backup of another search is not restored.
-    - A trial that goes on from `BackupAndRestore` after its process was killed counts
+    - A trial that continues from `BackupAndRestore` after its process was killed counts
       the epochs before: for its score, for the weights of its best epoch, and for
-      `HopelessTrialStopper`. Where they are not known it begins anew.
+      `HopelessTrialStopper`. If they are not known, the trial begins again.
     - Training ends when the loss is not finite, and the trial is recorded as failed,
       with the epoch, rather than with a meaningless score.
-    - `HopelessTrialStopper` gets to know the other trials.
-    - The first problem that a `TrainingDoctor` among the callbacks finds is that of the
-      trial; with `on_problem="stop"` the trial has ended early for it.
-    - Curves, time, memory and the finding are written down, see `search_report`.
+    - `HopelessTrialStopper` receives the results of the other trials.
+    - The first problem that a `TrainingDoctor` among the callbacks finds becomes the
+      finding of the trial; with `on_problem="stop"` the trial is recorded as ended
+      early for it.
+    - Curves, time, memory and the finding are recorded, see `search_report`.
 
     Args:
-        fit: What trains, mostly `model.fit`: any function that takes `*args`,
-            `callbacks` and `**kwargs`, and returns a `keras.callbacks.History`.
-        *args: What `search` was given, for `fit`.
-        chosen: Callbacks that come from the trial's hyperparameters; they stand before
-            those that `search` was given, so that these see what they add to the logs.
-        **kwargs: What `search` was given, for `fit`, with `callbacks` as the tuner
-            passes them on.
+        fit: The function that trains, mostly `model.fit`: any function that takes
+            `*args`, `callbacks` and `**kwargs` and returns a `keras.callbacks.History`.
+        *args: What `search` was called with, for `fit`.
+        chosen: Callbacks that come from the trial's hyperparameters. They stand before
+            those that `search` was called with, which therefore see what these add to
+            the logs.
+        **kwargs: What `search` was called with, for `fit`, with `callbacks` as the
+            tuner passes them on.
 
     Returns:
         `keras.callbacks.History`.
@@ -190,7 +192,7 @@ def _of_doctors(
 
 
 def _targets(fit: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The training targets, where all rows count the same; else None."""
+    """The training targets, if all samples have the same weight; otherwise None."""
     if any(kwargs.get(name) is not None for name in ("class_weight", "sample_weight")):
         return None
     if "y" in kwargs or not isinstance(getattr(fit, "__self__", None), keras.Model):

@@ -28,7 +28,7 @@ def no_learning(
         losses: The loss of each epoch, the last of which is no better than before.
         start: Float or None, the loss of the first batch; None for a model that was
             trained before.
-        constant: Float or None, the loss of one prediction for all rows.
+        constant: Float or None, the loss of one prediction for all samples.
         min_improvement: Float in [0, 1), as in `HopelessTrialStopper`.
     """
     best, first = min(losses), losses[0]
@@ -146,7 +146,7 @@ ABSOLUTE = ("mean_absolute_error", "MeanAbsoluteError", "mae")
 
 
 def constant_loss(loss: Any, targets: Any) -> float | None:
-    """The least loss that one prediction for all rows can have.
+    """The least loss that one prediction for all samples can have.
 
     Class frequencies for crossentropies, the mean for squared errors, the median for
     absolute ones.
@@ -182,7 +182,7 @@ def constant_loss(loss: Any, targets: Any) -> float | None:
 
 
 def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
-    """The least loss that a model can have by one prediction for all rows.
+    """The least loss that a model can have by one prediction for all samples.
 
     Args:
         model: `keras.Model`, compiled. With penalties in its loss: None.

@@ -27,34 +27,34 @@ HOPELESS_GRADIENTS = ("non-finite", "exploding", "vanishing", "dead")
 class HopelessTrialStopper(ConfiguredCallback):
     """Ends a trial early when it has no prospect, and says why.
 
-    Give it to `search` with the callbacks. After each epoch it asks, in this order:
+    Pass it to `search` with the callbacks. After each epoch it asks, in this order:
 
     - Is the loss not finite?
     - Have the gradients vanished, exploded or died (`GradientMonitor`), and is the loss
       no longer falling?
     - Has nothing been learned in `patience` epochs? The loss is no better than that of
-      predicting the same for every row, and no longer falling; or it is no better than
-      in the first epoch, which was no better than its first batch. The former is known
-      for crossentropies and squared or absolute errors without penalties, where the
-      targets are an array and its rows have no weights.
+      predicting the same for every sample, and no longer falling; or it is no better
+      than in the first epoch, which was no better than its first batch. The former is
+      known for crossentropies and squared or absolute errors without penalties, if the
+      targets are an array and its samples have no weights.
     - Is the best value of the search's objective so far worse than the median of the
       running averages of the trials completed before, up to the same epoch? This is
       the median stopping rule.
 
-    A trial that is ended counts for the tuner with the best it had; one whose loss is
-    not finite fails. `DeepHyperModel`, `TransferHyperModel` and `fit_trial` write the
-    finding and the time saved into the trial's record, see `search_report`, and the
-    median rule reads the curves there: with another `HyperModel`, train with
+    A trial that is ended counts for the tuner with the best value it had; one whose
+    loss is not finite fails. `DeepHyperModel`, `TransferHyperModel` and `fit_trial`
+    write the finding and the time saved into the trial's record, see `search_report`.
+    The median rule reads the curves there, so with another `HyperModel`, train with
     `fit_trial`. A trial that Hyperband has promoted is compared with those that began
     at the same epoch.
 
     Args:
         patience: Int >= 2. Epochs after which a trial that has learned nothing ends.
-        min_improvement: Float in [0, 1). Part of a loss by which another must be less
-            to be better.
+        min_improvement: Float in [0, 1). Fraction by which a loss must be below another
+            to count as better.
         gradients: Bool. Whether to watch the gradients.
         median: Bool. Whether to compare with trials completed before.
-        min_trials: Int >= 1. Trials that the median needs.
+        min_trials: Int >= 1. Completed trials that the median rule needs.
         warmup_epochs: Int >= 0. Epochs of a trial before it is compared with others.
 
     Attributes:
@@ -120,7 +120,7 @@ class HopelessTrialStopper(ConfiguredCallback):
         others: list[list[float]],
         targets: Any = None,
     ) -> None:
-        """Takes what a search knows; `fit_trial` calls it.
+        """Receives what the search knows; `fit_trial` calls it.
 
         Args:
             objective: `keras_tuner.Objective` or None.
@@ -153,7 +153,7 @@ class HopelessTrialStopper(ConfiguredCallback):
             self._monitor.on_train_begin()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Tells the monitor, and what is no start: a model that was trained before."""
+        """Informs the monitor, and notes whether the model was trained before."""
         if self._monitor is not None:
             self._monitor.on_epoch_begin(epoch)
         if epoch > 0:
@@ -162,7 +162,7 @@ class HopelessTrialStopper(ConfiguredCallback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Tells the monitor."""
+        """Informs the monitor."""
         if self._monitor is not None:
             self._monitor.on_train_batch_begin(batch)
 
@@ -176,7 +176,7 @@ class HopelessTrialStopper(ConfiguredCallback):
                 self._start = float(logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends training where there is no prospect."""
+        """Ends training if the trial has no prospect."""
         logs = logs or {}
         if self._monitor is not None:
             self._monitor.on_epoch_end(epoch, dict(logs))

@@ -17,26 +17,27 @@ class StatedObjective(keras_tuner.Objective):
 
 
 def objective(name: str, direction: str | None = None) -> keras_tuner.Objective:
-    """Makes the objective of a search, with the direction that its name tells.
+    """Makes the objective of a search, with the direction that its name implies.
 
-    KerasTuner minimizes silently what it does not know to be maximized:
+    KerasTuner silently minimizes every metric that it does not know:
     `objective="val_f1_score"` finds the worst model, as do `"val_mean_io_u"`,
-    `"val_r2_score"` and more of Keras' own metrics. Every metric and loss of Keras is
-    known here, also after an output's name (`"val_head_accuracy"`) and before a number
-    (`"val_auc_1"`); of other names the direction has to be given. `DeepHyperModel`,
-    `TransferHyperModel` and `fit_trial` refuse, before the first trial trains, to
-    search in the direction opposite to what the name tells, unless it was given here.
+    `"val_r2_score"` and more of Keras' own metrics. This function knows every metric
+    and loss of Keras, also after an output's name (`"val_head_accuracy"`) and before a
+    number (`"val_auc_1"`); for other names the direction must be given.
+    `DeepHyperModel`, `TransferHyperModel` and `fit_trial` refuse, before the first
+    trial trains, to search in the direction opposite to that of the name, unless the
+    direction was given here.
 
     Args:
         name: Str, a name in the logs of `fit`, such as `"val_f1_score"`.
-        direction: `"min"`, `"max"`, or None: what the name tells.
+        direction: `"min"`, `"max"`, or None: the one that the name implies.
 
     Returns:
         `keras_tuner.Objective`, for any tuner.
 
     Raises:
         TypeError: If `name` is not a string.
-        ValueError: If `direction` is another one, or None where the name does not tell.
+        ValueError: If `direction` is another one, or None for an unknown name.
 
     Example:
 

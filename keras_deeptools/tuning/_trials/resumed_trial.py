@@ -1,4 +1,4 @@
-"""The files of a trial, in a place of its own, and going on from an earlier run's."""
+"""The files of a trial in its own folder, and continuing from an earlier run's."""
 
 import contextlib
 import json
@@ -222,7 +222,7 @@ def resumption(
     """What a run may take over; removes backups that it cannot go on from.
 
     A backup goes with the weights of the best epoch and the values of all epochs so
-    far. Where either is missing, the trial begins anew, so that its score is that of
+    far. If either is missing, the trial begins again, so that its score is that of
     the weights that are kept.
 
     Args:
@@ -308,7 +308,7 @@ def _epochs_of(record: SearchedTrial) -> EarlierEpochs:
 
 
 def _epoch_of(backup: Any) -> int | None:
-    """The epoch from which a backup goes on; None where there is none."""
+    """The epoch from which a backup continues; None if there is none."""
     path = os.path.join(backup.backup_dir, METADATA)
     if not os.path.exists(path):
         return None

@@ -23,55 +23,55 @@ ERROR = "error"
 class SearchedTrial:
     """A trial with its hyperparameters and result; made by `search_report`.
 
-    What KerasTuner does not keep (time, memory, findings, curves) is there for trials
-    that `DeepHyperModel`, `TransferHyperModel` or `fit_trial` ran. It is written down
-    when an execution of a trial begins, after each of its epochs and when it ends, in
+    What KerasTuner does not record (time, memory, findings, curves) is available for
+    trials that `DeepHyperModel`, `TransferHyperModel` or `fit_trial` ran. It is written
+    when an execution of a trial begins, after each of its epochs and when it ends, to
     the file `keras_deeptools.json` of the trial's folder:
     `{"format": 1, "objective": {...}, "executions": [...]}`. Numbers that are not
     finite are null there, and NaN here.
 
-    Epochs are counted from the first epoch of the trial, with Hyperband from that of
-    the trial that it goes on from, as Keras prints them.
+    Epochs are counted as Keras prints them, from the first epoch of the trial; with
+    Hyperband from that of the trial that it continues.
 
     Attributes:
         trial_id: Str, the trial's name in the search.
         number: Int >= 1, its place in the order in which trials began; 0 where it is
             one of another's `executions`.
         status: `"completed"`; `"stopped"`, completed, but ended early as hopeless;
-            `"failed"`; `"invalid"`, to be tried again; `"running"`, also what a search
-            leaves behind that was cut off; of an execution also `"interrupted"`, where
-            Ctrl-C ended it.
+            `"failed"`; `"invalid"`, to be tried again; `"running"`, which an
+            interrupted search also leaves behind; of an execution also `"interrupted"`,
+            if Ctrl-C ended it.
         values: Dict from hyperparameters that were active to their values.
         score: Float, value of the objective; NaN without one.
         best_epoch: Int >= 1 or None, the epoch with that value.
-        epochs: Int or None, how far it was trained.
+        epochs: Int or None, the epoch up to which it was trained.
         initial_epoch: Int >= 0, epochs that were trained before, with Hyperband.
-        planned_epochs: Int or None, how far it was to be trained.
+        planned_epochs: Int or None, the epoch up to which it was to be trained.
         started: Float or None, seconds since 1970 when training began.
         seconds: Float or None, time that training took, validation included, all
             executions together.
-        seconds_per_epoch: Float or None, the median over the epochs but the first,
-            which compiles; None where there is no other.
-        seconds_saved: Float, estimate of what the epochs that were not trained would
-            have taken, by the time of this trial's epochs, or else of other trials';
-            0 where neither is known or the trial was not ended for a finding.
-        peak_memory: Int or None, bytes of main memory that the process had at most
-            while the trial trained; None where the system does not tell.
-        peak_device_memory: Int or None, bytes of accelerator memory at most; None on
-            the CPU and where the backend does not tell.
-        finding: Str, what is wrong, also with a trial that completed:
+        seconds_per_epoch: Float or None, the median over all epochs except the first,
+            which compiles; None if there is no other.
+        seconds_saved: Float, estimate of the time that the epochs that were not trained
+            would have taken, by the time of this trial's epochs, or otherwise of other
+            trials'; 0 if neither is known or the trial was not ended for a finding.
+        peak_memory: Int or None, the most bytes of main memory that the process had
+            while the trial trained; None if the system does not report it.
+        peak_device_memory: Int or None, the most bytes of accelerator memory; None on
+            the CPU and if the backend does not report it.
+        finding: Str, what is wrong, also for a trial that completed:
             `"non-finite"`, `"no learning"`, `"gradients"`, `"below median"`,
-            `"error"`, or the kind of what a `TrainingDoctor` has found; empty where
+            `"error"`, or the kind of what a `TrainingDoctor` has found; empty if
             nothing is known.
         message: Str, the finding in words, with its numbers.
         finding_epoch: Int >= 1 or None, the epoch of the finding.
         rung: Pair of ints or None, bracket and round, with Hyperband.
-        parent: Str or None, the trial that it goes on from, with Hyperband.
+        parent: Str or None, the trial that it continues, with Hyperband.
         history: Dict from the name of a number in the logs to its values, one for each
             epoch that was trained here; that of the last execution.
         execution: Int >= 0 or None, which of another's `executions` it is.
         executions: Tuple of `SearchedTrial`, each execution of the trial by itself;
-            empty where nothing was written down.
+            empty if nothing was recorded.
 
     Example:
 
@@ -107,7 +107,7 @@ class SearchedTrial:
 
     @property
     def has_score(self) -> bool:
-        """Whether it ended with a value of the objective."""
+        """Whether the trial ended with a value of the objective."""
         return self.status in COMPLETED and math.isfinite(self.score)
 
 

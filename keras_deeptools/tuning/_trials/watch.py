@@ -34,12 +34,12 @@ from keras_deeptools.tuning._trials.searched_trial import (
 
 PROCESS = Path("/proc/self")
 
-# Linux: begins to measure the largest resident size anew.
+# Linux: begins to measure the largest resident size again.
 RESET = "5"
 
 
 def reset_peak_memory() -> None:
-    """Begins to measure anew, where the system can: Linux, mostly."""
+    """Resets the measurement, if the system allows it: Linux, mostly."""
     with contextlib.suppress(OSError):
         (PROCESS / "clear_refs").write_text(RESET)
 
@@ -63,7 +63,7 @@ def peak_memory() -> int | None:
 
 
 LEAST_EPOCHS = 3
-"""Epochs after which a trial may be said to learn nothing."""
+"""Epochs after which a trial may be judged to learn nothing."""
 
 
 class TrialWatch(keras.callbacks.Callback):
@@ -183,7 +183,7 @@ class TrialWatch(keras.callbacks.Callback):
         )
 
     def no_learning(self, targets: Any) -> Finding | None:
-        """What is wrong where the loss is that of one prediction for all rows.
+        """What is wrong if the loss is that of one prediction for all samples.
 
         Args:
             targets: Array of the training targets, or None: not known.
