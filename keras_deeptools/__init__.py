@@ -1,14 +1,15 @@
 """Tools that make training deep networks with Keras 3 work.
 
-`callbacks` is what users add to `fit`, `optimizers` what they compile with, `layers`
-and `initializers` what models are made of and start from, `diagnosis` what finds out
-what is wrong, `uncertainty` how sure a model is. `schedules` are
-hyperparameters over the steps, `statistics` the numbers that callbacks judge by,
-`transfer` and `pretraining` are for few labels, `tuning` searches, `report` writes
-pages, `engine` is what joins an optimizer's updates and runs models.
+`callbacks` has what users add to `fit`, and `optimizers` what they compile with.
+`layers` and `initializers` are the parts of models and their initial weights.
+`diagnosis` finds out what is wrong with a training run, and `uncertainty` measures how
+sure a model is. `schedules` are hyperparameters over the steps, and `statistics` are
+the numbers by which callbacks judge. `transfer` and `pretraining` help when there are
+few labels, `tuning` searches for hyperparameters, and `report` writes pages. `engine`
+takes part in an optimizer's updates and runs models.
 
-The names that are used most are here too. All of them, and the rooms, are imported when
-they are first asked for.
+The names that are used most are here too. They and the modules are imported when they
+are first used.
 """
 
 import importlib
@@ -79,7 +80,7 @@ _ROOMS = (
 
 
 def __getattr__(name: str) -> object:
-    """Imports a room, or one of its names, when it is first asked for."""
+    """Imports a module, or one of its names, when it is first used."""
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _ROOM_OF:
@@ -90,5 +91,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The rooms and the names that are used most, for completion."""
+    """Lists the modules and the names that are used most, for completion."""
     return sorted({*globals(), *__all__, *_ROOMS})

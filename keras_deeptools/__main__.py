@@ -16,7 +16,7 @@ from keras_deeptools._backend_check import (
 )
 
 BAD_ARGUMENTS = 2
-"""Exit code where a command cannot do what it is asked to, as of argparse itself."""
+"""Exit code of a command that cannot do what it is asked to, as in argparse itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     chosen = _checked_backend(options.backend, BAD_ARGUMENTS)
     os.environ[VARIABLE] = chosen or installed_backends()[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Their layers may be in the model.
+    # The model may contain layers of these modules.
     import keras_deeptools.pretraining
     import keras_deeptools.transfer  # noqa: F401
     from keras_deeptools.diagnosis import diagnose
@@ -106,7 +106,7 @@ def _say(line: str) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Ends as Ctrl-C does: everything that was started ends, too."""
+    """Ends like Ctrl-C does: everything that was started ends, too."""
     sys.exit(128 + number)
 
 
@@ -230,7 +230,7 @@ def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _checked_backend(option: str | None, code: int = 1) -> str | None:
-    """The backend that the option or the environment names, if they do, or the end."""
+    """Returns the backend from the option or the environment, or exits."""
     chosen = option or os.environ.get(VARIABLE) or None
     missing = missing_backend(chosen, "--backend" if option else "")
     if missing is not None:

@@ -1,4 +1,4 @@
-"""Checks of what users pass, with errors in the one form that the package uses."""
+"""Checks of arguments, with errors in the one form that the package uses."""
 
 import contextlib
 import difflib
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") -> str:
-    """Write an error: owner, argument, rule, value and remedy."""
+    """Writes an error: owner, argument, rule, value and remedy."""
     text = f"{owner}: `{argument}` must be {rule}. Received: {argument}={value!r}."
     return f"{text} {remedy}".rstrip()
 
@@ -21,7 +21,7 @@ def message(owner: str, argument: str, rule: str, value: Any, remedy: str = "") 
 def known_elsewhere_as(
     **names: str,
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Answers an argument's name in other libraries with its name here.
+    """Answers an argument's name in other libraries with its name in this package.
 
     Args:
         names: Name elsewhere -> name here.
@@ -55,11 +55,11 @@ def known_elsewhere_as(
 
 @contextlib.contextmanager
 def errors_of(owner: str, *parts: str) -> Iterator[None]:
-    """Lets errors of what an owner is made of name the owner, whom the user called.
+    """Replaces the names of an owner's parts in errors by that of the owner.
 
     Args:
-        owner: Str.
-        parts: Str each, the owners that errors name.
+        owner: Str. The function or class that the user called.
+        parts: Str each, the parts that the errors name.
     """
     try:
         yield
@@ -71,12 +71,12 @@ def errors_of(owner: str, *parts: str) -> Iterator[None]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a real number, NaN and infinity included, and no bool."""
+    """Returns whether `value` is a real number, NaN and infinity included; no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_integer(value: Any) -> bool:
-    """Whether `value` is an integer of Python or numpy, and no bool."""
+    """Returns whether `value` is an integer of Python or numpy, and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -96,15 +96,15 @@ def checked_float(
     """Return `value` as a Python float within its limits, or raise.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         argument: Str. The argument's name.
-        value: What was given.
+        value: The value that was given.
         above: Float or None. The value must be > it.
         at_least: Float or None. The value must be >= it.
         at_most: Float or None. The value must be <= it.
         below: Float or None. The value must be < it.
         is_finite: Bool. Whether infinity is refused, too; NaN always is.
-        rule: Str. What the value must be, in words; by default of the limits.
+        rule: Str. What the value must be, in words; by default made of the limits.
         remedy: Str. What to give instead.
     """
     limits = ((">", above), (">=", at_least), ("<=", at_most), ("<", below))
@@ -174,7 +174,7 @@ def checked_option(
 
 
 def did_you_mean(value: Any, options: Iterable[str]) -> str:
-    """A question for the option that is spelled most like `value`; empty without one.
+    """Asks for the option that is spelled most like `value`; empty if there is none.
 
     Example:
 
@@ -207,12 +207,12 @@ def checked_seed(owner: str, value: Any, remedy: str = "") -> int | None:
 
 
 def spawned_seeds(owner: str, seed: Any, number: int) -> list[int | None]:
-    """Distinct seeds for the parts of a layer or a model, from the one given.
+    """Returns distinct seeds for the parts of a layer or a model, from the one given.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         seed: Int >= 0, or None, which gives None for each part.
-        number: Int >= 1, how many there shall be.
+        number: Int >= 1, the number of seeds.
     """
     import numpy as np
 

@@ -9,7 +9,7 @@ _MISSING = (
 
 
 def new_axes(owner: str) -> Any:
-    """The axes of a new figure, or an error that names the extra to install."""
+    """Returns the axes of a new figure; the error names the extra to install."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -18,10 +18,10 @@ def new_axes(owner: str) -> Any:
 
 
 def new_panels(owner: str, rows: int, columns: int, size: tuple[float, float]) -> Any:
-    """An array `(rows, columns)` of axes of a figure that no window shows.
+    """Returns an array `(rows, columns)` of axes of a figure that no window shows.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         rows: Int >= 1.
         columns: Int >= 1.
         size: Width and height in inches.

@@ -1,4 +1,4 @@
-"""Which backends of Keras are installed, and what to say where one is missing."""
+"""Which backends of Keras are installed, and the error if one is missing."""
 
 import importlib.util
 import os
@@ -8,22 +8,22 @@ VARIABLE = "KERAS_BACKEND"
 
 
 def installed_backends() -> list[str]:
-    """The backends that are here, without importing them."""
+    """Returns the backends that are installed, without importing them."""
     return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
 
 
 def missing_backend(chosen: str | None, option: str = "") -> str | None:
-    """Says in one line why Keras cannot be imported with a backend.
+    """Explains in one line why Keras cannot be imported with a backend.
 
-    Keras alone ends in "No module named 'tensorflow'", also for those who have another
-    backend and have only not named it.
+    The error of Keras is only "No module named 'tensorflow'", also for users who have
+    another backend and have only not selected it.
 
     Args:
-        chosen: Str, the backend that Keras is to take; None where nobody has chosen.
+        chosen: Str, the backend that Keras is to use; None if nobody has chosen.
         option: Str, the option of a command line that chose it, if one did.
 
     Returns:
-        Str, what is missing and what to do; None where nothing is missing.
+        Str, what is missing and what to do; None if nothing is missing.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Files that are whole at any moment."""
+"""Files that are complete at any moment."""
 
 import json
 import os
@@ -15,10 +15,10 @@ SUFFIXES = (".html", ".htm")
 
 
 def checked_path(owner: str, path: Any) -> Path:
-    """The file to write, or an error before anything is made.
+    """Returns the file to write, or raises an error before anything is created.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         path: Str or path of a file that ends in .html; it may exist.
     """
     rule = "the path of a file that ends in .html"
@@ -38,14 +38,15 @@ def checked_path(owner: str, path: Any) -> Path:
 
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes all of a file or nothing, making folders that are missing.
+    """Writes all of a file or nothing, and creates missing folders.
 
-    The file is written under another name beside its place, forced to the disk and
-    moved: whoever reads it, now or after a crash, finds the old file or the new one.
+    The file is written under another name in the same folder, forced to the disk and
+    then moved: a reader finds the old file or the new one at any time, also after a
+    crash.
 
     Args:
-        path: The file; one that exists is replaced at once.
-        write: Is called with the open file.
+        path: The file; an existing one is replaced at once.
+        write: Function that is called with the open file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,21 +62,21 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text as UTF-8, whole or not at all.
+    """Writes a text as UTF-8, completely or not at all.
 
     Args:
-        path: The file; one that exists is replaced at once.
-        text: What to write.
+        path: The file; an existing one is replaced at once.
+        text: The text to write.
     """
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def write_json(path: str | Path, thing: Any, *, allow_nan: bool = True) -> str:
-    """Writes JSON, whole or not at all.
+    """Writes JSON, completely or not at all.
 
     Args:
-        path: The file; one that exists is replaced at once.
-        thing: What JSON can hold.
+        path: The file; an existing one is replaced at once.
+        thing: An object that JSON can hold.
         allow_nan: Bool. Whether NaN and infinity, which JSON lacks, may be in it.
 
     Returns:
@@ -87,21 +88,21 @@ def write_json(path: str | Path, thing: Any, *, allow_nan: bool = True) -> str:
 
 
 IN_USE = 2.0
-"""Seconds that a move waits for other processes to close a file."""
+"""Seconds that a move waits until other processes close a file."""
 
 
 def move_when_free(
     move: Callable[[Path, Path], object], source: Path, target: Path
 ) -> None:
-    """Moves a file or a folder; on Windows, once nobody has it open.
+    """Moves a file or a folder; on Windows, as soon as no process has it open.
 
-    There a file that another process reads, if only a virus scanner, is neither moved
-    nor replaced: what has it open for a moment is waited for.
+    On Windows a file that another process reads, even if that is a virus scanner, can
+    be neither moved nor replaced, so this waits for a process that has it open briefly.
 
     Args:
         move: `os.replace`, which replaces a file, or `os.rename`, for a folder.
-        source: What is moved.
-        target: Its new place.
+        source: The file or folder to move.
+        target: Its new path.
 
     Raises:
         PermissionError: If it is still open after some seconds.

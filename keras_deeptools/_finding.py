@@ -1,4 +1,4 @@
-"""What every diagnosis of the package finds, in one form."""
+"""The form of all findings, which every diagnosis of the package returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,29 +13,30 @@ SEVERITIES = ("problem", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong or odd: what, where, how it shows, and what to do.
+    """Something that is wrong or odd: what, where, the evidence, and what to do.
 
     Every diagnosis lists its findings as `.findings`: `audit`, `signal_propagation`,
     `check_self_normalizing`, `GradientMonitor`, `lsuv` and `rebalance`.
 
     Args:
-        kind: Str. What it is called, such as `"vanishing"`.
+        kind: Str. The name of this kind of finding, such as `"vanishing"`.
         where: Str. The layer, variable, input or part of the model; may be empty.
         message: Str. What was seen and what follows from it, with its numbers.
         remedy: Str. What to change; may be empty.
-        severity: `"problem"`, where training or predictions go wrong; `"warning"`,
-            where they are worse than they could be; `"note"`, where it does no harm.
+        severity: `"problem"` if training or predictions go wrong; `"warning"` if they
+            are worse than they could be; `"note"` if it does no harm.
         evidence: Mapping from names to numbers, or to lists of them: what was measured,
-            and the limit that it passed or the value that would be normal. Empty where
-            the finding is about a setting and not about a number.
-        code: Str. The remedy as Python to paste; empty where it is no single line.
-        reference: Str. What the finding rests on: a paper and its section, or
+            and the limit that it passed or the value that would be normal. Empty if the
+            finding is about a setting and not about a number.
+        code: Str. The remedy as Python code to paste; empty if it is more than a line.
+        reference: Str. The basis of the finding: a paper and its section, or
             `"measured"`, which means that the behavior of Keras was run and observed.
-        step: Int or None. The optimizer's count of updates where it was first seen.
-        epoch: Int >= 1 or None. The epoch where it was first seen, as Keras prints it.
+        step: Int or None. The optimizer's count of updates when it was first seen.
+        epoch: Int >= 1 or None. The epoch in which it was first seen, counted as Keras
+            prints it.
         samples: Tuple of ints, positions of the samples that it is about.
         confidence: Float in [0, 1] or None. How often findings of this kind, with such
-            evidence, were right where that was measured.
+            evidence, were right in measurements.
         causes: Tuple of str, the kinds of other findings that follow from this one.
         caused_by: Str, the kind of the finding that this one follows from; may be
             empty.
@@ -77,21 +78,22 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Str, `where` with the step and the epoch, as far as they are known."""
+        """Str, `where` with the step and the epoch, if they are known."""
         times = {"step": self.step, "epoch": self.epoch}
         known = [f"{name} {at}" for name, at in times.items() if at is not None]
         return ", ".join(filter(None, [self.where, *known]))
 
     @property
     def page(self) -> str:
-        """Str, where the documentation explains findings of this kind, from its root.
+        """Str, the page of the documentation that explains findings of this kind.
 
-        Such as `"findings/start.html#symmetric-units"`; empty for kinds of your own.
+        Such as `"findings/start.html#symmetric-units"`, relative to the root of the
+        documentation; empty for your own kinds.
         """
         return page_of(self.kind)
 
     def __str__(self) -> str:
-        """One line, with all but the evidence, the severity and the code."""
+        """Returns one line, with all but the evidence, the severity and the code."""
         head = f"{self.kind} at {self.place}" if self.place else self.kind
         reference = f"({self.reference})" if self.reference else ""
         return " ".join(
@@ -100,7 +102,7 @@ class Finding:
 
 
 class FindingsError(RuntimeError):
-    """Base of what is raised for findings, where a user has asked for that.
+    """Base class of errors that are raised for findings, if a user has asked for that.
 
     Args:
         message: Str.

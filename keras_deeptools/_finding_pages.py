@@ -1,4 +1,4 @@
-"""Where the documentation explains each kind of finding."""
+"""The pages of the documentation that explain each kind of finding."""
 
 import re
 from functools import cache
@@ -165,19 +165,19 @@ PAGES: dict[str, tuple[str, ...]] = {
         "drift",
     ),
 }
-"""From a page below docs/findings to the kinds that it explains.
+"""From a page in docs/findings to the kinds that it explains.
 
-In braces stands what a finding names: `"{activation} with a hinge loss"` explains
+Braces stand for what a finding names: `"{activation} with a hinge loss"` explains
 `"relu with a hinge loss"`.
 """
 
 PLACEHOLDER = re.compile(r"\{\w+\}")
 DOCUMENTATION = "Documentation"
-"""What the address of the documentation is called in the metadata of the package."""
+"""Name of the documentation's address in the metadata of the package."""
 
 
 def heading_of(kind: str) -> tuple[str, str] | None:
-    """The page and the heading that explain a kind of finding; None if none does.
+    """Returns page and heading that explain a kind of finding; None if there is none.
 
     Args:
         kind: Str.
@@ -197,7 +197,7 @@ def heading_of(kind: str) -> tuple[str, str] | None:
 
 @cache
 def page_of(kind: str) -> str:
-    """The place in the documentation, from its root; empty where there is none.
+    """Returns the place in the documentation, from its root; empty if there is none.
 
     Args:
         kind: Str.
@@ -213,7 +213,7 @@ def page_of(kind: str) -> str:
 
 
 def anchor_of(heading: str) -> str:
-    """The identifier that Sphinx gives a heading.
+    """Returns the identifier that Sphinx gives a heading.
 
     Args:
         heading: Str.
@@ -222,7 +222,7 @@ def anchor_of(heading: str) -> str:
 
 
 def documentation() -> str:
-    """The address of the documentation, as the package's metadata have it, or empty."""
+    """Returns the documentation's address from the package's metadata, or empty."""
     try:
         known = metadata.metadata("keras-deeptools").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:

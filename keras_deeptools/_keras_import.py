@@ -1,7 +1,7 @@
-"""Imports Keras, before anything else of a module, or says which backend is missing.
+"""Imports Keras before anything else of a module, or reports a missing backend.
 
 The public modules import this file first. The package itself and the launcher of a
-search do not: they work without Keras.
+search do not, because they work without Keras.
 """
 
 from keras_deeptools._backend_check import BACKENDS, missing_backend
@@ -19,7 +19,7 @@ def import_keras() -> None:
         message = missing_backend(error.name) if error.name in BACKENDS else None
         if message is None:
             raise
-        # Where in Keras it was looked for says nothing more.
+        # The place in Keras where the import failed does not help the user.
         raise ModuleNotFoundError(message, name=error.name) from None
 
 

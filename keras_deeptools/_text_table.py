@@ -13,20 +13,21 @@ def text_table(
     text: Collection[int] = (0,),
     rule: bool = False,
 ) -> str:
-    """Rows below their titles, each column as wide as its widest cell.
+    """Formats a table as text, each column as wide as its widest cell.
 
-    Columns of numbers stand on the right, so that digits stand below digits; columns of
-    text stand on the left.
+    Columns of numbers are aligned on the right, so that digits stand below digits;
+    columns of text are aligned on the left.
 
     Args:
-        titles: One for each column; without any, no line of titles is written.
-        rows: Cells, already formatted; as many in each row as there are titles.
+        titles: One for each column; if it is empty, no line of titles is written.
+        rows: The lines of cells, already formatted; each has as many cells as there
+            are titles.
         text: The positions of columns of text; -1 is the last one.
-        rule: Bool. Whether a line of dashes separates the titles from the rows.
+        rule: Bool. Whether a line of dashes separates the titles from the cells.
 
     Returns:
-        Str of one line for the titles and one for each row, none of which ends with
-        spaces.
+        Str of one line for the titles and one for each line of cells, none of which
+        ends with spaces.
 
     Example:
 
@@ -52,10 +53,10 @@ def text_table(
 
 
 class NotebookText:
-    """Lets a notebook show an object as its text, in columns as they are printed.
+    """Makes a notebook show an object as its text, in columns as they are printed.
 
-    The text is escaped, takes the colors of the page, light or dark, and scrolls where
-    it is wider.
+    The text is escaped, takes the colors of the page, light or dark, and scrolls if it
+    is wider than the page.
     """
 
     __slots__ = ()
@@ -65,7 +66,7 @@ class NotebookText:
 
 
 def notebook_html(text: str) -> str:
-    """Text as HTML that keeps its columns.
+    """Returns text as HTML that keeps its columns.
 
     Example:
 
@@ -78,10 +79,10 @@ def notebook_html(text: str) -> str:
 
 
 def data_frame(owner: str, columns: Mapping[str, Any]) -> Any:
-    """A `pandas.DataFrame` of columns of equal length.
+    """Returns a `pandas.DataFrame` of columns of equal length.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         columns: Dict from a name to a sequence of values.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training without labels, before the training with the few labels there are."""
+"""Pretraining without labels, before training with the few labels that there are."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.pretraining._pretrain_contrastive import (

@@ -15,17 +15,17 @@ from keras_deeptools.pretraining._encoder import copied, on_host
 def decoded(
     layer: keras.Layer, codes: Any, kernel: Any, bias: Any, shape: tuple[int, ...]
 ) -> Any:
-    """Maps what a layer gives back to the space of what it takes.
+    """Maps the outputs of a layer back to the space of its inputs.
 
-    The transpose of the layer's linear map, for convolutions with the same strides and
-    padding, plus a bias.
+    It applies the transpose of the layer's linear map, for convolutions with the same
+    strides and padding, and adds a bias.
 
     Args:
         layer: `Dense`, `Conv1D` or `Conv2D`, of one group and without dilation.
         codes: Tensor, of the shape of the layer's outputs.
         kernel: Tensor, of the shape of the layer's kernel.
         bias: Tensor `(channels,)`, of the layer's inputs.
-        shape: Tuple of ints, the shape of a row of the layer's inputs.
+        shape: Tuple of ints, the shape of a sample of the layer's inputs.
 
     Returns:
         Tensor `(batch, *shape)`.
@@ -52,7 +52,7 @@ def decoded(
 
 
 def _padding_before(size: int, window: int, stride: int, padding: str) -> int:
-    """How many zeros a convolution puts before its inputs."""
+    """Returns how many zeros a convolution puts before its inputs."""
     if padding == "valid":
         return 0
     if padding == "causal":
@@ -70,7 +70,7 @@ class Corruption:
 
     Args:
         kind: Str. `"masking"` sets elements to zero, `"gaussian"` adds normal noise,
-            `"none"` leaves inputs as they are.
+            `"none"` leaves inputs unchanged.
         level: Float. For masking the fraction of elements in [0, 1), for Gaussian
             noise its standard deviation >= 0, in the units of the inputs.
     """
@@ -79,7 +79,7 @@ class Corruption:
     level: float
 
     def __call__(self, inputs: Any, seed: keras.random.SeedGenerator) -> Any:
-        """The inputs with noise; each call draws anew from `seed`."""
+        """Returns the inputs with noise; each call draws new noise from `seed`."""
         if self.kind == "none" or self.level == 0:
             return inputs
         shape = ops.shape(inputs)
@@ -91,7 +91,7 @@ class Corruption:
 
 
 def checked_corruption(owner: str, kind: Any, level: Any) -> Corruption:
-    """The noise for the arguments `noise` and `noise_level`, or an error."""
+    """Returns the noise for `noise` and `noise_level`, or raises an error."""
     kind = checked_option(owner, "noise", kind, KINDS)
     number = checked_float(owner, "noise_level", level, at_least=0)
     if kind == "masking" and number >= 1:
@@ -103,15 +103,15 @@ def checked_corruption(owner: str, kind: Any, level: Any) -> Corruption:
 
 
 class Autoencoder(keras.Model):
-    """A layer and its decoder, around weights of its own.
+    """A layer and its decoder, with their own weights.
 
     The layer itself is only read: it computes with the autoencoder's weights, which
-    start at its own and have their constraints and regularizers.
+    start with the layer's values and have its constraints and regularizers.
 
     Args:
         link: `Link` of a `Dense`, `Conv1D` or `Conv2D`.
         activation: `Link` of an activation that follows it, or None.
-        shape: Tuple of ints, the shape of a row of inputs.
+        shape: Tuple of ints, the shape of a sample of the inputs.
         tied: Bool. Whether the decoder's kernel is that of the encoder.
         corruption: `Corruption` of the inputs in training.
         seed: Int >= 0, of the noise.
@@ -149,11 +149,11 @@ class Autoencoder(keras.Model):
         self.built = True
 
     def values(self) -> list[np.ndarray]:
-        """The encoder's weights, in the order of the layer's variables."""
+        """Returns the encoder's weights, in the order of the layer's variables."""
         return [on_host(weight) for weight in self.encoder_weights]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The reconstruction: logits, or values where the loss is squared error."""
+        """Returns the reconstruction: logits, or values for a squared error."""
         if training:
             inputs = self.corruption(inputs, self.noise_seed)
         weights = [ops.convert_to_tensor(weight) for weight in self.encoder_weights]

@@ -1,4 +1,4 @@
-"""The part of a model that is pretrained as a whole, and what trains a copy of it."""
+"""The part of a model that is pretrained as a whole, and the model that trains it."""
 
 from typing import Any
 
@@ -14,22 +14,22 @@ from keras_deeptools.engine._retraining.retrain import leaves_of
 
 
 class Encoder:
-    """A model up to one of its tensors; itself it is only read until `land`.
+    """A model up to one of its tensors; it is only read until `land` is called.
 
     Args:
         owner: Str, who is named in errors.
-        model: `keras.Model`, functional or a built Sequential, of one input.
-        until: Str, name of the last layer; None: all before the last layer with
+        model: `keras.Model`, functional or a built Sequential, with one input.
+        until: Str, name of the last layer; None: all layers before the last one with
             weights.
 
     Attributes:
         graph: `keras.Model`, that part of the model.
         function: `ModelFunction` of it.
-        policy: `keras.DTypePolicy` that its layers compute in.
+        policy: `keras.DTypePolicy` of its layers.
 
     Raises:
-        TypeError: If `model` is no Keras model, or `until` no string.
-        ValueError: If the model cannot be cut there, or nothing before it trains.
+        TypeError: If `model` is not a Keras model, or `until` not a string.
+        ValueError: If the model cannot be cut there, or nothing before it is trainable.
     """
 
     def __init__(self, owner: str, model: keras.Model, until: str | None) -> None:
@@ -67,7 +67,7 @@ class Encoder:
 
     @property
     def channels_first(self) -> bool:
-        """Whether the channels of maps stand before their sizes."""
+        """Whether the channels of maps come before their sizes."""
         formats = [
             getattr(call.operation, "data_format", None)
             for call in calls_of(self.graph) or ()
@@ -94,7 +94,7 @@ class Encoder:
         return reasons
 
     def land(self, trainable: list[np.ndarray], states: list[np.ndarray]) -> None:
-        """Puts values into the model's own weights; seeds stay as they are."""
+        """Writes values into the model's own weights; seeds keep their values."""
         variables = [*self.function.trainable, *self.function.states]
         for variable, value in zip(variables, [*trainable, *states], strict=True):
             if not self.function.is_seed(variable):
@@ -111,7 +111,7 @@ def _nothing_trains(owner: str, name: str) -> str:
 
 
 def _leaves(model: keras.Model) -> list[keras.Layer]:
-    """The layers that hold weights, in the order of computation, each once."""
+    """Returns the layers that hold weights, in the order of computation, each once."""
     found = [
         leaf
         for call in calls_of(model) or ()
@@ -123,9 +123,9 @@ def _leaves(model: keras.Model) -> list[keras.Layer]:
 
 
 def _policy(graph: keras.Model) -> Any:
-    """The policy of the first layer with weights that computes in half precision.
+    """Returns the policy of the first layer with weights in half precision.
 
-    The first of all where none does.
+    If there is none, it returns that of the first layer with weights.
     """
     policies = [leaf.dtype_policy for leaf in _leaves(graph)]
     halves = [each for each in policies if each.compute_dtype.endswith("16")]
@@ -135,12 +135,12 @@ def _policy(graph: keras.Model) -> Any:
 class Pretrainer(keras.Model):
     """Holds the encoder's weights as its own; the encoder's model is only read.
 
-    Subclasses say in `call` what to compute and in `loss_of` what to minimize.
-    It computes in the encoder's precision, with float16 under a loss scale.
+    Subclasses define in `call` what to compute and in `loss_of` what to minimize.
+    The model computes in the encoder's precision, with loss scaling for float16.
 
     Args:
         encoder: `Encoder`.
-        seed: Int >= 0, of all that is random in training.
+        seed: Int >= 0, seed of all random numbers in training.
     """
 
     def __init__(self, encoder: Encoder, seed: int) -> None:
@@ -151,17 +151,17 @@ class Pretrainer(keras.Model):
         self.measures: dict[str, keras.metrics.Mean] = {}
 
     def taken(self, inputs: Any) -> Any:
-        """Inputs in the dtype that the encoder takes."""
+        """Returns inputs in the dtype that the encoder takes."""
         return ops.cast(inputs, self.input_type)
 
     def measure(self, **values: Any) -> dict[str, Any]:
-        """Takes a batch into the means of an epoch, and returns all of them."""
+        """Adds a batch to the means of an epoch, and returns all of them."""
         for name, value in values.items():
             self.measures[name].update_state(value)
         return self.get_metrics_result()
 
     def loss_of(self, outputs: Any) -> Any:
-        """What is to be small, of what `call` returns."""
+        """Returns the value to minimize, computed from what `call` returns."""
         raise NotImplementedError
 
     def compute_loss(
@@ -172,13 +172,13 @@ class Pretrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The loss of the outputs, and those of the encoder's regularizers."""
+        """Returns the loss of the outputs plus those of the encoder's regularizers."""
         loss = self.loss_of(y_pred)
         return sum((ops.cast(each, loss.dtype) for each in self.losses), loss)
 
 
 class Copied:
-    """A `ModelFunction` on weights that another model owns.
+    """A `ModelFunction` with weights that another model owns.
 
     Args:
         owner: `keras.Model` that gets the weights.
@@ -198,13 +198,13 @@ class Copied:
             self.states.append(copied(owner, state, value))
 
     def __call__(self, inputs: Any, training: bool) -> Any:
-        """The output; in training, states move on and regularizers add their losses."""
+        """Returns the output; in training it updates states and adds regularization."""
         outputs, states, losses = self._function(
             self.trainable, self.states, inputs, training
         )
         triples = zip(self.states, self._function.states, states, strict=True)
         for own, original, new in triples:
-            # Writing what has not changed would spoil gradients that go through it.
+            # Writing what has not changed would break gradients that go through it.
             if new is not own and (training or self._function.is_seed(original)):
                 own.assign(new)
         for loss in losses:
@@ -212,14 +212,14 @@ class Copied:
         return outputs
 
     def values(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Trained weights and states, on the host."""
+        """Returns trained weights and states, on the host."""
         return [on_host(v) for v in self.trainable], [on_host(v) for v in self.states]
 
 
 def copied(
     owner: keras.Model, variable: Any, value: Any, regularizer: Any = None
 ) -> Any:
-    """A weight of `owner` that is as `variable`, with a value of its own."""
+    """Adds a weight to `owner` that is like `variable`, with its own value."""
     copy = owner.add_weight(
         shape=variable.shape,
         initializer="zeros",
@@ -229,13 +229,13 @@ def copied(
         regularizer=regularizer,
         constraint=variable.constraint,
     )
-    # Through the host: compiled steps reuse the memory of what they train.
+    # Copied on the host, because compiled steps reuse the memory of what they train.
     copy.assign(on_host(value))
     return copy
 
 
 def on_host(value: Any) -> np.ndarray:
-    """A copy of a variable or a tensor in numpy."""
+    """Returns a copy of a variable or a tensor in numpy."""
     if isinstance(value, keras.Variable):
         value = value.value
     return np.array(ops.convert_to_numpy(value))

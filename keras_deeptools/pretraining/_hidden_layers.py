@@ -1,4 +1,4 @@
-"""Which layers of a chain are pretrained."""
+"""Selects the layers of a chain that are pretrained."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,19 +20,19 @@ ACTIVATIONS = (
 def hidden_layers(
     owner: str, links: list[Link], names: Iterable[str] | None
 ) -> tuple[list[int], dict[str, str]]:
-    """The positions of the layers to pretrain, and why others stay as they are.
+    """Returns the positions of the layers to pretrain, and why others are left out.
 
     Args:
         owner: Str, who is named in errors.
         links: The chain.
-        names: Names of layers; None: all that can be pretrained, but the last one.
+        names: Names of layers; None: all that can be pretrained, except the last one.
 
     Returns:
         List of ints, in the order of the chain, and a dict from the name of each other
         layer with weights to a reason.
 
     Raises:
-        ValueError: If there is none, or a name is of no layer that can be pretrained.
+        ValueError: If there is none, or a named layer cannot be pretrained.
     """
     reasons = {}
     possible = {}
@@ -59,10 +59,10 @@ def hidden_layers(
 
 
 def activation_after(links: list[Link], position: int) -> Link | None:
-    """The activation that follows a layer as a layer of its own, if any.
+    """Returns the activation that follows a layer as a separate layer, if any.
 
-    Normalization and dropout may stand between: what keeps the shape and is no layer
-    to pretrain.
+    Normalization and dropout may come between them: layers that keep the shape and are
+    not pretrained.
     """
     shape = links[position].shape
     for link in links[position + 1 :]:
@@ -114,7 +114,7 @@ def _reason_to_leave(link: Link, links: list[Link]) -> str:
 
 
 CHUNK = 256
-"""Rows that are computed at once."""
+"""Samples that are computed at once."""
 
 
 def passed_on(
@@ -124,11 +124,11 @@ def passed_on(
     dtype: Any,
     weights: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
-    """What a stretch of a chain gives for all rows, in inference.
+    """Returns the outputs of a part of a chain for all samples, in inference mode.
 
     Args:
         owner: Str, who is named in errors.
-        links: The stretch; may be empty.
+        links: The part of the chain; may be empty.
         rows: Array of its inputs.
         dtype: Str, dtype that the first link takes.
         weights: Arrays in the place of the first link's variables, or None.

@@ -1,4 +1,4 @@
-"""Layers that undo the change of shape of others."""
+"""Layers that reverse the change of shape of other layers."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from keras_deeptools.pretraining._hidden_layers import ACTIVATIONS
 from keras_deeptools.statistics._incoming_axes import CONVOLUTIONS
 
 MOST_CHANNELS = 64
-"""Channels of a map that is made of a vector of fewer elements."""
+"""Channels of a map that is made of a vector with fewer elements."""
 
 Shape = tuple[int | None, ...]
 
@@ -21,12 +21,12 @@ Activation = tuple[type[keras.Layer], dict[str, Any]]
 
 
 class Decoding:
-    """A decoder in the making, from the codes on.
+    """A decoder that is built layer by layer, beginning with the codes.
 
     Args:
-        shape: Tuple of ints, the shape of a row of codes.
+        shape: Tuple of ints, the shape of the codes of a sample.
         policy: `keras.DTypePolicy` of all layers but the last.
-        channels_first: Bool, whether the channels of maps stand before their sizes.
+        channels_first: Bool, whether the channels of maps come before their sizes.
     """
 
     def __init__(self, shape: Shape, policy: Any, channels_first: bool) -> None:
@@ -41,11 +41,11 @@ class Decoding:
         target: Shape,
         activation: Activation | None = None,
     ) -> None:
-        """Goes from the output of a layer to the shape of its input.
+        """Adds layers from the output of a layer to the shape of its input.
 
         Args:
             layer: `keras.Layer` or `keras.Operation` to mirror.
-            target: Tuple of ints, shape of a row of its inputs.
+            target: Tuple of ints, shape of a sample of its inputs.
             activation: Kind and config of a layer to follow one with weights, or None.
         """
         shape = tuple(self._value.shape[1:])
@@ -80,7 +80,7 @@ class Decoding:
             self._value = kind.from_config(config)(self._value)
 
     def finish(self, target: Shape) -> keras.Model:
-        """The decoder, whose last layer is linear and gives float32.
+        """Returns the decoder, whose last layer is linear and has float32 outputs.
 
         Args:
             target: Tuple of ints, shape of what is decoded.
@@ -93,7 +93,7 @@ class Decoding:
     def _convolve(
         self, channels: Any, window: Any, strides: Any = 1, padding: str = "same"
     ) -> None:
-        """A transposed convolution."""
+        """Adds a transposed convolution."""
         kinds = {
             1: keras.layers.Conv1DTranspose,
             2: keras.layers.Conv2DTranspose,
@@ -137,7 +137,7 @@ class Decoding:
             self._value = keras.ops.pad(self._value, padding, mode)
 
     def _spread(self, target: Shape) -> None:
-        """A dense layer from whatever there is to a map or vector."""
+        """Adds a dense layer from the current output to a map or vector."""
         if len(self._value.shape) > 2:
             self._add(keras.layers.Flatten)
         channels = _known(self._channels(target))
@@ -172,14 +172,15 @@ def _known(size: int | None) -> int:
 
 
 def mirror(owner: str, encoder: Encoder) -> keras.Model:
-    """A decoder from the encoder's codes back to its inputs, built.
+    """Returns a decoder from the encoder's codes back to its inputs, built.
 
-    Follows what every path from input to codes passes through, backwards: a dense layer
-    is mirrored by a dense one, a convolution by a transposed one of its window and
-    strides, pooling by repeating, and flattening by its reverse; each with the
-    activation that stands before the layer it mirrors, the last one linear. What lies
-    on branches has no mirror: of a residual block only the change of shape is undone.
-    A mean over a whole map is undone by a dense layer to a map of at most 64 channels.
+    In reverse order, the decoder mirrors the layers that every path from input to codes
+    passes through: a dense layer by a dense one, a convolution by a transposed one with
+    its window and strides, pooling by repeating, and flattening by its reverse. Each
+    gets the activation that comes before the layer that it mirrors; the last one is
+    linear. Layers on branches are not mirrored: of a residual block only the change of
+    shape is undone. A mean over a whole map is undone by a dense layer to a map of at
+    most 64 channels.
 
     Args:
         owner: Str, who is named in errors.
@@ -202,7 +203,7 @@ def mirror(owner: str, encoder: Encoder) -> keras.Model:
 
 
 def _trunk(graph: keras.Model) -> list[Call]:
-    """The calls that every path from the input to the output passes through."""
+    """Returns the calls that every path from the input to the output passes through."""
     calls = calls_of(graph)
     ends = output_calls_of(graph)
     assert calls is not None and ends is not None
@@ -222,7 +223,7 @@ def _trunk(graph: keras.Model) -> list[Call]:
 
 
 def _activation(trunk: list[Call]) -> Activation | None:
-    """The activation that the output of the last call has gone through."""
+    """Returns the activation that was applied to the output of the last call."""
     for call in reversed(trunk):
         layer = call.operation
         if isinstance(layer, ACTIVATIONS):

@@ -1,4 +1,4 @@
-"""Contrastive pretraining: two views of each input are brought together."""
+"""Contrastive pretraining, which makes the codes of two views of an input similar."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,20 +23,20 @@ OWNER = "pretrain_contrastive"
 class NTXent(keras.losses.Loss):
     """Normalized, temperature-scaled cross-entropy between two views of a batch.
 
-    For each of the 2 N vectors the cross-entropy of finding, by cosine similarity, its
-    partner among the 2 N - 1 others. Large batches hold more to tell apart. Computed in
-    float32 under any dtype policy.
+    For each of the 2 N vectors it is the cross-entropy of finding, by cosine
+    similarity, its partner among the 2 N - 1 others. Large batches have more vectors to
+    tell apart. The loss is computed in float32 under any dtype policy.
 
     Args:
-        temperature: Float > 0, by which similarities are divided. Small ones make the
-            nearest of the others count most.
+        temperature: Float > 0, by which similarities are divided. With a small
+            temperature the nearest of the other vectors count most.
         reduction: As in `keras.losses.Loss`.
         name: Str.
         dtype: Dtype or policy to compute in. Default: Keras' `floatx`.
 
     Call arguments:
         y_true: Tensor `(batch, features)`, one view.
-        y_pred: Tensor `(batch, features)`, the other view of the same rows.
+        y_pred: Tensor `(batch, features)`, the other view of the same samples.
 
     Returns:
         Scalar; with `reduction="none"` tensor `(batch,)`, the mean of both directions.
@@ -67,17 +67,17 @@ class NTXent(keras.losses.Loss):
         self.temperature = checked_float("NTXent", "temperature", temperature, above=0)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each row."""
+        """Returns the loss of each sample."""
         first, second = on_sphere(y_true), on_sphere(y_pred)
         return nt_xent(similarities(first, second), self.temperature)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Returns the arguments."""
         return {**super().get_config(), "temperature": self.temperature}
 
 
 def on_sphere(vectors: Any) -> Any:
-    """Vectors of length one."""
+    """Scales vectors to length one."""
     lengths = ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + 1e-12)
     return vectors / lengths
 
@@ -89,7 +89,7 @@ def similarities(first: Any, second: Any) -> Any:
 
 
 def nt_xent(cosines: Any, temperature: float) -> Any:
-    """The loss of each row, `(batch,)`, from `similarities`."""
+    """Returns the loss of each sample, `(batch,)`, from `similarities`."""
     count = ops.shape(cosines)[0]
     logits = cosines / temperature
     others = logits - 1e9 * ops.eye(count, dtype=logits.dtype)
@@ -117,49 +117,50 @@ def pretrain_contrastive(
 ) -> Pretraining:
     """Pretrains a network without labels to recognize an input in another view.
 
-    Each input is augmented twice; the model up to its head and a small projection head
-    learn by `fit` to make the two views similar and unlike all others of the batch
-    (SimCLR). The projection is thrown away, the encoder's weights are in the model. The
-    augmentation says what does not matter, so it decides what is learned: where the
-    task needs what it takes away (flips for letters, color for flowers), this harms.
+    Each input is augmented twice; with `fit`, the model up to its head and a small
+    projection head learn to make the two views similar, and different from all others
+    of the batch (SimCLR). The projection is thrown away afterwards, and the encoder's
+    weights are in the model. The augmentation defines what does not matter, and so it
+    decides what is learned: if the task needs what it changes (flips for letters, color
+    for flowers), this kind of pretraining harms.
 
-    Codes that are maps or sequences are averaged over all places before the projection.
-    What is said of training, frozen layers, errors and Ctrl-C for `pretrain_denoising`
-    holds here.
+    Codes that are maps or sequences are averaged over all positions before the
+    projection. Training, frozen layers, errors and Ctrl-C are treated as by
+    `pretrain_denoising`.
 
     Args:
-        model: `keras.Model`, functional or a built Sequential, of one input. It need
-            not be compiled.
+        model: `keras.Model`, functional or a built Sequential, with one input. It does
+            not need to be compiled.
         x: Inputs without labels, as for `pretrain_denoising`.
         augmentation: `keras.Layer` from inputs to a random view of them of the same
             shape, such as a `keras.Sequential` of `RandomTranslation`,
             `RandomRotation`, `RandomZoom`, `RandomContrast`. It is only read; random
-            layers of pixels need `value_range` where `x` is not in 0-255.
+            layers for pixels need `value_range` if `x` is not in 0-255.
         temperature: Float > 0, by which cosine similarities are divided.
-        projection_units: Int >= 1, of the output of the projection head, whose hidden
-            layer is as wide as the encoder's code.
+        projection_units: Int >= 1, units of the output of the projection head, whose
+            hidden layer is as wide as the encoder's code.
         until: Name of the last layer of the encoder, as for `pretrain_denoising`.
         epochs: Int >= 1.
-        batch_size: Int >= 2, rows in a batch where `x` is an array. Larger batches
-            have more to tell apart: 256 and more where memory allows.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
-        validation_data: None, or as `x`: more inputs, to be measured.
+        batch_size: Int >= 2, samples in a batch if `x` is an array. Larger batches have
+            more views to tell apart: use 256 and more if memory allows.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
+        validation_data: None, or as `x`: more inputs, on which all are measured.
         steps_per_epoch: None, or int >= 1, batches in an epoch.
         callbacks: None, or callbacks for `fit`. Their `model` is the pretrainer.
-        seed: Int >= 0 or None, as for `pretrain_denoising`; of projection, views,
-            dropout and order of rows.
+        seed: Int >= 0 or None, as for `pretrain_denoising`; seed of projection, views,
+            dropout and order of samples.
         verbose: `"auto"`, 0, 1 or 2, as for `fit`.
 
     Returns:
         `Pretraining`: by epoch the loss; `accuracy`, the fraction of views whose
         nearest other view is their partner; `alignment`, the mean squared distance of
-        partners on the unit sphere; `uniformity`, low where views spread over it.
+        partners on the unit sphere; `uniformity`, low if views spread over it.
 
     Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
-            does not fit, an argument is out of range, or values are not finite. The
-            model is as it was.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
+            `x` does not fit, an argument is out of range, or values are not finite. The
+            model is then unchanged.
 
     Example:
 
@@ -178,9 +179,9 @@ def pretrain_contrastive(
     ['accuracy', 'alignment', 'loss', 'uniformity']
 
     Reference:
-        Chen et al., 2020, sections 2 and 5. https://arxiv.org/abs/2002.05709. There
+        Chen et al., 2020, sections 2 and 5. https://arxiv.org/abs/2002.05709. They use
         LARS and batches of 4096; the loss is `NTXent`. Alignment and uniformity: Wang &
-        Isola, 2020, section 4.2, https://arxiv.org/abs/2005.10242; there uniformity
+        Isola, 2020, section 4.2, https://arxiv.org/abs/2005.10242; their uniformity
         leaves partners out.
     """
     data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
@@ -202,7 +203,7 @@ def pretrain_contrastive(
 
 
 def _checked_augmentation(augmentation: Any, encoder: Encoder) -> ModelFunction:
-    """The augmentation, built, or an error."""
+    """Returns the augmentation, built, or raises an error."""
     if not isinstance(augmentation, keras.Layer):
         rule = "a Keras layer, such as a Sequential of random layers"
         raise TypeError(message(OWNER, "augmentation", rule, augmentation))
@@ -226,10 +227,10 @@ def _checked_augmentation(augmentation: Any, encoder: Encoder) -> ModelFunction:
 
 
 def _projection(encoder: Encoder, num_units: int) -> keras.Model:
-    """Two dense layers on pooled codes, built."""
+    """Returns two dense layers on pooled codes, built."""
     codes = keras.Input(tuple(encoder.codes.shape[1:]))
     value = pooled(codes, encoder.channels_first)
-    # A layer more than a linear map: section 4.2 of the paper.
+    # One more layer than a linear map: section 4.2 of the paper.
     for number, (units, activation) in enumerate(
         [(value.shape[-1], "relu"), (num_units, None)]
     ):
@@ -240,7 +241,7 @@ def _projection(encoder: Encoder, num_units: int) -> keras.Model:
 
 
 def contrastive_accuracy(cosines: Any) -> Any:
-    """The fraction of views whose nearest other view is their partner.
+    """Returns the fraction of views whose nearest other view is their partner.
 
     Args:
         cosines: Tensor `(2 batch, 2 batch)`, see `similarities`.
@@ -254,7 +255,7 @@ def contrastive_accuracy(cosines: Any) -> Any:
 
 
 def alignment(cosines: Any) -> Any:
-    """Mean squared distance between partners on the unit sphere; 0 is best.
+    """Returns the mean squared distance of partners on the unit sphere; 0 is best.
 
     Args:
         cosines: Tensor `(2 batch, 2 batch)`, see `similarities`.
@@ -265,7 +266,7 @@ def alignment(cosines: Any) -> Any:
 
 
 def uniformity(cosines: Any) -> Any:
-    """Log of the mean Gaussian potential between views; low where they spread.
+    """Returns the log of the mean Gaussian potential between views; low if they spread.
 
     Args:
         cosines: Tensor `(2 batch, 2 batch)`, see `similarities`.
@@ -309,7 +310,7 @@ class TwoViews(Pretrainer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Cosines between the projections of two views, each with each."""
+        """Returns the cosines between the projections of two views, each with each."""
         inputs = self.taken(inputs)
         views = [self.augmentation(inputs, training=True) for _ in range(2)]
         views = [self.taken(view) for view in views]
@@ -319,18 +320,18 @@ class TwoViews(Pretrainer):
         return similarities(found[:half], found[half:])
 
     def loss_of(self, outputs: Any) -> Any:
-        """The contrastive loss."""
+        """Returns the contrastive loss."""
         return ops.mean(nt_xent(outputs, self.temperature))
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Accuracy, alignment and uniformity."""
+        """Returns accuracy, alignment and uniformity."""
         return self.measure(**{n: measure(y_pred) for n, measure in MEASURES.items()})
 
 
 def pooled(codes: Any, channels_first: bool) -> Any:
-    """Vectors: the mean over all places of a map or sequence."""
+    """Returns vectors: the mean over all positions of a map or sequence."""
     rank = len(codes.shape)
     if rank == 2:
         return codes

@@ -1,4 +1,4 @@
-"""Pretraining of a whole network: an encoder learns to give back what was spoiled."""
+"""Pretraining of a whole network that learns to reconstruct corrupted inputs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
 
 def chosen_loss(owner: str, loss: str, x: Any) -> str:
-    """The loss for the argument `loss`: for arrays in [0, 1] the cross-entropy."""
+    """Returns the loss for `loss`: for arrays in [0, 1] the cross-entropy."""
     checked_option(owner, "loss", loss, LOSSES)
     within = isinstance(x, np.ndarray) and bool(x.min() >= 0 and x.max() <= 1)
     if loss == "auto":
@@ -41,7 +41,7 @@ def chosen_loss(owner: str, loss: str, x: Any) -> str:
 
 
 def check_floats(owner: str, encoder: Encoder) -> None:
-    """An error where inputs are whole numbers, such as the indices of words."""
+    """Raises an error if inputs are whole numbers, such as the indices of words."""
     if not keras.backend.is_float_dtype(encoder.inputs.dtype):
         raise ValueError(
             f"{owner}: `model` must take floats. Received: {encoder.graph.name!r}, "
@@ -63,7 +63,7 @@ _FOR_IDS = (
 
 
 def _embedding_of_inputs(graph: keras.Model) -> str | None:
-    """The name of the layer that looks the inputs up, if there is one."""
+    """Returns the name of the layer that looks the inputs up, if there is one."""
     calls = calls_of(graph) or []
     from_inputs: set[int] = set()
     for position, call in enumerate(calls):
@@ -81,13 +81,13 @@ def _embedding_of_inputs(graph: keras.Model) -> str | None:
 
 
 def _looks_up(layer: keras.Layer) -> bool:
-    """Whether a layer of the user's own holds an embedding and no other weights."""
+    """Returns whether a custom layer holds an embedding and no other weights."""
     leaves = [leaf for leaf in leaves_of(layer) if leaf.weights]
     return all(isinstance(leaf, keras.layers.Embedding) for leaf in leaves)
 
 
 def checked_decoder(owner: str, decoder: Any, encoder: Encoder) -> keras.Layer | None:
-    """A decoder of the user's, built and of fitting shape; None stays None."""
+    """Returns a user's decoder, built and of matching shape; None stays None."""
     if decoder is None:
         return None
     if not isinstance(decoder, keras.Layer):
@@ -110,7 +110,7 @@ def checked_decoder(owner: str, decoder: Any, encoder: Encoder) -> keras.Layer |
 def decoder_for(
     owner: str, decoder: keras.Layer | None, encoder: Encoder
 ) -> keras.Layer:
-    """The decoder given, or the mirrored one."""
+    """Returns the decoder given, or the mirrored one."""
     return mirror(owner, encoder) if decoder is None else decoder
 
 
@@ -122,11 +122,11 @@ def _does_not_fit(owner: str, given: Any, wanted: Any, found: str) -> str:
 
 
 Spoil = Callable[[Any, keras.random.SeedGenerator], tuple[Any, Any]]
-"""From inputs and a seed to spoiled inputs and where to compare, 1 or 0; or None."""
+"""From inputs and a seed to corrupted inputs and where to compare, 1 or 0; or None."""
 
 
 class Reconstruction(Pretrainer):
-    """Minimizes the error between inputs and what is decoded from spoiled ones.
+    """Minimizes the error between inputs and their decoding from corrupted ones.
 
     Args:
         encoder: `Encoder`.
@@ -149,7 +149,7 @@ class Reconstruction(Pretrainer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The reconstruction, what it should be, and where to compare them."""
+        """Returns the reconstruction, its target, and where to compare them."""
         target = self.taken(inputs)
         spoiled, where = self.spoil(target, self.noise_seed)
         codes = self.encoder(spoiled, training=bool(training))
@@ -159,10 +159,10 @@ class Reconstruction(Pretrainer):
         return ops.cast(decoded, "float32"), target, where
 
     def loss_of(self, outputs: Any) -> Any:
-        """Mean error over the elements that are compared."""
+        """Returns the mean error over the elements that are compared."""
         decoded, target, where = outputs
         if self.error == "binary_crossentropy":
-            # As log(1 + exp(z)) - x z, which no large logit can spoil.
+            # As log(1 + exp(z)) - x z, which is accurate for large logits, too.
             error = ops.softplus(decoded) - target * decoded
         else:
             error = ops.square(decoded - target)
@@ -171,7 +171,7 @@ class Reconstruction(Pretrainer):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Nothing but the loss."""
+        """Returns nothing but the loss."""
         return self.get_metrics_result()
 
 
@@ -188,11 +188,11 @@ def reconstructed(
     Args:
         owner: Str, who is named in errors.
         run: `Run`.
-        title: Str, what is trained.
+        title: Str, the name of what is trained.
         decoder: `keras.Layer`, or None for a mirrored one.
         loss: Str, as the user gave it.
-        spoil: Function of inputs and a seed generator that gives spoiled inputs and
-            where to compare, None for everywhere.
+        spoil: Function of inputs and a seed generator that returns corrupted inputs
+            and where to compare, None for everywhere.
     """
     check_floats(owner, run.encoder)
     error = chosen_loss(owner, loss, run.x)
@@ -225,54 +225,55 @@ def pretrain_denoising(
 ) -> Pretraining:
     """Pretrains a network without labels as a denoising autoencoder, end to end.
 
-    The model up to its head is the encoder, a mirrored decoder is put behind it, and
-    both learn by `fit` to give back inputs from noisy ones. Then the encoder's weights
-    are in the model; compile and `fit` it on the labels as usual. Any functional or
-    Sequential model of one input will do, branches and nested models too. Whether it
-    helps depends on the data and the net; see the guide for measurements.
+    The model up to its head is the encoder, and a mirrored decoder is put behind it.
+    With `fit` both learn to reconstruct inputs from noisy ones. Afterwards the
+    encoder's weights are in the model; compile and `fit` it on the labels as usual. Any
+    functional or Sequential model with one input can be used, also with branches and
+    nested models. Whether pretraining helps depends on the data and the network; see
+    the guide for measurements.
 
     The encoder computes as in training: dropout is on and BatchNormalization updates
-    its moving averages, which land in the model like weights (they are those of noisy
-    inputs). Frozen layers stay as they are, and so do all flags, the model's optimizer
-    and its compiled functions. The weights land at the very end, all at once; after an
-    error or Ctrl-C the model is as it was.
+    its moving averages, which are written into the model like weights (they are those
+    of noisy inputs). Frozen layers do not change, and neither do any flags, the model's
+    optimizer and its compiled functions. The weights are written at the very end, all
+    at once; after an error or Ctrl-C the model is unchanged.
 
     Args:
-        model: `keras.Model`, functional or a built Sequential, of one input of floats.
-            It need not be compiled.
+        model: `keras.Model`, functional or a built Sequential, with one input of
+            floats. It does not need to be compiled.
         x: Inputs without labels: an array, or a `tf.data.Dataset`, `PyDataset`,
-            `DataLoader` or generator of batches, as `fit` takes them. Of batches that
-            are tuples the first element is taken.
+            `DataLoader` or generator of batches, as `fit` takes them. If batches are
+            tuples, their first element is used.
         until: Name of the last layer of the encoder, one of the model's own. None: all
-            before the last layer with weights.
-        decoder: None for a mirrored one, or a Keras layer or model from what the
-            encoder gives to inputs. It is trained in place.
+            layers before the last one with weights.
+        decoder: None for a mirrored one, or a Keras layer or model from the encoder's
+            outputs to inputs. It is trained in place.
         noise: `"masking"` sets elements of inputs to zero, `"gaussian"` adds normal
             noise, `"none"` makes a plain autoencoder.
         noise_level: Float. For masking the fraction of elements in [0, 1), for Gaussian
             noise its standard deviation >= 0 in the units of `x`.
-        loss: `"mean_squared_error"`; `"binary_crossentropy"`, for inputs in [0, 1], of
-            which the decoder then gives the logits; `"auto"`: the latter where `x` is
-            an array in [0, 1].
+        loss: `"mean_squared_error"`; `"binary_crossentropy"`, for inputs in [0, 1],
+            with a decoder that outputs logits; `"auto"`: the latter if `x` is an array
+            in [0, 1].
         epochs: Int >= 1.
-        batch_size: Int >= 1, rows in a batch where `x` is an array.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
-        validation_data: None, or as `x`: more inputs, whose loss is measured.
+        batch_size: Int >= 1, samples in a batch if `x` is an array.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
+        validation_data: None, or as `x`: more inputs, on which the loss is measured.
         steps_per_epoch: None, or int >= 1, batches in an epoch.
         callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
-        seed: Int >= 0 or None. Decoder, noise, dropout and order of rows come from it,
-            so that it gives the same result on a backend. None takes one from Python's
-            random state. No other random state moves.
+        seed: Int >= 0 or None. Decoder, noise, dropout and order of samples come from
+            it, so that the result is the same each time on a backend. None takes one
+            from Python's random state. No other random state changes.
         verbose: `"auto"`, 0, 1 or 2, as for `fit`.
 
     Returns:
-        `Pretraining`: loss by epoch; print or plot it.
+        `Pretraining`: loss by epoch; you can print or plot it.
 
     Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
-            does not fit, an argument is out of range, or values are not finite. The
-            model is as it was.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
+            `x` does not fit, an argument is out of range, or values are not finite. The
+            model is then unchanged.
 
     Example:
 
@@ -288,7 +289,7 @@ def pretrain_denoising(
 
     Reference:
         Vincent et al., 2008, section 2. https://doi.org/10.1145/1390156.1390294.
-        There single layers; here the whole network at once.
+        They pretrain single layers; here the whole network is trained at once.
     """
     data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
     options = FitOptions(epochs, optimizer, callbacks, seed, verbose)

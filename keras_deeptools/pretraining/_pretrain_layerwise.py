@@ -36,7 +36,7 @@ OWNER = "pretrain_layerwise"
 LOSSES = ("auto", "mean_squared_error", "binary_crossentropy")
 
 RATE = 0.003
-"""Of Adam. At 0.001 upper layers are far from done after the same number of epochs."""
+"""Learning rate of Adam. With 0.001, upper layers need many more epochs."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class PretrainedLayer:
 
     Args:
         name: Str, name of the layer.
-        inputs: Tuple of ints, the shape of a row of its inputs.
-        outputs: Tuple of ints, the shape of a row of its outputs.
+        inputs: Tuple of ints, the shape of a sample of its inputs.
+        outputs: Tuple of ints, the shape of a sample of its outputs.
         loss: Str, the loss of the reconstruction: `"mean_squared_error"` or
             `"binary_crossentropy"`.
         history: Tuple of floats, that loss by epoch, over the batches of the epoch,
@@ -68,13 +68,13 @@ class PretrainedLayer:
 
 @dataclass(frozen=True)
 class LayerwisePretraining(NotebookText):
-    """What `pretrain_layerwise` has done to a model.
+    """The result of `pretrain_layerwise`.
 
     Args:
         layers: Tuple of `PretrainedLayer`, in the order of the model.
-        left: Dict from the name of a layer with weights that was left as it was to the
+        left: Dict from the name of a layer with weights that was not changed to the
             reason.
-        seed: Int, what all random numbers came from.
+        seed: Int, the seed of all random numbers.
 
     Example:
 
@@ -91,7 +91,7 @@ class LayerwisePretraining(NotebookText):
     seed: int
 
     def table(self) -> str:
-        """The layers as lines of text: sizes, loss, first and last epoch."""
+        """Returns the layers as lines of text: sizes, loss, first and last epoch."""
         titles = ["layer", "inputs", "outputs", "loss", "epochs", "first", "last"]
         rows = []
         for layer in self.layers:
@@ -110,10 +110,11 @@ class LayerwisePretraining(NotebookText):
     def plot(self, ax: Any = None) -> Any:
         """Draws the loss of each layer over its epochs.
 
-        Losses of different layers are of different inputs: compare the shapes of the
-        curves, not their heights.
+        Losses of different layers belong to different inputs, so compare the shapes of
+        the curves, not their heights.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         history = {layer.name: layer.history for layer in self.layers}
         return plot_history("LayerwisePretraining.plot", history, ax)
@@ -127,7 +128,7 @@ class Progress(keras.callbacks.Callback):
         verbose: 0 (silent) or 1.
 
     Attributes:
-        stage: Int, number of the layer at work, shown beside the loss.
+        stage: Int, number of the layer that is trained, shown beside the loss.
     """
 
     def __init__(self, total: int, verbose: int) -> None:
@@ -142,7 +143,7 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Moves the bar on."""
+        """Advances the bar."""
         self.done += 1
         values = [("layer", self.stage), ("loss", (logs or {})["loss"])]
         self.bar.update(self.done, values, finalize=self.done == self.total)
@@ -165,27 +166,26 @@ def pretrain_layerwise(
 ) -> LayerwisePretraining:
     """Pretrains the hidden layers of a model without labels, one after the other.
 
-    For deep nets of saturating units (sigmoid, tanh) with few labels and many inputs
-    without: each layer learns, as the encoder of an autoencoder, to give back its own
-    inputs from a noisy version of them; the next learns on what it gives. Then compile
-    and `fit` as usual on the labels. Nets of ReLU with He initialization gain little
-    or nothing; see the guide.
+    It is meant for deep networks of saturating units (sigmoid, tanh) with few labels
+    and many inputs without labels. Each layer learns, as the encoder of an autoencoder,
+    to reconstruct its own inputs from a noisy version of them; the next layer learns on
+    its outputs. Then compile and `fit` on the labels as usual. Networks of ReLU with He
+    initialization gain little or nothing; see the guide.
 
-    Pretrained are `Dense`, `Conv1D` and `Conv2D` layers that train, kernel and bias,
-    but the last, the head. Other layers compute in inference as they are: dropout is
-    off, BatchNormalization uses its moving averages. An activation that stands behind a
-    layer as a layer of its own belongs to it. Grouped and dilated convolutions are left
-    alone.
+    It pretrains trainable `Dense`, `Conv1D` and `Conv2D` layers, kernel and bias,
+    except the last one, the head. Other layers compute in inference mode: dropout is
+    off, and BatchNormalization uses its moving averages. An activation layer that
+    follows a layer belongs to it. Grouped and dilated convolutions are not changed.
 
-    The weights land in the model at the very end, all at once; after an error or Ctrl-C
-    the model is as it was. Its optimizer, its compiled functions and its head do not
-    change. In host memory are at most the inputs of two layers at a time for all rows
-    of `x`, as float32; rows go from one to the next 256 at a time.
+    The weights are written into the model at the very end, all at once; after an error
+    or Ctrl-C the model is unchanged. Its optimizer, its compiled functions and its head
+    do not change. Host memory holds at most the inputs of two layers at a time for all
+    samples of `x`, as float32; samples go from one layer to the next 256 at a time.
 
     Args:
         model: `keras.Model`, functional or a built Sequential, whose layers form a
-            chain; nested models are entered. It need not be compiled.
-        x: Array of inputs without labels, all rows in memory.
+            chain; nested models are entered. It does not need to be compiled.
+        x: Array of inputs without labels, with all samples in memory.
         layers: Names of the layers to pretrain, or None for all hidden ones.
         tied: Bool. Whether the decoder's kernel is the transpose of the encoder's.
         noise: `"masking"` sets elements of a layer's inputs to zero, `"gaussian"` adds
@@ -199,20 +199,21 @@ def pretrain_layerwise(
         epochs: Int >= 1, or a list of one for each layer.
         batch_size: Int >= 1, or a list of one for each layer.
         optimizer: Name or `keras.optimizers.Optimizer`, or a list of one for each
-            layer. Each layer gets a fresh copy; the one given is not touched. None:
-            Adam with a rate of 0.003.
-        seed: Int >= 0 or None. Decoders, noise and order of the rows come from it, so
-            that it gives the same result on a backend. None takes one from Python's
-            random state. No other random state moves.
+            layer. Each layer gets a fresh copy; the one given does not change. None:
+            Adam with a learning rate of 0.003.
+        seed: Int >= 0 or None. Decoders, noise and order of the samples come from it,
+            so that the result is the same each time on a backend. None takes one from
+            Python's random state. No other random state changes.
         verbose: `"auto"`, 0 (silent) or 1 (progress bar over the epochs of all layers).
 
     Returns:
-        `LayerwisePretraining`: loss by epoch of each layer; print it.
+        `LayerwisePretraining`: loss by epoch of each layer; you can print or plot it.
 
     Raises:
-        TypeError: If `model` is no Keras model, or an argument is of the wrong type.
+        TypeError: If `model` is not a Keras model, or an argument has the wrong type.
         ValueError: If the model branches or has no hidden layers, `x` does not fit, an
-            argument is out of range, or values are not finite. The model is as it was.
+            argument is out of range, or values are not finite. The model is then
+            unchanged.
 
     Example:
 
@@ -228,8 +229,8 @@ def pretrain_layerwise(
 
     Reference:
         Bengio et al., 2007, section 3; Vincent et al., 2010, section 3,
-        https://jmlr.org/papers/v11/vincent10a.html. There inputs of higher layers are
-        computed from clean inputs, as here; convolutions are our extension.
+        https://jmlr.org/papers/v11/vincent10a.html. As in that paper, inputs of higher
+        layers are computed from clean inputs; convolutions are our extension.
     """
     checked_model(OWNER, model)
     links = chain_of(model, OWNER)
@@ -300,7 +301,7 @@ def _trained(
     optimizer: Any,
     **fit_arguments: Any,
 ) -> PretrainedLayer:
-    """Trains one autoencoder; what to report of it."""
+    """Trains one autoencoder, and returns what to report of it."""
     layer = autoencoder.link.operation
     in_unit_interval = bool(rows.min() >= 0 and rows.max() <= 1)
     if loss == "auto":
@@ -334,7 +335,7 @@ def _trained(
 def for_each_layer(
     owner: str, argument: str, value: Any, count: int, check: Callable[[Any], Any]
 ) -> list[Any]:
-    """One checked value for each layer, from one for all or a list of them."""
+    """Returns one checked value for each layer, from one for all or from a list."""
     if not isinstance(value, list | tuple):
         return [check(value)] * count
     if len(value) != count:

@@ -19,7 +19,7 @@ from keras_deeptools.pretraining._pretraining import (
 
 
 def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """The size of a patch along each axis that it spans, or an error.
+    """Returns the size of a patch along each axis that it spans, or raises an error.
 
     Args:
         owner: Str, who is named in errors.
@@ -42,7 +42,7 @@ def checked_patches(owner: str, patch: Any, sizes: tuple[int, ...]) -> tuple[int
 
 
 def num_patches(sizes: tuple[int, ...], patch: tuple[int, ...]) -> tuple[int, ...]:
-    """How many patches there are along each axis, the last one maybe cut off.
+    """Returns how many patches there are along each axis; the last may be cut off.
 
     Args:
         sizes: Tuple of ints, the sizes of the axes.
@@ -52,7 +52,7 @@ def num_patches(sizes: tuple[int, ...], patch: tuple[int, ...]) -> tuple[int, ..
 
 
 def num_to_mask(sizes: tuple[int, ...], patch: tuple[int, ...], rate: float) -> int:
-    """How many patches of a row are hidden: at least one, and not all.
+    """Returns how many patches of a sample are hidden: at least one, and not all.
 
     Args:
         sizes: Tuple of ints, the sizes of the axes.
@@ -70,17 +70,17 @@ def random_mask(
     num_masked: int,
     seed: keras.random.SeedGenerator,
 ) -> Any:
-    """A mask in which every row hides as many patches, chosen anew.
+    """Returns a mask that hides equally many random patches in every sample.
 
     Args:
         num_rows: Int or int tensor.
         sizes: Tuple of ints, the sizes of the axes that patches span.
         patch: Tuple of ints, the sizes of a patch.
-        num_masked: Int, patches to hide in a row.
+        num_masked: Int, patches to hide in a sample.
         seed: `keras.random.SeedGenerator`.
 
     Returns:
-        Float32 tensor `(rows, *sizes)`, 1 where hidden.
+        Float32 tensor `(samples, *sizes)`, 1 where hidden.
     """
     counts = num_patches(sizes, patch)
     noise = keras.random.uniform((num_rows, math.prod(counts)), seed=seed)
@@ -117,51 +117,51 @@ def pretrain_masked(
 ) -> Pretraining:
     """Pretrains a network without labels to fill in what is masked.
 
-    In each row as many patches are hidden, chosen anew in every batch: squares of
-    images (all channels), stretches of sequences (all features), features of vectors.
-    The model up to its head is the encoder, a mirrored decoder is put behind it, and
-    both learn by `fit` to give the hidden part; what is visible does not count in the
-    loss. Then the encoder's weights are in the model. All else is as for
-    `pretrain_denoising`.
+    In every batch new patches are chosen to be hidden, equally many in each sample:
+    squares of images (all channels), stretches of sequences (all features), features of
+    vectors. The model up to its head is the encoder, and a mirrored decoder is put
+    behind it. With `fit` both learn to predict the hidden part; visible elements do not
+    count in the loss. Afterwards the encoder's weights are in the model. Everything
+    else is as for `pretrain_denoising`.
 
-    Here hidden elements are set to `mask_value`, and the encoder computes them like all
-    others, so that any network will do. He et al. leave hidden patches out of a
-    transformer, which then never sees a mask and costs less. A convolutional network
-    sees edges of patches that inputs later do not have, its BatchNormalization takes
-    averages over masked inputs, and it saves no time: gains from their paper do not
-    carry over by themselves.
+    In this function hidden elements are set to `mask_value`, and the encoder computes
+    them like all others, so that any network can be used. He et al. leave hidden
+    patches out of a transformer, which then never sees a mask and costs less. A
+    convolutional network sees edges of patches that later inputs do not have, its
+    BatchNormalization averages over masked inputs, and it saves no time: do not expect
+    the gains of their paper without measuring them.
 
     Args:
-        model: `keras.Model`, functional or a built Sequential, of one input of floats
-            and of fixed shape. It need not be compiled.
+        model: `keras.Model`, functional or a built Sequential, with one input of floats
+            and of fixed shape. It does not need to be compiled.
         x: Inputs without labels, as for `pretrain_denoising`.
         patch_size: Int >= 1, or one for each axis: pixels along the sides of a patch,
             steps of a sequence, or features of a vector that are hidden together.
-        mask_rate: Float in (0, 1), the fraction of patches to hide in every row,
+        mask_rate: Float in (0, 1), the fraction of patches to hide in every sample,
             rounded to whole patches, at least one and not all.
-        mask_value: Float, in the place of what is hidden, in the units of `x`.
+        mask_value: Float, the value of hidden elements, in the units of `x`.
         until: Name of the last layer of the encoder, as for `pretrain_denoising`.
         decoder: None, or a Keras layer or model, as for `pretrain_denoising`.
         loss: `"auto"`, `"mean_squared_error"` or `"binary_crossentropy"`, as for
             `pretrain_denoising`.
         epochs: Int >= 1.
-        batch_size: Int >= 1, rows in a batch where `x` is an array.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy is trained with.
-        validation_data: None, or as `x`: more inputs, whose loss is measured.
+        batch_size: Int >= 1, samples in a batch if `x` is an array.
+        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
+        validation_data: None, or as `x`: more inputs, on which the loss is measured.
         steps_per_epoch: None, or int >= 1, batches in an epoch.
         callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
-        seed: Int >= 0 or None, as for `pretrain_denoising`; of decoder, masks, dropout
-            and order of rows.
+        seed: Int >= 0 or None, as for `pretrain_denoising`; seed of decoder, masks,
+            dropout and order of samples.
         verbose: `"auto"`, 0, 1 or 2, as for `fit`.
 
     Returns:
-        `Pretraining`: loss by epoch, over hidden elements; print or plot it.
+        `Pretraining`: loss by epoch, over hidden elements; you can print or plot it.
 
     Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder trains, `x`
-            does not fit, an argument is out of range, or values are not finite. The
-            model is as it was.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
+            `x` does not fit, an argument is out of range, or values are not finite. The
+            model is then unchanged.
 
     Example:
 
@@ -202,7 +202,7 @@ def pretrain_masked(
 
 
 def _masked_axes(encoder: Encoder) -> tuple[tuple[int, ...], int | None]:
-    """The sizes of the axes that patches span, and the axis of channels, if any."""
+    """Returns the sizes of the axes that patches span, and the axis of channels."""
     shape = tuple(encoder.inputs.shape[1:])
     axis: int | None = None
     if len(shape) > 1:

@@ -1,4 +1,4 @@
-"""What pretraining a whole network has done, and the run that does it."""
+"""The result of pretraining a whole network, and the run that does it."""
 
 import inspect
 import random
@@ -35,16 +35,16 @@ def plot_history(owner: str, history: Mapping[str, Sequence[float]], ax: Any) ->
 
 @dataclass(frozen=True)
 class Pretraining(NotebookText):
-    """What `pretrain_denoising` and its kin have done to a model.
+    """The result of `pretrain_denoising` and related functions.
 
     Args:
         method: Str, such as `"denoising autoencoder"`.
         layers: Tuple of str, names of the layers that were pretrained.
-        left: Dict from the name of a layer with weights that was left as it was to the
+        left: Dict from the name of a layer with weights that was not changed to the
             reason.
         history: Dict from the name of a loss or measure to a tuple of floats, one for
             each epoch.
-        seed: Int, what all random numbers came from.
+        seed: Int, the seed of all random numbers.
 
     Example:
 
@@ -65,7 +65,7 @@ class Pretraining(NotebookText):
     seed: int
 
     def table(self) -> str:
-        """Losses and measures as lines of text: first and last epoch."""
+        """Returns losses and measures as lines of text: first and last epoch."""
         rows = []
         for name, values in self.history.items():
             ends = [f"{value:.4g}" for value in (values[0], values[-1])]
@@ -87,7 +87,8 @@ class Pretraining(NotebookText):
     def plot(self, ax: Any = None) -> Any:
         """Draws losses and measures over the epochs.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         return plot_history("Pretraining.plot", self.history, ax)
 
@@ -96,7 +97,7 @@ MOST_NAMES = 8
 
 
 class TrainingData(NamedTuple):
-    """Inputs without labels, as a user gives them."""
+    """Inputs without labels, as given by the user."""
 
     x: Any
     validation_data: Any
@@ -105,7 +106,7 @@ class TrainingData(NamedTuple):
 
 
 class FitOptions(NamedTuple):
-    """How to train on them, as a user gives it."""
+    """Options of training on them, as given by the user."""
 
     epochs: int
     optimizer: Any
@@ -126,10 +127,10 @@ class Run:
     seed: int
 
     def __call__(self, method: str, build: Callable[[int], Pretrainer]) -> Pretraining:
-        """Trains what `build` makes of a seed; the encoder's weights land at the end.
+        """Trains what `build` makes of a seed; the encoder's weights are written last.
 
         Args:
-            method: Str, for the result.
+            method: Str, the name of the method for the result.
             build: Function from a seed to a `Pretrainer`.
         """
         with seeded(self.seed):
@@ -159,7 +160,7 @@ def checked_run(
     options: FitOptions,
     smallest_batch: int = 1,
 ) -> Run:
-    """A `Run`, or an error for a bad argument; nothing has been changed then."""
+    """Returns a `Run`, or raises an error for a bad argument before any change."""
     x, validation_data, batch_size, steps_per_epoch = data
     epochs, optimizer, callbacks, seed, verbose = options
     encoder = Encoder(owner, model, until)
@@ -191,7 +192,7 @@ def checked_run(
 
 
 def checked_optimizer(owner: str, value: Any) -> Any:
-    """An optimizer made of a name, config or optimizer, or an error."""
+    """Returns an optimizer made of a name, config or optimizer, or raises an error."""
     try:
         return keras.optimizers.get(value)
     except (ValueError, TypeError) as error:
@@ -200,14 +201,14 @@ def checked_optimizer(owner: str, value: Any) -> Any:
 
 
 def is_array(x: Any) -> bool:
-    """Whether data are all there at once: an array, a tensor or lists of numbers."""
+    """Returns whether data are in memory: an array, a tensor or lists of numbers."""
     return isinstance(x, list | tuple) or hasattr(x, "__array__")
 
 
 def checked_rows(
     owner: str, model: keras.Model, x: Any, argument: str = "x"
 ) -> np.ndarray:
-    """`x` as an array that fits the one input of the model, or an error."""
+    """Returns `x` as an array that fits the model's input, or raises an error."""
     rows = np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)
     expected = tuple(model.inputs[0].shape)
     rule = f"an array of numbers of shape {expected}, with at least one row"
@@ -226,7 +227,7 @@ def checked_rows(
 
 
 def finite_rows(owner: str, model: keras.Model, x: Any, argument: str) -> np.ndarray:
-    """Rows that fit the model and are finite, or an error."""
+    """Returns samples that fit the model and are finite, or raises an error."""
     rows = checked_rows(owner, model, x, argument)
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         first = int(np.argmin(np.isfinite(rows).reshape(len(rows), -1).all(axis=1)))

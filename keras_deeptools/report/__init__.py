@@ -1,4 +1,4 @@
-"""Pages to read, keep and send: one HTML file of a run, without scripts or network."""
+"""Reports: one HTML file about a run, without scripts or network access."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.report._page import Page

@@ -1,4 +1,4 @@
-"""Charts: made in the page's style, small enough for a column."""
+"""Charts in the style of the page, small enough for a column."""
 
 import inspect
 import io
@@ -13,19 +13,19 @@ from keras_deeptools._axes import new_panels
 from keras_deeptools.report._markup import Markup, allowed, escaped
 
 MOST_INSIDE = 4
-"""Entries of a legend from which on it stands below its chart."""
+"""Entries of a legend from which on it is placed below its chart."""
 
 LONGEST_HALF = 24
 """Letters of an entry from which on two do not fit side by side."""
 
 LINE = 0.19
-"""Inches of a line of a legend."""
+"""Height of a line of a legend, in inches."""
 
 INK, MUTED, GRID = "#010203", "#040506", "#070809"
-"""Colors that stand for those of the page, which differ by day and by night."""
+"""Colors that stand for those of the page, which differ in light and dark mode."""
 
 SERIES = ("#3b7fd0", "#d2691e", "#2f9259", "#c94f7c", "#8468d0", "#1b8f9f", "#9a7b1f")
-"""Told apart by their lightness, too; contrast 3 to 1 or more on both papers."""
+"""Colors that differ in lightness, too; contrast 3 to 1 or more in both modes."""
 
 PAGE_COLORS = {
     INK: "currentColor",
@@ -41,15 +41,15 @@ PAGE_COLORS = {
 """Colors of a chart to the page's own; black, white and grays stand for these too."""
 
 SIZE = (4.6, 3.2)
-"""Inches of a chart in a column: text of 10 points is as large as the page's notes."""
+"""Size of a chart in a column, in inches: text of 10 points is as large as notes."""
 
 
 @contextmanager
 def page_style(owner: str) -> Iterator[None]:
-    """Draws in the style of the page, or says that matplotlib is missing.
+    """Draws in the style of the page, or raises an error if matplotlib is missing.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
     """
     try:
         import matplotlib
@@ -63,22 +63,22 @@ def page_style(owner: str) -> Iterator[None]:
 
 
 def new_chart(owner: str, height: float = SIZE[1]) -> Any:
-    """The axes of a chart for a column of the page; to be called in `page_style`.
+    """Returns the axes of a chart for a column of the page; call it in `page_style`.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         height: Float, inches.
     """
     return new_panels(owner, 1, 1, (SIZE[0], height))[0, 0]
 
 
 def drawn_by(owner: str, plot: Callable[..., Any]) -> Iterable[Any]:
-    """The figures that a result's own `plot` makes.
+    """Yields the figures that a result's own `plot` draws.
 
     Args:
-        owner: Str. Whom an error names.
-        plot: Method `plot(ax)` or `plot()`; what draws several panels gives a figure
-            for each of them.
+        owner: Str. Who is named in errors.
+        plot: Method `plot(ax)` or `plot()`; if it draws several panels, each gives a
+            figure.
     """
     if "ax" in inspect.signature(plot).parameters:
         ax = new_chart(owner)
@@ -91,11 +91,11 @@ def drawn_by(owner: str, plot: Callable[..., Any]) -> Iterable[Any]:
 
 
 def legend_below(ax: Any, least: int = MOST_INSIDE) -> None:
-    """Puts a legend that would cover the chart below it, and makes room.
+    """Puts a legend that would cover the chart below it, and makes space.
 
     Args:
         ax: Axes.
-        least: Int. Entries from which on it goes below.
+        least: Int. Entries from which on it is placed below.
     """
     handles, labels = ax.get_legend_handles_labels()
     if ax.get_legend() is None or len(labels) < least:
@@ -111,13 +111,13 @@ def legend_below(ax: Any, least: int = MOST_INSIDE) -> None:
 def figure_elements(
     figures: Iterable[Any], key: str, title: str, description: str
 ) -> list[Markup]:
-    """`<figure>` elements.
+    """Returns `<figure>` elements.
 
     Args:
         figures: Each a `matplotlib.figure.Figure`, drawn on until the next is taken.
-        key: Str, another one for each call on a page.
-        title: Str, what they are called where a chart has no heading.
-        description: Str, what they show, for those who do not see them.
+        key: Str, a different one for each call on a page.
+        title: Str, the title if a chart has no heading.
+        description: Str, what they show, for readers who cannot see them.
     """
     elements = []
     for index, figure in enumerate(figures):
@@ -132,9 +132,9 @@ def figure_elements(
 
 
 def _panels(figure: Any) -> Iterator[Any]:
-    """The panels of a figure, one after another in a column's width.
+    """Yields the panels of a figure, one after another in a column's width.
 
-    A figure whose panels belong together (twin axes, color bars) stays as it is.
+    A figure whose panels belong together (twin axes, color bars) is not split.
     """
     places = [ax.get_subplotspec() for ax in figure.axes]
     corners = {(spec.rowspan.start, spec.colspan.start) for spec in places if spec}
@@ -146,7 +146,7 @@ def _panels(figure: Any) -> Iterator[Any]:
 
 
 def _only(figure: Any, shown: Any) -> Any:
-    """The figure with one of its panels alone."""
+    """Returns the figure with only one of its panels."""
     from matplotlib.gridspec import GridSpec
 
     for ax in figure.axes:
@@ -157,7 +157,7 @@ def _only(figure: Any, shown: Any) -> Any:
 
 
 def style() -> Any:
-    """A dict of matplotlib's settings."""
+    """Returns a dict of matplotlib's settings."""
     from cycler import cycler
 
     inks = ("text.color", "axes.labelcolor", "axes.titlecolor")
@@ -205,13 +205,13 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def svg(figure: Any, key: str, title: str, description: str) -> Markup:
-    """The figure as an `<svg>` element with text as text.
+    """Returns the figure as an `<svg>` element with text as text.
 
     Args:
         figure: `matplotlib.figure.Figure`.
-        key: Str, another one for each chart of a page: what identifiers begin with.
-        title: Str, what the chart is called.
-        description: Str, what it shows, for those who do not see it.
+        key: Str, a different one for each chart of a page: identifiers begin with it.
+        title: Str, the title of the chart.
+        description: Str, what it shows, for readers who cannot see it.
     """
     import matplotlib
 
@@ -236,12 +236,12 @@ def svg(figure: Any, key: str, title: str, description: str) -> Markup:
 
 
 def _literal(text: str) -> str:
-    """Escaped for HTML and as a replacement in a regular expression."""
+    """Escapes text for HTML and for a replacement in a regular expression."""
     return escaped(text).replace("\\", r"\\")
 
 
 def _prepare(figure: Any) -> None:
-    """Meshes as pixels, few ticks, and powers of ten without a typesetter."""
+    """Draws meshes as pixels, few ticks, and powers of ten without mathtext."""
     from matplotlib.collections import QuadMesh
     from matplotlib.ticker import AutoLocator, FuncFormatter, NullFormatter
 

@@ -1,15 +1,15 @@
-"""Pieces of HTML; whatever comes from outside is escaped."""
+"""Pieces of HTML; all text from outside is escaped."""
 
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Nothing that HTML or XML forbids gets into a page, whatever a layer is called.
+# Nothing that HTML or XML forbids gets into a page, whatever the name of a layer is.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 
 MOST_WRAPPED = 6
-"""Columns of a table up to which its cells wrap rather than widen it."""
+"""Columns of a table up to which its cells wrap instead of widening it."""
 
 
 class Markup(str):
@@ -19,30 +19,30 @@ class Markup(str):
 
 
 def escaped(text: Any) -> Markup:
-    """Text as HTML, in elements and in attributes; markup as it is."""
+    """Returns text as HTML, for elements and attributes; markup stays as it is."""
     if isinstance(text, Markup):
         return text
     return Markup(html.escape(allowed(str(text))))
 
 
 def allowed(text: str) -> str:
-    """The text with a sign in place of characters that a page cannot hold."""
+    """Replaces characters that a page cannot hold with a sign."""
     return _FORBIDDEN.sub("\ufffd", text)
 
 
 def joined(pieces: Iterable[Markup]) -> Markup:
-    """The pieces one after another."""
+    """Joins the pieces, one after another."""
     return Markup("\n".join(piece for piece in pieces if piece))
 
 
 def paragraph(text: str, kind: str = "") -> Markup:
-    """A paragraph, in the style of the class `kind`."""
+    """Returns a paragraph, in the style of the class `kind`."""
     attribute = f' class="{escaped(kind)}"' if kind else ""
     return Markup(f"<p{attribute}>{escaped(text)}</p>")
 
 
 def facts(pairs: Mapping[str, str]) -> Markup:
-    """A few numbers to see first."""
+    """Returns a few numbers to show first."""
     items = [
         f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>"
         for name, value in pairs.items()
@@ -51,10 +51,10 @@ def facts(pairs: Mapping[str, str]) -> Markup:
 
 
 def grid(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """A table with a row of titles; columns of numbers stand on the right.
+    """Returns a table below its titles; columns of numbers are aligned on the right.
 
     Args:
-        caption: Str, what it shows, for those who cannot see where it stands.
+        caption: Str, what it shows, for readers who cannot see where it is.
         titles: One for each column.
         rows: Sequences of cells, as long as `titles`.
     """
@@ -84,11 +84,11 @@ def grid(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def listing(text: str, label: str, wraps: bool = False) -> Markup:
-    """Text with its lines and columns, as a program or a table of text has them.
+    """Returns text with its lines and columns, such as a program or a table of text.
 
     Args:
         text: Str.
-        label: Str, what it is, for those who cannot see where it stands.
+        label: Str, what it is, for readers who cannot see where it is.
         wraps: Bool, whether long lines are broken.
     """
     kind = ' class="wraps"' if wraps else ""
@@ -99,12 +99,12 @@ def listing(text: str, label: str, wraps: bool = False) -> Markup:
 
 
 def folded(summary: str, content: Markup) -> Markup:
-    """What opens when its summary is chosen."""
+    """Returns content that opens when its summary is clicked."""
     return Markup(f"<details><summary>{escaped(summary)}</summary>{content}</details>")
 
 
 def charts(figures: Iterable[Markup]) -> Markup:
-    """Charts side by side where there is room, below one another where not."""
+    """Returns charts side by side if there is enough space, else below one another."""
     content = joined(figures)
     return Markup(f'<div class="charts">{content}</div>') if content else Markup("")
 

@@ -27,16 +27,16 @@ from keras_deeptools.report._markup import (
 from keras_deeptools.report._run_setup import model_table
 from keras_deeptools.report._training_charts import gradient_charts, is_gradient_monitor
 
-# Not even a browser that is asked to may load anything.
+# Even if a browser is asked to load something, it must not.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Page:
     """One HTML file of charts, tables and text, for a browser without a network.
 
-    Whatever this package returns can be put on it: monitors, range tests, diagnoses,
-    predictions, calibrations. Charts are SVG within the page; it has no scripts, loads
-    nothing, and follows the reader's choice of light or dark.
+    It takes any result of this package: monitors, range tests, diagnoses, predictions,
+    calibrations. Charts are SVG within the page; the page has no scripts, loads
+    nothing, and follows the reader's choice of light or dark mode.
 
     Args:
         title: Str, not empty.
@@ -65,14 +65,14 @@ class Page:
         self._sections: list[tuple[str, str]] = []
 
     def add(self, heading: str, *parts: Any) -> "Page":
-        """Puts a section at the end.
+        """Adds a section at the end.
 
         Args:
             heading: Str.
-            *parts: What is in it, one below another: text; a matplotlib figure; a
-                `keras.Model`, whose layers are listed; or any object with `plot()`,
-                `table()`, `findings` or a text of its own,
-                read now.
+            *parts: The content of the section, from top to bottom: text; a matplotlib
+                figure; a `keras.Model`, whose layers are listed; or any object with
+                `plot()`, `table()`, `findings` or its own text. Objects are read at
+                once.
 
         Returns:
             The page itself.
@@ -90,7 +90,7 @@ class Page:
         return self
 
     def html(self) -> str:
-        """The page as text."""
+        """Returns the page as text."""
         css = files("keras_deeptools.report").joinpath("page.css").read_text("utf-8")
         links, sections = [], []
         for number, (heading, content) in enumerate(self._sections):
@@ -127,11 +127,11 @@ class Page:
         )
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Writes the page, whole or not at all.
+        """Writes the page, completely or not at all.
 
         Args:
-            path: Str or path of a file that ends in .html. Folders that are missing
-                are made; a file that exists is replaced.
+            path: Str or path of a file that ends in .html. Missing folders are created;
+                an existing file is replaced.
 
         Returns:
             The `pathlib.Path` of the file.
@@ -145,12 +145,12 @@ class Page:
 
 
 def looks_for_findings(thing: Any) -> bool:
-    """Whether it can have findings, also where it has none."""
+    """Returns whether it can have findings, even if it has none."""
     return isinstance(getattr(thing, "findings", None), (list, tuple))
 
 
 def findings_of(thing: Any) -> list[Finding]:
-    """What a monitor or a diagnosis has found; what is none of ours as its text."""
+    """Returns what a monitor or a diagnosis found; other objects as their text."""
     found = thing.findings if looks_for_findings(thing) else ()
     return [
         one if isinstance(one, Finding) else Finding("finding", "", str(one))
@@ -159,16 +159,16 @@ def findings_of(thing: Any) -> list[Finding]:
 
 
 def findings_element(findings: Iterable[Finding]) -> Markup:
-    """All of them, one below another."""
+    """Returns all findings, one below another."""
     return joined(map(finding_element, findings))
 
 
 def finding_element(finding: Finding, *more: Markup) -> Markup:
-    """One of them.
+    """Returns the element of one finding.
 
     Args:
         finding: `Finding`.
-        *more: What stands below it in its box.
+        *more: Elements that follow it in its box.
     """
     place = f": {finding.place}" if finding.place else ""
     severity = f'<span class="severity">{escaped(finding.severity)}</span>'
@@ -187,7 +187,7 @@ def finding_element(finding: Finding, *more: Markup) -> Markup:
 
 
 def explanation(finding: Finding) -> Markup:
-    """Where the documentation explains it: a link where its address is known."""
+    """Returns where the documentation explains it; a link if the address is known."""
     if not finding.page:
         return Markup("")
     start = documentation()
@@ -208,13 +208,13 @@ RULE = (
 def rendered(
     owner: str, key: str, title: str, part: Any, with_findings: bool = True
 ) -> Markup:
-    """One part of a page.
+    """Returns one part of a page.
 
     Args:
-        owner: Str. Whom an error names.
-        key: Str, another one for each part of a page.
-        title: Str, what charts are called.
-        part: What to show, see `RULE`.
+        owner: Str. Who is named in errors.
+        key: Str, a different one for each part of a page.
+        title: Str, the title of charts.
+        part: The part to show, see `RULE`.
         with_findings: Bool, whether findings are shown here.
     """
     if isinstance(part, Markup):
@@ -244,7 +244,7 @@ def rendered(
 
 
 def shows_itself(part: Any) -> bool:
-    """Whether there is anything to show of it."""
+    """Returns whether there is anything to show of it."""
     if isinstance(part, type) or type(part).__module__ == "builtins":
         return False
     plots = callable(getattr(part, "plot", None))
@@ -253,7 +253,7 @@ def shows_itself(part: Any) -> bool:
 
 
 def _pictures(owner: str, key: str, title: str, part: Any) -> Markup:
-    """Its charts; a sentence where it has nothing to draw."""
+    """Returns its charts; a sentence if it has nothing to draw."""
     plot = getattr(part, "plot", None)
     if not callable(plot):
         return Markup("")
@@ -270,7 +270,7 @@ def _pictures(owner: str, key: str, title: str, part: Any) -> Markup:
 
 
 def _speaks(part: Any) -> bool:
-    """Whether it has a table or a text of its own, other than a dataclass's fields."""
+    """Returns whether it has a table or its own text, not only a dataclass's fields."""
     is_data = hasattr(part, "__dataclass_fields__")
     own = type(part).__repr__ is not object.__repr__ and not is_data
     written = type(part).__str__ is not object.__str__
@@ -284,7 +284,7 @@ def _text_of(part: Any) -> str:
 
 
 def _activity(part: Any) -> Markup:
-    """How often a callback that clips or limits did so, where it tells."""
+    """Returns how often a callback that clips or limits did so, if it counts that."""
     found = getattr(part, "activity", None)
     if not isinstance(found, dict) or not found:
         return Markup("")

@@ -1,4 +1,4 @@
-"""With what a run was made: versions, optimizer, loss; no names of hosts or paths."""
+"""The setup of a run: versions, optimizer, loss; no names of hosts or paths."""
 
 import platform
 import sys
@@ -14,10 +14,10 @@ from keras_deeptools.report._markup import Markup, folded, grid, joined, paragra
 
 
 def environment(seconds: float | None = None) -> dict[str, str]:
-    """Versions, kind of machine, duration, date.
+    """Returns versions, kind of machine, duration and date.
 
     Args:
-        seconds: Float or None, what the run took.
+        seconds: Float or None, the duration of the run.
     """
     backend = keras.backend.backend()
     found = {
@@ -36,12 +36,12 @@ def environment(seconds: float | None = None) -> dict[str, str]:
 
 
 def _version(package: str) -> str:
-    """Of a package that is imported."""
+    """Returns the version of a package that is imported."""
     return getattr(sys.modules.get(package), "__version__", "")
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as one reads them."""
+    """Formats a duration in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     whole = round(seconds)
@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
 
 
 def compiled_with(model: keras.Model) -> dict[str, str]:
-    """Optimizer with its numbers as they are now, and loss."""
+    """Returns the optimizer with its current numbers, and the loss."""
     if not model.compiled or model.optimizer is None:
         return {}
     config = model.optimizer.get_config()
@@ -80,7 +80,7 @@ MOST_OPEN = 25
 
 
 def model_table(model: keras.Model) -> Markup:
-    """Every layer with its kind, output shape and weights; then the totals.
+    """Returns every layer with its kind, output shape and parameters; then the totals.
 
     Args:
         model: `keras.Model`, built or not.
@@ -105,7 +105,7 @@ def model_table(model: keras.Model) -> Markup:
 
 
 def _is_weight(variable: Any) -> bool:
-    """Not the state of a random generator."""
+    """Returns whether it is a weight and not the state of a random generator."""
     return "float" in str(variable.dtype)
 
 
@@ -117,7 +117,7 @@ def _size(variable: Any) -> int:
 
 
 def _shape(layer: keras.Layer) -> str:
-    """Of the first call; nothing where Keras does not know."""
+    """Returns the shape of the first call; empty if Keras does not know it."""
     try:
         shapes = keras.tree.map_structure(lambda t: tuple(t.shape), layer.output)
     except (AttributeError, ValueError):

@@ -1,4 +1,4 @@
-"""Charts of a training: learning curves, hyperparameters, gradients."""
+"""Charts of a training run: learning curves, hyperparameters, gradients."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,12 +26,12 @@ HYPERPARAMETERS = (
     "weight_decay",
     "gradient_norm",
 )
-"""Keys of a history that are no metrics."""
+"""Keys of a history that are not metrics."""
 
 MOST_NAMES = 40
 LONGEST_NAME = 20
 USUAL_RATIO = (1e-4, 1e-2)
-"""About a thousandth is what is aimed at; an order of magnitude to either side."""
+"""About a thousandth is the target; the range is an order of magnitude around it."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Run:
 
     Args:
         series: Dict from a name to its epochs, counted from 1, and values: arrays of
-            one length.
-        not_drawn: Names of what is not one number an epoch.
-        monitor: Str, the name that tells which epoch is best.
-        best_epoch: Int or None, that epoch; None where the monitor is never finite.
+            the same length.
+        not_drawn: Names of series that do not have one number per epoch.
+        monitor: Str, the name that decides which epoch is best.
+        best_epoch: Int or None, that epoch; None if the monitor is never finite.
     """
 
     series: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -64,7 +64,7 @@ class Run:
         return sorted(found, key=lambda name: name != "loss")
 
     def value(self, name: str, epoch: int | None) -> float | None:
-        """The value of an epoch, if there is one."""
+        """Returns the value in an epoch, if there is one."""
         if name not in self.series:
             return None
         epochs, values = self.series[name]
@@ -75,7 +75,7 @@ def run_of(owner: str, history: Any) -> Run:
     """Reads a history.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         history: What `fit` or `fine_tune` returned, or a dict from names to values.
     """
     logged = history if isinstance(history, Mapping) else _logged(history)
@@ -112,7 +112,7 @@ def _logged(history: Any) -> Mapping | None:
 
 
 def _at(epochs: np.ndarray, count: int) -> np.ndarray:
-    """The epochs that a shorter column is of: every n-th, as with `validation_freq`."""
+    """Returns the epochs of a shorter column: every n-th, as with `validation_freq`."""
     every = len(epochs) // count
     return epochs[every - 1 :: every][:count]
 
@@ -130,7 +130,7 @@ def _best(history: Any, series: dict) -> tuple[str, int | None]:
 
 
 def learning_curves(owner: str, run: Run) -> Iterator[Any]:
-    """A figure for each loss and metric, with the best epoch marked."""
+    """Yields a figure for each loss and metric, with the best epoch marked."""
     for name in run.metrics:
         ax = new_chart(owner)
         for key, line, label in (
@@ -152,12 +152,12 @@ def learning_curves(owner: str, run: Run) -> Iterator[Any]:
 
 
 def hyperparameter_curves(run: Run, schedulers: Iterable[Any]) -> dict[str, Curve]:
-    """Name -> positions, values and what the positions are.
+    """Returns a dict from names to positions, values and what the positions are.
 
     Args:
         run: `Run`.
-        schedulers: Callbacks that have recorded values by update; they come before
-            what the run has by epoch.
+        schedulers: Callbacks that have recorded values by update; they take precedence
+            over what the run has by epoch.
     """
     found: dict[str, Curve] = {
         name: (*run.series[name], "epoch")
@@ -173,7 +173,7 @@ def hyperparameter_curves(run: Run, schedulers: Iterable[Any]) -> dict[str, Curv
 
 
 def hyperparameter_charts(owner: str, curves: dict[str, Curve]) -> Iterator[Any]:
-    """A figure for each hyperparameter."""
+    """Yields a figure for each hyperparameter."""
     for name, (positions, values, unit) in curves.items():
         ax = new_chart(owner, 2.6)
         _line(ax, positions, values, "-", "C0", None)
@@ -184,7 +184,7 @@ def hyperparameter_charts(owner: str, curves: dict[str, Curve]) -> Iterator[Any]
 
 
 def epochs_table(run: Run) -> Markup:
-    """Every number of every epoch; of very many epochs, some and the best one."""
+    """Returns every number of every epoch; of very many epochs, some and the best."""
     epochs = run.epochs
     thin = -(-len(epochs) // MOST_ROWS)
     kept = set(epochs[::thin].tolist()) | {int(epochs[-1]), run.best_epoch}
@@ -207,7 +207,7 @@ def _line(
 
 
 def _mark(ax: Any, run: Run, name: str) -> None:
-    """The epoch, and the point on the curve of validation, if there is one."""
+    """Marks the epoch, and the point on the curve of validation, if there is one."""
     ax.axvline(run.best_epoch, color=MUTED, linewidth=1, linestyle=":")
     values = {key: run.value(key, run.best_epoch) for key in (f"val_{name}", name)}
     shown = next((value for value in values.values() if value is not None), None)
@@ -225,16 +225,16 @@ def _scale(ax: Any, run: Run) -> None:
 
 
 def is_gradient_monitor(thing: Any) -> bool:
-    """Whether it has a history of gradients by variable, as `GradientMonitor`."""
+    """Returns whether it has gradients by variable, like `GradientMonitor`."""
     names = ("variables", "steps", "history", "findings", "plot")
     return not isinstance(thing, type) and all(hasattr(thing, name) for name in names)
 
 
 def gradient_charts(owner: str, monitor: Any) -> Iterator[Any]:
-    """Figures: norms over layers and steps, the gradient flow, update ratios.
+    """Yields figures: norms over layers and steps, the gradient flow, update ratios.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         monitor: `GradientMonitor`.
     """
     count = min(len(monitor.variables), MOST_NAMES)
@@ -260,7 +260,7 @@ def gradient_charts(owner: str, monitor: Any) -> Iterator[Any]:
 
 
 def _ratios(ax: Any, ratios: np.ndarray, names: list[str]) -> None:
-    """Median and middle 80% of each variable's ratios over the updates."""
+    """Draws median and middle 80% of each variable's ratios over the updates."""
     usable = np.ma.masked_invalid(np.where(ratios > 0, ratios, np.nan))
     known = [usable[:, i].compressed() for i in range(len(names))]
     empty = (np.nan,) * 3
@@ -281,7 +281,7 @@ def _ratios(ax: Any, ratios: np.ndarray, names: list[str]) -> None:
 
 
 def _shorten(ax: Any) -> None:
-    """Names that leave room for the chart: without what they begin with in common."""
+    """Shortens names to leave space for the chart, by the beginning that they share."""
     labels = [label.get_text() for label in ax.get_yticklabels()]
     shared = os.path.commonprefix(labels)
     begin = shared.rfind("/") + 1

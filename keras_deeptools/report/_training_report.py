@@ -48,10 +48,10 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def named(owner: str, monitors: Any) -> tuple[dict[str, Any], list[str]]:
-    """What can be shown by the name of its section, and the callbacks that cannot.
+    """Returns what can be shown, by section name, and the callbacks that cannot.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         monitors: Objects, or a dict from names to them.
     """
     rule = f"a list of objects to show, or a dict from names to them: {RULE}"
@@ -65,7 +65,7 @@ def named(owner: str, monitors: Any) -> tuple[dict[str, Any], list[str]]:
     unseen = []
     for name, one in pairs:
         if isinstance(one, keras.callbacks.Callback) and not shows_itself(one):
-            # A callback that keeps what it found is shown by that.
+            # If a callback keeps what it found, the page shows that.
             one = getattr(one, "result", None) or one
         if shows_itself(one):
             shown[_free(name or _title(one), shown)] = one
@@ -77,7 +77,7 @@ def named(owner: str, monitors: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def is_scheduler(thing: Any) -> bool:
-    """Whether it has recorded hyperparameters by update."""
+    """Returns whether it has recorded hyperparameters by update."""
     history, steps = getattr(thing, "history", None), getattr(thing, "steps", None)
     if not isinstance(history, dict) or not isinstance(steps, np.ndarray):
         return False
@@ -93,7 +93,7 @@ def _title(one: Any) -> str:
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
-    """The name, with a number where there is one like it."""
+    """Returns the name, with a number if there is another one like it."""
     number, found = 1, name
     while found in taken:
         number += 1
@@ -102,14 +102,14 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 LATER = 3
-"""Epochs after the best one from which on overfitting is told."""
+"""Epochs after the best one from which on overfitting is reported."""
 
 LOST = 0.1
-"""Part of what the validation loss had gained that must be lost again."""
+"""Fraction of the validation loss's improvement that must be lost again."""
 
 
 def run_findings(run: Run) -> list[Finding]:
-    """A loss that is not finite, or does not fall; overfitting.
+    """Finds a loss that is not finite or does not fall, and overfitting.
 
     Args:
         run: `Run`.
@@ -193,11 +193,12 @@ def training_report(
     title: str = "Training report",
     seconds: float | None = None,
 ) -> Path:
-    """Writes one HTML page that tells how a run went, and what is wrong with it.
+    """Writes one HTML page about a run: how it went, and what is wrong with it.
 
-    Learning curves with the best epoch, learning rate and momentum, what each monitor
-    has recorded and found, the model and the environment. The page is one file without
-    scripts that loads nothing: to mail, to keep beside the weights, to read on a phone.
+    The page shows learning curves with the best epoch, learning rate and momentum, what
+    each monitor has recorded and found, the model and the environment. It is one file
+    without scripts that loads nothing, so you can mail it, keep it beside the weights
+    or read it on a phone.
 
     Args:
         history: What `fit` or `fine_tune` returned, or a dict from names of losses and
@@ -205,19 +206,19 @@ def training_report(
         monitors: What else to show, in this order: `GradientMonitor` and other
             callbacks of the run, results such as those of `find_learning_rate`,
             `signal_propagation`, `audit`, `mc_predict`, `reliability_diagram`; any
-            object with `plot()`, `table()` or `findings`. A dict names their sections.
-            Callbacks that have nothing to show are listed.
-        path: Str or path of a file that ends in .html. Folders that are missing are
-            made; a file that exists is replaced, whole or not at all.
-        model: `keras.Model` or None for the one that `history` knows, if it does.
+            object with `plot()`, `table()` or `findings`. The keys of a dict name their
+            sections. Callbacks that have nothing to show are listed.
+        path: Str or path of a file that ends in .html. Missing folders are created; an
+            existing file is replaced, completely or not at all.
+        model: `keras.Model`, or None for the one that `history` knows, if it does.
         title: Str, not empty.
-        seconds: Float >= 0 or None, what training took.
+        seconds: Float >= 0 or None, the duration of training.
 
     Returns:
         The `pathlib.Path` of the file.
 
     Raises:
-        TypeError: If `history` is none, or one of `monitors` cannot be shown.
+        TypeError: If `history` is not one, or one of `monitors` cannot be shown.
         ValueError: If `path` is a folder or does not end in .html, or `history` is
             empty.
         ImportError: If matplotlib is not installed.
@@ -281,7 +282,7 @@ def _facts(
     model: keras.Model | None,
     seconds: float | None,
 ) -> dict[str, str]:
-    """Numbers of the best epoch, as far as there are any, and sizes."""
+    """Returns the numbers of the best epoch, if there are any, and sizes."""
     found = {"epochs": str(len(run.epochs))}
     if run.best_epoch is not None:
         found["best epoch"] = str(run.best_epoch)
@@ -299,7 +300,7 @@ def _facts(
 
 
 def _findings(findings: dict[str, list[Finding]]) -> Markup:
-    """Those of each source; a sentence where there is none."""
+    """Returns the findings of each source; a sentence if there is none."""
     pieces = [
         findings_element(replace(one, where=one.where or name) for one in found)
         for name, found in findings.items()
@@ -308,7 +309,7 @@ def _findings(findings: dict[str, list[Finding]]) -> Markup:
 
 
 def _add_curves(page: Page, history: Any, run: Run, schedulers: list[Any]) -> None:
-    """Learning curves; rates and momentum."""
+    """Adds learning curves, and curves of learning rates and momentum."""
     about = (
         "Training and validation over the epochs; all values stand in a table below."
     )
@@ -341,7 +342,7 @@ def _setup(
     unseen: list[str],
     seconds: float | None,
 ) -> Markup:
-    """Optimizer, loss, size of the run, versions."""
+    """Returns optimizer, loss, size of the run and versions."""
     rows = {} if model is None else compiled_with(model)
     params = getattr(history, "params", None) or {}
     if isinstance(params.get("steps"), int):

@@ -21,7 +21,7 @@ from keras_deeptools.schedules._schedule import (
 )
 
 SHAPES = ("cosine", "linear")
-"""The shapes of `rise`."""
+"""The shapes that `rise` can have."""
 
 
 class Phase(NamedTuple):
@@ -29,7 +29,7 @@ class Phase(NamedTuple):
 
     Args:
         end: Float. Step at which `last` is reached; it may lie between two updates.
-        first: Float. Value at the end of the phase before.
+        first: Float. Value at the end of the previous phase.
         last: Float. Value at `end`.
         shape: `"linear"`, `"cosine"`, or `"sqrt"` for phases that fall.
     """
@@ -43,7 +43,7 @@ class Phase(NamedTuple):
 def run_phases(step: Any, phases: Sequence[Phase], xp: ModuleType) -> Any:
     """Evaluate two or more consecutive phases; the last value is held afterwards.
 
-    A phase without length, or that ends before step 0, takes no step but the one at its
+    A phase that has no length, or that ends before step 0, covers only the step at its
     end, which gets its last value.
     """
     updates = count_updates(step, xp, last=math.floor(phases[-1].end))
@@ -76,8 +76,8 @@ def _anneal(updates: Any, start: float, phase: Phase, xp: ModuleType) -> Any:
     length = phase.end - start
     if length <= 0 or phase.first == phase.last:
         return as_float(phase.last, xp)
-    # Everything is measured from the end with the smaller value: a sum of positive
-    # terms keeps its relative precision there.
+    # Everything is measured from the end with the smaller value: there a sum of
+    # positive terms keeps its relative precision.
     if phase.first <= phase.last:
         position = _elapsed(updates, start, length, xp)
     else:
@@ -114,7 +114,7 @@ def _fraction(count: Any, excess: float, length: float, xp: ModuleType) -> Any:
 
 
 def ramp_positions(step: Any, num_steps: int, xp: ModuleType) -> tuple[Any, Any]:
-    """Return the parts of `num_steps` that have passed and that remain."""
+    """Return the fractions of `num_steps` that have passed and that remain."""
     updates = count_updates(step, xp, last=num_steps)
     return (
         _fraction(updates, 0.0, num_steps, xp),
@@ -133,7 +133,7 @@ def run_cycle(
 ) -> Any:
     """Go from the first value to the second, by the third if there is one, to the last.
 
-    The ends of the phases lie between updates, exactly where PyTorch puts them.
+    The ends of the phases lie between updates, at the same positions as in PyTorch.
     """
     first, peak, middle, last = values
     phases = [Phase(warmup_fraction * total_steps - 1, first, peak, shape)]
@@ -145,7 +145,7 @@ def run_cycle(
 
 
 class Cycle(Schedule):
-    """The arguments that both halves of the policy share."""
+    """The arguments that learning rate and momentum of the 1cycle policy share."""
 
     def __init__(
         self, total_steps: int, warmup_fraction: float, shape: str, three_phase: bool

@@ -1,4 +1,4 @@
-"""Several schedules in a row."""
+"""Several schedules, one after the other."""
 
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
@@ -28,14 +28,15 @@ def concatenation(
     boundaries: Sequence[int],
     xp: ModuleType = np,
 ) -> Any:
-    """Return the value of the schedule whose turn it is.
+    """Return the value of the schedule that is active at `step`.
 
-    The pure function behind `Concatenation`, which checks the arguments.
+    This is the pure function behind `Concatenation`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
-        schedules: Functions of the step, each counting from the start of its own turn.
-        boundaries: Increasing ints >= 1. The first step of every turn but the first.
+        schedules: Functions of the step, each counting from the step where it starts.
+        boundaries: Increasing ints >= 1. The first step of every schedule but the
+            first.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
     Returns:
@@ -58,20 +59,20 @@ def concatenation(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class Concatenation(Schedule):
-    """Schedules one after the other, each counting from the start of its own turn.
+    """Runs schedules one after the other, each counting from the step where it starts.
 
-    For phases of training that need different rates; the analogue of PyTorch's
-    `SequentialLR`.
+    Use it for phases of training that need different learning rates. It corresponds to
+    PyTorch's `SequentialLR`.
 
     Args:
         schedules: List of `keras.optimizers.schedules.LearningRateSchedule` objects, or
-            floats for constant rates.
+            floats for constant learning rates.
         boundaries: Increasing ints >= 1, one fewer than `schedules`. The first step of
-            every turn but the first.
+            every schedule but the first.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the lengths do not fit or an argument is outside its range.
+        ValueError: If the lengths do not match or an argument is outside its range.
 
     Example:
 
@@ -94,7 +95,7 @@ class Concatenation(Schedule):
 
     @property
     def last_step(self) -> int | None:
-        """Int, that of the last schedule, after its start; None if it has none."""
+        """Int, that of the last schedule plus its start; None if it has none."""
         last = last_step_of(self.schedules[-1])
         start = self.boundaries[-1] if self.boundaries else 0
         return None if last is None else start + last

@@ -1,4 +1,4 @@
-"""A schedule that does not change, and what stands for a part of another schedule."""
+"""A constant schedule, and functions for parts of other schedules."""
 
 from numbers import Real
 from types import ModuleType

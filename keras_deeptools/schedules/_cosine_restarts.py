@@ -30,14 +30,16 @@ def cosine_restarts(
 ) -> Any:
     """Return a half cosine that starts again after every period.
 
-    The pure function behind `CosineRestarts`, which checks the arguments.
+    This is the pure function behind `CosineRestarts`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         max_learning_rate: Float > 0. The value at every restart.
         period: Int >= 1. Updates until the first restart.
-        period_multiplier: Int >= 1. Each period over the one before it.
-        min_learning_rate: Float in [0, max_learning_rate]. The value that is neared.
+        period_multiplier: Int >= 1. Ratio of the length of each period to the previous
+            one.
+        min_learning_rate: Float in [0, max_learning_rate]. The value that the curve
+            approaches.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
     Returns:
@@ -71,16 +73,18 @@ def cosine_restarts(
 class CosineRestarts(Schedule):
     """Cosine annealing with warm restarts (SGDR).
 
-    The rate falls along a half cosine and jumps back up at the end of every period.
-    The weights just before a restart are good ones to keep or to average. Equal to
+    The learning rate falls along a half cosine and jumps back up at the end of every
+    period. The weights just before a restart are good ones to keep or to average. The
+    values are equal to those of
     `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
 
     Args:
         max_learning_rate: Float > 0. The value at every restart.
         period: Int >= 1. Updates until the first restart.
-        period_multiplier: Int >= 1. Each period over the one before it.
-        min_learning_rate: Float in [0, max_learning_rate]. The value that is neared;
-            the restart comes in its place.
+        period_multiplier: Int >= 1. Ratio of the length of each period to the previous
+            one.
+        min_learning_rate: Float in [0, max_learning_rate]. The value that the curve
+            approaches; it is not reached, because the restart takes its place.
 
     Raises:
         TypeError: If an argument has the wrong type.

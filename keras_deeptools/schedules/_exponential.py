@@ -27,13 +27,13 @@ def exponential(
 ) -> Any:
     """Return `initial_learning_rate * decay_rate ** (step / decay_steps)`.
 
-    The pure function behind `Exponential`, which checks the arguments.
+    This is the pure function behind `Exponential`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         initial_learning_rate: Float > 0. The value at step 0.
         decay_rate: Float in (0, 1]. The factor of `decay_steps` updates.
-        decay_steps: Int >= 1. Updates in which the rate decays by one factor.
+        decay_steps: Int >= 1. Updates in which the value is multiplied by `decay_rate`.
         staircase: Bool. Whether to decay once every `decay_steps` updates.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
@@ -59,13 +59,14 @@ def exponential(
 class Exponential(Schedule):
     """Learning rate that shrinks by the same factor every so many updates.
 
-    A simple default for long runs without a fixed end. With `decay_steps` set to the
-    updates of an epoch and `staircase`, it is PyTorch's `ExponentialLR`.
+    A simple default for long runs without a fixed end. With `staircase`, and with
+    `decay_steps` set to the number of updates in an epoch, it is PyTorch's
+    `ExponentialLR`.
 
     Args:
         initial_learning_rate: Float > 0. The value at step 0.
         decay_rate: Float in (0, 1]. The factor of `decay_steps` updates.
-        decay_steps: Int >= 1. Updates in which the rate decays by one factor.
+        decay_steps: Int >= 1. Updates in which the value is multiplied by `decay_rate`.
         staircase: Bool. False: decay a little at every update. True: decay once every
             `decay_steps` updates.
 

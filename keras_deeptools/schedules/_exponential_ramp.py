@@ -1,4 +1,4 @@
-"""Ramps from one value to another at equal ratios, as a range test runs them."""
+"""Ramps from one value to another at equal ratios, as in a range test."""
 
 import math
 from types import ModuleType
@@ -21,7 +21,7 @@ def exponential_ramp(
 ) -> Any:
     """Return values at equal ratios.
 
-    The pure function behind `ExponentialRamp`, which checks the arguments.
+    This is the pure function behind `ExponentialRamp`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
@@ -43,7 +43,7 @@ def exponential_ramp(
     """
     elapsed, remaining = ramp_positions(step, num_steps - 1, xp)
     octaves = math.log2(final_value / initial_value)
-    # From the nearer end, so that the exponent, and with it the error, stays small.
+    # Counted from the nearer end, so that the exponent, and its error, stay small.
     return xp.where(
         elapsed <= 0.5,
         initial_value * xp.exp2(octaves * elapsed),
@@ -53,9 +53,9 @@ def exponential_ramp(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ExponentialRamp(Ramp):
-    """Equal ratios from one value to another, both ends included.
+    """Ramp at equal ratios from one value to another, both ends included.
 
-    Covers several orders of magnitude evenly, as the learning-rate range test needs.
+    It covers several orders of magnitude evenly, as the range test needs.
 
     Args:
         initial_value: Float > 0. The value at step 0.

@@ -1,4 +1,4 @@
-"""A flat stretch followed by a half cosine."""
+"""A constant phase followed by a half cosine."""
 
 from types import ModuleType
 from typing import Any
@@ -22,13 +22,13 @@ def flat_cosine(
 ) -> Any:
     """Return a constant value that falls along a half cosine at the end.
 
-    The pure function behind `FlatCosine`, which checks the arguments.
+    This is the pure function behind `FlatCosine`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
-        max_learning_rate: Float > 0. The flat part.
-        total_steps: Int >= 1. Updates until the end of the fall.
-        flat_fraction: Float in [0, 1]. Part of `total_steps` that is flat.
+        max_learning_rate: Float > 0. The value of the flat part.
+        total_steps: Int >= 1. Updates until the end of the decay.
+        flat_fraction: Float in [0, 1]. Fraction of `total_steps` that is flat.
         min_learning_rate: Float in [0, max_learning_rate]. Value at `total_steps`.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
@@ -55,14 +55,14 @@ def flat_cosine(
 class FlatCosine(Schedule):
     """Learning rate that is flat for most of the run and then anneals along a cosine.
 
-    For optimizers that warm up by themselves or adapt, such as RAdam or Ranger. It is
-    fastai's `fit_flat_cos`.
+    It suits optimizers that warm up by themselves or adapt, such as RAdam or Ranger,
+    and corresponds to fastai's `fit_flat_cos`.
 
     Args:
-        max_learning_rate: Float > 0. The flat part.
-        total_steps: Int >= 1. Updates until the end of the fall: the last value is that
-            of step `total_steps`, the first one after a run of that length.
-        flat_fraction: Float in [0, 1]. Part of `total_steps` that is flat.
+        max_learning_rate: Float > 0. The value of the flat part.
+        total_steps: Int >= 1. Updates until the end of the decay: the last value is
+            that of step `total_steps`, the first one after a run of that length.
+        flat_fraction: Float in [0, 1]. Fraction of `total_steps` that is flat.
         min_learning_rate: Float in [0, max_learning_rate]. The last value.
 
     Raises:

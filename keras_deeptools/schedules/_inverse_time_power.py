@@ -25,7 +25,7 @@ def inverse_time_power(
 ) -> Any:
     """Return `initial_learning_rate / (1 + step / decay_steps) ** power`.
 
-    The pure function behind `InverseTimePower`, which checks the arguments.
+    This is the pure function behind `InverseTimePower`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
@@ -49,10 +49,11 @@ def inverse_time_power(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class InverseTimePower(Schedule):
-    """Learning rate that falls fast at first and then ever more slowly.
+    """Learning rate that falls fast at first and then more and more slowly.
 
-    After `decay_steps` updates a rate with power 1 is down to 1/2, after as many more
-    to 1/3, then 1/4. Called "power scheduling" by Geron.
+    With power 1 the learning rate falls to 1/2 of its first value after `decay_steps`
+    updates, to 1/3 after twice as many, and to 1/4 after three times as many. Geron
+    calls this "power scheduling".
 
     Args:
         initial_learning_rate: Float > 0. The value at step 0.

@@ -21,7 +21,7 @@ def linear_ramp(
 ) -> Any:
     """Return values at equal differences.
 
-    The pure function behind `LinearRamp`, which checks the arguments.
+    This is the pure function behind `LinearRamp`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.

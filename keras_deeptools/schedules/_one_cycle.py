@@ -24,17 +24,19 @@ def one_cycle(
 ) -> Any:
     """Return the learning rate of the 1cycle policy at `step`.
 
-    The pure function behind `OneCycle`, which documents and checks the arguments.
+    This is the pure function behind `OneCycle`, which explains and checks the
+    arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         max_learning_rate: Float > 0. The peak.
         total_steps: Int >= 1. Updates in the cycle.
-        warmup_fraction: Float in [0, 1]. Part of the cycle that rises.
-        initial_divisor: Float >= 1. The peak over the first learning rate.
-        final_divisor: Float > 0. The first learning rate over the last one.
+        warmup_fraction: Float in [0, 1]. Fraction of the cycle that rises.
+        initial_divisor: Float >= 1. Ratio of the peak to the first learning rate.
+        final_divisor: Float > 0. Ratio of the first learning rate to the last one.
         shape: `"cosine"` or `"linear"`.
-        three_phase: Bool. Whether to fall as slowly as the rate rose, then to the end.
+        three_phase: Bool. Whether to fall as slowly as the learning rate rose, and then
+            to the end.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
     Returns:
@@ -60,23 +62,24 @@ def one_cycle(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class OneCycle(Cycle):
-    """Learning rate of the 1cycle policy: up to a peak, then down to almost nothing.
+    """Learning rate of the 1cycle policy: up to a peak, then down to almost zero.
 
-    Large rates in the middle of training regularize and speed it up; the long fall at
-    the end settles. Equal to `torch.optim.lr_scheduler.OneCycleLR` at every step. It
-    sets the learning rate alone: `OneCycleMomentum` is the other half of the policy.
+    Large learning rates in the middle of training regularize it and speed it up; the
+    long decay at the end lets it settle. The values are equal to those of
+    `torch.optim.lr_scheduler.OneCycleLR` at every step. This schedule sets only the
+    learning rate: `OneCycleMomentum` is the other half of the policy.
 
     Args:
         max_learning_rate: Float > 0. The peak.
         total_steps: Int >= 1. Updates in the cycle; its last value is held afterwards.
-        warmup_fraction: Float in [0, 1]. Part of the cycle that rises; at most 0.5 with
-            `three_phase`.
+        warmup_fraction: Float in [0, 1]. Fraction of the cycle that rises; at most 0.5
+            with `three_phase`.
         initial_divisor: Float >= 1. The cycle starts at
             `max_learning_rate / initial_divisor`.
-        final_divisor: Float > 0. It ends at that first value `/ final_divisor`.
+        final_divisor: Float > 0. The cycle ends at its first value divided by this.
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. False: rise, then fall to the last value. True: rise, fall as
-            slowly to the first value, then to the last, as in the paper.
+            slowly to the first value, then fall to the last one, as in the paper.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -93,7 +96,7 @@ class OneCycle(Cycle):
 
     Reference:
         Smith, 2018, section 4.1. https://arxiv.org/abs/1803.09820. The defaults
-        (cosine, two phases) are fastai's and PyTorch's.
+        (cosine, two phases) are those of fastai and PyTorch.
     """
 
     def __init__(
@@ -143,14 +146,14 @@ def one_cycle_momentum(
 ) -> Any:
     """Return the momentum of the 1cycle policy at `step`.
 
-    The pure function behind `OneCycleMomentum`, which checks the arguments.
+    This is the pure function behind `OneCycleMomentum`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         total_steps: Int >= 1. Updates in the cycle.
         momentum_range: Two floats in [0, 1). Momentum at the peak of the learning rate,
             and at both ends.
-        warmup_fraction: Float in [0, 1]. Part of the cycle in which momentum falls.
+        warmup_fraction: Float in [0, 1]. Fraction of the cycle in which momentum falls.
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. As in `one_cycle`.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
@@ -179,15 +182,15 @@ def one_cycle_momentum(
 class OneCycleMomentum(Cycle):
     """Momentum of the 1cycle policy: low while the learning rate is high.
 
-    Meant for SGD's `momentum` or Adam's `beta_1`, which Keras optimizers take as fixed
-    numbers: a callback has to put the schedule there. Equal to what
+    Use it for SGD's `momentum` or Adam's `beta_1`. Keras optimizers take these as fixed
+    numbers, so a callback has to apply the schedule. The values are equal to those that
     `torch.optim.lr_scheduler.OneCycleLR` sets at every step.
 
     Args:
         total_steps: Int >= 1. Updates in the cycle; its last value is held afterwards.
         momentum_range: Two floats in [0, 1), increasing. The value at the peak of the
             learning rate, and the value at both ends.
-        warmup_fraction: Float in [0, 1]. Part of the cycle in which momentum falls.
+        warmup_fraction: Float in [0, 1]. Fraction of the cycle in which momentum falls.
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. As in `OneCycle`; the third phase holds the larger value.
 

@@ -24,9 +24,9 @@ def piecewise_constant(
     values: Sequence[float],
     xp: ModuleType = np,
 ) -> Any:
-    """Return the value of the piece that `step` lies in.
+    """Return the value of the piece that contains `step`.
 
-    The pure function behind `PiecewiseConstant`, which checks the arguments.
+    This is the pure function behind `PiecewiseConstant`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
@@ -60,7 +60,7 @@ class PiecewiseConstant(Schedule):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the lengths do not fit or an argument is outside its range.
+        ValueError: If the lengths do not match or an argument is outside its range.
 
     Example:
 

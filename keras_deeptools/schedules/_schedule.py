@@ -14,16 +14,16 @@ from keras_deeptools._axes import new_axes
 
 MAX_PLOTTED_STEPS = 5000
 LARGEST_COUNT = 2**30
-"""Counts stay under it, so that 32-bit sums and differences of two cannot overflow."""
+"""Upper limit of counts: 32-bit sums and differences of two cannot overflow."""
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
     """Base class of the schedules: a value for every optimizer update.
 
     Use a schedule as the `learning_rate` of any Keras optimizer. Steps count optimizer
-    updates from 0; past its end a schedule holds its last value, and negative steps get
-    the first. A subclass implements `evaluate` with the functions that numpy and
-    `keras.ops` have in common, and `get_config`.
+    updates from 0; after its end a schedule holds its last value, and negative steps
+    get the first value. A subclass implements `evaluate`, with the functions that numpy
+    and `keras.ops` have in common, and `get_config`.
 
     Example:
 
@@ -66,8 +66,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
     def __call__(self, step: Any) -> Any:
         """Return the value at `step` as a float32 tensor.
 
-        A step that the host knows is evaluated there, in float64; any other (a tensor,
-        a variable) where it lives, so that it can be part of a compiled step.
+        A step that is known on the host is evaluated there, in float64; any other step
+        (a tensor, a variable) on its own device, so that it can be part of a compiled
+        step.
         """
         if isinstance(step, int | np.integer | np.ndarray):
             return ops.convert_to_tensor(self.evaluate(step, np), dtype="float32")
@@ -77,7 +78,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
         """Return the values at many steps, computed on the host in float64.
 
         Args:
-            steps: Integers, an array or a list of any shape. Updates, from 0.
+            steps: Integers, an array or a list of any shape. Optimizer updates, from 0.
 
         Returns:
             Float64 numpy array of the same shape.
@@ -158,7 +159,7 @@ def checked_boundaries(owner: str, boundaries: Any, num_parts: int) -> list[int]
 
 
 MAX_STEP = 2**31 - 1
-"""Largest count that a 32-bit integer holds; counts beyond it are taken as it."""
+"""Largest count that a 32-bit integer holds; larger counts are replaced by it."""
 
 
 def as_float(value: Any, xp: ModuleType) -> Any:
@@ -177,7 +178,7 @@ def count_updates(step: Any, xp: ModuleType, last: int = MAX_STEP) -> Any:
     Args:
         step: Integer scalar or array: Python int, numpy array, tensor or variable.
         xp: Array namespace.
-        last: Int in [0, 2**31 - 1]. Larger steps become it.
+        last: Int in [0, 2**31 - 1]. Larger steps are replaced by it.
 
     Returns:
         Integer array of the same shape. Negative steps become 0.
@@ -197,13 +198,13 @@ def count_updates(step: Any, xp: ModuleType, last: int = MAX_STEP) -> Any:
             f"Received: step of dtype {dtype}. Count optimizer updates from 0."
         )
     if dtype in ("int32", "int64"):
-        # Before the conversion, which would wrap large counts around.
+        # This comes before the conversion, which would wrap large counts around.
         return as_integer(xp.clip(array, 0, last), xp)
     return xp.clip(as_integer(array, xp), 0, last)
 
 
 def num_reached(updates: Any, boundaries: Sequence[int], xp: ModuleType) -> Any:
-    """Count the `boundaries` that are at or under each of `updates`."""
+    """Count the `boundaries` that are less than or equal to each of `updates`."""
     reached = xp.expand_dims(updates, -1) >= as_integer(
         np.array(boundaries, dtype="int32"), xp
     )

@@ -28,16 +28,16 @@ def triangular(
     mode: str = "triangular",
     xp: ModuleType = np,
 ) -> Any:
-    """Return a learning rate that goes up and down between two values for ever.
+    """Return a learning rate that rises and falls between two values again and again.
 
-    The pure function behind `Triangular`, which checks the arguments.
+    This is the pure function behind `Triangular`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         min_learning_rate: Float >= 0. The value at the start of every cycle.
         max_learning_rate: Float > min_learning_rate. The peak of the first cycle.
         num_up_steps: Int >= 1. Updates from the lower value to the peak.
-        num_down_steps: Int >= 1. Updates from the peak back. Default: as many.
+        num_down_steps: Int >= 1. Updates from the peak back. Default: `num_up_steps`.
         mode: `"triangular"` or `"triangular2"`, which halves the height every cycle.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
@@ -64,7 +64,7 @@ def triangular(
         as_float(period - elapsed, xp) / num_down_steps,
     )
     if mode == "triangular2":
-        # Below 2^-64 of the height nothing is left to halve.
+        # Below 2^-64 of the height there is nothing left to halve.
         halvings = xp.minimum(updates // period, MAX_HALVINGS)
         height = height * xp.exp2(-as_float(halvings, xp))
     return min_learning_rate + (max_learning_rate - min_learning_rate) * height
@@ -72,17 +72,17 @@ def triangular(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class Triangular(Schedule):
-    """Cyclical learning rate: straight up, straight down, again and again.
+    """Cyclical learning rate that rises and falls in straight lines, again and again.
 
-    Explores with large rates and settles with small ones without a fixed end. Equal to
-    `torch.optim.lr_scheduler.CyclicLR`.
+    It explores with large learning rates and settles with small ones, without a fixed
+    end. The values are equal to those of `torch.optim.lr_scheduler.CyclicLR`.
 
     Args:
         min_learning_rate: Float >= 0. The value at the start of every cycle.
         max_learning_rate: Float > min_learning_rate. The peak of the first cycle.
         num_up_steps: Int >= 1. Updates from the lower value to the peak ("stepsize");
             the paper advises 2 to 10 epochs.
-        num_down_steps: Int >= 1. Updates from the peak back. Default: as many.
+        num_down_steps: Int >= 1. Updates from the peak back. Default: `num_up_steps`.
         mode: `"triangular"` keeps the height, `"triangular2"` halves it every cycle.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Schedules around another one: a warmup before it, and a factor."""
+"""Schedules that change another one: a warmup before it, and a factor."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -33,13 +33,13 @@ def warmup(
 ) -> Any:
     """Return the values of `schedule` after a rise to its first one.
 
-    The pure function behind `Warmup`, which checks the arguments.
+    This is the pure function behind `Warmup`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         schedule: Function of the step that works in the namespace `xp`.
         num_steps: Int >= 1. Updates of the rise; `schedule` starts after them.
-        initial_factor: Float in [0, 1]. First value over `schedule(0)`.
+        initial_factor: Float in [0, 1]. Ratio of the first value to `schedule(0)`.
         shape: `"linear"` or `"cosine"`.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
@@ -62,17 +62,18 @@ def warmup(
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class Warmup(Schedule):
-    """A rise to the first value of another schedule, which then runs as a whole.
+    """Warmup that rises to the first value of another schedule, which runs afterwards.
 
-    Adam-family optimizers, large batches and transformers often need small first
-    steps. The other schedule starts at step `num_steps`: the whole is that much longer.
+    Adam and related optimizers, large batches and transformers often need small first
+    steps. The other schedule starts at step `num_steps`, so the whole takes that much
+    longer.
 
     Args:
         schedule: A `keras.optimizers.schedules.LearningRateSchedule`, or a float for a
-            constant rate.
+            constant learning rate.
         num_steps: Int >= 1. Updates of the rise.
-        initial_factor: Float in [0, 1]. The value at step 0 over the first value of
-            `schedule`; with 0 the first update changes nothing.
+        initial_factor: Float in [0, 1]. Ratio of the value at step 0 to the first value
+            of `schedule`; with 0 the first update changes nothing.
         shape: `"linear"` or `"cosine"`.
 
     Raises:
@@ -106,7 +107,7 @@ class Warmup(Schedule):
 
     @property
     def last_step(self) -> int | None:
-        """Int, that of the schedule, `num_steps` later; None if it has none."""
+        """Int, that of the schedule plus `num_steps`; None if it has none."""
         last = last_step_of(self.schedule)
         return None if last is None else self.num_steps + last
 
@@ -139,14 +140,14 @@ class Warmup(Schedule):
 def scaled(
     step: Any, *, schedule: Callable[[Any], Any], factor: float, xp: ModuleType = np
 ) -> Any:
-    """Return the values of `schedule`, each times `factor`.
+    """Return the values of `schedule`, each multiplied by `factor`.
 
-    The pure function behind `Scaled`, which checks the arguments.
+    This is the pure function behind `Scaled`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
         schedule: Function of the step that works in the namespace `xp`.
-        factor: Float. What each value is multiplied by.
+        factor: Float. The factor that each value is multiplied by.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
     Returns:
@@ -171,13 +172,14 @@ def scaled(
 class Scaled(Schedule):
     """Another schedule, with all of its values multiplied by one factor.
 
-    For a learning rate that is too high or too low as a whole while its course is what
-    you want, or for a batch size that differs from the one a schedule was made for.
+    Use it if a learning rate is too high or too low as a whole but changes in the way
+    that you want, or if the batch size differs from the one that a schedule was made
+    for.
 
     Args:
         schedule: A `keras.optimizers.schedules.LearningRateSchedule`, or a float for a
             constant learning rate.
-        factor: Finite float. What each value is multiplied by.
+        factor: Finite float. The factor that each value is multiplied by.
 
     Raises:
         TypeError: If an argument has the wrong type.

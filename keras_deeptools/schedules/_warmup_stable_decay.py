@@ -27,16 +27,17 @@ def warmup_stable_decay(
 ) -> Any:
     """Return a linear rise, a plateau, and a decay over the last steps.
 
-    The pure function behind `WarmupStableDecay`, which checks the arguments.
+    This is the pure function behind `WarmupStableDecay`, which checks the arguments.
 
     Args:
         step: Integer scalar or array. Optimizer updates so far, from 0.
-        max_learning_rate: Float > 0. The plateau.
+        max_learning_rate: Float > 0. The value of the plateau.
         total_steps: Int >= 1. Updates until the end of the decay.
         num_warmup_steps: Int >= 0. Updates of the rise.
         num_decay_steps: Int >= 0. Updates of the decay.
-        initial_factor: Float in [0, 1]. The value at step 0 over the plateau.
-        final_factor: Float in [0, 1]. The value at `total_steps` over the plateau.
+        initial_factor: Float in [0, 1]. Ratio of the value at step 0 to the plateau.
+        final_factor: Float in [0, 1]. Ratio of the value at `total_steps` to the
+            plateau.
         shape: `"linear"`, `"cosine"` or `"sqrt"`, of the decay.
         xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
 
@@ -69,18 +70,19 @@ class WarmupStableDecay(Schedule):
     """Learning rate that warms up, stays, and decays only at the end (WSD).
 
     The plateau can be prolonged without starting over: restore a checkpoint from it and
-    decay later. The "sqrt" decay did better than the linear one in Haegele et al.
+    start the decay later. The "sqrt" decay did better than the linear one in Haegele et
+    al.
 
     Args:
-        max_learning_rate: Float > 0. The plateau.
+        max_learning_rate: Float > 0. The value of the plateau.
         total_steps: Int >= 1. Updates until the end of the decay: the last value is
             that of step `total_steps`, the first one after a run of that length.
         num_warmup_steps: Int >= 0. Updates of the linear rise.
         num_decay_steps: Int >= 0. Updates of the decay, at the end. With 0 there is
             none, and `final_factor` has no effect.
-        initial_factor: Float in [0, 1]. The value at step 0 over the plateau; with 0
-            the first update changes nothing.
-        final_factor: Float in [0, 1]. The last value over the plateau.
+        initial_factor: Float in [0, 1]. Ratio of the value at step 0 to the plateau;
+            with 0 the first update changes nothing.
+        final_factor: Float in [0, 1]. Ratio of the last value to the plateau.
         shape: Shape of the decay. `"linear"`, `"cosine"` or `"sqrt"`, which is
             `1 - sqrt(t)`: steep at first, gentler at the end.
 

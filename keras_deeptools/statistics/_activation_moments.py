@@ -1,4 +1,4 @@
-"""Mean and second moment of an activation of normal inputs, by quadrature."""
+"""Mean and second moment of an activation whose inputs are normal, by quadrature."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from keras_deeptools._arguments import message
 Activation = str | Callable[..., Any] | None
 
 LIMIT = 12.0
-"""Beyond it a standard normal density is under 1e-31."""
+"""Beyond this limit a standard normal density is under 1e-31."""
 PANELS, NODES = 192, 16
 """Panels are 1/8 wide, so that the kinks of common activations fall on their edges."""
 
@@ -21,9 +21,9 @@ def gain_of(owner: str, activation: Activation, centered: bool) -> float:
     """`1 / sqrt(E[f(z) ** 2])` or, centered, `1 / sqrt(Var[f(z)])`, for z ~ N(0, 1).
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
         activation: Str, function of a tensor, element by element, or None.
-        centered: Bool.
+        centered: Bool. Whether to divide by the standard deviation.
 
     Raises:
         ValueError: If `activation` is unknown, zero or constant, not finite, or does
@@ -40,12 +40,12 @@ def gain_of(owner: str, activation: Activation, centered: bool) -> float:
 def moments(
     activation: Activation, variance: float = 1.0, owner: str = "gain"
 ) -> tuple[float, float]:
-    """Mean and second moment of `activation` of a normal with mean 0.
+    """Returns mean and second moment of `activation` for a normal with mean 0.
 
     Args:
         activation: As for `gain_of`.
         variance: Float > 0. Variance of the normal.
-        owner: Str. Whom an error names.
+        owner: Str. Who is named in errors.
 
     Returns:
         Tuple of two floats.
@@ -58,7 +58,7 @@ def moments(
 
 
 def _resolved(owner: str, activation: Activation) -> Callable[..., Any]:
-    """The function that Keras knows by that name, or the callable itself."""
+    """Returns the function that Keras knows by that name, or the callable itself."""
     if activation is not None and not isinstance(activation, str):
         if not callable(activation):
             rule = "a name, a function or None"
@@ -75,7 +75,7 @@ def _resolved(owner: str, activation: Activation) -> Callable[..., Any]:
 
 @functools.cache
 def _standard_normal() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a composite Gauss-Legendre rule for E f(z)."""
+    """Returns nodes and weights of a composite Gauss-Legendre rule for E f(z)."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     edges = np.linspace(-LIMIT, LIMIT, PANELS + 1)
     half = np.diff(edges)[:, None] / 2
@@ -90,7 +90,7 @@ def _elementwise(
     points: np.ndarray,
     activation: Activation,
 ) -> np.ndarray:
-    """Values of `function` at `points`, which it must take one by one."""
+    """Returns values of `function`, which must work element by element."""
 
     def values(z: np.ndarray) -> np.ndarray:
         result = function(keras.ops.convert_to_tensor(z))

@@ -4,15 +4,15 @@ import numpy as np
 
 
 class DecimatedRows:
-    """Numbered rows: the latest ones in full, older ones ever more thinly.
+    """A table with step numbers: it keeps the latest steps in full and fewer old ones.
 
-    When the older rows fill their half of the room, every second one is dropped and
-    from then on every second one is kept; so a run of any length is covered evenly,
-    in memory that does not grow.
+    When the older half of the table is full, every second line of it is dropped, and
+    from then on only every second one is added to it. So a run of any length is covered
+    evenly, in memory that does not grow.
 
     Args:
-        width: Int >= 0. Numbers per row.
-        max_rows: Int >= 2. Rows kept at most. The latest half of them is complete.
+        width: Int >= 0. Numbers per step.
+        max_rows: Int >= 2. Steps kept at most. The latest half of them is complete.
 
     Example:
 
@@ -41,11 +41,11 @@ class DecimatedRows:
         self._latest = _Table(width)
 
     def append(self, steps: np.ndarray, rows: np.ndarray) -> None:
-        """Adds rows at the end.
+        """Adds steps at the end.
 
         Args:
             steps: Int array `(n,)`, increasing.
-            rows: Array `(n, width)`.
+            rows: Array `(n, width)`, the numbers of these steps.
         """
         ordinals = np.arange(self._num_appended, self._num_appended + len(steps))
         self._num_appended += len(steps)
@@ -60,11 +60,11 @@ class DecimatedRows:
             self._older.replace(*_every(self.stride, *self._older.arrays))
 
     def widened(self, width: int, places: list[int]) -> "DecimatedRows":
-        """The same record with more numbers per row, NaN where there were none.
+        """Returns the same record with more numbers per step, NaN if there were none.
 
         Args:
-            width: Int. Numbers per row from now on.
-            places: List of ints. Where each of the present numbers goes.
+            width: Int. Numbers per step from now on.
+            places: List of ints. The new position of each of the present numbers.
         """
         new = DecimatedRows(width, self.max_rows)
         new.stride, new._num_appended = self.stride, self._num_appended
@@ -74,17 +74,17 @@ class DecimatedRows:
 
     @property
     def steps(self) -> np.ndarray:
-        """Int64 array `(n,)`: the numbers of the rows kept."""
+        """Int64 array `(n,)`: the steps that are kept."""
         return np.concatenate([self._older.arrays[1], self._latest.arrays[1]])
 
     @property
     def rows(self) -> np.ndarray:
-        """Float32 array `(n, width)`: the rows kept."""
+        """Float32 array `(n, width)`: the numbers of the steps that are kept."""
         return np.concatenate([self._older.arrays[2], self._latest.arrays[2]])
 
 
 class _Table:
-    """Ordinals, steps and rows, gathered in pieces and joined when looked at."""
+    """Ordinals, steps and their numbers, gathered in pieces and joined when read."""
 
     def __init__(self, width: int) -> None:
         empty = np.zeros(0, "int64")
@@ -122,7 +122,7 @@ class _Table:
         return new
 
     def split(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Takes out and returns the first `count` rows."""
+        """Takes out and returns the first `count` steps."""
         ordinals, steps, rows = self.arrays
         self.replace(ordinals[count:], steps[count:], rows[count:].copy())
         return ordinals[:count], steps[:count], rows[:count]

@@ -6,14 +6,14 @@ MIN_NEIGHBOURS = 5
 
 
 def exponential_smoothing(values: np.ndarray, beta: float = 0.98) -> np.ndarray:
-    """Running average that forgets, with bias correction.
+    """Exponential moving average with bias correction.
 
-    What progress displays show of a loss. It lags: with `beta=0.98` the average value
-    in it is up to 50 steps old, so positions must not be read from it.
+    This is what progress displays show of a loss. It lags: with `beta=0.98` the values
+    in the average are up to 50 steps old, so positions must not be read from it.
 
     Args:
-        values: Float array `(steps,)`. Non-finite values are passed over: the average
-            before them is repeated, and NaN stands where there is none yet.
+        values: Float array `(steps,)`. Non-finite values are skipped: the average
+            before them is repeated, or NaN if there is none yet.
         beta: Float in [0, 1). Weight of the past.
 
     Returns:
@@ -49,20 +49,20 @@ def exponential_smoothing(values: np.ndarray, beta: float = 0.98) -> np.ndarray:
 
 
 def noise_level(values: np.ndarray) -> float:
-    """Standard deviation of the noise on a curve, blind to slopes and to outliers."""
+    """Standard deviation of the noise on a curve, robust to slopes and outliers."""
     bends = values[:-2] - 2 * values[1:-1] + values[2:]
     return float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6))
 
 
 def running_median(values: np.ndarray, width: int = 5) -> np.ndarray:
-    """Median of the `width` values around each; keeps steps where they are."""
+    """Median of the `width` values around each; sudden changes stay where they are."""
     padded = np.pad(values, width // 2, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, width)
     return np.median(windows, axis=1)
 
 
 def without_spikes(values: np.ndarray) -> np.ndarray:
-    """Pulls single values that stand out of their neighbours back to 3 deviations."""
+    """Pulls single values that differ from their neighbours back to 3 deviations."""
     middle = running_median(values)
     reach = 3 * noise_level(values)
     return middle + np.clip(values - middle, -reach, reach)
@@ -71,12 +71,12 @@ def without_spikes(values: np.ndarray) -> np.ndarray:
 def local_linear(
     positions: np.ndarray, bandwidth: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices that smooth a curve, and take its slope, by local straight lines.
+    """Returns matrices that smooth a curve, and take its slope, by local lines.
 
-    Unlike a running average this looks to both sides, so nothing is shifted.
+    Unlike a running average they look at both sides, so nothing is shifted.
 
     Args:
-        positions: Float array `(steps,)`, increasing, need not be even.
+        positions: Float array `(steps,)`, increasing; need not be evenly spaced.
         bandwidth: Float > 0, standard deviation of the Gaussian window in the unit of
             `positions`; widened where fewer than five points are that near.
 
@@ -103,7 +103,7 @@ def local_linear(
 
 
 def falling_regression(values: np.ndarray) -> np.ndarray:
-    """Non-increasing sequence that is nearest to `values` in the squared sense.
+    """Non-increasing sequence that is nearest to `values` in squared distance.
 
     Reference:
         Barlow et al., 1972, "Statistical Inference under Order Restrictions": the

@@ -1,4 +1,4 @@
-"""Judging gradients piece by piece, as training delivers them, and a run as a whole."""
+"""Judges gradients piece by piece, as training records them, and a run as a whole."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,29 +12,29 @@ from keras_deeptools.statistics._gradient_rules import CLIPPER, OF_NORMS, USUAL_
 from keras_deeptools.statistics._gradient_thresholds import GradientThresholds
 
 PLANNED = 1000
-"""Updates that are taken to be planned where nobody says."""
+"""Number of updates that are planned if nobody says otherwise."""
 
 WARMUP = 100.0
-"""By what updates may still grow that grow at the start."""
+"""Factor by which updates that grow at the start may still grow."""
 
 CLIPPED_AWAY = 0.01
-"""Part of the gradient under which clipping explains small updates."""
+"""Part of the gradient below which clipping explains small updates."""
 
 FINDER = "keras_deeptools.callbacks.find_learning_rate(model, x, y)"
 
 FIRST = 10
-"""Updates that say how large gradients are at the start."""
+"""Updates that show how large gradients are at the start."""
 
 NOWHERE = {"clipping stops learning", "learning rate too low"}
-"""Kinds that small updates follow from."""
+"""Kinds of findings that small updates follow from."""
 
 OUT_OF_SCALE = {"dead", "exploding", "large updates", "non-finite"}
-"""Kinds that explain why updates come to nothing."""
+"""Kinds of findings that explain why updates have no effect."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is known of a run beside its gradients.
+    """What is known of a run besides its gradients.
 
     Attributes:
         planned: Int > 0. Updates that are planned.
@@ -54,10 +54,10 @@ def slow_descent(
     settings: RunSettings,
     thresholds: GradientThresholds,
 ) -> list[Finding]:
-    """A learning rate with which the planned updates cannot lead anywhere.
+    """Finds a learning rate too low for the planned updates to lower the loss.
 
-    An update lowers the loss by the product of its norm and the gradient's at most, to
-    first order; that bound times the planned updates is compared with the loss.
+    To first order, an update lowers the loss by at most the product of its norm and the
+    gradient's; that bound times the planned updates is compared with the loss.
 
     Args:
         window: `GradientRows`, the first updates of a run.
@@ -123,7 +123,7 @@ def slow_descent(
 
 
 def _clip(window: GradientRows, clips: Mapping[str, float]) -> str:
-    """The setting that leaves next to nothing of the gradients, or an empty str."""
+    """Returns the setting that leaves almost no gradients, or an empty string."""
     sizes = np.sqrt([max(variable.size, 1) for variable in window.variables])
     usual = {
         "clipnorm": window.norms,
@@ -138,10 +138,11 @@ def _clip(window: GradientRows, clips: Mapping[str, float]) -> str:
 
 
 class GradientDetector:
-    """Finds what is wrong in recorded rows, each thing once.
+    """Finds what is wrong in recorded updates, and reports each finding once.
 
-    The rules are functions of `_gradient_rules`; this keeps what they need to know of
-    the past: the last rows, the size of gradients at the start, the ratios so far.
+    The rules are functions of `_gradient_rules`; this class keeps what they need to
+    know of the past: the last updates, the size of gradients at the start, and the
+    update-to-weight ratios so far.
 
     Args:
         thresholds: `GradientThresholds`.
@@ -156,7 +157,7 @@ class GradientDetector:
         self._largest = 0.0
         self._ratios: list[np.ndarray] = []
         self._is_broken = False
-        # The first updates, until the loss is known that tells what they can do.
+        # The first updates, kept until the loss is known that shows their effect.
         self._beginning: GradientRows | None = None
         self._has_begun = False
 
@@ -167,14 +168,14 @@ class GradientDetector:
         data_fault: Callable[[], str] | None = None,
         settings: RunSettings | None = None,
     ) -> list[Finding]:
-        """Judges rows that follow those of the call before.
+        """Judges updates that follow those of the previous call.
 
-        After a gradient that is not finite nothing more is judged: the weights are
-        lost, and what follows follows from that.
+        After a gradient that is not finite nothing more is judged, because the weights
+        are lost and all that follows is a consequence.
 
         Args:
             rows: `GradientRows`.
-            loss: Float or None. The mean loss of the epoch, where it is known.
+            loss: Float or None. The mean loss of the epoch, if it is known.
             data_fault: Function or None. Called when gradients are not finite; returns
                 what is wrong with the data and the remedy, or an empty str.
             settings: `RunSettings` or None.
@@ -208,7 +209,7 @@ class GradientDetector:
         return new
 
     def restarted(self) -> "GradientDetector":
-        """One that knows what was found, but judges rows of other variables anew."""
+        """Returns one that keeps the findings but judges other variables afresh."""
         new = GradientDetector(self.thresholds)
         new.findings = list(self.findings)
         new._is_broken = self._is_broken

@@ -1,4 +1,4 @@
-"""What was recorded about the gradients of some updates."""
+"""Recorded statistics of the gradients of some updates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class GradientVariable:
     Args:
         path: Str. Its name, unique in the model.
         layer: Str. Name of its layer, unique in the model.
-        role: Str. What it is to the layer: `"kernel"`, `"bias"`, ...
+        role: Str. What it is in the layer: `"kernel"`, `"bias"`, ...
         shape: Tuple of ints.
     """
 
@@ -43,7 +43,7 @@ class GradientVariable:
         """Whether it is a kernel, whose gradient can be compared between layers.
 
         A bias can have no gradient for good reasons (before a normalization, in the
-        keys of attention), an embedding has one only in the rows that were used.
+        keys of attention), and an embedding has one only for the tokens that were used.
         """
         named = self.role.lower()
         return len(self.shape) > 1 and not any(n in named for n in SCALES + TABLES)
@@ -80,7 +80,7 @@ class GradientRows:
         return replace(self, **cut)
 
     def among(self, positions: list[int]) -> "GradientRows":
-        """What is known of some variables, without the rows that have nothing of them.
+        """Returns the statistics of some variables, without updates that have none.
 
         Args:
             positions: List of ints. Which variables.
@@ -96,7 +96,7 @@ class GradientRows:
         return replace(self, variables=variables, steps=self.steps[known], **cut)
 
     def after(self, others: "GradientRows | None") -> "GradientRows":
-        """These rows, preceded by others of the same variables."""
+        """Returns these updates, preceded by others of the same variables."""
         if others is None:
             return self
         joined: dict[str, Any] = {}
@@ -107,7 +107,7 @@ class GradientRows:
         return replace(self, **joined)
 
     def windows(self, length: int) -> Iterator["GradientRows"]:
-        """Overlapping stretches of `length` rows that cover them all, to the last."""
+        """Yields overlapping stretches of `length` updates that cover all of them."""
         last = len(self) - length
         if last >= 0:
             for start in sorted({*range(0, last, max(length // 2, 1)), last}):
@@ -131,10 +131,10 @@ class GradientRows:
 
     @property
     def relative_updates(self) -> np.ndarray | None:
-        """Float array `(r, n)`: as `update_ratios`, but weights count as usual ones do.
+        """Float array `(r, n)`: as `update_ratios`, but small weights count as usual.
 
-        Those that are smaller, as outputs that begin at zero, must grow by more than
-        their norm.
+        Weights that are smaller than usual, such as outputs that begin at zero, must
+        grow by more than their norm.
         """
         if self.changes is None or self.weights is None:
             return None
@@ -147,7 +147,7 @@ class GradientRows:
         return np.flatnonzero([v.mixes_inputs for v in self.variables])
 
     def root_mean_squares(self, positions: np.ndarray) -> np.ndarray:
-        """Median over rows of the RMS gradient, NaN where it is mostly 0 or none.
+        """Returns the median RMS gradient over updates, NaN if mostly 0 or none.
 
         Args:
             positions: Int array. Which variables.
@@ -158,7 +158,7 @@ class GradientRows:
 
 
 def median(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Median over `axis`; NaN where at least half of the values are not finite."""
+    """Returns the median over `axis`; NaN if at least half is not finite."""
     usable = np.isfinite(values)
     enough = 2 * usable.sum(axis=axis) > np.size(values, axis)
     filled = np.where(usable, values, np.inf)

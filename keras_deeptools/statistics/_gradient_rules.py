@@ -1,4 +1,4 @@
-"""The rules by which gradients are judged: pure functions of recorded rows."""
+"""The rules by which gradients are judged: pure functions of recorded updates."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from keras_deeptools.statistics._gradient_rows import GradientRows, median
 from keras_deeptools.statistics._gradient_thresholds import GradientThresholds
 
 LEAST_DEPTH = 3
-"""Kernels that a comparison of first and last layers needs."""
+"""Number of kernels that a comparison of first and last layers needs."""
 
 LEAST_BEFORE = 5
-"""Updates that a running median needs."""
+"""Number of updates that a running median needs."""
 
 USUAL_RATIO = 1e-3
-"""Update-to-weight ratio that is usual."""
+"""Usual update-to-weight ratio."""
 
 OF_DEPTH = "Glorot & Bengio, 2010, section 4"
 OF_NORMS = "Pascanu et al., 2013, section 3.2"
@@ -27,7 +27,7 @@ TOO_FAST = (
 
 
 def non_finite(rows: GradientRows) -> list[Finding]:
-    """The first update with a gradient that is not finite, and where it began."""
+    """Finds the first update with a gradient that is not finite, and where it began."""
     bad = rows.nonfinite > 0
     hit = np.flatnonzero(bad.any(axis=1))
     if not len(hit):
@@ -71,11 +71,11 @@ def non_finite(rows: GradientRows) -> list[Finding]:
 
 
 def dead(window: GradientRows, loss_is_gone: bool = False) -> list[Finding]:
-    """Layers all of whose gradients are exactly zero in every row of the window.
+    """Finds layers all of whose gradients are exactly zero in every update.
 
     Args:
         window: `GradientRows`.
-        loss_is_gone: Bool. Whether zeros everywhere are the end of training, not a
+        loss_is_gone: Bool. Whether zeros everywhere are the end of training and not a
             fault.
     """
     zero = np.all(window.norms == 0, axis=0)
@@ -106,14 +106,14 @@ def dead(window: GradientRows, loss_is_gone: bool = False) -> list[Finding]:
 
 
 def _gradients_of_kernels(window: GradientRows) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the kernels that have gradients, and the size of each's."""
+    """Returns positions and gradient sizes of the kernels that have gradients."""
     kernels = window.kernels
     sizes = window.root_mean_squares(kernels)
     return kernels[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
 
 
 def vanishing(window: GradientRows, least: float) -> list[Finding]:
-    """The first kernels, as far as each gradient is under `least` of one above it."""
+    """Finds the first kernels whose gradients are each under `least` of one above."""
     kernels, sizes = _gradients_of_kernels(window)
     if len(kernels) < LEAST_DEPTH:
         return []
@@ -148,7 +148,7 @@ def vanishing(window: GradientRows, least: float) -> list[Finding]:
 
 
 def exploding_layers(window: GradientRows, most: float) -> list[Finding]:
-    """Kernels whose gradient is over `most` times that of the upper half's median."""
+    """Finds kernels with a gradient over `most` times the median of the upper half."""
     kernels, sizes = _gradients_of_kernels(window)
     if len(kernels) < LEAST_DEPTH:
         return []
@@ -185,21 +185,21 @@ def exploding_run(
     thresholds: GradientThresholds,
     largest: float = 0.0,
 ) -> list[Finding]:
-    """The first row, among the last `new`, in which the global norm explodes.
+    """Finds the first of the last `new` updates in which the global norm explodes.
 
     Args:
         rows: `GradientRows`; those before the new ones give the running median.
         start: Float. The median global norm of the run's first updates.
-        new: Int. How many rows, at the end, have not been judged yet.
+        new: Int. How many updates, at the end, have not been judged yet.
         thresholds: `GradientThresholds`.
-        largest: Float. The largest global norm before these rows.
+        largest: Float. The largest global norm before these updates.
     """
     norms = rows.global_norms
     for position in range(len(rows) - new, len(rows)):
         before = norms[max(position - thresholds.patience, 0) : position]
         usual = float(median(before)) if len(before) >= LEAST_BEFORE else np.nan
         norm = norms[position]
-        # Where the loss is near zero, one odd sample is a jump from small gradients.
+        # If the loss is near zero, one odd sample is a jump from small gradients.
         most = max(norms[:position].max(initial=0.0), largest, start)
         jumps = norm > max(thresholds.exploding_jump * usual, 10 * most)
         jumps = jumps and not _is_passing(rows, position, most, thresholds)
@@ -232,9 +232,9 @@ def exploding_run(
 def _is_passing(
     rows: GradientRows, position: int, most: float, thresholds: GradientThresholds
 ) -> bool:
-    """Whether a jump is over at once, and the optimizer has not followed it.
+    """Returns whether a jump ends at once, and the optimizer has not followed it.
 
-    Steps of Adam, and clipped ones, hardly depend on the size of a gradient.
+    The steps of Adam, and clipped ones, hardly depend on the size of a gradient.
     """
     ratios = rows.relative_updates
     if ratios is None:
@@ -246,10 +246,10 @@ def _is_passing(
 
 
 def large_updates(window: GradientRows, most: float) -> list[Finding]:
-    """Kernels that the optimizer moves time and again by a large part of their norm.
+    """Finds kernels that the optimizer often moves by a large part of their norm.
 
-    In both halves of the window: the first updates of Adam are large where gradients
-    are small, as in the queries of attention, and soon are not.
+    This must be so in both halves of the window, because the first updates of Adam are
+    large if gradients are small, as in the queries of attention, but not for long.
     """
     ratios = window.relative_updates
     if ratios is None:
@@ -278,9 +278,9 @@ def large_updates(window: GradientRows, most: float) -> list[Finding]:
 
 
 def huge_updates(rows: GradientRows, most: float) -> list[Finding]:
-    """Kernels that a single step has changed by `most` times their norm.
+    """Finds kernels that a single step has changed by `most` times their norm.
 
-    A network that dies in three updates shows in them, and in no median.
+    If a network dies in three updates, these show it, but no median does.
     """
     ratios = rows.relative_updates
     if ratios is None:
@@ -312,14 +312,14 @@ def huge_updates(rows: GradientRows, most: float) -> list[Finding]:
 def small_updates(
     window: GradientRows, least: float, largest: np.ndarray, earlier: np.ndarray
 ) -> list[Finding]:
-    """Kernels that the optimizer hardly moves, without a reason in the schedule.
+    """Finds kernels that the optimizer hardly moves, without a reason in the schedule.
 
     Args:
         window: `GradientRows`.
         least: Float. Median ratios under this are small.
         largest: Float array `(n,)`. The largest median ratio that each variable has
             had in a window so far, NaN if unknown.
-        earlier: Float array `(n,)`. The median ratios of the window before.
+        earlier: Float array `(n,)`. The median ratios of the previous window.
     """
     ratios = window.update_ratios
     if ratios is None:

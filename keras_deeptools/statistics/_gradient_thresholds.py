@@ -1,4 +1,4 @@
-"""From which numbers on gradients are wrong."""
+"""Thresholds from which on gradients count as wrong."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,37 +8,38 @@ from keras_deeptools._arguments import is_integer, is_number, message
 
 @dataclass(frozen=True)
 class GradientThresholds:
-    """Where a number becomes a problem.
+    """The limits beyond which a number is a problem.
 
-    The defaults leave healthy networks alone and are orders of magnitude away from
-    them; layers are compared by the root mean square of a kernel's gradient, so that
-    their sizes do not matter.
+    The defaults are orders of magnitude away from the gradients of healthy networks, so
+    that these give no findings. Layers are compared by the root mean square of a
+    kernel's gradient, so that their sizes do not matter.
 
     Args:
-        vanishing_ratio: Float > 0. The first layers vanish when the gradient of each is
+        vanishing_ratio: Float > 0. The first layers vanish if the gradient of each is
             less than this part of the largest one above them.
-        exploding_ratio: Float > 0. A layer explodes when its gradient is this many
-            times that of the upper half of the layers.
-        exploding_jump: Float > 1. The global norm explodes when it jumps to this many
+        exploding_ratio: Float > 0. A layer explodes if its gradient is this many times
+            that of the upper half of the layers.
+        exploding_jump: Float > 1. The global norm explodes if it jumps to this many
             times its running median, and is ten times the largest so far, unless it
             is over at once and the optimizer does not follow it.
-        exploding_growth: Float > 1. It explodes, too, when its running median is this
-            many times what it was at the start, and over 100.
-        exploding_norm: Float > 0. It explodes, too, when it is over this.
-        large_update: Float > 0. Updates are large when the median ratio of their norm
-            to the weights' is over this, or when one of them is over ten times this.
-            Weights that begin smaller than usual, as zero, count as usual ones.
-        small_update: Float > 0. Updates are small when this ratio stays under this,
-            although it neither rises (a warmup) nor has ever been larger (a rate that
-            was annealed, training that has converged).
-        slow_update: Float > 0. The learning rate is too low when in the first updates
+        exploding_growth: Float > 1. The global norm also explodes if its running median
+            is this many times what it was at the start, and over 100.
+        exploding_norm: Float > 0. The global norm also explodes if it is over this.
+        large_update: Float > 0. Updates are large if the median ratio of their norm to
+            that of the weights is over this, or if one of them is over ten times this.
+            Weights that begin smaller than usual, such as zero, count as usual ones.
+        small_update: Float > 0. Updates are small if this ratio stays under this,
+            although it neither rises (a warmup) nor has ever been larger (a learning
+            rate that was annealed, training that has converged).
+        slow_update: Float > 0. The learning rate is too low if in the first updates
             this ratio is under this for every kernel, and all updates that are planned
-            can lower the loss by `slow_descent` of it at most.
+            can lower the loss by at most `slow_descent` of it.
         slow_descent: Float > 0. A part of the loss.
-        patience: Int >= 3. Recorded updates that a state must last to be a problem.
+        patience: Int >= 3. Number of recorded updates that a state must last to be a
+            problem.
 
     Raises:
-        TypeError: If a threshold is no number.
+        TypeError: If a threshold is not a number.
         ValueError: If it is out of range.
 
     Example:

@@ -32,10 +32,10 @@ TRANSPOSED = (
 
 
 def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | None:
-    """Axes of a weight array that the L2 norm of one unit's incoming weights sums over.
+    """Returns the axes over which the norm of one unit's incoming weights is computed.
 
-    A unit is one output coordinate: a neuron, a filter, a gate of a recurrent cell, a
-    coordinate of an attention head, the vector of a token.
+    The norm is the L2 norm. A unit is one output coordinate: a neuron, a filter, a gate
+    of a recurrent cell, a coordinate of an attention head, the vector of a token.
 
     - Dense; SimpleRNN, LSTM, GRU cells; kernel, recurrent kernel: 0.
     - Conv1D, 2D, 3D, also grouped; ConvLSTM cells; kernels: all but the last.
@@ -50,17 +50,17 @@ def incoming_axes(layer: keras.Layer | None, role: str, rank: int) -> Axes | Non
 
     Args:
         layer: `keras.Layer` that holds the weights itself (an LSTM's cell, not the
-            LSTM); None when it is not known, which leaves a kernel of more than two
-            dimensions ambiguous.
-        role: Str. What the weights are to the layer, such as `"kernel"`.
+            LSTM); None if it is not known, so that a kernel of more than two dimensions
+            is ambiguous.
+        role: Str. What the weights are in the layer, such as `"kernel"`.
         rank: Int >= 0. Number of dimensions of the weights.
 
     Returns:
-        Tuple of ints in [0, rank), or None for what has no incoming weights: biases,
+        Tuple of ints in [0, rank), or None if there are no incoming weights: biases,
         weights with fewer than two dimensions, gains of normalization layers.
 
     Raises:
-        ValueError: If the axes cannot be told from what is given.
+        ValueError: If the axes cannot be derived from the arguments.
 
     Example:
 
@@ -121,7 +121,7 @@ RULES: list[tuple[type | tuple[type, ...], Roles]] = [
     (TRANSPOSED, {"kernel": _of_transposed}),
     (DEPTHWISE, {"kernel": _all_but_last_two}),
 ]
-"""What differs from the convention, by the kind of layer."""
+"""Exceptions from the convention, by the kind of layer."""
 
 CONVENTION: Roles = {
     "kernel": _all_but_last,
@@ -131,4 +131,4 @@ CONVENTION: Roles = {
     "embeddings": _last,
     "reverse_embeddings": _all_but_last,
 }
-"""Keras' convention, which the other layers follow."""
+"""The convention of Keras, which the other layers follow."""

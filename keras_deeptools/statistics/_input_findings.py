@@ -1,4 +1,4 @@
-"""What is odd about inputs, as arrays and as what the first layers receive."""
+"""Problems of inputs, as arrays and as what the first layers receive."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,23 +13,23 @@ from keras_deeptools.engine import Captured, LayerCall
 from keras_deeptools.engine._data.errors import non_finite_counts
 
 KERNELS = ("pointwise_kernel", "kernel", "depthwise_kernel")
-"""What a layer with numbers as inputs multiplies them by."""
+"""Weights that a layer with numbers as inputs multiplies them by."""
 
 BRIGHT = 64.0
-"""Whole numbers from 0 that go further than this, and not over 255, are pixels."""
+"""Whole numbers from 0 to more than this, but not over 255, are pixels."""
 
 FEW_VALUES = 10.0
 """Whole numbers within such a range may be flags or counts."""
 
 UNEVEN_SCALES = 1000.0
-"""Ratio of standard deviations of two features that one learning rate hardly serves."""
+"""Ratio of two features' standard deviations too large for one learning rate."""
 
 LARGE = 100.0
 """Standard deviation of inputs that initializers are not made for."""
 
 
 def findings_of_targets(y: Any) -> list[Finding]:
-    """NaN and infinity in targets.
+    """Finds NaN and infinity in targets.
 
     Args:
         y: Array or nested structure of arrays, or None.
@@ -44,16 +44,16 @@ def findings_of_targets(y: Any) -> list[Finding]:
 
 
 def findings_of_arrays(x: Any) -> list[Finding]:
-    """What the numbers alone show: NaN, infinity, samples that are all the same.
+    """Finds what the numbers alone show: NaN, infinity, samples that are all the same.
 
     Args:
-        x: Array or nested structure of arrays `(rows, ...)`.
+        x: Array or nested structure of arrays `(samples, ...)`.
     """
     return [finding for name, array in _named(x) for finding in _of_array(name, array)]
 
 
 def is_finite(x: Any) -> bool:
-    """Whether all floats of inputs are finite.
+    """Returns whether all floats of inputs are finite.
 
     Args:
         x: Array or nested structure of arrays.
@@ -100,13 +100,13 @@ def _of_array(name: str, array: np.ndarray) -> Iterator[Finding]:
 
 
 def _counts_of(array: np.ndarray) -> tuple[int, int, int]:
-    """NaN, infinities, and samples with one of them."""
+    """Counts NaN, infinities, and samples with one of them."""
     is_float = "float" in str(array.dtype)
     return non_finite_counts(array) if is_float else (0, 0, 0)
 
 
 def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:
-    """Numbers about what a layer with a kernel receives, for `Capture(received=)`.
+    """Returns numbers about what a layer with a kernel gets, for `Capture(received=)`.
 
     Args:
         call: `LayerCall`.
@@ -132,7 +132,7 @@ def received_by(call: LayerCall, tensor: Any) -> dict[str, Any] | None:
 
 
 def findings_of_received(found: Captured, x: Any) -> list[Finding]:
-    """What the first layers show by what reaches them, after any preprocessing.
+    """Finds problems in what reaches the first layers, after any preprocessing.
 
     Args:
         found: `Captured` with `received_by`.

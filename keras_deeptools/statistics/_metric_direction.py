@@ -1,4 +1,4 @@
-"""Of which numbers in the logs more is better."""
+"""Whether larger or smaller is better, for each number in the logs."""
 
 import re
 
@@ -6,7 +6,7 @@ from keras_deeptools._arguments import checked_option, message
 
 MODES = ("auto", "min", "max")
 
-# Keras' own metrics and losses by their classes' names, functions by theirs.
+# Metrics and losses of Keras, classes by their names and functions by theirs.
 LARGE = (
     "AUC",
     "Accuracy",
@@ -34,7 +34,7 @@ LARGE = (
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
-    # Short and other names, and those of this package.
+    # Abbreviations, other names, and those of this package.
     "acc",
     "auprc",
     "auroc",
@@ -105,7 +105,7 @@ SMALL = (
 
 
 def _snake_case(name: str) -> str:
-    """The name that a metric of a class gets from Keras."""
+    """Returns the name that Keras gives a metric of a class."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
@@ -114,16 +114,16 @@ DIRECTIONS = {_snake_case(name): "max" for name in LARGE} | {
     _snake_case(name): "min" for name in SMALL
 }
 
-# What may stand behind the name of a metric, beside numbers: `recall_at_5`, `f1_macro`.
+# What may follow the name of a metric, besides numbers: `recall_at_5`, `f1_macro`.
 QUALIFIERS = ("at", "average", "k", "macro", "micro", "weighted")
 
 
 def direction_of(name: str) -> str | None:
-    """`"min"` or `"max"` for a name in the logs, None where it does not tell.
+    """Returns `"min"` or `"max"` for a name in the logs, None if that is not known.
 
-    The longest known name at the end decides, so that names of outputs may stand
-    before it, and numbers after it: `val_head_mean_io_u_2`. A word that may mean
-    either does not tell: an `anomaly_score` is not better the larger it is.
+    The longest known name at the end decides, so that names of outputs may come before
+    it and numbers after it: `val_head_mean_io_u_2`. A word with both meanings decides
+    nothing: an `anomaly_score` is not better if it is larger.
 
     Args:
         name: Str.
@@ -148,7 +148,7 @@ def direction_of(name: str) -> str | None:
 
 
 def checked_direction(owner: str, mode: str, monitor: str) -> str:
-    """`"min"` or `"max"`: the mode, or what the name of a number tells for `"auto"`.
+    """Returns `"min"` or `"max"`: the mode, or for `"auto"` that of the name.
 
     Args:
         owner: Str. Who is named in errors.
@@ -156,7 +156,7 @@ def checked_direction(owner: str, mode: str, monitor: str) -> str:
         monitor: Str, a name in the logs.
 
     Raises:
-        ValueError: If `mode` is another one, or `"auto"` where the name does not tell.
+        ValueError: If `mode` is another one, or `"auto"` and the name is not known.
 
     Example:
 

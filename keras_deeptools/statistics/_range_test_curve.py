@@ -46,19 +46,19 @@ SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class RangeTestCurve:
-    """A loss over the learning rate: flat, a descent, a floor, a blow-up.
+    """A loss over the learning rate: flat, a descent, a floor, and divergence.
 
-    For judging rules that read a learning rate from such a curve: the steepest point
-    is known and noise is added at will.
+    It serves to judge rules that read a learning rate from such a curve: the steepest
+    point is known, and noise can be added.
 
     Args:
         steepest: Float > 0. Learning rate at which the descent is steepest.
         shape: One of `RangeTestCurve.shapes`. `"exponential decay"` is what gradient
             descent does to a quadratic; the others have longer or doubled tails.
         width: Float > 0, decades from 10% to 90% of the descent.
-        gap: Float, decades from there to where the blow-up has added 0.3.
-        initial_loss: Float, the loss at small rates.
-        lowest_loss: Float < `initial_loss`, the loss at the foot of the descent.
+        gap: Float, decades from there to the point where divergence has added 0.3.
+        initial_loss: Float, the loss at small learning rates.
+        lowest_loss: Float < `initial_loss`, the loss at the end of the descent.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -113,7 +113,7 @@ class RangeTestCurve:
         self._blow_up = foot + gap
 
     def loss(self, learning_rates: np.ndarray | float) -> np.ndarray:
-        """The loss without noise, of the shape of `learning_rates`."""
+        """Returns the loss without noise, of the shape of `learning_rates`."""
         decades = np.log10(learning_rates)
         z = self._centre + (decades - np.log10(self.steepest)) * self._scale
         height = self.initial_loss - self.lowest_loss
@@ -128,14 +128,14 @@ class RangeTestCurve:
         min_learning_rate: float = 1e-7,
         max_learning_rate: float = 10.0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws one range test.
+        """Simulates one range test.
 
         Args:
             noise: Float >= 0, standard deviation of the Gaussian noise on the loss.
             seed: Int, seed of the noise.
-            num_steps: Int >= 2, number of rates, equal ratios apart.
-            min_learning_rate: Float > 0, the first rate.
-            max_learning_rate: Float, the last rate.
+            num_steps: Int >= 2, number of learning rates, at equal ratios.
+            min_learning_rate: Float > 0, the first learning rate.
+            max_learning_rate: Float, the last learning rate.
 
         Returns:
             Learning rates and losses, float64 arrays `(num_steps,)`.

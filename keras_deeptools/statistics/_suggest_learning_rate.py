@@ -1,4 +1,4 @@
-"""Reading a learning rate from the curve of a range test."""
+"""Suggests a learning rate from the curve of a range test."""
 
 from dataclasses import dataclass
 
@@ -14,24 +14,24 @@ from keras_deeptools.statistics._exponential_smoothing import (
 
 
 class CurveReader:
-    """The four rules, for curves over the same rates."""
+    """The four rules, for curves over the same learning rates."""
 
     def __init__(self, decades: np.ndarray) -> None:
         self._decades = decades
         self._matrices: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
     def fit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The curve without its noise, and the matrix that makes it."""
+        """Returns the curve without its noise, and the matrix that computes it."""
         smoother, _ = self._local_linear(0.2)
         return smoother @ values, smoother
 
     def read(self, values: np.ndarray) -> dict[str, float]:
-        """Position of each suggestion, in decades."""
+        """Returns the position of each suggestion, in decades."""
         decades = self._decades
         rough, _ = self._local_linear(0.25)
         lowest = int(np.argmin(rough @ values))
-        # Part of the fall that is left at each step. The first tenth of the steps is
-        # the start, lest a high first loss alone be taken for it.
+        # Fraction of the fall that is left at each step. The first tenth of the steps
+        # is the start, so that a single high first loss is not taken for it.
         falling = falling_regression(values[: lowest + 1])
         drop = falling[min(len(values) // 10, lowest)] - falling[-1]
         left = (falling - falling[-1]) / drop if drop > 0 else np.ones_like(falling)
@@ -74,14 +74,14 @@ class LearningRateSuggestions:
     """What the curve of a range test suggests; made by `suggest_learning_rate`.
 
     Attributes:
-        suggestion: Float, the consensus; NaN when the loss never clearly falls.
+        suggestion: Float, the consensus; NaN if the loss never clearly falls.
         interval: Two floats: the central 90% of what `valley` and `steepest` found on
             replicas of the curve, one step wider on both sides.
         rules: Dict from `"valley"`, `"steepest"`, `"slide"`, `"minimum"` to float.
         positions: Int array `(points,)`, the steps with a finite loss.
         curve: Float64 array `(points,)`, the loss at these steps without its noise.
         noise: Float >= 0, standard deviation of the loss around its curve.
-        falling_at_end: Bool, whether the loss was lowest at the largest rate.
+        falling_at_end: Bool, whether the loss was lowest at the largest learning rate.
 
     Example:
 
@@ -107,19 +107,19 @@ class LearningRateSuggestions:
 def suggest_learning_rate(
     learning_rates: np.ndarray, losses: np.ndarray
 ) -> LearningRateSuggestions:
-    """Reads a learning rate from the losses of a range test.
+    """Suggests a learning rate from the losses of a range test.
 
     Four rules read the curve:
 
-    - `steepest`: the rate at which the loss falls fastest per decade;
-    - `valley`: the rate at which half of the whole fall is done;
-    - `slide`: the largest rate from which the loss still falls by a tenth of its whole
-      fall over the next decade;
-    - `minimum`: a tenth of the rate with the lowest loss.
+    - `steepest`: the learning rate at which the loss falls fastest per decade;
+    - `valley`: the learning rate at which half of the whole fall is done;
+    - `slide`: the largest learning rate from which the loss still falls by a tenth of
+      its whole fall over the next decade;
+    - `minimum`: a tenth of the learning rate with the lowest loss.
 
     `suggestion` is their weighted median (4, 6, 1, 1; in decades) over 50 replicas of
-    the curve with the noise drawn anew. The curve is fitted by local straight lines
-    whose window follows the width of the descent, so the answer moves little with the
+    the curve, each with newly drawn noise. The curve is fitted by local straight lines
+    whose window follows the width of the descent, so the answer changes little with the
     noise, the shape of the curve, or single outliers.
 
     The published rules of the same names differ: fastai takes the middle of the
@@ -136,7 +136,8 @@ def suggest_learning_rate(
         not fall clearly, all suggestions are NaN.
 
     Raises:
-        ValueError: If the lengths differ or the rates are not positive and increasing.
+        ValueError: If the lengths differ, or learning rates are not > 0 and
+            increasing.
 
     Example:
 
@@ -202,7 +203,7 @@ def _checked(rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _tamed(losses: np.ndarray) -> tuple[np.ndarray, float]:
-    """The losses without spikes and with the blow-up cut off above the start."""
+    """Returns the losses without spikes, and divergence cut off above the start."""
     noise = noise_level(losses)
     values = without_spikes(losses)
     start = np.median(values[: max(3, len(values) // 10)])
@@ -211,10 +212,10 @@ def _tamed(losses: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _falls_clearly(values: np.ndarray, fit: np.ndarray, noise: float) -> bool:
-    """Whether the values fall by more than noise alone would have them fall.
+    """Returns whether the values fall by more than noise alone would make them fall.
 
-    The falling regression of pure noise has a sum of squares over the variance that
-    stays under 20 in at least 90 of 100 tests (simulated: 12 to 300 steps, Gaussian,
+    For pure noise the sum of squares of the falling regression over the variance stays
+    under 20 in at least 90 of 100 tests (simulated: 12 to 300 steps, Gaussian,
     heavy-tailed and growing noise).
     """
     lowest = int(np.argmin(fit))
@@ -228,7 +229,7 @@ def _falls_clearly(values: np.ndarray, fit: np.ndarray, noise: float) -> bool:
 def _replicas(
     values: np.ndarray, fit: np.ndarray, smoother: np.ndarray
 ) -> list[np.ndarray]:
-    """Curves with the same fit and the residuals under random signs.
+    """Returns curves with the same fit and the residuals under random signs.
 
     Reference: Wu, 1986 (the wild bootstrap). https://doi.org/10.1214/aos/1176350142
     """

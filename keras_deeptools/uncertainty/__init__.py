@@ -1,4 +1,4 @@
-"""How sure a model may be: calibration, selective prediction, dropout as inference."""
+"""Measures of uncertainty: calibration, selective prediction, Monte Carlo dropout."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.uncertainty._brier_decomposition import (

@@ -1,4 +1,4 @@
-"""The Brier score and what it is made of."""
+"""The Brier score and its decomposition."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,32 +21,33 @@ def brier_score(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> float:
-    """The mean squared distance between probabilities and what came true.
+    """Returns the mean squared distance between probabilities and labels.
 
-    A proper score: it is smallest for the true probabilities, and judges calibration
-    and sharpness together.
+    The Brier score is a proper score: it is smallest for the true probabilities, and it
+    judges calibration and sharpness together.
 
     Args:
         probabilities: Float array `(n,)` or `(n, 1)`, probability of class 1, or
             `(n, classes)`: what `predict` returns, or the `.mean` of a Monte Carlo
             prediction. Dense predictions have further axes before the last:
             `(n, height, width, classes)`, `(n, tokens, classes)`.
-        labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`; of
-            dense predictions masks `(n, height, width)`; of independent outputs 0 or
+        labels: Class indices `(n,)` or `(n, 1)`, or one-hot labels `(n, classes)`; for
+            dense predictions masks `(n, height, width)`; for independent outputs 0 or
             1 for each, in the shape of `probabilities`.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-            further axes, of their pixels, tokens or labels.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the samples; with
+            further axes, weights of their pixels, tokens or labels.
         multi_label: Bool, whether the outputs are independent of one another (several
-            sigmoids); None: as `labels` tell, by rows with several ones or none.
+            sigmoids). None: the outputs are taken to be independent if some samples
+            have several labels or none.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
-        Float. With two classes, in either form, the squared distance of one of them, in
-        [0, 1]; with more, the sum over the classes, in [0, 2]; with independent
+        Float. With two classes, in either form, the squared distance for one of them,
+        in [0, 1]; with more classes, the sum over them, in [0, 2]; with independent
         outputs, the mean over them, in [0, 1].
 
     Raises:
-        ValueError: If shapes do not fit, or a value is no probability or no class.
+        ValueError: If shapes do not match, or a value is not a probability or a class.
 
     Example:
 
@@ -57,8 +58,8 @@ def brier_score(
     0.22
 
     Reference:
-        Brier, 1950. Verification of forecasts expressed in terms of probability. The
-        halving with two classes is scikit-learn's.
+        Brier, 1950. Verification of forecasts expressed in terms of probability. With
+        two classes the score is halved, as in scikit-learn.
     """
     rows = labelled_rows(
         "brier_score",
@@ -72,7 +73,7 @@ def brier_score(
 
 
 def judged_classes(rows: LabelledRows) -> range:
-    """Both of two classes would count the same distance twice."""
+    """Returns the classes that count: one of two, which have the same distance."""
     num_classes = rows.probabilities.shape[1]
     return range(1, 2) if num_classes == 2 else range(num_classes)
 
@@ -93,10 +94,12 @@ class BrierDecomposition(NotebookText):
     Attributes:
         score: Float, the Brier score.
         reliability: Float >= 0, how far confidence is from frequency; 0 is best.
-        resolution: Float >= 0, how far frequency in the bins is from the mean
+        resolution: Float >= 0, how far the frequency in the bins is from the mean
             frequency; large is good.
-        uncertainty: Float >= 0, the score of always predicting the mean frequency.
-        within_bins: Float, what differs inside the bins; small with narrow bins.
+        uncertainty: Float >= 0, the score of a model that always predicts the mean
+            frequency.
+        within_bins: Float, the part that comes from differences inside the bins; it is
+            small if the bins are narrow.
 
     Example:
 
@@ -134,16 +137,16 @@ def brier_decomposition(
 ) -> BrierDecomposition:
     """Splits the Brier score into reliability, resolution and uncertainty.
 
-    Uncertainty belongs to the data, resolution is what the model knows, reliability
-    what temperature scaling can mend. Every class is judged against the rest, in bins
-    of its own probability, and the parts are summed.
+    Uncertainty is a property of the data, resolution is what the model knows, and
+    reliability is what temperature scaling can fix. Every class is judged against the
+    rest, in bins of its own probability, and the parts are summed.
 
     Args:
         probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
         labels: As for `brier_score`.
         num_bins: Int >= 1.
-        binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
+        binning: `"equal_width"` or `"adaptive"` (equal shares of the samples).
         sample_weight: Float array or None, as for `brier_score`.
         multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
@@ -152,8 +155,8 @@ def brier_decomposition(
         `BrierDecomposition`.
 
     Raises:
-        ValueError: If shapes do not fit, a value is no probability or no class, or an
-            option is unknown.
+        ValueError: If shapes do not match, a value is not a probability or a class, or
+            an option is unknown.
 
     Example:
 

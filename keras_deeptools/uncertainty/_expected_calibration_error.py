@@ -1,4 +1,4 @@
-"""How far confidence is from how often it is right, in bins of equal confidence."""
+"""The distance between confidence and accuracy, in bins of equal confidence."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ NORMS = ("l1", "l2", "max")
 
 @dataclass(frozen=True, eq=False)
 class BinAverages:
-    """The bins that hold rows; arrays `(bins,)`, as `ReliabilityDiagram` has them."""
+    """The bins that hold samples, in arrays `(bins,)` as in `ReliabilityDiagram`."""
 
     lower: np.ndarray
     upper: np.ndarray
@@ -32,18 +32,18 @@ class BinAverages:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationBins(BinAverages):
-    """Bins, and in which of them each row is."""
+    """Bins, and the bin of each sample."""
 
     index: np.ndarray
 
     @property
     def gap(self) -> np.ndarray:
-        """Frequency less confidence."""
+        """Frequency minus confidence."""
         return self.frequency - self.confidence
 
 
 def check_binning(owner: str, num_bins: Any, binning: Any) -> None:
-    """Raise unless rows can be put in bins this way."""
+    """Raises an error unless samples can be put in bins in this way."""
     checked_count(owner, "num_bins", num_bins)
     checked_option(owner, "binning", binning, BINNINGS)
 
@@ -51,12 +51,14 @@ def check_binning(owner: str, num_bins: Any, binning: Any) -> None:
 def judged_event(
     owner: str, rows: LabelledRows, event: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each row an event's probability, 1 where it came true, else 0, and a weight.
+    """Returns an event's probability, 1 if it came true, else 0, and a weight.
+
+    There is one of each for every sample.
 
     Args:
         owner: Str. Who is named in errors.
         rows: `LabelledRows`.
-        event: `"auto"`, `"predicted"`, or a class; of independent outputs one of them.
+        event: `"auto"`, `"predicted"`, or a class; for independent outputs one of them.
     """
     if event == "auto":
         event = "yes" if rows.is_binary else "predicted"
@@ -94,7 +96,7 @@ def calibration_bins(
     num_bins: int,
     binning: str,
 ) -> CalibrationBins:
-    """Put rows in bins (lower, upper] and average them there."""
+    """Puts samples in bins (lower, upper] and averages them there."""
     edges = np.linspace(0, 1, num_bins + 1)
     if binning == "adaptive":
         edges = quantile_edges(confidence, weights, num_bins)
@@ -110,7 +112,7 @@ def calibration_bins(
         lower=edges[:-1][held],
         upper=edges[1:][held],
         weight=shares,
-        # As many rows of equal weight have the same variance of their mean.
+        # As many samples of equal weight have the same variance of their mean.
         count=shares**2 / squares[held],
         confidence=confident[held] / shares,
         frequency=came_true[held] / shares,
@@ -121,11 +123,11 @@ def calibration_bins(
 def quantile_edges(
     values: np.ndarray, weights: np.ndarray, num_bins: int
 ) -> np.ndarray:
-    """Edges between which equal shares of the weight lie; ties stay together."""
+    """Returns edges between equal shares of the weight; ties stay together."""
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
     targets = np.arange(1, num_bins) / num_bins * cumulative[-1]
-    # A share that is met but for rounding is met.
+    # A share that is met up to rounding counts as met.
     inner = values[order][np.searchsorted(cumulative, targets * (1 - 1e-12))]
     return np.concatenate([[values.min()], inner, [values.max()]])
 
@@ -142,26 +144,28 @@ def expected_calibration_error(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> float:
-    """The mean distance between confidence and observed frequency.
+    """Returns the mean distance between confidence and observed frequency.
 
-    Rows are put in bins by confidence; in each bin the mean confidence is compared with
-    how often the rows are right. 0 is perfectly calibrated. The value depends on the
-    bins and is biased upwards by the noise in them, so compare models on the same rows
-    with the same bins; `binning="adaptive"` has equally many rows in every bin.
+    Samples are put in bins by their confidence; in each bin the mean confidence is
+    compared with the share of samples whose prediction is right. A value of 0 means
+    perfect calibration. The value depends on the bins, and the noise in them biases it
+    upwards, so compare models on the same samples with the same bins;
+    `binning="adaptive"` puts equally many samples in every bin.
 
     Args:
         probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
-        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
+        labels: Class indices, one-hot labels or 0 and 1, as for `brier_score`.
         num_bins: Int >= 1.
         binning: `"equal_width"`: bins (0, 1/num_bins], ...; `"adaptive"`: equal shares
-            of the rows, ties together.
+            of the samples, with ties in the same bin.
         norm: `"l1"`: mean of the distances (ECE); `"l2"`: root of their mean square;
-            `"max"`: the largest (MCE).
-        event: What is judged. `"predicted"`: that the predicted class is right, by its
-            probability; an int: that this class comes true, or this independent
-            output. `"auto"`: the predicted class, but class 1 where `probabilities`
-            are `(n,)` or `(n, 1)`, and every output where they are independent.
+            `"max"`: the largest distance (MCE).
+        event: The event that is judged. `"predicted"`: the predicted class is right;
+            its probability is that of the predicted class. An int: this class, or this
+            independent output, comes true. `"auto"`: class 1 where `probabilities` are
+            `(n,)` or `(n, 1)`, every output where they are independent, and else the
+            predicted class.
         sample_weight: Float array or None, as for `brier_score`.
         multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
@@ -170,8 +174,8 @@ def expected_calibration_error(
         Float in [0, 1].
 
     Raises:
-        ValueError: If shapes do not fit, a value is no probability or no class, or an
-            option is unknown.
+        ValueError: If shapes do not match, a value is not a probability or a class, or
+            an option is unknown.
 
     Example:
 
@@ -183,8 +187,9 @@ def expected_calibration_error(
 
     Reference:
         Guo et al., 2017, section 2. https://arxiv.org/abs/1706.04599. Adaptive bins:
-        Nixon et al., 2019, section 4. https://arxiv.org/abs/1904.01685. There ties may
-        be split between bins, so that the value depends on the order of the rows.
+        Nixon et al., 2019, section 4. https://arxiv.org/abs/1904.01685. In their paper
+        ties may be split between bins, so that the value depends on the order of the
+        samples.
     """
     owner = "expected_calibration_error"
     check_binning(owner, num_bins, binning)
@@ -197,7 +202,7 @@ def expected_calibration_error(
 
 
 def calibration_error(bins: CalibrationBins, norm: str) -> float:
-    """One number for the distances in all bins."""
+    """Returns one number for the distances in all bins."""
     distance = np.abs(bins.gap)
     if norm == "max":
         return float(distance.max())

@@ -1,4 +1,4 @@
-"""How often the targets lie in the intervals that a regression predicts."""
+"""How often targets lie in the intervals that a regression model predicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class IntervalCoverage(NotebookText):
     Attributes:
         levels: Float64 array `(levels,)`, the nominal coverages.
         coverage: Float64 array `(levels,)`, share of the targets in their interval.
-        standard_error: Float64 array `(levels,)`, of `coverage`, were the model right
-            and the rows independent.
+        standard_error: Float64 array `(levels,)`, standard error of `coverage` if the
+            model were right and the samples independent.
         width: Float64 array `(levels,)`, mean width of the intervals.
         calibration_error: Float in [0, 1], mean distance between nominal and observed
             coverage.
@@ -47,7 +47,7 @@ class IntervalCoverage(NotebookText):
         return self.table()
 
     def table(self) -> str:
-        """One line for each level, then the summary."""
+        """Returns one line for each level, then the summary."""
         rows = [
             [
                 f"{self.levels[i]:.3g}",
@@ -62,9 +62,10 @@ class IntervalCoverage(NotebookText):
         return f"{table}\nmean distance {self.calibration_error:.4f}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw observed against nominal coverage.
+        """Draws observed against nominal coverage.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         ax = new_axes("IntervalCoverage.plot") if ax is None else ax
         ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1)
@@ -84,10 +85,10 @@ def interval_coverage(
     *,
     sample_weight: Any = None,
 ) -> IntervalCoverage:
-    """Compares how often targets lie in central normal intervals with the nominal rate.
+    """Compares how often targets lie in central normal intervals with nominal coverage.
 
-    Observed below nominal: the model is too sure of itself. Look at the width too: very
-    wide intervals cover everything.
+    If the observed coverage is below the nominal one, the model is overconfident. Look
+    at the width too: very wide intervals cover everything.
 
     Args:
         mean: Float array `(n,)` or `(n, outputs)`, what `predict` returns, or the
@@ -96,13 +97,13 @@ def interval_coverage(
             targets; see `gaussian_negative_log_likelihood`.
         targets: Float array with the shape of `mean`.
         levels: Floats in (0, 1), nominal coverages of the intervals.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the samples.
 
     Returns:
         `IntervalCoverage`, with `.table()` and `.plot()`.
 
     Raises:
-        ValueError: If shapes do not fit, a value is not finite or out of range.
+        ValueError: If shapes do not match, or a value is not finite or out of range.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Predictions and labels, however they come, as rows over classes."""
+"""Predictions and labels of any form as arrays over classes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from keras_deeptools._arguments import message
 
 
 def ragged(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """All rows in one array if they fit, else in an object array `(rows,)`.
+    """Puts parts into one array if they fit, else into an object array `(samples,)`.
 
     Args:
-        parts: Arrays `(rows, ...)`.
+        parts: Arrays `(samples, ...)`.
     """
     parts = list(parts)
     if len({part.shape[1:] for part in parts}) == 1:
@@ -28,9 +28,9 @@ def ragged(parts: Iterable[np.ndarray]) -> np.ndarray:
 def pixel_by_pixel(
     predictions: Any, labels: Any, sample_weight: Any = None
 ) -> tuple[Any, Any, Any]:
-    """Predictions of samples of differing size as rows, with their labels and weights.
+    """Flattens predictions of samples of differing size, with their labels and weights.
 
-    All others come back as they are.
+    All other predictions are returned unchanged.
 
     Args:
         predictions: Object array or list of arrays `(..., classes)`.
@@ -61,7 +61,7 @@ def pixel_by_pixel(
 
 
 def _parts_of(values: Any, count: int = 0) -> list[np.ndarray]:
-    """Arrays of one axis or more in a list or object array; else none."""
+    """Returns arrays of one axis or more in a list or object array; else none."""
     is_held = isinstance(values, np.ndarray) and (values.dtype == object or count)
     if not is_held and not isinstance(values, list | tuple):
         return []
@@ -72,7 +72,7 @@ def _parts_of(values: Any, count: int = 0) -> list[np.ndarray]:
 
 
 SUM_TOLERANCE = 1e-2
-"""Rows of half-precision probabilities sum to 1 within less than this."""
+"""Half-precision probabilities of a sample sum to 1 within less than this."""
 
 
 def are_independent(
@@ -83,17 +83,17 @@ def are_independent(
     ignore_class: Any,
     are_logits: bool,
 ) -> bool:
-    """Whether predictions of several outputs are those of independent labels.
+    """Returns whether predictions of several outputs are for independent labels.
 
-    Labels tell it where they are 0 or 1 for each output and some sample has none or
-    several of them, unless the probabilities of each sample sum to 1.
+    They are independent if labels are 0 or 1 for each output and some sample has none
+    or several of them, unless the probabilities of each sample sum to 1.
 
     Args:
         owner: Str. Who is named in errors.
         values: Array `(..., outputs)`, more than one.
         labels: Array of labels.
-        multi_label: Bool, what the user says; None: nothing.
-        ignore_class: Label of what does not count, or None.
+        multi_label: Bool, what the user specified; None: nothing.
+        ignore_class: The label that does not count, or None.
         are_logits: Bool, whether `values` are logits.
     """
     if labels.shape != values.shape:
@@ -119,7 +119,7 @@ def are_independent(
 
 
 def read_weights(owner: str, sample_weight: Any, num_rows: int) -> np.ndarray:
-    """Float64 array `(n,)` that sums to 1."""
+    """Returns a float64 array `(n,)` that sums to 1."""
     weights = cell_weights(owner, sample_weight, (num_rows,))
     if sample_weight is None:
         return weights
@@ -127,7 +127,7 @@ def read_weights(owner: str, sample_weight: Any, num_rows: int) -> np.ndarray:
 
 
 def cell_weights(owner: str, sample_weight: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Float64 array of as many weights as a shape has elements.
+    """Returns a float64 array of as many weights as a shape has elements.
 
     Args:
         owner: Str. Who is named in errors.
@@ -161,19 +161,20 @@ def cell_weights(owner: str, sample_weight: Any, shape: tuple[int, ...]) -> np.n
 class LabelledRows:
     """Scores and the classes that came true; made by `labelled_rows`.
 
-    A row is a sample; of dense predictions a pixel or a token; of independent outputs
-    one of them for one sample, which is a binary prediction of its own.
+    There is one entry for each sample; for dense predictions one for each pixel or
+    token; for independent outputs one for each output of each sample, which is a binary
+    prediction of its own.
 
     Attributes:
         probabilities: Float64 array `(n, k)`, or logits; a binary model has k = 2 here.
         labels: Int64 array `(n,)` in [0, k).
         weights: Float64 array `(n,)`, summing to 1.
-        is_binary: Bool, whether each score stands for itself: predictions that came as
-            `(n,)` or `(..., 1)`, or independent outputs.
-        shape: Tuple of ints, the axes of which the rows were made.
-        kept: Int64 array `(n,)`, where along the flattened axes each row was.
-        outputs: Int64 array `(n,)`, the independent output that each row is about;
-            None where there is one output, or classes that exclude one another.
+        is_binary: Bool, whether each score is a prediction of its own: the predictions
+            were given as `(n,)` or `(..., 1)`, or the outputs are independent.
+        shape: Tuple of ints, the axes that were flattened into entries.
+        kept: Int64 array `(n,)`, the position of each entry along the flattened axes.
+        outputs: Int64 array `(n,)`, the independent output of each entry; None if
+            there is one output, or if classes exclude one another.
     """
 
     probabilities: np.ndarray
@@ -194,16 +195,16 @@ def labelled_rows(
     ignore_class: int | None = None,
     argument: str = "probabilities",
 ) -> LabelledRows:
-    """Read what a classifier predicted and what came true, or raise as `owner`.
+    """Reads what a classifier predicted and what came true; errors name `owner`.
 
     Args:
         owner: Str. Who is named in errors.
         predictions: Float array `(n,)`, `(..., 1)` or `(..., k)`.
-        labels: Class indices, one-hot rows, or 0 and 1 for independent outputs.
+        labels: Class indices, one-hot labels, or 0 and 1 for independent outputs.
         sample_weight: Array of the first axes, or of all of them; None for equal ones.
-        multi_label: Bool, whether outputs are independent; None: as the labels tell.
-        ignore_class: Int or None, the label of what does not count.
-        argument: `"probabilities"` or `"logits"`, of which those of "no" are zeros.
+        multi_label: Bool, whether outputs are independent; None: the labels decide.
+        ignore_class: Int or None, the label that does not count.
+        argument: `"probabilities"` or `"logits"`; logits of "no" are zeros.
     """
     if multi_label not in (True, False, None):
         raise ValueError(
@@ -252,7 +253,7 @@ def labelled_rows(
 
 
 def read_predictions(owner: str, argument: str, predictions: Any) -> np.ndarray:
-    """The array of one output, of any number of axes over one."""
+    """Returns the array of one output, of any number of axes over one."""
     if isinstance(predictions, dict):
         raise ValueError(
             f"{owner}: `{argument}` must be the array of one output. Received: a dict "
@@ -277,7 +278,7 @@ def read_predictions(owner: str, argument: str, predictions: Any) -> np.ndarray:
 def checked_probabilities(
     owner: str, values: np.ndarray, is_binary: bool
 ) -> np.ndarray:
-    """Float64 array `(n, k)` from `(n, k)`, or from `(n,)` where each is binary."""
+    """Returns a float64 array `(n, k)` from `(n, k)`, or from binary `(n,)`."""
     values = checked_scores(owner, "probabilities", values)
     low, high = values.min(), values.max()
     if low < 0 or high > 1 + SUM_TOLERANCE:
@@ -299,7 +300,7 @@ def checked_probabilities(
 
 
 def checked_scores(owner: str, argument: str, values: np.ndarray) -> np.ndarray:
-    """The scores in double precision, or an error where some are not finite."""
+    """Returns the scores in double precision, or raises if some are not finite."""
     values = values.astype("float64")
     is_bad = ~np.isfinite(values)
     if is_bad.any():
@@ -319,7 +320,7 @@ def _flat_labels(
     shape: tuple[int, ...],
     num_classes: int,
 ) -> np.ndarray:
-    """One label for each row, not yet checked."""
+    """Returns one label for each entry, not yet checked."""
     if labels.dtype.kind in "US":
         raise TypeError(
             f"{owner}: `labels` must be class indices or one-hot. Received: text such "

@@ -1,4 +1,4 @@
-"""Dropout at the last layer, without samples."""
+"""Predictions under dropout before the last layer, computed without sampling."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ ACTIVATIONS = ("linear", "sigmoid", "softmax")
 
 @dataclass(frozen=True, eq=False)
 class LastLayer:
-    """The model up to its last dropout, and what comes behind it."""
+    """The model up to its last dropout layer, and what comes after it."""
 
     trunk: keras.Model
     rate: float
@@ -43,7 +43,7 @@ class LastLayer:
 
 
 def last_layer(owner: str, model: Any) -> LastLayer:
-    """Find Dropout, Dense and activation at the end of `model`, or raise as `owner`."""
+    """Finds Dropout, Dense and activation at the end of a model, or raises an error."""
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         raise _unfit(owner, model, "is no built functional or Sequential model")
     if len(model.outputs) > 1:
@@ -113,7 +113,7 @@ def _float64(variable: Any) -> np.ndarray:
 METHODS = ("quadrature", "mean_field")
 
 MOST_VALUES = 2**22
-"""Float64 values in memory at once, about."""
+"""Approximate number of float64 values that are in memory at once."""
 
 OWNER = "last_layer_predict"
 
@@ -125,9 +125,10 @@ class LastLayerPrediction:
     Attributes:
         mean: Float32 array `(n, ..., k)`, mean prediction.
         std: Float32 array `(n, ..., k)`, its standard deviation under dropout; NaN for
-            a softmax by `"mean_field"`, which gives none.
-        logit_mean: Float32 array `(n, ..., k)`, before the activation.
-        logit_std: Float32 array `(n, ..., k)`.
+            a softmax with `"mean_field"`, which does not compute it.
+        logit_mean: Float32 array `(n, ..., k)`, mean before the activation.
+        logit_std: Float32 array `(n, ..., k)`, standard deviation before the
+            activation.
 
     Example:
 
@@ -160,35 +161,37 @@ def last_layer_predict(
     activation: str = "auto",
     ignore_earlier: bool = False,
 ) -> LastLayerPrediction:
-    """Predicts with the mean and spread under dropout in one pass, without samples.
+    """Predicts with the mean and spread under dropout in one pass, without sampling.
 
-    For a model that ends in Dropout, Dense and at most an activation, and drops nowhere
-    else. Mean and variance of the logits are exact; of a linear output, so are those of
-    the prediction. Through a sigmoid or softmax the logits are taken as normal, which
-    many features make them. The error grows with the spread of the logits: see
-    `benchmarks/last_layer.py` and the guide for its size. `mc_predict` has no such
-    error, and costs little more where only the head is sampled.
+    The model has to end in Dropout, Dense and at most one activation, and must not have
+    dropout elsewhere. Mean and variance of the logits are exact, and so are those of
+    the prediction if the output is linear. For a sigmoid or softmax the logits are
+    approximated as normal, which is accurate with many features. The error grows with
+    the spread of the logits; `benchmarks/last_layer.py` measures it and the guide
+    reports it. `mc_predict` has no such error, and is hardly slower where only the head
+    is sampled.
 
     Args:
-        model: `keras.Model`, functional or Sequential, of one output. Before its last
-            Dense layer stands `Dropout` or `GaussianDropout`, or a subclass.
+        model: `keras.Model`, functional or Sequential, with one output. The layer
+            before its last Dense layer is `Dropout`, `GaussianDropout`, or a subclass.
         x: What `predict` takes: arrays, dicts, `tf.data.Dataset`, `PyDataset`. Batches
             may differ in length or size.
-        batch_size: Int >= 1, when `x` is arrays.
-        method: `"quadrature"`: Gauss-Hermite over the logit of a sigmoid, and over the
-            log-odds of each class of a softmax. `"mean_field"`: logits shrunk by
-            `sqrt(1 + pi / 8 * variance)`; cheaper and coarser.
-        activation: `"auto"`: that of the model. Where it is linear, `"sigmoid"` or
-            `"softmax"` takes its outputs as logits.
-        ignore_earlier: Bool. Whether other stochastic layers may stay silent; without
-            it they raise an error, because their part of the spread would be missing.
+        batch_size: Int >= 1, used if `x` is arrays.
+        method: `"quadrature"`: Gauss-Hermite quadrature over the logit of a sigmoid,
+            and over the log-odds of each class of a softmax. `"mean_field"`: logits
+            shrunk by `sqrt(1 + pi / 8 * variance)`; cheaper and less exact.
+        activation: `"auto"`: the activation of the model. If that is linear,
+            `"sigmoid"` or `"softmax"` takes the outputs as logits.
+        ignore_earlier: Bool. Whether to allow other stochastic layers, which then drop
+            nothing. By default they raise an error, because their part of the spread
+            would be missing.
 
     Returns:
         `LastLayerPrediction`, with `.mean` and `.std`.
 
     Raises:
-        ValueError: If the model does not end so, drops elsewhere, or an option is
-            unknown. The model is never changed.
+        ValueError: If the model does not end in these layers or has dropout elsewhere,
+            or an option is unknown. The model is never changed.
 
     Example:
 
@@ -210,7 +213,7 @@ def last_layer_predict(
     Reference:
         Wang & Manning, 2013, section 2 (normal logits under dropout). Mean field:
         MacKay, 1992, section 4; Lu et al., 2020. https://arxiv.org/abs/2006.07584. The
-        log-odds, expanded around the mean logits, are ours.
+        expansion of the log-odds around the mean logits is ours.
     """
     checked_option(OWNER, "method", method, METHODS)
     checked_option(OWNER, "activation", activation, ("auto", *ACTIVATIONS))
@@ -219,7 +222,7 @@ def last_layer_predict(
         built_by_first(model, batches, OWNER)
     last = last_layer(OWNER, model)
     for layer in last.earlier:
-        # What drops in every inference call cannot be silent.
+        # Layers that drop in every inference call cannot be turned off.
         if not ignore_earlier or getattr(layer, "stochastic_inference", False):
             raise ValueError(
                 f"{OWNER}: `model` must drop before its last layer only. Received: "
@@ -245,7 +248,7 @@ def last_layer_predict(
 def _predicted(
     last: LastLayer, outputs: Any, function: str, method: str
 ) -> list[np.ndarray]:
-    """Mean and spread of the prediction and of the logits, for rows of one shape."""
+    """Returns mean and spread of predictions and logits, for inputs of one shape."""
     features = np.asarray(outputs).astype("float64")
     shape = (*features.shape[:-1], last.kernel.shape[1])
     rows = features.reshape(-1, features.shape[-1])
@@ -262,7 +265,7 @@ def _predicted(
 def _through(
     function: str, method: str, logits: Logits
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation behind the activation."""
+    """Returns mean and standard deviation after the activation."""
     if function == "linear":
         return logits.mean, np.sqrt(logits.variance)
     if function == "softmax":

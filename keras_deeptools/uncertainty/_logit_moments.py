@@ -1,4 +1,4 @@
-"""Mean and variance of logits behind dropout, and of probabilities made from them."""
+"""Mean and variance of logits after dropout, and of probabilities made from them."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def log_sum(logits: np.ndarray) -> np.ndarray:
-    """Log of the sum of exponentials over the last axis, which stays as one."""
+    """Returns the log of the sum of exponentials over the last axis, which is kept."""
     peak = logits.max(axis=-1, keepdims=True)
     return peak + np.log(np.exp(logits - peak).sum(axis=-1, keepdims=True))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities `(..., k)`."""
+    """Returns log-probabilities `(..., k)`."""
     return logits - log_sum(logits)
 
 
@@ -21,10 +21,11 @@ NUM_NODES = 32
 
 @dataclass(frozen=True, eq=False)
 class Logits:
-    """Logits of a Dense layer behind dropout; arrays `(n, k)` but for `spread`.
+    """Logits of a Dense layer after dropout; arrays `(n, k)`, except for `spread`.
 
-    `scale` `(n, d)` is the variance of each feature, `kernel` `(d, k)` what carries it
-    on; the covariance of the logits is `kernel.T @ diag(scale) @ kernel` in each row.
+    `scale` `(n, d)` is the variance of each feature, and `kernel` `(d, k)` passes it
+    on; for each sample the covariance of the logits is `kernel.T @ diag(scale) @
+    kernel`.
     """
 
     mean: np.ndarray
@@ -33,14 +34,14 @@ class Logits:
     kernel: np.ndarray
 
     def covariance_with(self, direction: np.ndarray) -> np.ndarray:
-        """Covariance of every logit with a sum of logits, weighed by `direction`."""
+        """Returns the covariance of every logit with a sum weighted by `direction`."""
         return (self.scale * (direction @ self.kernel.T)) @ self.kernel
 
 
 def logit_moments(
     features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, rate: float
 ) -> Logits:
-    """Exact moments: a feature times mask / (1 - rate) keeps its mean."""
+    """Returns exact moments: a feature times mask / (1 - `rate`) keeps its mean."""
     scale = features**2 * (rate / (1 - rate))
     return Logits(features @ kernel + bias, scale @ kernel**2, scale, kernel)
 
@@ -48,7 +49,7 @@ def logit_moments(
 def sigmoid_moments(
     mean: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of `sigmoid(z)` for normal z, by quadrature."""
+    """Computes mean and deviation of `sigmoid(z)` for normal z, by quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(NUM_NODES)
     weights = weights / weights.sum()
     values = np.tanh((mean[..., None] + np.sqrt(variance)[..., None] * nodes) / 2)
@@ -59,11 +60,11 @@ def sigmoid_moments(
 
 
 def softmax_moments(logits: Logits) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of `softmax(z)`, class by class.
+    """Returns mean and standard deviation of `softmax(z)`, class by class.
 
-    A probability is the sigmoid of its log-odds, `z_k - log sum_{j != k} exp z_j`. They
-    are taken as normal, with their mean to the second order and their variance to the
-    first in the spread of the logits.
+    A probability is the sigmoid of its log-odds, `z_k - log sum_{j != k} exp z_j`. The
+    log-odds are taken as normal, with their mean to the second order and their variance
+    to the first order in the spread of the logits.
     """
     if logits.mean.shape[1] == 1:
         return np.ones_like(logits.mean), np.zeros_like(logits.mean)
@@ -73,10 +74,10 @@ def softmax_moments(logits: Logits) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_odds_moments(logits: Logits) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance `(n, k)` of the log-odds of each class against all others."""
+    """Returns moments `(n, k)` of each class's log-odds against all others."""
     z, variance = logits.mean, logits.variance
     p = np.exp(log_softmax(z))
-    # The likeliest class is taken apart, because 1 - p would cancel there.
+    # The most likely class is computed by itself, because 1 - p would cancel there.
     is_top = np.arange(z.shape[1]) == z.argmax(axis=1)[:, None]
     others = np.where(is_top, -np.inf, z)
     shares = np.exp(log_softmax(others))
@@ -98,6 +99,6 @@ def log_odds_moments(logits: Logits) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_field_softmax(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Softmax of logits that are shrunk by their own spread, as a probit would be."""
+    """Returns the softmax of logits shrunk by their spread, as for a probit."""
     shrunk = mean / np.sqrt(1 + np.pi / 8 * variance)
     return np.exp(log_softmax(shrunk))

@@ -43,7 +43,7 @@ def check_arguments(
     verbose: Any,
     adaptive: Any,
 ) -> None:
-    """Raises for an argument that is out of range."""
+    """Raises an error for an argument that is out of range."""
     checked_count(OWNER, "num_samples", num_samples)
     checked_count(OWNER, "batch_size", batch_size)
     if seed is not None and not is_integer(seed):
@@ -61,7 +61,7 @@ def check_arguments(
 
 
 FIRST_LOOK = 25
-"""Samples of every row before `adaptive` looks at them."""
+"""Samples of every input before `adaptive` looks at them."""
 
 
 @known_elsewhere_as(
@@ -85,42 +85,44 @@ def mc_predict(
     verbose: str | int = "auto",
     adaptive: bool = False,
 ) -> MCPrediction:
-    """Predicts many times with dropout on, and says how far the predictions differ.
+    """Predicts many times with dropout on, and measures how the predictions differ.
 
-    For any trained model that has dropout: Keras' Dropout family and ours, dropout in
-    recurrent layers and in attention, in nested and in subclassed models. Dropout is
-    on, all else (BatchNormalization, noise, augmentation) is in inference, and no
-    state of the model, its metrics or any random stream changes.
+    It works with any trained model that has dropout: layers of Keras' Dropout family
+    and of this package, dropout in recurrent layers and in attention, in nested and in
+    subclassed models. Dropout is on; everything else (BatchNormalization, noise,
+    augmentation) is in inference mode, and no state of the model, of its metrics or of
+    any random stream changes.
 
-    In a functional model what comes before the first dropout layers runs once per
-    batch, and only the rest runs `num_samples` times, compiled, several samples at a
-    time. Rows are taken to be independent of one another. Statistics are streamed:
-    memory does not grow with `num_samples`.
+    In a functional model the layers before the first dropout layers run once per batch,
+    and only the rest runs `num_samples` times, compiled, several samples at a time. The
+    inputs of a batch are taken to be independent of one another. Statistics are updated
+    sample by sample, so memory does not grow with `num_samples`.
 
     Args:
-        model: `keras.Model`; one that is not built yet is built by the first rows.
+        model: `keras.Model`; a model that is not built yet is built with the first
+            batch.
         x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator; targets in it are ignored. Batches may differ in
             length or size, such as bucketed texts.
-        num_samples: Int >= 1, samples of each row.
-        batch_size: Int >= 1, rows in a batch. The masks do not depend on it.
+        num_samples: Int >= 1, the number of Monte Carlo samples for each input.
+        batch_size: Int >= 1, inputs in a batch. The masks do not depend on it.
         seed: Int or None. The same seed gives the same result, bit for bit. None
-            takes a new one, which the result tells.
-        masks: `"independent"` (each row and sample has masks of its own) or
-            `"coherent"` (all rows of a sample share theirs: each sample is one
-            function drawn from the posterior).
+            takes a new seed, which the result holds.
+        masks: `"independent"` (each input has its own masks in each Monte Carlo sample)
+            or `"coherent"` (all inputs share the masks of a Monte Carlo sample, so that
+            each of them is one function drawn from the posterior).
         return_samples: Bool, whether to keep all samples, for `.samples`.
         verbose: `"auto"`, 0 (silent), 1 (progress bar) or 2.
-        adaptive: Bool, whether to stop sampling rows whose class is decided (of
-            outputs that are no probabilities: whose place in the ranking of the rows
-            is). The features of all rows are kept in memory meanwhile.
+        adaptive: Bool, whether to stop sampling inputs whose class is decided (if the
+            outputs are not probabilities: whose place in the ranking of all inputs is
+            decided). Meanwhile the features of all inputs are kept in memory.
 
     Returns:
-        `MCPrediction`. Where the outputs of batches differ in shape, as of tokens or
-        pixels, its arrays are object arrays `(rows,)` with an array for each row.
+        `MCPrediction`. Where the outputs of batches differ in shape, as for tokens or
+        pixels, its arrays are object arrays `(inputs,)` with an array for each input.
 
     Raises:
-        TypeError: If `model` is no Keras model, or an argument is of the wrong type.
+        TypeError: If `model` is not a Keras model, or an argument has the wrong type.
         ValueError: If nothing in the model is stochastic, an argument is out of range,
             or the data are empty or do not fit the model.
 
@@ -201,7 +203,7 @@ def _refined(
     counts: np.ndarray,
     num_samples: int,
 ) -> list[Any]:
-    """Goes on with rows that are not decided; each round doubles their samples."""
+    """Samples undecided inputs further; each round doubles their samples."""
     if any(isinstance(each, list) for each in statistics):
         raise ValueError(
             "mc_predict: `adaptive` must be False where the outputs of rows differ in "

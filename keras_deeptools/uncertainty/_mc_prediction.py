@@ -25,8 +25,8 @@ class VarianceParts(NotebookText):
     Made by `MCPrediction.variance`.
 
     Attributes:
-        epistemic: Array, variance of the predicted means: of the model.
-        aleatoric: Array, mean of the predicted variances: of the data.
+        epistemic: Array, variance of the predicted means: the part of the model.
+        aleatoric: Array, mean of the predicted variances: the part of the data.
 
     Example:
 
@@ -53,7 +53,7 @@ class VarianceParts(NotebookText):
 
 
 def variance_parts(means: Any, stds: Any, mean: Any, variance: Any) -> VarianceParts:
-    """Parts of the variance, from the means and standard deviations of the outputs."""
+    """Returns the parts of the variance from the outputs' means and deviations."""
     epistemic = np.square(_chosen(stds, mean, "mean"))
     if variance is None:
         return VarianceParts(epistemic, np.zeros_like(epistemic))
@@ -86,17 +86,18 @@ def _chosen(outputs: Any, which: Any, argument: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class MCPrediction(NotebookText):
-    """What `mc_predict` found out about every row of the data.
+    """What `mc_predict` found out about every input.
 
-    Made by `mc_predict`. Everything is an array with the axis of rows first; for a
-    model with several outputs it is a list or dict of them, as the model's own outputs
-    are. Where rows differ in the shape of their outputs it is an object array `(rows,)`
-    with an array for each row. Entropies are in nats, and are for outputs that are
-    probabilities: those of classes add up to one over the last axis; others in [0, 1]
-    are taken as probabilities of "yes", each on its own.
+    Made by `mc_predict`. All results are arrays whose first axis is that of the inputs;
+    for a model with several outputs they are lists or dicts of arrays, like the model's
+    own outputs. Where inputs differ in the shape of their outputs, a result is an
+    object array `(inputs,)` with an array for each input. Entropies are in nats and are
+    defined for outputs that are probabilities: outputs that sum to one over the last
+    axis are those of classes; other outputs in [0, 1] are taken as independent
+    probabilities of "yes".
 
     Attributes:
-        num_samples: Int array `(rows,)`, samples taken of each row.
+        num_samples: Int array `(inputs,)`, Monte Carlo samples taken of each input.
         seed: Int, with which `mc_predict` gives the same result again.
 
     Example:
@@ -113,8 +114,8 @@ class MCPrediction(NotebookText):
     True
     """
 
-    # For each output the statistics of all rows, or a list of those of rows in a row
-    # that are of one shape.
+    # For each output the statistics of all inputs, or a list with those of consecutive
+    # inputs that have the same shape.
     _statistics: list[Any] = field(repr=False)
     _structure: Any = field(repr=False)
     num_samples: np.ndarray
@@ -123,12 +124,12 @@ class MCPrediction(NotebookText):
 
     @property
     def mean(self) -> Any:
-        """Mean of the samples, float32 `(rows, ...)`: the prediction."""
+        """Mean of the Monte Carlo samples, float32 `(inputs, ...)`: the prediction."""
         return self._packed(lambda s: s.mean)
 
     @property
     def std(self) -> Any:
-        """Standard deviation of the samples (n - 1), float32; NaN for one sample."""
+        """Standard deviation over the samples, float32, with ddof=1; NaN for one."""
         return self._packed(self._deviation)
 
     @property
@@ -138,7 +139,7 @@ class MCPrediction(NotebookText):
 
     @property
     def samples(self) -> Any:
-        """All samples `(num_samples, rows, ...)`, with `return_samples=True`."""
+        """All samples `(num_samples, inputs, ...)`, with `return_samples=True`."""
         if self._samples is None:
             raise ValueError(
                 "MCPrediction: `samples` are kept only on demand. Received: a "
@@ -148,12 +149,12 @@ class MCPrediction(NotebookText):
 
     @property
     def predictive_entropy(self) -> Any:
-        """Entropy of the mean: all uncertainty, of data and of model."""
+        """Entropy of the mean: the total uncertainty, of data and model."""
         return self._packed(lambda s: self._total_entropy(s))
 
     @property
     def expected_entropy(self) -> Any:
-        """Mean entropy of the samples: the part that lies in the data (aleatoric)."""
+        """Mean entropy of the samples: the uncertainty of the data (aleatoric)."""
         return self._packed(lambda s: self._checked(s).entropy_mean)
 
     @property
@@ -169,10 +170,10 @@ class MCPrediction(NotebookText):
 
     @property
     def mutual_information(self) -> Any:
-        """Predictive less expected entropy: the part that lies in the model.
+        """Predictive minus expected entropy: the uncertainty of the model.
 
         The plug-in estimate is too small by a factor of nearly (n - 1) / n for n
-        samples; it is multiplied by n / (n - 1). NaN for one sample.
+        samples, so it is multiplied by n / (n - 1). The result is NaN for one sample.
         """
 
         def information(s: OutputStatistics) -> np.ndarray:
@@ -197,30 +198,32 @@ class MCPrediction(NotebookText):
         return self._packed(ratio)
 
     def variance(self, mean: Any = None, variance: Any = None) -> VarianceParts:
-        """Law of total variance: of the model (epistemic) and of the data (aleatoric).
+        """Splits the variance into that of the model and that of the data.
+
+        By the law of total variance the first part is epistemic, the second aleatoric.
 
         Args:
-            mean: Which output predicts the mean: its key or index, or for one output
-                with several columns the column. None for an only output.
-            variance: Which one predicts the variance of the data, > 0 (not its
-                logarithm, nor a standard deviation). None if there is none: the
+            mean: The output that predicts the mean: its key or index; for a single
+                output with several columns, the column. None if there is one output.
+            variance: The output that predicts the variance of the data, > 0 (not its
+                logarithm, nor a standard deviation). None if there is none; the
                 aleatoric part is then zero.
 
         Returns:
             `VarianceParts`.
 
         Raises:
-            ValueError: If an output is not there, or variances are negative.
+            ValueError: If an output does not exist, or variances are negative.
         """
         return variance_parts(self.mean, self.std, mean, variance)
 
     def to_dataframe(self) -> Any:
-        """The prediction of an only output, one line for each sample of the data.
+        """Returns the prediction of a single output, one line for each input.
 
         Returns:
             `pandas.DataFrame` with `num_samples`, `mean` and `std`, numbered where an
-            output has several values, and of probabilities `predictive_entropy` and
-            `mutual_information`.
+            output has several values; for probabilities also with `predictive_entropy`
+            and `mutual_information`.
 
         Raises:
             ValueError: If the model has several outputs, or they differ in shape.
@@ -239,11 +242,11 @@ class MCPrediction(NotebookText):
         return data_frame("MCPrediction", columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws how uncertain the predictions of an only output are.
+        """Draws how uncertain the predictions of a single output are.
 
-        Of probabilities a histogram of the predictive entropy and of the part of it
-        that is the model's; of other values means with their standard deviations, in
-        order of the mean.
+        For probabilities it draws a histogram of the predictive entropy and of the part
+        of it that comes from the model; for other values it draws means with their
+        standard deviations, in order of the mean.
 
         Args:
             ax: Matplotlib axes; default: those of a new figure.
@@ -278,7 +281,7 @@ class MCPrediction(NotebookText):
         return ax
 
     def _only(self, method: str) -> OutputStatistics:
-        """The statistics of the only output."""
+        """Returns the statistics of the single output."""
         if len(self._statistics) != 1 or isinstance(self._statistics[0], list):
             raise ValueError(
                 f"MCPrediction.{method}: the model must have one output of one shape. "
@@ -329,7 +332,7 @@ class MCPrediction(NotebookText):
         return entropy(self._checked(s).mean, s.kind)
 
     def _counts(self, like: np.ndarray) -> np.ndarray:
-        # Rows that differ in shape are all sampled equally often.
+        # Inputs that differ in shape are all sampled equally often.
         return self.num_samples[: len(like)].reshape(-1, *[1] * (like.ndim - 1))
 
     def _degrees(self, like: np.ndarray) -> np.ndarray:
@@ -344,14 +347,14 @@ class MCPrediction(NotebookText):
 
 
 def _by_rows(function: Callable[[OutputStatistics], Any], statistics: Any) -> Any:
-    """An array over all rows; of arrays where they differ in shape."""
+    """Returns an array over all inputs; of arrays where they differ in shape."""
     if not isinstance(statistics, list):
         return np.asarray(function(statistics), np.float32)
     return ragged([np.asarray(function(each), np.float32) for each in statistics])
 
 
 def _sample_first(parts: list[np.ndarray]) -> np.ndarray:
-    """Samples `(num_samples, rows, ...)` from parts `(rows, num_samples, ...)`."""
+    """Returns `(num_samples, inputs, ...)` from parts `(inputs, num_samples, ...)`."""
     if len({part.shape[2:] for part in parts}) == 1:
         return np.swapaxes(np.concatenate(parts), 0, 1)
     by_sample = [

@@ -1,4 +1,4 @@
-"""The negative log-likelihood of a classifier and of a regression."""
+"""The negative log-likelihood of classification and regression models."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,16 +23,16 @@ def negative_log_likelihood(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> float:
-    """The mean of minus the log of the probability of what came true.
+    """Returns the mean of minus the log of the probability of the labels.
 
-    A proper score, also known as log loss or cross-entropy, in nats. It punishes sure
-    mistakes most: a probability of exactly 0 counts as the smallest step from 0 (or
-    from 1, with one column) that the floats of `probabilities` can take.
+    A proper score, also known as log loss or cross-entropy, in nats. It punishes
+    confident mistakes most: a probability of exactly 0 counts as the smallest step from
+    0 (or from 1, with one column) that the floats of `probabilities` can represent.
 
     Args:
         probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
-        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
+        labels: Class indices, one-hot labels or 0 and 1, as for `brier_score`.
         from_logits: Bool, whether `probabilities` are logits.
         sample_weight: Float array or None, as for `brier_score`.
         multi_label: Bool or None, as for `brier_score`.
@@ -42,7 +42,7 @@ def negative_log_likelihood(
         Float >= 0; with independent outputs the mean over them.
 
     Raises:
-        ValueError: If shapes do not fit, or a value is no probability or no class.
+        ValueError: If shapes do not match, or a value is not a probability or a class.
 
     Example:
 
@@ -75,12 +75,12 @@ def labelled_logits(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> LabelledRows:
-    """Logits and labels in rows, from either kind of predictions.
+    """Returns logits and labels as flat entries, from either kind of predictions.
 
     Args:
         owner: Str. Who is named in errors.
         predictions: Probabilities or logits, as in `labelled_rows`.
-        labels: As in `labelled_rows`, as the others.
+        labels: As in `labelled_rows`.
         sample_weight: Array or None.
         from_logits: Bool, whether `predictions` are logits.
         multi_label: Bool or None.
@@ -100,12 +100,12 @@ def labelled_logits(
 def logits_of(
     probabilities: np.ndarray, is_binary: bool, smallest: tuple[float, float]
 ) -> np.ndarray:
-    """Logits `(n, k)` of probabilities; of binary ones with a first column of zeros.
+    """Returns logits `(n, k)`; binary probabilities get a first column of zeros.
 
     Args:
         probabilities: Float64 array `(n, k)`.
         is_binary: Bool, whether they were one column.
-        smallest: Floats, how near to 0, and to 1, they may be.
+        smallest: Floats, the smallest distances from 0 and from 1 that they may have.
     """
     if not is_binary:
         return np.log(np.maximum(probabilities, smallest[0]))
@@ -115,10 +115,10 @@ def logits_of(
 
 
 def smallest_step(probabilities: Any) -> tuple[float, float]:
-    """How near to 0, and to 1, a probability can be without being it."""
+    """Returns how near to 0, and to 1, a probability can be without reaching it."""
     kind = np.asarray(probabilities).dtype
     if kind.name == "bfloat16":
-        # A float32 of which the last 16 bits were cut off.
+        # A float32 whose last 16 bits were cut off.
         return float(np.finfo("float32").tiny), 2.0**-8
     limits = np.finfo(kind if kind.kind == "f" else "float64")
     return float(limits.tiny), float(limits.epsneg)
@@ -127,9 +127,9 @@ def smallest_step(probabilities: Any) -> tuple[float, float]:
 def gaussian_rows(
     owner: str, mean: Any, std: Any, targets: Any, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets in standard deviations from the mean, those, and weights; all `(n, d)`.
+    """Returns standardized errors, standard deviations and weights, all `(n, d)`.
 
-    The weights sum to 1.
+    The errors are targets minus means, in standard deviations. The weights sum to 1.
     """
     means = _finite(owner, "mean", mean)
     values = _finite(owner, "targets", targets)
@@ -161,7 +161,7 @@ def gaussian_rows(
 
 
 def _finite(owner: str, argument: str, values: Any) -> np.ndarray:
-    """Float64 array `(n, d)`."""
+    """Returns a float64 array `(n, d)`."""
     array = np.asarray(values, "float64")
     if array.ndim == 0 or array.size == 0:
         raise ValueError(
@@ -180,26 +180,26 @@ def _finite(owner: str, argument: str, values: Any) -> np.ndarray:
 def gaussian_negative_log_likelihood(
     mean: Any, std: Any, targets: Any, *, sample_weight: Any = None
 ) -> float:
-    """The mean of minus the log-density of the targets under normal predictions.
+    """Returns the mean of minus the log-density of targets under normal predictions.
 
-    A proper score that judges the mean and the standard deviation together, in nats;
-    it depends on the unit of the targets.
+    A proper score, in nats, that judges the mean and the standard deviation together.
+    It depends on the unit of the targets.
 
     Args:
         mean: Float array `(n,)` or `(n, outputs)`, what `predict` returns, or the
             `.mean` of a Monte Carlo prediction.
         std: Float > 0 or array with the shape of `mean`, standard deviations of the
-            targets. The `.std` of a Monte Carlo prediction is that of the model alone:
+            targets. The `.std` of a Monte Carlo prediction is only that of the model:
             add the noise of the data, `np.sqrt(std**2 + noise**2)`.
         targets: Float array with the shape of `mean`.
-        sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+        sample_weight: Float array `(n,)` or None, weights >= 0 of the samples.
 
     Returns:
-        Float, the mean over rows and outputs, with the constant log(2 pi) / 2.
+        Float, the mean over samples and outputs, with the constant log(2 pi) / 2.
 
     Raises:
-        ValueError: If shapes do not fit, a value is not finite or a standard deviation
-            not > 0.
+        ValueError: If shapes do not match, a value is not finite, or a standard
+            deviation is not > 0.
 
     Example:
 

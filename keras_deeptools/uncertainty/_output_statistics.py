@@ -1,4 +1,4 @@
-"""What is kept of the samples of one output."""
+"""Statistics that are kept of the samples of one output."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and sum of squared deviations of samples, for every row.
+    """Mean and sum of squared deviations of samples, for every input.
 
     Attributes:
-        mean: Float64 array `(rows, ...)`.
-        squares: Float64 array `(rows, ...)`, sum of squared deviations from the mean.
+        mean: Float64 array `(inputs, ...)`.
+        squares: Float64 array `(inputs, ...)`, sum of squared deviations from the mean.
     """
 
     mean: np.ndarray
@@ -20,7 +20,7 @@ class Moments:
 
 
 def moments_of(samples: np.ndarray) -> Moments:
-    """Moments over axis 1 of `(rows, samples, ...)`, in double precision."""
+    """Returns moments over axis 1 of `(inputs, samples, ...)`, in double precision."""
     samples = samples.astype(np.float64)
     mean = samples.mean(axis=1)
     samples -= mean[:, None]
@@ -28,7 +28,7 @@ def moments_of(samples: np.ndarray) -> Moments:
 
 
 def merged(first: Moments, n: int, second: Moments, m: int) -> Moments:
-    """Moments of `n` and `m` samples together.
+    """Returns the moments of `n` and `m` samples together.
 
     Reference:
         Chan, Golub & LeVeque, 1983, equations 2.1. The American Statistician 37(3).
@@ -47,10 +47,10 @@ LOW_PRECISION_TOLERANCE = 2e-2
 
 
 def kind_of(samples: np.ndarray) -> str:
-    """What outputs `(rows, samples, ...)` are, judging by their values.
+    """Returns what outputs `(inputs, samples, ...)` are, judging by their values.
 
-    `"categorical"` where the last of two or more axes adds up to one, `"Bernoulli"`
-    where all are in [0, 1], else `"values"`.
+    `"categorical"` if the last of two or more axes sums to one, `"Bernoulli"` if all
+    values are in [0, 1], else `"values"`.
     """
     tolerance = TOLERANCE if samples.dtype.itemsize > 2 else LOW_PRECISION_TOLERANCE
     if not ((samples >= 0) & (samples <= 1 + tolerance)).all():
@@ -63,7 +63,7 @@ def kind_of(samples: np.ndarray) -> str:
 
 
 def entropy(probabilities: np.ndarray, kind: str) -> np.ndarray:
-    """Entropy over the last axis if categorical, else of every element."""
+    """Returns the entropy over the last axis if categorical, else of every element."""
     p = np.clip(probabilities.astype(np.float64), 0, 1)
     if kind == CATEGORICAL:
         return -_p_log_p(p).sum(axis=-1)
@@ -71,7 +71,7 @@ def entropy(probabilities: np.ndarray, kind: str) -> np.ndarray:
 
 
 def votes(probabilities: np.ndarray, kind: str) -> np.ndarray:
-    """How many samples (axis 1) choose each class, or choose "yes"."""
+    """Counts how many samples (axis 1) choose each class, or choose "yes"."""
     if kind == BERNOULLI:
         return (probabilities >= 0.5).sum(axis=1)
     chosen = probabilities.argmax(axis=-1)
@@ -85,15 +85,15 @@ def _p_log_p(p: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class OutputStatistics:
-    """Running statistics of one output; all arrays begin with the axis of rows.
+    """Running statistics of one output; the first axis of all arrays is the inputs'.
 
     Attributes:
         kind: `"categorical"`, `"Bernoulli"` or `"values"`.
-        mean: Float64 array `(rows, ...)`.
+        mean: Float64 array `(inputs, ...)`.
         squares: Float64 array, sums of squared deviations from the mean.
         entropy_mean: Mean entropy of the samples; None for `"values"`.
         entropy_squares: Sums of squared deviations from it.
-        votes: Int array, samples that choose each class (or "yes").
+        votes: Int array, the number of samples that choose each class (or "yes").
     """
 
     kind: str
@@ -105,7 +105,7 @@ class OutputStatistics:
 
 
 def statistics_of(samples: np.ndarray) -> OutputStatistics:
-    """Statistics of samples `(rows, samples, ...)`."""
+    """Returns the statistics of samples `(inputs, samples, ...)`."""
     moments = moments_of(samples)
     kind = kind_of(samples)
     if kind == VALUES:
@@ -124,7 +124,7 @@ def statistics_of(samples: np.ndarray) -> OutputStatistics:
 def joined(
     first: OutputStatistics, n: int, second: OutputStatistics, m: int
 ) -> OutputStatistics:
-    """Statistics of `n` and `m` samples of the same rows."""
+    """Returns the statistics of `n` and `m` samples of the same inputs."""
     first, second = _alike(first, second)
     moments = merged(
         Moments(first.mean, first.squares), n, Moments(second.mean, second.squares), m
@@ -147,16 +147,16 @@ def joined(
 
 
 def stacked(parts: list[OutputStatistics]) -> OutputStatistics:
-    """Statistics of the rows of all parts, one after another."""
+    """Returns the statistics of the inputs of all parts, one after another."""
     parts = list(_alike(*parts))
     return _mapped(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def in_one(runs: list[list[OutputStatistics]]) -> list[Any]:
-    """For each output the statistics of all rows, or a list of them for each shape.
+    """Returns for each output the statistics of all inputs, or a list by shape.
 
     Args:
-        runs: For rows of each length or size the statistics of every output.
+        runs: For inputs of each length or size the statistics of every output.
     """
     found: list[Any] = []
     for parts in zip(*runs, strict=True):
@@ -168,14 +168,14 @@ def in_one(runs: list[list[OutputStatistics]]) -> list[Any]:
 
 
 def rows_of(statistics: OutputStatistics, rows: Any) -> OutputStatistics:
-    """Statistics of some of the rows."""
+    """Returns the statistics of some of the inputs."""
     return _mapped(lambda array: array[rows], statistics)
 
 
 def with_rows(
     statistics: OutputStatistics, rows: np.ndarray, new: OutputStatistics
 ) -> OutputStatistics:
-    """Statistics with `new` in place of what they say about `rows`."""
+    """Returns the statistics with `new` in the place of those about `rows`."""
 
     def put(array: np.ndarray, values: np.ndarray) -> np.ndarray:
         array = array.copy()
@@ -186,7 +186,7 @@ def with_rows(
 
 
 def _alike(*parts: OutputStatistics) -> tuple[OutputStatistics, ...]:
-    """The parts, all of one kind: probabilities only where all agree."""
+    """Returns the parts, all of one kind: probabilities only if all agree."""
     kinds = {part.kind for part in parts}
     if len(kinds) == 1:
         return parts
@@ -203,20 +203,20 @@ def _mapped(function: Any, *parts: OutputStatistics) -> OutputStatistics:
 
 
 NUM_ERRORS = 3.3
-"""Standard errors that a difference must exceed: 0.1% at each of a few looks."""
+"""Standard errors that a difference must exceed: 0.1% at each of a few checks."""
 
 
 def decided(statistics: OutputStatistics, counts: np.ndarray) -> np.ndarray:
-    """Whether more samples would hardly change what is concluded about each row.
+    """Returns whether more samples would hardly change the conclusion for each input.
 
     Args:
-        statistics: Of all rows.
-        counts: Int array `(rows,)`, samples so far.
+        statistics: The statistics of all inputs.
+        counts: Int array `(inputs,)`, samples so far.
 
     Returns:
-        Bool array `(rows,)`. For probabilities: the class is certain, at every
-        position. For values: the place of the row in the ranking of all rows by their
-        mean is certain, in every element.
+        Bool array `(inputs,)`. For probabilities: the class is certain, at every
+        position. For values: the place of the input in the ranking of all inputs by
+        their mean is certain, in every element.
     """
     rows = len(counts)
     mean = statistics.mean.reshape(rows, -1)
@@ -238,7 +238,7 @@ def decided(statistics: OutputStatistics, counts: np.ndarray) -> np.ndarray:
 
 
 def _leads(mean: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Whether the largest mean is out of reach of every other one."""
+    """Returns whether no other mean can reach the largest one."""
     best = mean.argmax(axis=-1)[..., None]
     lowest = np.take_along_axis(mean - margin, best, axis=-1)[..., 0]
     others = mean + margin
@@ -247,7 +247,7 @@ def _leads(mean: np.ndarray, margin: np.ndarray) -> np.ndarray:
 
 
 def _stands_alone(mean: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Whether the interval of each mean meets no other one."""
+    """Returns whether the interval of each mean overlaps with no other one."""
     order = np.argsort(mean)
     low, high = (mean - margin)[order], (mean + margin)[order]
     reached = np.maximum.accumulate(np.concatenate([[-np.inf], high[:-1]]))

@@ -1,4 +1,4 @@
-"""How likely the targets are under a Monte Carlo prediction, row by row."""
+"""The likelihood of each sample's targets under a Monte Carlo prediction."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ NUM_HALVINGS = 60
 
 
 def likelihood_of_loss(owner: str, loss: Any) -> tuple[str, bool]:
-    """`"classification"` or `"regression"`, and whether outputs are logits."""
+    """Returns `"classification"` or `"regression"`, and whether outputs are logits."""
     name = _name_of(loss)
     if "crossentropy" in name:
         return "classification", bool(loss_argument(loss, "from_logits", False))
@@ -35,7 +35,7 @@ def likelihood_of_loss(owner: str, loss: Any) -> tuple[str, bool]:
 
 
 def independence_of_loss(loss: Any) -> bool | None:
-    """Whether a loss is for outputs that are independent; None where it tells not."""
+    """Returns whether a loss is for independent outputs; None if it does not show."""
     name = _name_of(loss)
     if "crossentropy" not in name:
         return None
@@ -51,15 +51,16 @@ def classification_log_likelihood(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> np.ndarray:
-    """Log of the mean probability of what came true, `(n,)`.
+    """Returns the log of the mean probability of the labels, `(n,)`.
 
-    Of several labels, pixels or tokens of a sample it is their mean, weighed so that
+    With several labels, pixels or tokens in a sample it is their mean, weighted so that
     the mean over the samples is the mean over all that count.
 
     Args:
-        owner: Who speaks in errors.
-        outputs: Probabilities `(samples, n, ..., k)`, or logits.
-        labels: As for `negative_log_likelihood`, as the others.
+        owner: Str. Who is named in errors.
+        outputs: Probabilities `(samples, n, ..., k)`, or logits; the first axis is that
+            of the Monte Carlo samples.
+        labels: As for `negative_log_likelihood`.
         from_logits: Bool.
         sample_weight: Array or None.
         multi_label: Bool or None.
@@ -79,7 +80,7 @@ def classification_log_likelihood(
                 (-1,) if rows.is_binary else (-1, each.shape[-1])
             )[rows.kept]
             if rows.is_binary:
-                # A binary model is one of two classes, whose first logit is 0.
+                # A binary model is one of two classes, and the first logit is 0.
                 flat = np.stack([np.zeros_like(flat), flat], axis=1)
             logs = np.logaddexp(logs, log_softmax(flat)[at])
         logs -= np.log(len(outputs))
@@ -91,10 +92,10 @@ def classification_log_likelihood(
 def regression_log_likelihood(
     outputs: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Log-density of the targets `(n,)`, and the noise under which it is largest.
+    """Returns the log-density of the targets `(n,)`, and the noise that maximizes it.
 
-    Every sample is the mean of a normal density with one standard deviation for all
-    rows and outputs; that of the mixture is taken.
+    Every Monte Carlo sample is the mean of a normal density with one standard deviation
+    for all inputs and outputs; the density is that of their mixture.
 
     Args:
         outputs: Float array `(samples, n, d)`.
@@ -109,8 +110,8 @@ def regression_log_likelihood(
         mixture = peak + np.log(np.exp(exponents - peak).mean(axis=0))
         return mixture - num_outputs * (log_noise + np.log(2 * np.pi) / 2)
 
-    # The best noise is no larger than the error of the worst sample of each row, and
-    # no smaller than that of the best one.
+    # For each input, the best noise is at most the error of the worst Monte Carlo
+    # sample, and at least that of the best one.
     small = squares.min(axis=0).mean() / num_outputs
     large = squares.max(axis=0).mean() / num_outputs
     floor = np.finfo("float32").tiny
@@ -132,7 +133,7 @@ def _name_of(loss: Any) -> str:
 
 
 BATCH = 32
-"""Rows that are read at once from data that come in batches."""
+"""Samples that are read at once from data that come in batches."""
 
 
 def mc_log_likelihood(
@@ -145,16 +146,16 @@ def mc_log_likelihood(
     owner: str = "tune_dropout_rate",
     sample_weight: Any = None,
 ) -> tuple[np.ndarray, float]:
-    """Log-likelihood of every row, and the noise that was fitted.
+    """Returns the log-likelihood of every sample, and the noise that was fitted.
 
-    Of several outputs the likelihoods are added up, as losses are.
+    The likelihoods of several outputs are added up, as losses are.
 
     Args:
         model: `keras.Model`, compiled.
         x: Inputs, or data in batches that hold the targets too.
-        y: Targets, None where `x` holds them.
+        y: Targets, None if `x` holds them.
         likelihood: `"classification"`, `"regression"` or `"auto"`, by the loss.
-        num_samples: Int >= 0, Monte Carlo samples; 0: the plain prediction.
+        num_samples: Int >= 0, Monte Carlo samples; 0: the prediction without dropout.
         seed: Int >= 0.
         owner: Str. Who is named in errors.
         sample_weight: Weights of the targets, or None.
@@ -201,14 +202,14 @@ def mc_log_likelihood(
 def check_likelihood(
     owner: str, model: keras.Model, likelihood: str, y: Any = None, data: Any = None
 ) -> None:
-    """Raises where the likelihood of a model's targets cannot be told.
+    """Raises an error if the kind of likelihood of a model's targets is unknown.
 
     Args:
         owner: Str. Who is named in errors.
         model: `keras.Model`, compiled.
         likelihood: As in `mc_log_likelihood`.
-        y: Targets where they are known, else None.
-        data: Data in batches that hold them, or None.
+        y: Targets if they are known, else None.
+        data: Data in batches that hold the targets, or None.
     """
     if y is None and data is not None:
         first = RowBatches(data, BATCH, owner, labelled=True).peek()
@@ -261,7 +262,7 @@ def _of_classes(
         return classification_log_likelihood(
             owner, outputs, labels, from_logits, weights, independent, **options
         )
-    # Rows of differing length: each by itself, and weighed by what counts in it.
+    # Samples of differing length: each by itself, weighted by what counts in it.
     logs, sizes = [], []
     for row in range(outputs.shape[1]):
         each = np.stack([sample[row] for sample in outputs])[:, None]
@@ -291,7 +292,7 @@ def _check_values(owner: str, outputs: np.ndarray, weights: Any) -> None:
 
 
 class HeldBatches(keras.utils.PyDataset):
-    """Batches of inputs that have been read.
+    """Batches of inputs that have already been read.
 
     Args:
         batches: List of structures of arrays.
@@ -309,7 +310,7 @@ class HeldBatches(keras.utils.PyDataset):
 
 
 def _held(data: Any, owner: str) -> tuple[Any, Any, Any]:
-    """Inputs, targets and weights of data that come in batches."""
+    """Returns inputs, targets and weights of data that come in batches."""
     batches = list(RowBatches(data, BATCH, owner, labelled=True))
     if not batches or batches[0][1] is None:
         raise ValueError(

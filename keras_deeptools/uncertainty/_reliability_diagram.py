@@ -1,4 +1,4 @@
-"""Observed frequency against confidence, bin by bin."""
+"""Observed frequency against confidence, in bins."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from keras_deeptools.uncertainty._expected_calibration_error import (
 from keras_deeptools.uncertainty._labelled_rows import labelled_rows
 
 NORMAL_QUANTILE = 1.959964
-"""Of a two-sided 95% interval."""
+"""Quantile of the normal distribution for a two-sided 95% interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,14 @@ class ReliabilityDiagram(BinAverages, NotebookText):
     Attributes:
         lower: Float64 array `(bins,)`, left edges (exclusive); empty bins are left out.
         upper: Float64 array `(bins,)`, right edges (inclusive).
-        weight: Float64 array `(bins,)`, share of the rows; sums to 1.
-        count: Float64 array `(bins,)`, number of rows; with sample weights the number
-            of equal rows that would be as certain.
+        weight: Float64 array `(bins,)`, share of the samples; sums to 1.
+        count: Float64 array `(bins,)`, number of samples; with sample weights the
+            number of equally weighted samples that would give the same precision.
         confidence: Float64 array `(bins,)`, mean probability of the event.
-        frequency: Float64 array `(bins,)`, how often it came true.
+        frequency: Float64 array `(bins,)`, how often the event came true.
         interval: Float64 array `(bins, 2)`, 95% Wilson interval of `frequency`.
-        expected_calibration_error: Float, weighted mean of the distances.
+        expected_calibration_error: Float, weighted mean of the distances between
+            confidence and frequency.
         maximum_calibration_error: Float, the largest distance.
 
     Example:
@@ -53,7 +54,7 @@ class ReliabilityDiagram(BinAverages, NotebookText):
         return self.table()
 
     def table(self) -> str:
-        """One line for each bin, then the summary."""
+        """Returns one line for each bin, then the summary."""
         rows = []
         for i in range(len(self.weight)):
             low, high = self.interval[i]
@@ -74,9 +75,10 @@ class ReliabilityDiagram(BinAverages, NotebookText):
         return f"{text_table(titles, rows)}\n{errors}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw frequency with its 95% interval against confidence.
+        """Draws frequency with its 95% interval against confidence.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         ax = new_axes("ReliabilityDiagram.plot") if ax is None else ax
         ax.bar(
@@ -89,7 +91,7 @@ class ReliabilityDiagram(BinAverages, NotebookText):
         )
         ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1)
         low, high = self.interval.T
-        # A Wilson interval holds its frequency but for rounding.
+        # A Wilson interval contains its frequency, except for rounding.
         errors = np.maximum([self.frequency - low, high - self.frequency], 0)
         ax.errorbar(
             self.confidence, self.frequency, errors, marker="o", capsize=2, label="bins"
@@ -118,15 +120,15 @@ def reliability_diagram(
 ) -> ReliabilityDiagram:
     """Compares confidence with observed frequency in bins.
 
-    Below the diagonal a model is too sure of itself, above it too timid. The arguments
+    Below the diagonal a model is overconfident, above it underconfident. The arguments
     are those of `expected_calibration_error`.
 
     Args:
         probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
-        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
+        labels: Class indices, one-hot labels or 0 and 1, as for `brier_score`.
         num_bins: Int >= 1.
-        binning: `"equal_width"` or `"adaptive"` (equal shares of the rows).
+        binning: `"equal_width"` or `"adaptive"` (equal shares of the samples).
         event: `"predicted"` (the predicted class is right), an int (this class, or
             independent output, comes true), or `"auto"`: class 1 where
             `probabilities` are `(n,)` or `(n, 1)`, every output where they are
@@ -139,8 +141,8 @@ def reliability_diagram(
         `ReliabilityDiagram`, with `.table()` and `.plot()`.
 
     Raises:
-        ValueError: If shapes do not fit, a value is no probability or no class, or an
-            option is unknown.
+        ValueError: If shapes do not match, a value is not a probability or a class, or
+            an option is unknown.
 
     Example:
 
@@ -175,7 +177,7 @@ def reliability_diagram(
 
 
 def wilson_interval(frequency: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """95% interval `(bins, 2)` of a frequency out of `count` trials."""
+    """Returns the 95% interval `(bins, 2)` of a frequency out of `count` trials."""
     z = NORMAL_QUANTILE
     middle = (frequency + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = frequency * (1 - frequency) / count + (z / (2 * count)) ** 2

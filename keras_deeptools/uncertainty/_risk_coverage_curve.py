@@ -1,4 +1,4 @@
-"""The risk of answering only where the model is confident."""
+"""The risk of a model that predicts only where it is confident."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ class RiskCoverageCurve(NotebookText):
     """Risk against coverage; made by `risk_coverage_curve` and `from_losses`.
 
     Attributes:
-        coverage: Float64 array `(n,)`, shares of the rows that are answered, ascending
-            to 1.
-        risk: Float64 array `(n,)`, mean loss of the rows that are answered.
-        threshold: Float64 array `(n,)`, the confidence of the last of them.
+        coverage: Float64 array `(n,)`, shares of the samples that are predicted, in
+            ascending order up to 1.
+        risk: Float64 array `(n,)`, mean loss of the samples that are predicted.
+        threshold: Float64 array `(n,)`, the lowest confidence among them.
         area: Float, mean risk over all coverages (AURC); small is good.
-        optimal_area: Float, the area of the best order of the same rows, by loss.
+        optimal_area: Float, the area of the best order of the same samples, by loss.
         excess_area: Float >= 0, `area - optimal_area` (E-AURC).
 
     Example:
@@ -46,19 +46,20 @@ class RiskCoverageCurve(NotebookText):
     def from_losses(
         cls, losses: Any, confidence: Any, *, sample_weight: Any = None
     ) -> "RiskCoverageCurve":
-        """The curve of any loss and any confidence, for instance of a regression.
+        """Returns the curve of any loss and confidence, for instance in regression.
 
         Args:
-            losses: Float array `(n,)`, the loss of each row, such as its squared error.
-            confidence: Float array `(n,)`, large where the model is sure, such as minus
-                the `.std` of a Monte Carlo prediction.
-            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows.
+            losses: Float array `(n,)`, the loss of each sample, such as its squared
+                error.
+            confidence: Float array `(n,)`, large where the model is confident, such as
+                minus the `.std` of a Monte Carlo prediction.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the samples.
 
         Returns:
             `RiskCoverageCurve`.
 
         Raises:
-            ValueError: If shapes do not fit or a value is not finite.
+            ValueError: If shapes do not match or a value is not finite.
         """
         return _curve("RiskCoverageCurve", losses, confidence, sample_weight)
 
@@ -68,7 +69,7 @@ class RiskCoverageCurve(NotebookText):
         return self.area - self.optimal_area
 
     def risk_at(self, coverage: float) -> float:
-        """Mean loss when at least the given share of the rows is answered.
+        """Returns the mean loss when at least the given share of samples is predicted.
 
         Args:
             coverage: Float in (0, 1].
@@ -79,15 +80,16 @@ class RiskCoverageCurve(NotebookText):
         return float(self.risk[reached])
 
     def threshold_at(self, risk: float) -> float:
-        """Lowest confidence above or at which the mean loss is at most `risk`.
+        """Returns the lowest confidence above which the mean loss is at most `risk`.
 
         Args:
-            risk: Float, the mean loss to stay within.
+            risk: Float, the largest mean loss that is acceptable.
 
         Returns:
-            Float; infinity where no threshold stays within.
+            Float, a threshold that itself is included; infinity if no threshold keeps
+            the mean loss that low.
         """
-        # Rows of one confidence are answered together.
+        # Samples of the same confidence are predicted together.
         last = np.append(self.threshold[1:] != self.threshold[:-1], True)
         within = np.flatnonzero(last & (self.risk <= risk * (1 + 1e-12)))
         return float(self.threshold[within[-1]]) if len(within) else np.inf
@@ -97,7 +99,7 @@ class RiskCoverageCurve(NotebookText):
         return self.table()
 
     def table(self) -> str:
-        """Risk at ten coverages, then the areas."""
+        """Returns the risk at ten coverages, then the areas."""
         rows = [
             [f"{coverage:.1f}", f"{self.risk_at(coverage):.4f}"]
             for coverage in np.arange(1, 11) / 10
@@ -109,9 +111,10 @@ class RiskCoverageCurve(NotebookText):
         return f"{text_table(['coverage', 'risk'], rows, text=())}\n{areas}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw risk against coverage.
+        """Draws risk against coverage.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         ax = new_axes("RiskCoverageCurve.plot") if ax is None else ax
         label = f"area {self.area:.4f}, excess {self.excess_area:.4f}"
@@ -133,33 +136,33 @@ def risk_coverage_curve(
     multi_label: bool | None = None,
     ignore_class: int | None = None,
 ) -> RiskCoverageCurve:
-    """The error rate when the least confident rows are left to a human.
+    """Returns the error when the least confident samples are left to a human.
 
-    Says whether a measure of uncertainty puts the mistakes last. Compare measures on
-    one model by the area (`confidence=-entropy`, ...), and models by the excess area,
-    which does not reward accuracy twice.
+    The curve shows whether a measure of uncertainty ranks the mistakes last. Compare
+    measures on one model by the area (`confidence=-entropy`, ...), and models by the
+    excess area, which does not reward accuracy twice.
 
     Args:
         probabilities: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
             `brier_score`.
-        labels: Class indices, one-hot rows or 0 and 1, as for `brier_score`.
-        confidence: Float array `(n,)` or None, large where the model is sure. Default:
-            the probability of the predicted class. Pixels, tokens or independent
-            outputs that share a confidence are answered together, and their risk is
-            the share of them that is wrong; with further axes each has its own. By
-            default the independent outputs of a sample are answered together, by the
-            mean probability of what is predicted.
+        labels: Class indices, one-hot labels or 0 and 1, as for `brier_score`.
+        confidence: Float array `(n,)` or None, large where the model is confident.
+            Default: the probability of the predicted class. Pixels, tokens or
+            independent outputs that share a confidence are predicted together, and
+            their risk is the share of them that is wrong; if `confidence` has further
+            axes, each of them has its own. By default the independent outputs of a
+            sample are predicted together, by the mean probability of what is predicted.
         sample_weight: Float array or None, as for `brier_score`.
         multi_label: Bool or None, as for `brier_score`.
         ignore_class: Int or None, a label that does not count, such as 255 or -1.
 
     Returns:
-        `RiskCoverageCurve`, with `.table()` and `.plot()`. Rows of equal confidence
-        count as in random order: the values are means over all such orders (with
-        sample weights, close to them).
+        `RiskCoverageCurve`, with `.table()` and `.plot()`. Samples of equal confidence
+        count as in random order: the values are means over all such orders (with sample
+        weights, close to them).
 
     Raises:
-        ValueError: If shapes do not fit, or a value is no probability or no class.
+        ValueError: If shapes do not match, or a value is not a probability or a class.
 
     Example:
 
@@ -172,8 +175,8 @@ def risk_coverage_curve(
 
     Reference:
         Geifman & El-Yaniv, 2017. https://arxiv.org/abs/1705.08500. Area and excess:
-        Geifman et al., 2018, section 3. https://arxiv.org/abs/1805.08206. There the
-        optimum is a formula for many rows; here it is that of the rows given.
+        Geifman et al., 2018, section 3. https://arxiv.org/abs/1805.08206. Their optimum
+        is a formula for many samples; here it is computed from the given ones.
     """
     owner = "risk_coverage_curve"
     rows = labelled_rows(
@@ -194,7 +197,7 @@ def risk_coverage_curve(
 
 
 def _checked_confidence(owner: str, rows: LabelledRows, confidence: Any) -> np.ndarray:
-    """An array over the first axes of the rows: of samples, or of pixels."""
+    """Returns an array over the first axes of `rows`: of samples, or of pixels."""
     values = np.asarray(confidence, "float64")
     leading = [rows.shape[: i + 1] for i in range(len(rows.shape))]
     if values.shape not in leading and values.shape[-1:] == (1,):
@@ -208,7 +211,7 @@ def _checked_confidence(owner: str, rows: LabelledRows, confidence: Any) -> np.n
 def _means(
     rows: LabelledRows, values: np.ndarray, axes: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the values that are answered together, and the weights of the means."""
+    """Returns means of the values that are predicted together, and their weights."""
     size = int(np.prod(axes))
     group = rows.kept // (int(np.prod(rows.shape)) // size)
     weights = np.bincount(group, rows.weights, minlength=size)
@@ -230,7 +233,7 @@ def _curve(
     weights = read_weights(owner, sample_weight, len(losses))
     losses, confidence = losses[weights > 0], confidence[weights > 0]
     weights = weights[weights > 0]
-    # Among rows of equal confidence any order may come: each counts their mean loss.
+    # Samples of equal confidence may come in any order: each counts as their mean loss.
     levels, group = np.unique(confidence, return_inverse=True)
     totals = np.bincount(group, weights * losses) / np.bincount(group, weights)
     order = np.argsort(-confidence, kind="stable")
@@ -247,6 +250,6 @@ def _curve(
 
 
 def _running(losses: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the weight so far, and the mean loss so far."""
+    """Returns the share of the weight so far, and the mean loss so far."""
     share = np.cumsum(weights)
     return share / share[-1], np.cumsum(weights * losses) / share

@@ -1,4 +1,4 @@
-"""Cutting rows and samples into passes, and collecting what they give."""
+"""Splits inputs and Monte Carlo samples into passes, and collects their outputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,22 +17,22 @@ from keras_deeptools.uncertainty._output_statistics import (
 )
 
 BLOCK = 32
-"""Most rows for which random numbers are drawn at once."""
+"""Most inputs for which random numbers are drawn at once."""
 BLOCK_ELEMENTS = 2**25
-"""Most elements of the largest tensor, for one sample of a block of rows."""
+"""Most elements of the largest tensor, for one sample of a block of inputs."""
 PASS_ELEMENTS = 2**20
-"""Most elements of the largest tensor in a pass: it should fit into a cache."""
+"""Most elements of the largest tensor in a pass, so that it should fit into a cache."""
 GROUP = 25
 """Most samples for which random numbers are drawn at once."""
 MOST_SAMPLES = 100
-"""Most samples in a pass, so that memory stays the same from there on."""
+"""Most samples in a pass, so that memory does not grow further with their number."""
 
 
 def rows_of_batches(batch_size: int) -> int:
-    """Whole blocks, or a part that fits into one, so that no tile lies in two.
+    """Returns whole blocks, or a part that fits into one, so that no tile spans two.
 
     Args:
-        batch_size: Int >= 1, most rows in a batch.
+        batch_size: Int >= 1, most inputs in a batch.
     """
     if batch_size >= BLOCK:
         return batch_size - batch_size % BLOCK
@@ -41,18 +41,18 @@ def rows_of_batches(batch_size: int) -> int:
 
 @dataclass
 class Run:
-    """Rows of one length or size, one after another in the data.
+    """Inputs of one length or size, one after another in the data.
 
     Attributes:
-        shape: `Shape`, what the head makes of one row.
-        first: Int, the number of the first row. Numbers tell which masks are drawn: a
-            run begins where a block does.
-        block: Int, most rows for which random numbers are drawn at once.
-        group: Int, samples for which they are.
-        count: Int, rows so far.
+        shape: `Shape`, what the head computes for one input.
+        first: Int, the number of the first input. The numbers determine which masks are
+            drawn: a run begins where a block does.
+        block: Int, most inputs for which random numbers are drawn at once.
+        group: Int, the number of samples for which they are drawn at once.
+        count: Int, inputs so far.
         found: For each tile the statistics of every output.
-        samples: For each tile the samples of every output, where they are kept.
-        kept: Features of the batches, where they are kept.
+        samples: For each tile the samples of every output, if they are kept.
+        kept: Features of the batches, if they are kept.
     """
 
     shape: Any
@@ -66,32 +66,32 @@ class Run:
 
     @property
     def end(self) -> int:
-        """Int, the number after that of the last row."""
+        """Int, the number after that of the last input."""
         return self.first + self.count
 
     def statistics(self) -> list[OutputStatistics]:
-        """For every output those of all rows."""
+        """Returns for every output the statistics of all inputs."""
         return [stacked(list(each)) for each in zip(*self.found, strict=True)]
 
     def all_samples(self) -> list[np.ndarray]:
-        """For every output those of all rows."""
+        """Returns for every output the samples of all inputs."""
         return [np.concatenate(each) for each in zip(*self.samples, strict=True)]
 
 
 class Sampler:
     """Runs the passes of one prediction.
 
-    Rows go through the model in tiles that are parts of blocks, samples in groups;
-    both depend on the model and on `num_samples` alone, so that the random numbers do.
-    Rows of another length or size than those before begin a run of their own.
+    Inputs go through the model in tiles that are parts of blocks, samples in groups;
+    both depend only on the model and on `num_samples`, so that the random numbers do,
+    too. Inputs of another length or size than those before begin a run of their own.
 
     Args:
         passes: `StochasticPass`.
-        batches: `RowBatches` of `rows_of_batches` rows.
-        batch_rows: Int, most rows in a batch.
-        num_samples: Int, samples of a row that are taken at once.
+        batches: `RowBatches` of `rows_of_batches` inputs.
+        batch_rows: Int, most inputs in a batch.
+        num_samples: Int, samples of an input that are taken at once.
         seed: Int.
-        coherent: Bool, whether all rows of a sample share their masks.
+        coherent: Bool, whether all inputs of a sample share their masks.
         verbose: As in `predict`.
         keep_on: Bool, whether `resume` may be called: features are kept for it.
 
@@ -128,7 +128,7 @@ class Sampler:
         self.structure: Any = None
 
     def run(self, keep_samples: bool = False) -> list[Run]:
-        """Samples all rows, in runs of equal length and size."""
+        """Samples all inputs, in runs of equal length and size."""
         shapes = None
         for x in self._batches:
             count = len(keras.tree.flatten(x)[0])
@@ -156,7 +156,7 @@ class Sampler:
     def resume(
         self, rows: np.ndarray, done: int, num_samples: int
     ) -> list[OutputStatistics]:
-        """Statistics of further samples of some rows, whose features were kept."""
+        """Returns statistics of further samples of some inputs with kept features."""
         found = []
         before = base = 0
         for run in self._runs:
@@ -188,7 +188,7 @@ class Sampler:
         self._bar.update(self._taken, finalize=True)
 
     def _features(self, x: Any, count: int, is_first: bool) -> Any:
-        """Features of a batch; the first one of other shapes begins a run."""
+        """Returns features of a batch; the first one of other shapes begins a run."""
         rows = self._padded(count) if is_first else self._batch_rows
         x = padded(x, rows) if self._passes.pads_rows else x
         if not is_first:
@@ -220,7 +220,7 @@ class Sampler:
         return min(self._batch_rows, 1 << (count - 1).bit_length())
 
     def _tiles(self, run: Run, count: int) -> Iterator[tuple[int, int]]:
-        """First row and number of rows of each tile of a batch."""
+        """Yields the first input and the number of inputs of each tile of a batch."""
         size = min(run.block, self._batch_rows)
         for start in range(0, count, size):
             yield start, min(size, count - start)
@@ -235,7 +235,7 @@ class Sampler:
         done: int = 0,
         num_samples: int | None = None,
     ) -> Iterator[list[np.ndarray]]:
-        """Samples of the rows of a tile, a pass at a time, for every output."""
+        """Yields samples of the inputs of a tile for every output, pass by pass."""
         num_samples = num_samples or self._num_samples
         block = first_row // run.block
         is_whole = self._batch_rows >= run.block
@@ -259,7 +259,7 @@ class Sampler:
             yield [output[:rows, :count] for output in outputs]
 
     def _samples_per_pass(self, run: Run, rows: int, num_samples: int) -> int:
-        """A number of whole groups; more of them where there are few rows."""
+        """Returns a number of whole groups, which is larger for few inputs."""
         if run.shape.rowless:
             return 1
         most = PASS_ELEMENTS // (rows * run.group * run.shape.width)
@@ -268,17 +268,17 @@ class Sampler:
 
 
 def _next_block(row: int) -> int:
-    """The first row of the next block, at `row` or after it."""
+    """Returns the first number of the next block, at `row` or after it."""
     return -(-row // BLOCK) * BLOCK
 
 
 def _even_share(total: int, most: int) -> int:
-    """The size of equal parts of `total`, none over `most`."""
+    """Returns the size of equal parts of `total`, none over `most`."""
     return -(-total // -(-total // most))
 
 
 def _together(parts: Iterator[list[np.ndarray]]) -> list[OutputStatistics]:
-    """Statistics of each output over all passes of a tile, one pass at a time."""
+    """Returns statistics of each output over all passes of a tile, pass by pass."""
     count = 0
     statistics: list[OutputStatistics] = []
     for part in parts:
@@ -302,7 +302,7 @@ def _to_host(features: Any, count: int) -> Any:
 
 
 def _map(function: Any, *structures: Any) -> Any:
-    """Maps over the tensors of features; where there is no mask there stays none."""
+    """Maps over the tensors of features; None in the place of a mask stays None."""
     return keras.tree.map_structure(
         lambda *leaves: None if leaves[0] is None else function(*leaves), *structures
     )

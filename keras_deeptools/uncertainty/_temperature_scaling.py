@@ -1,4 +1,4 @@
-"""One number that makes probabilities honest, and a layer that applies it."""
+"""Temperature scaling of probabilities, and a layer that applies it."""
 
 import warnings
 from typing import Any
@@ -30,11 +30,11 @@ MAX_STEPS = 200
 def optimal_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> float:
-    """Float in [1e-3, 1e3], by Newton's method inside a bracket.
+    """Returns a float in [1e-3, 1e3], by Newton's method inside a bracket.
 
     In the inverse temperature b the loss is convex: the derivative of
-    `mean(logsumexp(b * z) - b * z_label)` is the mean of what the model expects of the
-    logits less what came true, and its own derivative their variance.
+    `mean(logsumexp(b * z) - b * z_label)` is the mean of the logits that the model
+    expects minus those of the labels, and its own derivative is their variance.
 
     Args:
         logits: Float64 array `(n, k)`.
@@ -67,22 +67,22 @@ def optimal_temperature(
 
 
 MOST_DIFFERENCE = 0.05
-"""Relative difference of temperatures from which rounding is told."""
+"""Relative difference of temperatures from which on rounding is assumed."""
 
 
 def warn_of_rounding(
     owner: str, predictions: Any, rows: LabelledRows, temperature: float
 ) -> bool:
-    """Warns where probabilities of exactly 0 or 1 decide the temperature.
+    """Warns if probabilities of exactly 0 or 1 decide the temperature.
 
-    The temperature is found once more, with half of the smallest step between the
-    probabilities in place of what is nearer to 0 or to 1.
+    The temperature is computed once more, with half of the smallest step between the
+    probabilities in the place of all that are nearer to 0 or to 1.
 
     Args:
         owner: Str. Who is named in the warning.
         predictions: Probabilities, as the user gave them.
         rows: `LabelledRows`, their logits.
-        temperature: Float, what was found with them as they are.
+        temperature: Float, the temperature that was found with them as they are.
 
     Returns:
         Bool, whether it warned.
@@ -117,26 +117,27 @@ def warn_of_rounding(
 class TemperatureScaling(keras.layers.Layer):
     """Divides logits by one number, fitted on a validation set.
 
-    Networks that are trained to the end are too sure of themselves. One temperature
-    mends most of it and changes no decision: above 1 it takes confidence away, below 1
-    it adds some. Fit it on rows that were not trained on, then `apply` it to arrays, or
+    Networks that are trained to the end are overconfident. One temperature fixes most
+    of that and changes no decision: above 1 it lowers the confidence, below 1 it raises
+    it. Fit it on samples that were not used in training, then `apply` it to arrays, or
     put the layer on top of the model: `keras.Sequential([model, scaling])` saves and
-    exports as any other.
+    exports like any other model.
 
     Predictions of Monte Carlo dropout are scaled after their mean is taken.
 
-    Outputs that exclude one another (a softmax) are scaled together, those that are
-    independent (sigmoids) one by one. `fit` remembers which they were.
+    Outputs that exclude one another (a softmax) are scaled together; independent
+    outputs (sigmoids) are scaled one by one. `fit` remembers which they were.
 
     Args:
-        temperature: Float > 0, where no `fit` is wanted.
+        temperature: Float > 0, if you do not want to `fit` it.
         from_logits: Bool, whether predictions are logits. With probabilities the result
-            is the same, but for those that were rounded to 0 or 1.
+            is the same, except for those that were rounded to 0 or 1.
         multi_label: Bool, whether outputs are independent of one another (several
-            sigmoids). None: as `fit` finds by the labels, or else, as a layer, by a
-            sigmoid at the end of the model below it. One output is always by itself.
-        **kwargs: Of `keras.layers.Layer`. The layer computes in float32 by default,
-            whatever the global policy.
+            sigmoids). None: `fit` decides by the labels; a layer that was not fitted
+            decides by a sigmoid at the end of the model below it. A single output is
+            always independent.
+        **kwargs: Arguments of `keras.layers.Layer`. The layer computes in float32 by
+            default, whatever the global policy.
 
     Call arguments:
         inputs: Tensor `(n,)` or `(..., 1)`, probability or logit of class 1, or
@@ -146,8 +147,8 @@ class TemperatureScaling(keras.layers.Layer):
         Tensor of probabilities, same shape as `inputs`.
 
     Raises:
-        TypeError: If `temperature` is no float or `from_logits` no bool.
-        ValueError: If `temperature <= 0`, or the layer gets one output where it was
+        TypeError: If `temperature` is not a float or `from_logits` not a bool.
+        ValueError: If `temperature <= 0`, or the layer gets one output although it was
             fitted to several classes that exclude one another.
 
     Example:
@@ -193,7 +194,7 @@ class TemperatureScaling(keras.layers.Layer):
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by."""
+        """The number that logits are divided by."""
         return float(keras.ops.convert_to_numpy(self._temperature.value))
 
     def fit(
@@ -204,24 +205,24 @@ class TemperatureScaling(keras.layers.Layer):
         sample_weight: Any = None,
         ignore_class: int | None = None,
     ) -> "TemperatureScaling":
-        """Find the temperature of the smallest negative log-likelihood.
+        """Finds the temperature with the smallest negative log-likelihood.
 
         Args:
             predictions: Float array `(n,)`, `(n, 1)` or `(n, classes)`, probabilities
-                or logits of rows that were not trained on. Dense predictions have
-                further axes before the last.
-            labels: Class indices `(n,)` or `(n, 1)`, or one-hot rows `(n, classes)`;
-                of dense predictions masks; of independent outputs 0 or 1 for each.
-            sample_weight: Float array `(n,)` or None, weights >= 0 of the rows; with
-                further axes, of their pixels, tokens or labels.
+                or logits of samples that were not used in training. Dense predictions
+                have further axes before the last.
+            labels: Class indices `(n,)` or `(n, 1)`, or one-hot labels `(n, classes)`;
+                for dense predictions masks; for independent outputs 0 or 1 for each.
+            sample_weight: Float array `(n,)` or None, weights >= 0 of the samples; with
+                further axes, weights of their pixels, tokens or labels.
             ignore_class: Int or None, a label that does not count.
 
         Returns:
             The layer itself.
 
         Raises:
-            ValueError: If shapes do not fit, a value is no prediction or no class, or
-                the layer was called before with outputs of the other kind.
+            ValueError: If shapes do not match, a value is not a prediction or a class,
+                or the layer was called before with outputs of the other kind.
         """
         owner = f"{type(self).__name__}.fit"
         predictions, labels, sample_weight = pixel_by_pixel(
@@ -233,7 +234,7 @@ class TemperatureScaling(keras.layers.Layer):
             labels,
             sample_weight,
             self.from_logits,
-            # Outputs of a layer that was called one by one are known to be so.
+            # A layer that was called with single outputs has independent ones.
             True if self._called_independent else self._given,
             ignore_class,
         )
@@ -267,7 +268,7 @@ class TemperatureScaling(keras.layers.Layer):
         return self
 
     def apply(self, predictions: Any) -> np.ndarray:
-        """Scaled probabilities.
+        """Returns scaled probabilities.
 
         Args:
             predictions: Float array `(n,)`, `(n, 1)` or `(n, ..., classes)`, as for
@@ -277,7 +278,7 @@ class TemperatureScaling(keras.layers.Layer):
             Float64 array of probabilities, same shape as `predictions`.
 
         Raises:
-            ValueError: If a value is no prediction.
+            ValueError: If a value is not a prediction.
         """
         owner = f"{type(self).__name__}.apply"
         argument = "logits" if self.from_logits else "probabilities"
@@ -297,14 +298,14 @@ class TemperatureScaling(keras.layers.Layer):
         return (scaled[:, 1] if independent else scaled).reshape(values.shape)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; a symbolic tensor tells which layer it comes from."""
+        """Calls the layer; a symbolic tensor shows which layer it comes from."""
         if self.multi_label is None and not self.from_logits:
             known = {"sigmoid": True, "softmax": False}
             self.multi_label = known.get(final_activation(inputs) or "")
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
-        """Scaled probabilities, as a tensor."""
+        """Returns scaled probabilities, as a tensor."""
         independent = self._is_independent(type(self).__name__, tuple(inputs.shape))
         self._called_independent = independent
         logits = inputs
@@ -319,7 +320,7 @@ class TemperatureScaling(keras.layers.Layer):
         return scaled(logits)
 
     def _is_independent(self, owner: str, shape: tuple[int | None, ...]) -> bool:
-        """Whether outputs of this shape are scaled one by one."""
+        """Returns whether outputs of this shape are scaled one by one."""
         is_alone = len(shape) < 2 or shape[-1] == 1
         if is_alone and self.multi_label is False:
             raise ValueError(
@@ -330,11 +331,11 @@ class TemperatureScaling(keras.layers.Layer):
         return is_alone or bool(self.multi_label)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
+        """Returns the shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, with the temperature as it is now."""
+        """Returns the arguments, with the temperature as it is now."""
         ours = {
             "temperature": self.temperature,
             "from_logits": self.from_logits,

@@ -1,4 +1,4 @@
-"""The dropout rate under which held-out targets are likeliest."""
+"""The dropout rate that maximizes the likelihood of held-out targets."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,15 +34,17 @@ class DropoutRateTuning(NotebookText):
     """Validation likelihood by dropout rate; made by `tune_dropout_rate`.
 
     Attributes:
-        rates: Float64 array `(rates,)`, in the order given.
-        log_likelihood: Float64 array `(rates,)`, mean over the validation rows, nats.
-        standard_error: Float64 array `(rates,)`, of that mean over rows.
-        difference: Float64 array `(rates,)`, `log_likelihood` less that of the best.
+        rates: Float64 array `(rates,)`, the dropout rates in the order given.
+        log_likelihood: Float64 array `(rates,)`, mean over the validation samples, in
+            nats.
+        standard_error: Float64 array `(rates,)`, standard error of that mean.
+        difference: Float64 array `(rates,)`, `log_likelihood` minus that of the best
+            dropout rate.
         difference_error: Float64 array `(rates,)`, standard error of `difference`;
-            smaller than `standard_error`, because the rows are the same.
+            smaller than `standard_error`, because the samples are the same.
         noise: Float64 array `(rates,)`, fitted standard deviation of the targets around
-            a sample; NaN in classification.
-        retrained: Bool, whether each rate was trained.
+            a Monte Carlo sample; NaN in classification.
+        retrained: Bool, whether the model was trained with each dropout rate.
 
     Example:
 
@@ -74,11 +76,11 @@ class DropoutRateTuning(NotebookText):
         noise: Any = None,
         retrained: bool = True,
     ) -> "DropoutRateTuning":
-        """Summarize the log-likelihoods of rows.
+        """Summarizes the log-likelihoods of samples.
 
         Args:
             rates: Float array `(rates,)`.
-            log_likelihoods: Float array `(rates, rows)`.
+            log_likelihoods: Float array `(rates, samples)`.
             noise: Float array `(rates,)` or None.
             retrained: Bool.
         """
@@ -104,7 +106,7 @@ class DropoutRateTuning(NotebookText):
 
     @property
     def best_rate(self) -> float:
-        """The rate of the largest likelihood."""
+        """The dropout rate with the largest likelihood."""
         return float(self.rates[self.log_likelihood.argmax()])
 
     def __str__(self) -> str:
@@ -112,7 +114,7 @@ class DropoutRateTuning(NotebookText):
         return self.table()
 
     def table(self) -> str:
-        """One line for each rate, a star at the best."""
+        """Returns one line for each dropout rate, with a star at the best."""
         rows = []
         for i, rate in enumerate(self.rates):
             star = "*" if rate == self.best_rate else ""
@@ -122,9 +124,10 @@ class DropoutRateTuning(NotebookText):
         return text_table(["rate", "log-likelihood", "to the best"], rows, text=())
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the likelihood, with one standard error of the distance to the best.
+        """Draws the likelihood, with one standard error of the distance to the best.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        It draws on the matplotlib axes `ax`, or on those of a new figure, and returns
+        the axes.
         """
         ax = new_axes("DropoutRateTuning.plot") if ax is None else ax
         order = np.argsort(self.rates)
@@ -158,47 +161,51 @@ def tune_dropout_rate(
 ) -> DropoutRateTuning:
     """Finds the dropout rate by the likelihood of a validation set.
 
-    For each rate the model is trained from the same initial weights, on the same order
-    of the data, and asked for its Monte Carlo prediction: the likelihood is that of the
-    mean over dropout masks, not the validation loss of the silent network. A rate
-    belongs to the weights that were trained under it, so an honest comparison retrains.
-    `retrain=False` varies only the rate at inference of a trained model: quick, and a
-    way to calibrate the spread of what there is, but no reason to train at that rate.
+    For each dropout rate the model is trained from the same initial weights, on the
+    same order of the data, and its Monte Carlo prediction is computed: the likelihood
+    is that of the mean over dropout masks, not the validation loss of the network
+    without dropout. Weights suit the dropout rate that they were trained with, so an
+    honest comparison retrains. `retrain=False` varies only the dropout rate at
+    inference of a trained model: this is quick, and a way to calibrate the spread of
+    its predictions, but no reason to train with that dropout rate.
 
-    The errors reported are those of the finite validation set. Training is one draw
-    for each rate: for close calls, repeat it with other seeds.
+    The errors reported are those of the finite validation set. There is only one
+    training run for each dropout rate: if the results are close, repeat it with other
+    seeds.
 
     Args:
         model_or_build: `keras.Model`, compiled and, to retrain, untrained; copies are
-            made, and itself is not touched. All its layers with a rate over zero get
-            the same rate. Or a function that takes a rate and returns a compiled model,
-            where rates differ between layers.
+            made, and the model itself is not changed. All its layers with a dropout
+            rate over zero get the same one. Or a function that takes a dropout rate and
+            returns a compiled model, for dropout rates that differ between layers.
         x: Training inputs: arrays, `tf.data.Dataset`, `PyDataset`, as for `fit`. They
-            are read once for each rate. Not needed where `retrain` is False.
-        y: Training targets, when `x` is arrays.
+            are read once for each dropout rate. Not needed if `retrain` is False.
+        y: Training targets, if `x` is arrays.
         validation_data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or data in
             batches that can be read again, which may differ in length or size. Also
-            passed to `fit` when there are `callbacks` among `fit_arguments`.
-        rates: Floats in [0, 1). For 0 the prediction is that of the silent network.
-        retrain: Bool.
+            passed to `fit` if there are `callbacks` among `fit_arguments`.
+        rates: Floats in [0, 1), the dropout rates. For 0 the prediction is that of the
+            network without dropout.
+        retrain: Bool, whether to train with each dropout rate.
         likelihood: `"classification"`: log of the mean probability. `"regression"`: log
-            of the mean of normal densities around the samples, whose one standard
-            deviation is fitted to the validation set for each rate. `"auto"`: by the
-            loss. Of several labels, pixels or tokens it is the mean, without those of
-            the loss's `ignore_class`; of several outputs the sum.
-        num_samples: Int >= 1, dropout masks.
-        seed: Int in [0, 2**32), of initial weights (for a function), order of the data
-            and masks.
-        verbose: `"auto"`, 0 (silent) or 1 (progress bar over the rates).
+            of the mean of normal densities around the Monte Carlo samples, whose one
+            standard deviation is fitted to the validation set for each dropout rate.
+            `"auto"`: the loss decides. For several labels, pixels or tokens it is the
+            mean, without those of the loss's `ignore_class`; for several outputs the
+            sum.
+        num_samples: Int >= 1, the number of dropout masks.
+        seed: Int in [0, 2**32), seed of initial weights (for a function), order of the
+            data and masks.
+        verbose: `"auto"`, 0 (silent) or 1 (progress bar over the dropout rates).
         **fit_arguments: Passed to `fit`: `epochs`, `batch_size`, `callbacks`, ...
 
     Returns:
         `DropoutRateTuning`, with `.best_rate`, `.table()` and `.plot()`.
 
     Raises:
-        TypeError: If `model_or_build` is neither, or a number is of the wrong type.
-        ValueError: If the model is not compiled, drops nowhere, or an argument is out
-            of range.
+        TypeError: If `model_or_build` is neither, or a number has the wrong type.
+        ValueError: If the model is not compiled or has no dropout, or an argument is
+            out of range.
 
     Example:
 
@@ -310,13 +317,13 @@ def _check(
 
 
 def _build(model: keras.Model, validation_data: Any) -> None:
-    """Builds a model by the first rows, unless it is built."""
+    """Builds a model with the first samples, unless it is built."""
     if not model.built:
         built_by_first(model, RowBatches(_parts(validation_data)[0], 1, OWNER), OWNER)
 
 
 def _parts(validation_data: Any) -> tuple[Any, ...]:
-    """Inputs, targets and weights, or data that hold all of them."""
+    """Returns inputs, targets and weights, or data that hold all of them."""
     is_tuple = isinstance(validation_data, tuple | list)
     return tuple(validation_data) if is_tuple else (validation_data,)
 
@@ -338,7 +345,7 @@ def _model_at(
     initial: list[np.ndarray],
     validation_data: Any,
 ) -> keras.Model:
-    """The model at a rate, from the initial weights that all rates share."""
+    """Returns the model at a dropout rate, from initial weights shared by all."""
     if isinstance(model_or_build, keras.Model):
         return with_dropout_rate(model_or_build, rate)
     model = model_or_build(rate)
