@@ -1,6 +1,9 @@
 """Words of the documentation: the field's own terms, and plain sentences."""
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +28,8 @@ PAGES = [
         and not {*LATER, "_generated", "_build"} & set(page.parts)
     ),
 ]
-# Folders whose docstrings and comments are read; add the package's when it is ready.
-CODE = [ROOT / "examples"]
+# Folders whose docstrings and comments are read.
+CODE = [ROOT / "examples", ROOT / "keras_deeptools"]
 
 
 @dataclass
@@ -95,20 +98,33 @@ def prose_of_page(path: Path) -> str:
     return SPANS.sub("` `", text)
 
 
+ENTRY = re.compile(r"^\s+\*{0,2}\w+:")
+"""The name of an argument or attribute before what is said of it."""
+
+
 def prose_of_code(path: Path) -> str:
-    """Docstrings and comments on the lines where they are, without examples."""
-    kept = []
-    is_docstring = False
-    for line in path.read_text("utf-8").splitlines():
-        marks = line.count('"""')
-        comment = re.search(r"(?:^|\s)#\s.*", line)
-        if is_docstring or marks:
-            text = "" if line.lstrip().startswith((">>>", "...", "python ")) else line
-            kept.append(SPANS.sub("` `", text))
-        else:
-            kept.append(SPANS.sub("` `", comment[0]) if comment else "")
-        is_docstring ^= marks == 1
-    return "\n".join(kept)
+    """Docstrings and comments on the lines where they are.
+
+    Examples with what they print are left out, and names of arguments.
+    """
+    text = path.read_text("utf-8")
+    lines = text.splitlines()
+    kept = [""] * len(lines)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            kept[token.start[0] - 1] = token.string
+    for node in ast.walk(ast.parse(text)):
+        said = node.value if isinstance(node, ast.Expr) else None
+        if not isinstance(said, ast.Constant) or not isinstance(said.value, str):
+            continue
+        is_example = False
+        for number in range(said.lineno, (said.end_lineno or said.lineno) + 1):
+            line = lines[number - 1]
+            is_example = bool(line.strip(' "')) and (
+                is_example or line.lstrip().startswith((">>>", "python "))
+            )
+            kept[number - 1] = "" if is_example else ENTRY.sub("", line)
+    return "\n".join(SPANS.sub("` `", line) for line in kept)
 
 
 def hits(text: str) -> Iterator[tuple[int, str, str]]:
