@@ -136,7 +136,7 @@ def _call_on(model: Any, x: Any) -> None:
 
 
 def built_by(model: keras.Model, x: Any, owner: str) -> None:
-    """Builds a model by rows of data, unless it is built.
+    """Builds a model by calling it on data, unless it is built.
 
     Args:
         model: `keras.Model`.

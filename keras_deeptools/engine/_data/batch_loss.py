@@ -120,7 +120,7 @@ def running_metrics(model: keras.Model) -> list[Any]:
 
 
 def reset_running_metrics(model: keras.Model) -> None:
-    """Lets all metrics, and what the model itself calls so, start anew."""
+    """Resets all metrics, also those that the model keeps for itself."""
     model.reset_metrics()
     for metric in running_metrics(model):
         metric.reset_state()

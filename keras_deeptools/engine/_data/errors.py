@@ -229,7 +229,7 @@ def non_finite_counts(array: np.ndarray) -> tuple[int, int, int]:
     rows = max(CHUNK // max(int(np.prod(array.shape[1:])), 1), 1)
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
-        if part.dtype.kind == "V":  # bfloat16 and its kin, which numpy does not know
+        if part.dtype.kind == "V":  # types that numpy does not know, such as bfloat16
             part = part.astype("float32")
         bad = ~np.isfinite(part)
         if not bad.any():

@@ -134,7 +134,7 @@ def classes_outside(
     """
     if where_silent and not training.SILENT_ON_WRONG_LABELS:
         return ""
-    # Data that cannot be looked at are told of by the step itself.
+    # If the data cannot be read here, the step itself reports what is wrong.
     with contextlib.suppress(Exception):
         reason = misfit_of(model, sample())
         if "must hold classes in" in reason:

@@ -106,13 +106,13 @@ PROBE = 13
 
 @dataclass(frozen=True)
 class Shape:
-    """What a first look at the head told.
+    """The properties of the head, found by a first trace.
 
     Attributes:
-        width: Int, elements of the largest tensor for one sample of one row.
+        width: Int, elements of the largest tensor for one sample of one input.
         num_draws: Int, random draws in a pass.
-        rowless: Indices of the draws for what has no axis of rows, such as weights;
-            if there are any, a pass has room for one sample.
+        rowless: Indices of the draws that have no axis of inputs, such as those for
+            weights; if there are any, a pass can only hold one sample.
         outputs: The outputs' structure, with None for tensors.
     """
 
@@ -124,18 +124,18 @@ class Shape:
 
 @dataclass(frozen=True)
 class Tile:
-    """Which rows and samples a pass covers, and which numbers it draws.
+    """Which inputs and samples a pass covers, and which numbers it draws.
 
     Attributes:
-        start: Int, first row of the features in the pass.
-        rows: Int, number of rows.
-        samples: Int, samples of each row in a group.
-        positions: For each group of samples, ints that tell its draws from those of
-            any other group and block.
-        block: Int, rows for which numbers are drawn.
-        offset: Int, first row in its block, or None for 0 and a block that may end
-            before its time.
-        coherent: Bool, whether all rows share their masks.
+        start: Int, index of the first input of the pass in the features.
+        rows: Int, number of inputs.
+        samples: Int, samples of each input in a group.
+        positions: For each group of samples, ints that distinguish its draws from those
+            of any other group and block.
+        block: Int, number of inputs for which numbers are drawn.
+        offset: Int, position of the first input in its block, or None for 0 and a block
+            that may be cut short.
+        coherent: Bool, whether all inputs share their masks.
     """
 
     start: int
@@ -279,7 +279,7 @@ class _SameSeed:
 
 
 def _folded(features: Any, start: Any, rows: int, samples: int) -> Any:
-    """Each of the rows once for each sample."""
+    """Repeats each of the inputs once for each sample."""
 
     def fold(x: Any) -> Any:
         if x is None:
@@ -314,7 +314,7 @@ _PASSES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def stochastic_pass(model: keras.Model) -> StochasticPass:
-    """The compiled pass of a model, compiled anew where the model has changed.
+    """The compiled pass of a model, compiled again if the model has changed.
 
     Args:
         model: `keras.Model`, built.

@@ -22,7 +22,7 @@ from keras_deeptools.engine._keras_private.layers import (
 from keras_deeptools.engine._state.random_state import RandomState
 
 TOLERANCE = 5e-3
-"""Largest difference between equal rows, as a share of the largest value."""
+"""Largest difference between equal samples, as a fraction of the largest value."""
 
 
 class FeaturePass:
@@ -31,7 +31,7 @@ class FeaturePass:
     Args:
         cut: `FeatureCut`.
         batch_size: Int >= 1, to which batches are padded, as each size is
-            compiled; rows of other lengths or sizes than the first are not.
+            compiled; samples of other lengths or sizes than the first are not padded.
         training: Bool.
 
     Example:
@@ -96,9 +96,9 @@ class FeaturePass:
         return {name: _storable(value[:num_rows]) for name, value in found.items()}
 
     def specs(self, x: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and dtype of one row of each feature of `x`.
+        """Shape and dtype of one sample of each feature of `x`.
 
-        Found without computing them, except for strings.
+        They are found without computing the features, except for strings.
         """
         if any(a is not None and a.dtype.kind not in "biuf" for a in _leaves(x)):
             return {n: (v.shape[1:], str(v.dtype)) for n, v in self(x).items()}
@@ -112,10 +112,10 @@ class FeaturePass:
         }
 
     def oddity(self, x: Any) -> str | None:
-        """What of the features of `x` depends on more than their row, or None.
+        """Says which features of `x` depend on other samples, or returns None.
 
-        Runs the batch twice, the second time with the first rows in place of others,
-        which must give equal features.
+        It runs the batch twice, the second time with the first samples in place of
+        others, which must give equal features.
         """
         half = min(_num_rows(x), self._batch_size) // 2
         if not half:
@@ -270,8 +270,8 @@ class PooledOutputs(keras.Model):
 
         Args:
             x: Inputs of the model.
-            batch_size: Int, to which they are padded, as each size is compiled; rows of
-                other lengths or sizes than the first are not.
+            batch_size: Int, to which they are padded, as each size is compiled; samples
+                of other lengths or sizes than the first are not padded.
         """
         num_rows = len(keras.tree.flatten(x)[0])
         if self._padding is None:

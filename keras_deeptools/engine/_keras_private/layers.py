@@ -14,7 +14,7 @@ from keras_deeptools.engine._keras_private.seam import (
 )
 
 ATTENTION_DROPOUT = "_dropout"
-"""The rate by which MultiHeadAttention decides whether to call its Dropout layer."""
+"""The dropout rate by which MultiHeadAttention decides whether to call its Dropout."""
 
 CHECKS_INPUTS = "_assert_input_compatibility"
 """The method by which a functional model refuses inputs of other shapes."""

@@ -56,9 +56,9 @@ class BatchStatistics:
 
         Args:
             x: Data, as `predict` takes them.
-            batch_size: Int >= 2. A last batch of fewer rows is left out, unless it is
-                the only one.
-            owner: Str. Who is named in errors.
+            batch_size: Int >= 2. A last batch with fewer samples is left out, unless it
+                is the only one.
+            owner: Str. Name of the caller, for errors.
 
         Returns:
             List of tuples of a variable of a layer and what it should be.

@@ -122,11 +122,11 @@ def _spec(tensor: Any) -> keras.KerasTensor:
 
 @contextlib.contextmanager
 def row_losses() -> Iterator[None]:
-    """A block in which the sparse cross-entropy takes pixels as rows, on torch.
+    """A block in which the sparse cross-entropy takes pixels as samples, on torch.
 
-    Keras 3.15 gives torch a view with the classes moved to the second axis, through
-    which torch does not go back on a CPU ("grad_input must be contiguous"). As rows the
-    values are the same.
+    Keras 3.15 gives torch a view with the classes moved to the second axis, for which
+    torch computes no gradient on a CPU ("grad_input must be contiguous"). With pixels
+    as samples the values are the same.
 
     Example:
 

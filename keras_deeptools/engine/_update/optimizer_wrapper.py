@@ -98,7 +98,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The inner optimizer's rate; what is assigned is assigned there."""
+        """The learning rate of the inner optimizer; assignments go there, too."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter

@@ -186,12 +186,12 @@ class ScheduledLearningRate:
         """Nothing to undo: the variable keeps the value in effect."""
 
     def hide(self) -> None:
-        """Shows the rate that was set before attaching, as files should have it."""
+        """Shows the learning rate from before attaching, which files should hold."""
         self._in_effect = self._leaf.read(self.variable)
         self.variable.assign(self._original())
 
     def show(self, reloaded: bool) -> None:
-        """Undoes `hide`; a rate that was loaded meanwhile becomes the original."""
+        """Undoes `hide`; a learning rate loaded meanwhile becomes the original."""
         if reloaded:
             self._factor.assign(1.0)
             self._written.assign(NOT_YET)
@@ -200,7 +200,7 @@ class ScheduledLearningRate:
             self.variable.assign(self._in_effect)
 
     def detach(self) -> None:
-        """Puts the original rate back."""
+        """Restores the original learning rate."""
         self.variable.assign(self._original())
 
     def withdraw(self) -> None:
@@ -222,7 +222,7 @@ class ScheduledLearningRate:
 
 
 def _single(value: Any) -> Any:
-    """A number in float32, in which rates are computed and compared."""
+    """A number in float32, in which learning rates are computed and compared."""
     if isinstance(value, float):
         return float(np.float32(value))
     return ops.cast(value, "float32") if ops.is_tensor(value) else value

@@ -111,7 +111,7 @@ def functions_in_trace() -> list[Any]:
 
 
 def forget_traced(function: Any) -> None:
-    """Lets whatever has a function under `jax.jit` trace it anew at the next call."""
+    """Lets every `jax.jit` of a function trace it again at the next call."""
     for holder in gc.get_referrers(function):
         if is_compiled(holder):
             forget_function(holder)

@@ -378,4 +378,4 @@ def _once(found: Iterable[Any]) -> list[Any]:
 
 
 LISTS_ROWS = False
-"""Whether the gradient of an embedding lists rows, each as often as it was used."""
+"""Whether gradients of embeddings are sparse, with an entry for each use of a token."""
