@@ -141,7 +141,7 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
     Args:
         model: `keras.Model`.
         x: Inputs, a structure of arrays `(rows, ...)`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Raises:
         ValueError: If the model cannot be called on them.
@@ -180,7 +180,7 @@ def built_by_first(model: keras.Model, batches: Any, owner: str) -> None:
     Args:
         model: `keras.Model`.
         batches: `RowBatches` of inputs, which give that batch again.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Example:
 

@@ -13,7 +13,7 @@ from keras_deeptools.engine._keras_private.training import own_metrics
 
 
 def train_by_batch(model: keras.Model) -> None:
-    """Readies a model for `batch_logs`, with a step function of its own.
+    """Prepares a model for `batch_logs`, with a separate step function.
 
     Args:
         model: `keras.Model`, compiled. Wrap the call and what follows in `preserved`.

@@ -61,7 +61,7 @@ class Batches:
         batch_size: Int or None, when `x` is arrays.
         shuffle: Bool. Whether arrays and PyDatasets are drawn in random order.
         class_weight: Dict from class to weight or None, as in `fit`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Attributes:
         num_batches: Int, batches in one pass, or None where that is unknown.
@@ -249,11 +249,11 @@ def random_generators(x: Any) -> list[Any]:
 
 
 class FitData:
-    """What `fit` trains a model on; costs nothing until `fault` is called.
+    """The data that `fit` trains a model on; costs nothing until `fault` is called.
 
-    Keras shows callbacks no data. `fit` holds them in a variable of its own, and a
-    callback runs inside of `fit`, so they are found there. A training loop of the
-    user's own, or a generator, which can be read only once, has none to show.
+    Keras does not show the data to callbacks. `fit` holds them in a local variable, and
+    a callback runs inside of `fit`, so they are found there. They are not available in
+    a custom training loop, or from a generator, which can be read only once.
 
     Args:
         model: `keras.Model`. Make the object while its `fit` runs, in a callback.

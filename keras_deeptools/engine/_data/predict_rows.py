@@ -19,7 +19,7 @@ class RowBatches:
             `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
         batch_size: Int >= 1, samples in a batch; the last batch may have fewer, and so
             may the last one before samples of another length or size.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         labelled: Bool. Whether to give `(x, y, sample_weight)`, None for what the data
             do not hold, instead of `x`.
 

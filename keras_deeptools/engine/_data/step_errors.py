@@ -22,7 +22,7 @@ def explained_step(
     """Names the argument and the remedy where a step fails because of the data.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         model: `keras.Model`, compiled.
         sample: Function that returns a batch, or all of the data, as `fit` hands it to
             the step.

@@ -173,7 +173,7 @@ class StochasticPass:
 
     @contextlib.contextmanager
     def modules_kept(self) -> Iterator[None]:
-        """Keeps what torch modules of the user's own change when they are called."""
+        """Restores the state that custom torch modules change when they are called."""
         state = ModuleState(self._model())
         try:
             yield

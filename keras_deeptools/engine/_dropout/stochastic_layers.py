@@ -76,7 +76,7 @@ def _is_stochastic(layer: keras.Layer) -> bool:
         return layer.dropout > 0 or layer.recurrent_dropout > 0
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
-    # Layers of the user's own, and those that a Keras to come may have.
+    # Custom layers, and those that a future version of Keras may have.
     if not held_generators(layer):
         return False
     return "drop" in type(layer).__name__.lower() or any(
@@ -261,7 +261,7 @@ def _rates_of(layer: keras.Layer) -> list[str]:
 
 
 def _copied(model: keras.Model) -> Any:
-    """A copy with weights of its own, uncompiled."""
+    """An uncompiled copy with its own weights."""
     try:
         with trusting():
             copied = type(model).from_config(model.get_config())

@@ -138,7 +138,7 @@ class FeaturePass:
 
 
 class _Trunk(keras.Model):
-    """What is before the cut as a model of its own, for the sake of `predict`."""
+    """The part before the cut as a separate model, which has `predict`."""
 
     def __init__(self, cut: FeatureCut, training: bool) -> None:
         super().__init__(name=f"{cut.model.name}_trunk")
@@ -162,7 +162,7 @@ def as_tensors(x: Any) -> Any:
 
 
 def _has_custom_layers(cut: FeatureCut) -> bool:
-    """Whether a layer may do something of its own in training."""
+    """Whether a layer may behave in a custom way in training."""
     inside = [inner for layer in cut.layers for inner in flat_layers(layer)]
     return any(
         isinstance(layer, keras.layers.Lambda)
@@ -189,7 +189,7 @@ def _updates(cut: FeatureCut) -> list[bytes]:
 
 
 def _reseed(states: list[Any], seed: int) -> None:
-    """A seed of its own for every generator, by its place."""
+    """Gives every generator its own seed, by its position."""
     for place, state in enumerate(states):
         word = np.random.SeedSequence([seed, place]).generate_state(1)[0] >> 1
         state.assign(np.array([word, 0], dtype=str(state.dtype)))

@@ -52,7 +52,7 @@ def output_tails_of(model: keras.Model) -> list[OutputTail]:
         model: `keras.Model`.
 
     Returns:
-        List of `OutputTail`; empty where the outputs cannot be told.
+        List of `OutputTail`; empty if the outputs cannot be determined.
 
     Example:
 

@@ -22,7 +22,7 @@ def tensor_before_head(model: keras.Model, owner: str) -> Any:
     Args:
         model: `keras.Model`, functional or a built Sequential. Nested models count as
             one layer.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Returns:
         `keras.KerasTensor` of the model's graph.
@@ -63,7 +63,7 @@ def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> An
     Args:
         model: `keras.Model`, functional or a built Sequential.
         name: Str, name of a layer of the model itself.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
         argument: Str, the argument that is named in errors.
 
     Returns:
@@ -102,7 +102,7 @@ def layer_names(model: keras.Model, owner: str) -> list[str]:
 
     Args:
         model: `keras.Model`, functional or a built Sequential.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Example:
 
@@ -261,7 +261,7 @@ def chain_of(model: keras.Model, owner: str = "chain_of") -> list[Link]:
     Args:
         model: `keras.Model`, functional or a built Sequential, of one input and one
             output.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Returns:
         List of `Link`, in the order of computation, inputs left out.

@@ -40,8 +40,8 @@ def flat_layers(
 ) -> list[Any]:
     """A layer and those inside it, each once, in the order in which Keras saves them.
 
-    `keras.Model.layers` is public, but names the layers of one model only: it enters no
-    wrapper, no cell and no layer of the user's own.
+    `keras.Model.layers` is public, but lists the layers of one model only: it does not
+    enter wrappers, cells and custom layers.
     """
     return list(layer._flatten_layers(include_self=include_self, recursive=recursive))
 

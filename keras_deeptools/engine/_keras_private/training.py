@@ -187,9 +187,10 @@ def knows_jax_state(model: Any) -> bool:
 
 
 def begin_callbacks(callbacks: keras.callbacks.CallbackList) -> Any:
-    """Begins a list of callbacks without telling them; its progress bar, or None.
+    """Begins a list of callbacks without calling them; returns its progress bar.
 
-    Up to Keras 3.11 such a list has no beginning of its own.
+    It returns None for a list without one. Up to Keras 3.11 such a list has no separate
+    beginning.
     """
     begin = getattr(callbacks, "_on_begin", None)
     if begin is not None:

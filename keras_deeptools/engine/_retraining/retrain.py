@@ -152,7 +152,7 @@ class Retraining:
         flags: `Flags` before.
         memories: List of `OptimizerMemory`, what the optimizers knew of the variables
             that they no longer train.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Example:
 
@@ -204,7 +204,7 @@ def retrain(
     Args:
         root: `keras.Layer`, built, for instance a model.
         states: `Trainability` objects of leaves of `root`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Returns:
         `Retraining`, which can undo it.

@@ -201,7 +201,7 @@ def hold_seam(leaf: Any, user: Any) -> None:
 
 
 def release_seam(leaf: Any, user: Any) -> None:
-    """Unwraps the methods when nobody needs them any more."""
+    """Unwraps the methods when no user needs them any more."""
     seam = vars(leaf).get(SEAM)
     if seam is None:
         return

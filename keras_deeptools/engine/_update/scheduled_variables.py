@@ -121,7 +121,7 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
     """The variable of the model that a key names, checked to be one to schedule.
 
     Args:
-        owner: Str. Who asks, for errors.
+        owner: Str. Name of the caller, for errors.
         leaf: `Leaf` of the optimizer whose updates are counted.
         key: `keras.Variable`, or a str: its path, its name, the name of the attribute
             of the model or of a layer that holds it, or `"layer/attribute"`.

@@ -74,7 +74,7 @@ def fresh_step_function(model: Any) -> None:
     """Makes the model trace its train step again at the next call.
 
     `jax.jit` finds an earlier trace again through the equality of bound methods,
-    so the step is traced under a function object of its own.
+    so the step is traced under a new function object.
     """
     train_step = model.train_step
 

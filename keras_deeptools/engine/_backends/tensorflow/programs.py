@@ -19,7 +19,7 @@ from keras_deeptools.engine._backends.common import (
 
 def compiled(function: Callable, once: bool = False) -> Callable:
     """The function as one graph, also for one call; for the arguments see JAX's."""
-    # An object of its own: TensorFlow counts traces, and warns, by the code that runs.
+    # A separate object, because TensorFlow counts traces, and warns, by function.
     return tf.function(functools.partial(function), autograph=False)
 
 
