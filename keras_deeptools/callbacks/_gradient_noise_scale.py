@@ -21,7 +21,7 @@ UNITS = ("epoch", "batch")
 
 
 class ProbeMonitor(keras.callbacks.Callback):
-    """Measures something on samples of its own every so many epochs or batches.
+    """Base class that measures on given samples every so many epochs or batches.
 
     Args:
         x: Array or nested structure of arrays, as the model takes them.

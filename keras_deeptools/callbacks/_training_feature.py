@@ -111,7 +111,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         """Reads the rest of the state before it is removed."""
 
     def prepare(self, leaf: Leaf) -> Any:
-        """Starts on one optimizer; raises if it has started on it already."""
+        """Starts on one optimizer; raises if the object is in use elsewhere."""
         for live, _ in self._live:
             elsewhere = live.root is not leaf.root and (
                 leaf.model is None or live.model is not leaf.model

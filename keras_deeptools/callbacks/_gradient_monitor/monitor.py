@@ -127,7 +127,7 @@ class GradientMonitor(GradientReadings):
             `"update_ratio"`: L2 norm of the optimizer's step divided by that of the
             weights before it (decoupled weight decay comes earlier and is not part of
             the step). Norms and counts of non-finite elements are always recorded.
-        every: Int >= 1. Record every so many updates.
+        every: Int >= 1. Record the updates whose number is a multiple of it.
         on_problem: `"warn"` (with `GradientWarning`), `"stop"` (warn and end training),
             `"raise"` (`GradientProblemError`) or `"ignore"` (only list it).
         log_dir: Str or None. Folder for TensorBoard: for each variable, once an epoch,

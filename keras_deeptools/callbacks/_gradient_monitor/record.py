@@ -25,7 +25,7 @@ class GradientRecord:
         leaf: `Leaf`.
         held: List of `Held`, the variables to watch.
         statistics: Names of `STATISTICS`.
-        every: Int > 0. Record every so many updates.
+        every: Int > 0. Record the updates whose number is a multiple of it.
         num_first: Int >= 0. The first updates, which are all recorded.
     """
 

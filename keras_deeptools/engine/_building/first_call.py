@@ -140,7 +140,7 @@ def built_by(model: keras.Model, x: Any, owner: str) -> None:
 
     Args:
         model: `keras.Model`.
-        x: Inputs, a structure of arrays `(rows, ...)`.
+        x: Inputs, a structure of arrays `(samples, ...)`.
         owner: Str. Name of the caller, for errors.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rows of any data that `predict` takes, in batches of a fixed size."""
+"""Samples of any data that `predict` takes, in batches of a fixed size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,10 +24,10 @@ class RowBatches:
             do not hold, instead of `x`.
 
     Attributes:
-        num_rows: Int, or None where only reading the data tells.
+        num_rows: Int, or None if it can be found only by reading the data.
 
     Raises:
-        ValueError: If `x` is nothing of the kind.
+        ValueError: If `x` is not one of these.
 
     Example:
 
@@ -91,7 +91,7 @@ class RowBatches:
                 parts = keras.utils.unpack_x_y_sample_weight(batch)
                 rows = parts if self._labelled else parts[0]
                 if held and inner_shapes(rows) != inner_shapes(held[0]):
-                    # Rows of another size cannot share a batch with those before.
+                    # Samples of another size cannot share a batch with those before.
                     yield _joined(held)
                     held.clear()
                     count = 0

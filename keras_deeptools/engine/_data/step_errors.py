@@ -1,4 +1,4 @@
-"""Why a training step failed on a batch, said in terms of the user's arguments."""
+"""Explains why a training step failed on a batch, in terms of the user's arguments."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def explained_step(
         if str(error).startswith(f"{owner}:"):
             raise
         reason = ""
-        # What the look at the data raises must not take the place of the error itself.
+        # An error while checking the data must not replace the error itself.
         with contextlib.suppress(Exception):
             reason = misfit_of(model, sample())
         if not reason:
@@ -46,7 +46,7 @@ def explained_step(
 
 
 def misfit_of(model: keras.Model, batch: Any) -> str:
-    """What does not fit in a batch, and the remedy; empty where nothing is found.
+    """Says what does not fit in a batch, and the remedy; empty if nothing is found.
 
     Args:
         model: `keras.Model`, compiled.
@@ -82,10 +82,10 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
 
 
 def without_loss(model: keras.Model) -> str:
-    """What to do about a model that no loss trains; empty where there is one.
+    """The remedy for a model without a loss; empty if it has one.
 
     On JAX such a model trains silently, with a loss of 0. Layers may add losses in
-    their calls, so ask after a first one.
+    their calls, so use this after a first call.
 
     Args:
         model: `keras.Model`, compiled and called.
@@ -124,7 +124,7 @@ def text_in(value: Any) -> str | None:
 def classes_outside(
     model: keras.Model, sample: Callable[[], Any], where_silent: bool = False
 ) -> str:
-    """What `misfit_of` says about labels that are no classes of the model.
+    """What `misfit_of` says about labels that are not classes of the model.
 
     Args:
         model: `keras.Model`, compiled.

@@ -181,11 +181,11 @@ class StochasticPass:
             state.restore()
 
     def features(self, x: Any) -> Any:
-        """What the trunk makes of a batch: the head's input."""
+        """The outputs of the trunk for a batch, which are the inputs of the head."""
         return self._trunk(x) if self.is_split else _tensors(x)
 
     def shape(self, features: Any) -> Shape:
-        """What the head makes of one row of the features, found without running it."""
+        """The properties of the head for these features, found without running it."""
         flat = keras.tree.flatten(features)
         key = tuple((tuple(x.shape[1:]), str(x.dtype)) for x in flat if x is not None)
         if key not in self._shapes:
@@ -193,7 +193,7 @@ class StochasticPass:
         return self._shapes[key]
 
     def outputs(self, features: Any, seed: int, tile: Tile) -> list[np.ndarray]:
-        """Samples of the outputs for the rows of a tile.
+        """Samples of the outputs for the inputs of a tile.
 
         Args:
             features: Made by `features`.
@@ -201,7 +201,7 @@ class StochasticPass:
             tile: `Tile`.
 
         Returns:
-            For each output an array `(rows, samples in all groups, ...)`.
+            For each output an array `(inputs, samples in all groups, ...)`.
         """
         shape = self.shape(features)
         words = [seed_words(seed, each, shape.num_draws) for each in tile.positions]

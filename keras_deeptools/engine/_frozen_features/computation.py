@@ -81,7 +81,7 @@ class FeaturePass:
         """The features of a batch, and their masks.
 
         Raises:
-            ValueError: If they do not have a row for each row of `x`.
+            ValueError: If they do not have a sample for each sample of `x`.
         """
         num_rows = _num_rows(x)
         size = self._padding.size(x)

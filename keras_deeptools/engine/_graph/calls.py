@@ -107,7 +107,7 @@ def output_calls_of(model: keras.Model, wrapped: bool = False) -> list[int] | No
 
 
 def unwrapped(operation: Any) -> Any:
-    """What a wrapper that always runs as at inference is around; else the operation."""
+    """The content of a wrapper that always runs as at inference; else the operation."""
     while getattr(operation, "always_at_inference", False):
         operation = operation.layer
     return operation
@@ -309,10 +309,10 @@ def moves_values(operation: Any) -> bool:
 
 
 def final_activation(tensor: Any) -> str | None:
-    """Name of the activation that a tensor comes from, or of what else gives it.
+    """Name of the activation that a tensor comes from, or of another operation.
 
-    Nested models and wrappers are looked into, and what only moves values is passed
-    over.
+    Nested models and wrappers are entered, and operations that only move values are
+    skipped.
 
     Args:
         tensor: Tensor, symbolic or not.

@@ -1,4 +1,4 @@
-"""Where the graph of a model can be cut: at tensors, and between links of a chain."""
+"""Places to cut the graph of a model: at tensors, and between links of a chain."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from keras_deeptools.engine._keras_private.layers import takes_training
 
 
 def tensor_before_head(model: keras.Model, owner: str) -> Any:
-    """What the last layer with weights is fed.
+    """The input of the last layer with weights.
 
     Args:
         model: `keras.Model`, functional or a built Sequential. Nested models count as
@@ -29,7 +29,7 @@ def tensor_before_head(model: keras.Model, owner: str) -> Any:
 
     Raises:
         ValueError: If the model has no graph or no weights, or the last layer with
-            weights is fed several tensors.
+            weights has several inputs.
 
     Example:
 
@@ -58,7 +58,7 @@ def tensor_before_head(model: keras.Model, owner: str) -> Any:
 
 
 def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> Any:
-    """What a layer of the model gives.
+    """The output of a layer of the model.
 
     Args:
         model: `keras.Model`, functional or a built Sequential.
@@ -70,8 +70,8 @@ def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> An
         `keras.KerasTensor` of the model's graph.
 
     Raises:
-        ValueError: If there is no such layer, or it is called several times or gives
-            several tensors.
+        ValueError: If there is no such layer, or it is called several times or has
+            several outputs.
 
     Example:
 

@@ -23,7 +23,7 @@ CONVERTS_INPUTS = "_convert_input_args"
 """Whether calling a layer converts its inputs to the layer's dtype."""
 
 TAKES_NON_TENSORS = "_allow_non_tensor_positional_args"
-"""Whether a layer may be called on what is no tensor."""
+"""Whether a layer may be called on objects that are not tensors."""
 
 LEADING_TO_LAYERS = ("_layers", "_operations", "_functional")
 """Attributes of a layer that list what it consists of."""

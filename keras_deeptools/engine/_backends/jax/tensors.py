@@ -188,7 +188,7 @@ def possibly(due: Any) -> bool:
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Whether the gradient is stored as rows of a larger array."""
+    """Whether the gradient is stored in sparse form."""
     return False
 
 
