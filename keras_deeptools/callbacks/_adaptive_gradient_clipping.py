@@ -1,4 +1,4 @@
-"""Gradients limited, unit by unit, to a fraction of the weights that they change."""
+"""Clips the gradient of each unit to a fraction of the norm of its weights."""
 
 import contextlib
 import warnings
@@ -28,7 +28,7 @@ OWNER = "AdaptiveGradientClipping"
 
 @dataclass
 class Units:
-    """The clipped variables of one optimizer, and how often they were.
+    """The clipped variables of one optimizer, and how often they were clipped.
 
     Attributes:
         leaf: `Leaf`.
@@ -49,40 +49,41 @@ class Units:
 class AdaptiveGradientClipping(TrainingFeature):
     """Limits the gradient of each unit to a fraction of the norm of its weights (AGC).
 
-    A fixed limit has to be tuned anew for every learning rate, batch size and depth.
+    A fixed limit has to be tuned again for every learning rate, batch size and depth.
     Here the limit of a unit, a neuron or a filter, is `clipping_factor` times the L2
     norm of its incoming weights: where the norm of its gradient is larger, the gradient
-    is scaled down to the limit. It lets networks without BatchNormalization train with
-    large batches and large learning rates.
+    is scaled down to the limit. This lets networks without BatchNormalization train
+    with large batches and large learning rates.
 
     The norms are those of a unit's incoming weights, with the axes that are right for
     each kind of layer (see `statistics.incoming_axes`); a bias, a gain or any other
     vector is one unit, as in the paper's code. `timm.utils.adaptive_clip_grad` uses
-    the same formula and defaults. A gradient within its limit keeps every bit, and a
-    unit whose gradient is not finite is left as it is. Acts on gradients that are
-    unscaled under mixed precision and the mean under accumulation, in the order in
-    which the callbacks stand, before Keras' own clipping.
+    the same formula and defaults. A gradient within its limit is not changed by a bit,
+    and a unit whose gradient is not finite is left as it is. With mixed precision the
+    callback acts on the unscaled gradients, and with gradient accumulation on their
+    mean. It acts before Keras' own clipping; several callbacks act in the order of the
+    list.
 
-    A step reads the weights and the gradients once more.
+    Each step reads the weights and the gradients one more time.
 
     Args:
         clipping_factor: Float > 0. Largest norm of a unit's gradient, as a fraction of
             the norm of its weights; the paper uses 0.01 to 0.16, smaller for larger
             batches. Can be set during training, and acts from the next update on.
-        epsilon: Float > 0. Smallest norm of weights that is reckoned with, so that
-            biases that are zero at the beginning can be trained.
+        epsilon: Float > 0. Smaller norms of weights are replaced by it, so that biases
+            that are zero at the beginning can be trained.
         layers: Names, patterns such as `"block3_*"`, layers, or a function of a layer
             that returns a bool; one or a list of them. None chooses all layers except
-            embeddings and those that the model's outputs come from, as the paper
-            recommends; `"*"` chooses those too.
-        axis: None to go by the kind of layer; an int or tuple of ints, the axes that
-            hold the incoming weights of one unit, for all chosen weights; or a dict
-            from names and patterns to axes (None leaves the weights alone).
+            embeddings and the output layers of the model, as the paper recommends;
+            `"*"` chooses those too.
+        axis: None chooses the axes by the kind of layer; an int or tuple of ints gives
+            the axes that hold the incoming weights of one unit, for all chosen weights;
+            a dict maps names and patterns to axes (None leaves the weights alone).
         optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
 
     Attributes:
-        left_alone: List of the paths of weights whose axes are not known in the last
-            `fit`.
+        left_alone: List of the paths of the weights that the last `fit` left alone,
+            because their axes are not known.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -127,7 +128,7 @@ class AdaptiveGradientClipping(TrainingFeature):
 
     @property
     def clipping_factor(self) -> float:
-        """Largest gradient as a fraction of the weights; settable during training."""
+        """Largest norm of a gradient as a fraction of that of the weights; settable."""
         return self._factor
 
     @clipping_factor.setter
@@ -140,7 +141,7 @@ class AdaptiveGradientClipping(TrainingFeature):
     def activity(self) -> dict[str, float]:
         """Fraction of units clipped per update, for each variable's path.
 
-        The mean over the updates since training started, of this `fit` or the last.
+        It is the mean over the updates of the running `fit`, or of the last one.
         """
         self._read()
         return dict(self._activity)
@@ -159,7 +160,7 @@ class AdaptiveGradientClipping(TrainingFeature):
         return self._new(leaf)
 
     def adapt(self, state: Units, leaf: Leaf) -> Units:
-        """Goes on with the variables that are trained now, counted from now on."""
+        """Continues with the variables that are trained now, counted from now on."""
         axes = self._axes(leaf)
         if axes == state.axes:
             return state
@@ -234,13 +235,13 @@ class AdaptiveGradientClipping(TrainingFeature):
         return (state.axes, self.epsilon)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; what an earlier `fit` counted is forgotten."""
+        """Attaches the callback and forgets the counts of an earlier `fit`."""
         super().on_train_begin(logs)
         if not self._running:
             self._activity = {}
 
     def finish(self, state: Units, leaf: Leaf) -> None:
-        """Keeps the counts; a step that failed may have taken them along."""
+        """Keeps the counts, unless they were lost with a step that failed."""
         with contextlib.suppress(RuntimeError):
             self._read()
         self._running = [units for units in self._running if units is not state]
@@ -253,7 +254,7 @@ class AdaptiveGradientClipping(TrainingFeature):
             self._activity |= dict(zip(paths, parts.tolist(), strict=True))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
 
     def __getstate__(self) -> dict[str, Any]:

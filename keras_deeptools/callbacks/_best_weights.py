@@ -1,4 +1,4 @@
-"""The best weights of a training, kept on the host and given back at its end."""
+"""The best weights of a training run, kept on the host and restored at its end."""
 
 import warnings
 from typing import Any
@@ -22,29 +22,29 @@ class BestWeights(ConfiguredCallback):
 
     Training is not ended early and nothing is written to disk: a copy of the weights,
     with the statistics of BatchNormalization, stays in the memory of the host. The
-    optimizer is not touched, so that its momentum belongs to the last epoch when `fit`
-    is called again. Each `fit` begins anew.
+    optimizer is not touched, so its momentum still belongs to the last epoch when `fit`
+    is called again. Each `fit` starts again without the best weights of earlier ones.
 
-    What the model holds at the end of an epoch is what is kept: behind
+    The callback keeps the weights that the model holds at the end of an epoch: after
     `WeightAveraging` in the list of callbacks these are the averages that `val_loss`
-    was measured with. After an error or Ctrl-C Keras tells callbacks nothing, and the
+    was measured with. After an error or Ctrl-C, Keras does not call callbacks, and the
     model keeps its latest weights; `restore` then gives it the best ones.
 
     Args:
-        monitor: Str. The number of the logs that says which epoch is best.
-        mode: `"min"`, `"max"`, or `"auto"`, which goes by the name of the number.
+        monitor: Str. The entry of the logs that decides which epoch is best.
+        mode: `"min"`, `"max"`, or `"auto"`, which goes by the name of the entry.
         start_from_epoch: Int >= 0. The first epoch whose weights are kept. Epochs are
             counted as `fit` does, from `initial_epoch` on.
 
     Attributes:
         best: Float or None. The best value of `monitor` in the last `fit`.
-        best_epoch: Int or None. The epoch of it, counted from 0.
+        best_epoch: Int or None. The epoch of the best value, counted from 0.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range, or `mode="auto"` and the name does
-            not tell. When training starts: if `monitor` begins with `val_` and `fit`
-            was given no validation data.
+        ValueError: If an argument is out of range, or if `mode="auto"` and the name
+            does not say which values are better. When training starts: if `monitor`
+            begins with `val_` and `fit` was given no validation data.
 
     Example:
 
@@ -82,7 +82,7 @@ class BestWeights(ConfiguredCallback):
         self._is_told = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Begins anew, after a check that `monitor` can be there."""
+        """Forgets earlier weights, after a check that `monitor` can be in the logs."""
         self._forget()
         self.check_model()
         known = running_fit(self.model)
@@ -132,18 +132,18 @@ class BestWeights(ConfiguredCallback):
         self.restore()
 
     def restore(self) -> None:
-        """Gives the model the best weights of the last `fit`; the copy is given up.
+        """Gives the model the best weights of the last `fit`, and drops the copy.
 
-        Called by `fit` at its end. Call it yourself where `fit` ended with an error or
-        Ctrl-C; it does nothing where no weights are kept.
+        `fit` calls it at its end. Call it yourself after `fit` ended with an error or
+        Ctrl-C; it does nothing if no weights are kept.
         """
         if self._kept:
-            # Looking at the model brings it its values on JAX.
+            # On JAX, this access writes the current values to the model's variables.
             self.check_model()
         for variable, value in self._kept:
             variable.assign(value)
         self._kept = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the model and its weights: a copy belongs to none."""
+        """Leaves out the model and its weights: a copy belongs to no model."""
         return super().__getstate__() | {"_kept": []}

@@ -14,21 +14,23 @@ from keras_deeptools.engine._update.rate_multipliers import has_sequel
 
 OWNER = "CautiousUpdates"
 SMALLEST_SHARE = 1e-3
-"""Of the elements that agree, in what the rest is scaled by."""
+"""Least fraction of agreeing elements in the factor that scales these elements."""
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class CautiousUpdates(TrainingFeature):
-    """Leaves out the parts of each update that point against the gradient.
+    """Leaves out the parts of each update that would go up the latest gradient.
 
     Momentum carries weights on in a direction that the latest gradient no longer
     supports. The cautious version of an optimizer moves only those elements of a weight
-    whose update and gradient have the same direction, and scales the others' share onto
-    them, so that the mean length of a step stays. Works with any optimizer (AdamW,
-    Lion, Muon, those of `keras_deeptools.optimizers`), without changing it or its
-    files. Weight decay is not left out. With plain SGD nothing changes.
+    whose step goes down the latest gradient, and scales these steps up to make up for
+    the others, so that the mean length of a step stays the same. The callback works
+    with any optimizer (AdamW, Lion, Muon, those of `keras_deeptools.optimizers`) and
+    changes neither the optimizer nor its files. Weight decay is not left out. With
+    plain SGD nothing changes.
 
-    The time is that of two copies of the weights in each update, the memory one copy.
+    Each update takes the additional time of two copies of the weights, and the memory
+    of one copy.
 
     Args:
         layers: Names, patterns such as `"block3_*"`, layers, or a function of a layer
@@ -38,7 +40,7 @@ class CautiousUpdates(TrainingFeature):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: When training starts: if `layers` matches nothing, or the optimizer
-            is in a `Lookahead`, whose synchronization is no step against a gradient.
+            is in a `Lookahead`, whose synchronization does not follow a gradient.
 
     Example:
 
@@ -74,7 +76,7 @@ class CautiousUpdates(TrainingFeature):
         return [held.position for held in selection.of(leaf)]
 
     def adapt(self, state: list[int], leaf: Leaf) -> list[int]:
-        """Goes on with the variables that are trained now."""
+        """Continues with the variables that are trained now."""
         return self.begin(leaf)
 
     def transform_updates(
@@ -99,5 +101,5 @@ class CautiousUpdates(TrainingFeature):
         return state
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}

@@ -15,7 +15,8 @@ from keras_deeptools.engine._update.leaf import optimized_variables
 def joint_norms(norms: Any, groups: list[int], num_groups: int) -> Any:
     """L2 norms of groups of tensors, from the norms of the tensors.
 
-    Scaled by the largest of each group, so squares neither overflow nor vanish.
+    The norms are scaled by the largest of their group, so that squares neither overflow
+    nor underflow.
 
     Args:
         norms: Float tensor `(n,)`.
@@ -36,7 +37,7 @@ def joint_norms(norms: Any, groups: list[int], num_groups: int) -> Any:
 
 
 def factors_within(norms: Any, limit: Any) -> tuple[Any, Any]:
-    """What to multiply with so that norms come to `limit` at most.
+    """Factors that bring norms down to `limit` at most.
 
     Args:
         norms: Float tensor `(n,)`.
@@ -61,8 +62,8 @@ class Clipping:
         names: List of the groups' names.
         limits: Dict from `"value"`, `"norm"`, `"global_norm"` to scalar variables.
         counters: Dict of int variables; `"layers"` counts for each group.
-        since: Dict from the groups that were not there from the beginning to the number
-            of updates before they were.
+        since: Dict from each group that was added during training to the number of
+            updates before that.
     """
 
     leaf: Leaf

@@ -24,26 +24,26 @@ OWNER = "GradientCentralizer"
 class GradientCentralizer(TrainingFeature):
     """Subtracts from the gradient of each unit its mean over the incoming weights.
 
-    The weights of a unit then keep the sum that they have at the beginning, which is a
-    constraint on what the network can be, and smooths the loss. Acts before the
-    optimizer and Keras' own clipping, on kernels of dense, convolutional, recurrent and
-    attention layers with the axes that are right for each; biases, gains of
-    normalization layers and embeddings are left alone. With adaptive optimizers the sum
-    is not kept exactly, since they divide each element by a number of its own.
+    The weights of a unit then keep the sum that they have at the beginning, which
+    regularizes the network and smooths the loss. The callback acts before the optimizer
+    and Keras' own clipping, on kernels of dense, convolutional, recurrent and attention
+    layers with the axes that are right for each; biases, gains of normalization layers
+    and embeddings are left alone. With adaptive optimizers the sum is not kept exactly,
+    since they divide each element by its own number.
 
-    The time is that of one pass over the gradients, and there is no memory.
+    Each update takes the time of one pass over the gradients, and no memory.
 
     Args:
         layers: Names, patterns such as `"block3_*"`, layers, or a function of a layer
             that returns a bool; one or a list of them. None chooses all layers.
-        axis: None to go by the kind of layer; an int or tuple of ints, the axes that
-            hold the incoming weights of one unit, for all chosen weights; or a dict
-            from names and patterns to axes (None leaves the weights alone).
+        axis: None chooses the axes by the kind of layer; an int or tuple of ints gives
+            the axes that hold the incoming weights of one unit, for all chosen weights;
+            a dict maps names and patterns to axes (None leaves the weights alone).
         optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
 
     Attributes:
-        left_alone: List of the paths of weights whose axes are not known in the last
-            `fit`.
+        left_alone: List of the paths of the weights that the last `fit` left alone,
+            because their axes are not known.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -92,7 +92,7 @@ class GradientCentralizer(TrainingFeature):
     def adapt(
         self, state: dict[int, tuple[int, ...]], leaf: Leaf
     ) -> dict[int, tuple[int, ...]]:
-        """Goes on with the weights that are trained now."""
+        """Continues with the weights that are trained now."""
         return self.begin(leaf)
 
     def transform_gradients(
@@ -113,7 +113,7 @@ class GradientCentralizer(TrainingFeature):
         return state
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
 
 

@@ -1,4 +1,4 @@
-"""Clipping gradients in three ways that can change while training."""
+"""Clips gradients in three ways, with limits that can change during training."""
 
 import contextlib
 import math
@@ -37,21 +37,24 @@ def _limit(kind: str, meaning: str) -> property:
 class GradientClipper(TrainingFeature):
     """Limits gradients by element, by layer and altogether, before each update.
 
-    Keras' own `clipnorm`, `global_clipnorm` and `clipvalue` allow one kind at a time
-    and are baked into the compiled step; these combine, count how often they acted,
-    and follow `clipper.global_norm = 0.5` in mid-training. Clipping acts on the
-    gradients that the update uses: unscaled under mixed precision, the mean of the
-    accumulated ones under accumulation; Keras' own clipping and weight decay follow.
+    Keras' own `clipnorm`, `global_clipnorm` and `clipvalue` allow one kind of clipping
+    at a time, with a limit that is a constant of the compiled step. The limits of this
+    callback can be combined, count how often they acted, and can be changed in the
+    middle of training (`clipper.global_norm = 0.5`). Clipping acts on the gradients
+    that the update uses: the unscaled gradients with mixed precision, and the mean of
+    the accumulated gradients with gradient accumulation. Keras' own clipping and weight
+    decay follow.
 
-    The order is fixed: first `value`, then `norm` of what is left, then
-    `global_norm` of what is left. Within its limit a gradient keeps every bit; where
-    one of an embedding is changed, the uses of a row are added up first. With
-    `per="layer"` the norm is that of all variables of one layer together (kernel and
-    bias; an LSTM's cell; each projection of an attention layer); Keras' `clipnorm`
-    takes each variable alone, as does `per="variable"`.
+    The order is fixed: first `value`, then `norm`, then `global_norm`, each applied to
+    the result of the one before. A gradient within its limit is not changed by a bit.
+    Where the gradient of an embedding is changed, the gradients of all uses of a row of
+    the embedding are added up first. With `per="layer"` the norm is that of all
+    variables of one layer together (kernel and bias; an LSTM's cell; each projection of
+    an attention layer); Keras' `clipnorm` takes each variable alone, as does
+    `per="variable"`.
 
-    A norm that is not finite scales nothing, so a NaN in one layer does not reach the
-    others through a global norm (`torch.nn.utils.clip_grad_norm_` spreads it); the
+    Where a norm is not finite, nothing is scaled, so a NaN in one layer does not reach
+    the others through a global norm (`torch.nn.utils.clip_grad_norm_` spreads it); the
     gradients stay as they are, and such updates are counted as `"non_finite"`.
     `value` brings infinities to the limit and leaves NaN.
 
@@ -59,24 +62,26 @@ class GradientClipper(TrainingFeature):
         norm: Float > 0 or None. Largest L2 norm of each layer's gradient.
         global_norm: Float > 0 or None. Largest L2 norm of all chosen gradients
             together.
-        value: Float > 0 or None. Largest magnitude of each element. All three can be
-            set during training, and act from the next update on. None switches off;
-            a kind that is None when training starts is not compiled in and cannot be
-            switched on until the next `fit`: start it as `float("inf")`.
-        per: `"layer"` or `"variable"`. What `norm` is taken of.
+        value: Float > 0 or None. Largest magnitude of each element. All three limits
+            can be set during training, and act from the next update on. None switches a
+            limit off. A limit that is None when training starts is not compiled into
+            the step and cannot be switched on until the next `fit`: start with
+            `float("inf")` instead.
+        per: `"layer"` or `"variable"`. Whether `norm` is the norm of a layer or of a
+            variable.
         layers: Names, patterns such as `"block3_*"` or `"*/recurrent_kernel"`, layers,
             or a function of a layer that returns a bool; one or a list of them. A
             chosen layer brings all layers in it. The gradients of others are neither
             counted nor changed. None chooses all layers.
         optimizer: Which optimizers of the model to act on, as for `TrainingFeature`:
             None for those that the train step uses, or `"g_optimizer"`, a list, or
-            `"all"`. Each is clipped and counted by itself; where there are several,
+            `"all"`. Each is clipped and counted separately; where there are several,
             `history` and `fractions` have names such as `"g_optimizer_norm"`.
 
     Attributes:
         history: Dict from `"value"`, `"norm"`, `"global_norm"` and, with a norm,
             `"non_finite"` to a list with one number per epoch of the last `fit`: the
-            fraction of updates in which it acted (`"norm"`: on any layer).
+            fraction of updates in which this limit acted (`"norm"`: on any layer).
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -130,7 +135,7 @@ class GradientClipper(TrainingFeature):
         self.layers = layers
         self.history: dict[str, list[float]] = {}
         self._running: list[Clipping] = []
-        # For each of the optimizers, by the prefix of its names.
+        # One entry for each optimizer, with the prefix of its names as the key.
         self._counts: dict[str, dict[str, int]] = {}
         self._by_layer: dict[str, float] = {}
 
@@ -155,16 +160,16 @@ class GradientClipper(TrainingFeature):
 
     @property
     def num_updates(self) -> int:
-        """Number of updates since training started, of this `fit` or the last.
+        """Number of updates of the running `fit`, or of the last one.
 
-        Where there are several optimizers, of the one that made most.
+        With several optimizers, it is the number of the one that made most updates.
         """
         self._read()
         return max((c.get("updates", 0) for c in self._counts.values()), default=0)
 
     @property
     def fractions(self) -> dict[str, float]:
-        """As an epoch of `history`, over all updates since training started."""
+        """The same numbers as in `history`, over all updates since training started."""
         self._read()
         found: dict[str, float] = {}
         for prefix, counts in self._counts.items():
@@ -178,7 +183,7 @@ class GradientClipper(TrainingFeature):
         return dict(self._by_layer)
 
     def table(self) -> str:
-        """How often each kind of clipping acted, and `norm` where."""
+        """How often each kind of clipping acted, and on which layers `norm` did."""
         found = self.fractions | {f"norm of {k}": v for k, v in self.activity.items()}
         titles = ["clipping", f"acted in, of {self.num_updates} updates"]
         return text_table(titles, [[k, f"{100 * v:.1f}%"] for k, v in found.items()])
@@ -198,7 +203,7 @@ class GradientClipper(TrainingFeature):
         return state
 
     def adapt(self, state: Clipping | None, leaf: Leaf) -> Clipping | None:
-        """Goes on counting; what is newly trained is counted from now on."""
+        """Continues counting; newly trained variables are counted from now on."""
         groups, names = self._groups(leaf)
         if state is None and not groups:
             return None
@@ -231,7 +236,7 @@ class GradientClipper(TrainingFeature):
         return (state.groups, len(state.names), list(state.limits))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; what an earlier `fit` counted is forgotten."""
+        """Attaches the callback and forgets the counts of an earlier `fit`."""
         super().on_train_begin(logs)
         if not self._running:
             self._counts, self._by_layer, self.history = {}, {}, {}
@@ -247,7 +252,7 @@ class GradientClipper(TrainingFeature):
         super().on_epoch_end(epoch, logs)
 
     def finish(self, state: Clipping | None, leaf: Leaf) -> None:
-        """Keeps the counts; a step that failed may have taken them along."""
+        """Keeps the counts, unless they were lost with a step that failed."""
         with contextlib.suppress(RuntimeError):
             self._read()
         self._running = [other for other in self._running if other is not state]
@@ -260,11 +265,11 @@ class GradientClipper(TrainingFeature):
             prefix = self.log_prefix(running.leaf)
             counts = found.setdefault(prefix, {})
             counts |= {kind: max(n, counts.get(kind, 0)) for kind, n in new.items()}
-        # What has ended stays beside what still runs.
+        # The counts of optimizers that have ended stay beside those that still run.
         self._counts = self._counts | found
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -275,7 +280,7 @@ class GradientClipper(TrainingFeature):
 def _fractions(
     prefix: str, counts: dict[str, int], before: dict[str, int]
 ) -> dict[str, float]:
-    """In which part of the updates since `before` each kind acted, by its name."""
+    """The fraction of updates since `before` in which each kind acted, by name."""
     updates = max(counts.get("updates", 0) - before.get("updates", 0), 1)
     return {
         f"{prefix}{kind}": (counts[kind] - before.get(kind, 0)) / updates

@@ -1,4 +1,4 @@
-"""What gradients on a probe batch tell of the batch size and the learning rate."""
+"""Monitors of the gradient noise scale and the sharpness, on probe samples."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ UNITS = ("epoch", "batch")
 
 
 class ProbeMonitor(keras.callbacks.Callback):
-    """Measures something on samples of its own every so many epochs or batches.
+    """Base class that measures on given samples every so many epochs or batches.
 
     Args:
         x: Array or nested structure of arrays, as the model takes them.
         y: Targets in the same way.
-        num_samples: Int > 0. Samples of a measurement.
+        num_samples: Int > 0. Number of samples in a measurement.
         every: Int > 0.
         unit: `"epoch"` or `"batch"`.
         seed: Int or None.
@@ -83,7 +83,7 @@ class ProbeMonitor(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(number))
 
     def measure(self) -> dict[str, float]:
-        """Numbers of the model as it is; a subclass says which."""
+        """Returns the numbers that the subclass measures, for the present model."""
         raise NotImplementedError
 
     def _gradient(self, rows: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ class ProbeMonitor(keras.callbacks.Callback):
         return np.concatenate(parts).astype("float64")
 
     def table(self) -> str:
-        """A line for each measurement, then what the latest means."""
+        """A line for each measurement, then the meaning of the latest one."""
         names = [self.unit, *self.names]
         columns = [self.history.get(name, []) for name in names]
         rows = [
@@ -128,41 +128,43 @@ class ProbeMonitor(keras.callbacks.Callback):
         return ax.figure
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the model: a copy belongs to none."""
+        """Leaves out the model: a copy belongs to no model."""
         return self.__dict__ | {"_model": None, "params": None, "_capture": None}
 
 
 class GradientNoiseScale(ProbeMonitor):
-    """Estimates how large a batch is worth its samples: the simple noise scale.
+    """Estimates up to which size larger batches pay off: the simple noise scale.
 
     The gradient of a batch is the gradient of all data plus noise, whose variance falls
     with the batch size. The noise scale is the batch size at which both are equally
     large: with batches far below it, twice the batch size allows nearly half the
-    updates; far above it, larger batches save few updates. It grows while the loss
-    falls, often by a factor of ten and more.
+    updates; far above it, larger batches save few updates. The noise scale grows while
+    the loss falls, often by a factor of ten and more.
 
     It is estimated from the squared norms of gradients of `num_parts` small batches and
-    of all of them together, on samples drawn anew each time, without dropout and with
-    the statistics of BatchNormalization as for prediction. Neither training nor its
-    random numbers change.
+    of all of them together. The samples are drawn again for each measurement; dropout
+    is off, and BatchNormalization uses its statistics as in prediction. Neither
+    training nor its random numbers change.
 
     Args:
         x: Array or nested structure of arrays, as the model takes them. Training data.
         y: Targets in the same way.
-        num_samples: Int >= 2. Samples of a measurement, fewer where there are fewer.
-        num_parts: Int >= 2. Into how many small batches they are split.
+        num_samples: Int >= 2. Number of samples in a measurement; all samples if there
+            are fewer.
+        num_parts: Int >= 2. Number of small batches that the samples are split into.
         every: Int > 0. Measure every so many epochs or batches.
         unit: `"epoch"` or `"batch"`.
-        decay: Float in [0, 1). What the averages of the two estimates, whose quotient
-            the noise scale is, keep at each measurement.
-        seed: Int >= 0 or None. Seed of the drawing of samples.
+        decay: Float in [0, 1). The noise scale is the quotient of two estimates, which
+            are averaged over measurements; this is the fraction of the average that is
+            kept at each measurement.
+        seed: Int >= 0 or None. Seed for drawing the samples.
 
     Attributes:
         history: Dict of lists with a number for each measurement of the last `fit`:
             `"epoch"` or `"batch"`, counted from 1; `"noise_scale"`, infinity where the
-            gradient cannot be told from noise; `"squared_norm"`, the estimated squared
-            norm of the gradient of all data; `"noise"`, the trace of the covariance of
-            the gradients of single samples.
+            gradient cannot be distinguished from noise; `"squared_norm"`, the squared
+            norm of the gradient of all data, estimated; `"noise"`, the trace of the
+            covariance of the gradients of single samples.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -215,7 +217,7 @@ class GradientNoiseScale(ProbeMonitor):
         self._averages = np.zeros(2)
 
     def measure(self) -> dict[str, float]:
-        """The noise scale, and the two averages that it is the quotient of."""
+        """Returns the noise scale, and the two averages whose quotient it is."""
         small = self.num_samples // self.num_parts
         large = small * self.num_parts
         length = len(keras.tree.flatten(self.x)[0])
@@ -238,7 +240,7 @@ class GradientNoiseScale(ProbeMonitor):
         }
 
     def meaning(self) -> str:
-        """What the latest noise scale says of the batch size."""
+        """What the latest noise scale means for the batch size."""
         if not self.history["noise_scale"]:
             return "Nothing has been measured yet."
         scale = self.history["noise_scale"][-1]
@@ -257,15 +259,16 @@ class GradientNoiseScale(ProbeMonitor):
 class SharpnessMonitor(ProbeMonitor):
     """Follows the sharpness of the loss: the largest eigenvalue of its Hessian.
 
-    The eigenvalue is how fast the slope changes in the direction in which it changes
+    The eigenvalue says how fast the slope changes in the direction in which it changes
     fastest. Gradient descent with a learning rate over 2 / sharpness overshoots in that
-    direction; training with a constant rate often raises the sharpness up to about
-    there (Cohen et al., 2021). Adaptive optimizers and momentum move the limit.
+    direction; training with a constant learning rate often raises the sharpness to
+    about the value at which that happens (Cohen et al., 2021). Adaptive optimizers and
+    momentum move this limit.
 
-    Found by power iteration, with the product of the Hessian and a vector as a central
-    difference of two gradients, so that it works for every layer. The samples are the
-    same in each measurement; without dropout, and with the statistics of
-    BatchNormalization as for prediction. Neither training nor its random numbers
+    The eigenvalue is found by power iteration, with the product of the Hessian and a
+    vector as a central difference of two gradients, so that it works for every layer.
+    The samples are the same in each measurement; dropout is off, and BatchNormalization
+    uses its statistics as in prediction. Neither training nor its random numbers
     change. A measurement takes up to two gradients of the samples for each iteration,
     in the precision of the model: with half precision it is a rough number.
 
@@ -273,12 +276,13 @@ class SharpnessMonitor(ProbeMonitor):
         x: Array or nested structure of arrays, as the model takes them. Training data.
         y: Targets in the same way.
         num_samples: Int >= 2. How many of the samples are used, the same each time.
-        num_iterations: Int > 0. Most iterations of a measurement. The next begins with
-            the direction found last.
-        tolerance: Float > 0. Relative change of the eigenvalue at which it is found.
+        num_iterations: Int > 0. Largest number of iterations of a measurement. The next
+            measurement begins with the direction that was found last.
+        tolerance: Float > 0. Relative change of the eigenvalue below which the
+            iteration ends.
         every: Int > 0. Measure every so many epochs or batches.
         unit: `"epoch"` or `"batch"`.
-        seed: Int >= 0 or None. Seed of the choice of samples and the first direction.
+        seed: Int >= 0 or None. Seed for the choice of samples and the first direction.
 
     Attributes:
         history: Dict of lists with a number for each measurement of the last `fit`:
@@ -359,7 +363,7 @@ class SharpnessMonitor(ProbeMonitor):
         return {"sharpness": value, "learning_rate": rate}
 
     def meaning(self) -> str:
-        """What the latest sharpness says of the learning rate."""
+        """What the latest sharpness means for the learning rate."""
         if not self.history["sharpness"]:
             return "Nothing has been measured yet."
         sharpness, rate = (self.history[name][-1] for name in self.names)
@@ -373,7 +377,7 @@ class SharpnessMonitor(ProbeMonitor):
 
 
 def _assign(variables: list[Any], flat: np.ndarray) -> None:
-    """Gives variables their parts of one long vector."""
+    """Assigns to variables their parts of one long vector."""
     start = 0
     for variable in variables:
         size = int(np.prod(variable.shape))

@@ -1,4 +1,4 @@
-"""Choosing the variables of an optimizer by the layers that hold them."""
+"""Selects the variables of an optimizer by the layers that hold them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Held:
 
     @property
     def group(self) -> str:
-        """Path of the layer, or where there is none, of the variable's parent."""
+        """Path of the layer, or of the variable's parent if there is no layer."""
         return self.variable.path.rpartition("/")[0]
 
 
@@ -50,13 +50,13 @@ class LayerSelection:
     - a function of a layer that returns whether it is chosen.
 
     Choosing a layer that contains layers (a nested model, a wrapper, an LSTM with its
-    cell, MultiHeadAttention) chooses all that is in it. The model itself is not asked
-    about, unless it holds weights of its own.
+    cell, MultiHeadAttention) chooses all layers in it. A function that returns true for
+    the model itself chooses only the weights that the model holds directly.
 
     Args:
         layers: None for all layers, or a choice as above.
-        owner: Str. Who is named in errors.
-        argument: Str. Which argument is named in errors.
+        owner: Str. Name of the caller, for errors.
+        argument: Str. Name of the argument, for errors.
 
     Raises:
         TypeError: If `layers` is none of these.
@@ -69,14 +69,14 @@ class LayerSelection:
         self.choices = checked_choices(owner, layers)
 
     def of(self, leaf: Leaf) -> list[Held]:
-        """The chosen ones of `leaf.variables`.
+        """The chosen variables among `leaf.variables`.
 
         Args:
             leaf: `Leaf`.
 
         Returns:
-            List of `Held`, in the order of `leaf.variables`; empty if all the chosen
-            are trained by another part of a MultiOptimizer.
+            List of `Held`, in the order of `leaf.variables`; empty if all chosen
+            variables are trained by another part of a MultiOptimizer.
 
         Raises:
             ValueError: If a choice matches nothing, or nothing that is trained.
@@ -86,9 +86,9 @@ class LayerSelection:
         return [held for held in every if id(held.variable) in chosen]
 
     def everywhere(self, leaf: Leaf) -> list[Held]:
-        """As `of`, among all variables that the outermost optimizers train."""
+        """Like `of`, among all variables that the outermost optimizers train."""
         every = held_by(leaf.model, trained_variables(leaf))
-        # What others will train that are not built yet may be chosen, too.
+        # Variables of optimizers that are not built yet may be chosen, too.
         is_all = all(root.built for root in leaf.roots)
         if self.choices is None:
             return every
@@ -111,7 +111,7 @@ class LayerSelection:
     def _matching(
         self, choice: Any, walk: Walk, every: list[Held], model: Any
     ) -> set[int]:
-        """Identities of the variables under a choice, frozen ones included."""
+        """Identities of the variables that a choice matches, with the frozen ones."""
         if isinstance(choice, keras.Layer):
             known = {id(held.variable) for held in every}
             known |= {id(v) for _, held in walk for v in held.values()}
@@ -144,22 +144,22 @@ class LayerSelection:
 
 
 def names_of(layers: Layers) -> Any:
-    """The choice with names in place of layers, as a config can hold it."""
+    """The choice with names in place of layers, for a config."""
     if isinstance(layers, (list, tuple)):
         return [names_of(choice) for choice in layers]
     return layers.name if isinstance(layers, keras.Layer) else layers
 
 
 def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
-    """Each variable with the layer that made it, and what it is to that layer.
+    """Each variable with the layer that made it, and its role in that layer.
 
     Args:
         model: `keras.Model`, or None when it is not known.
         variables: `keras.Variable` objects.
 
     Returns:
-        List of `Held`. Of several layers that hold a variable (a wrapper, a tied
-        weight) it is the one under whose path the variable was made.
+        List of `Held`. If several layers hold a variable (a wrapper, a tied weight),
+        the layer is the one under whose path the variable was made.
     """
     makers: dict[int, tuple[keras.Layer, str]] = {}
     for layer, held in [] if model is None else layers_of(model):
@@ -176,8 +176,8 @@ def held_by(model: Any, variables: Iterable[Any]) -> list[Held]:
 def output_variables(model: Any) -> set[int]:
     """Identities of the variables of the layers that a model's outputs come from.
 
-    Of each output it is the last layer that has weights. Where the outputs of a model
-    cannot be followed back, it is the last of its layers that has.
+    For each output, that is the last layer with weights. If the outputs of a model
+    cannot be followed back, it is the last of its layers with weights.
 
     Args:
         model: `keras.Model`.

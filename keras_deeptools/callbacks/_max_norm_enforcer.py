@@ -1,4 +1,4 @@
-"""Keeping the incoming weights of every unit inside a ball."""
+"""Keeps the norm of the incoming weights of every unit within a limit."""
 
 import contextlib
 import warnings
@@ -29,18 +29,19 @@ from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 @dataclass
 class Ball:
-    """The weights of one optimizer, and variables of the step.
+    """The limited weights of one optimizer, and variables of the step.
 
     Attributes:
         leaf: `Leaf`.
         held: List of `Held`, the weights.
-        axes: List of the axes of each.
-        shrink: List of floats, where each is scaled to, as a fraction of the limit.
-        averages: List of the moving averages; empty without.
+        axes: List of the axes of each weight.
+        shrink: List of floats, the norm to scale each weight to, as a fraction of the
+            limit.
+        averages: List of the moving averages; empty if there are none.
         limit: Variable.
         activity: Variable, sum over updates of the fractions of units scaled back.
         num_updates: Int variable.
-        since: List of ints, updates before each weight was trained.
+        since: List of ints, number of updates before each weight was trained.
     """
 
     leaf: Leaf
@@ -55,7 +56,7 @@ class Ball:
 
     @property
     def trained(self) -> list[int]:
-        """Places in `held` of the weights that train, as far as is known by now."""
+        """Positions in `held` of the weights that train, as far as known so far."""
         return [i for i, item in enumerate(self.held) if item.variable.trainable]
 
 
@@ -68,22 +69,23 @@ UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 class MaxNormEnforcer(TrainingFeature):
     """Keeps the L2 norm of each unit's incoming weights at or under a limit.
 
-    Bounds what a unit can do to its output however large the learning rate, which
-    goes well with dropout and high rates, for models that were built without
+    The limit bounds the output of a unit however large the learning rate is, which
+    goes well with dropout and high learning rates, for models that were built without
     constraints. After every update, inside the compiled step and before the
-    optimizer's moving average, weights of a unit outside the ball are scaled back to
-    its surface: `w * min(1, max_norm / norm(w))`, so signs and directions stay, and
-    weights inside keep every bit. Weights that start outside are inside from the
-    first update on. Unlike `keras.constraints.MaxNorm`, nothing shrinks inside the
-    ball, the axes are right for each kind of layer, and averages stay inside too.
+    optimizer's moving average, the weights of a unit whose norm is over the limit are
+    scaled back to it: `w * min(1, max_norm / norm(w))`. Signs and directions stay, and
+    weights within the limit are not changed by a bit. Weights that start over the limit
+    are within it from the first update on. Unlike with `keras.constraints.MaxNorm`,
+    weights within the limit never shrink, the axes are right for each kind of layer,
+    and moving averages stay within the limit too.
 
     A unit is one output coordinate; `keras_deeptools.statistics.incoming_axes` lists
     the axes of each kind of layer. Biases, gains of normalization layers, other weights
     with one dimension, and the factors of a low-rank adaptation (LoRA) are left alone.
-    So are weights of your own layers whose axes are not known, with a warning, unless
-    `axis` tells them; `left_alone` names them. What is frozen is not touched, whenever
-    it was frozen. A unit with a weight that is not finite is left as it is. In half
-    precision the surface lies one rounding further inside.
+    So are weights of custom layers whose axes are not known, with a warning, unless
+    `axis` gives the axes; `left_alone` names these weights. Frozen weights are not
+    changed, whenever they were frozen. A unit with a weight that is not finite is left
+    as it is. In half precision, the norm is scaled to one rounding below the limit.
 
     Args:
         max_norm: Float >= 1e-12. Largest L2 norm of a unit's incoming weights; 2 to 4
@@ -94,11 +96,12 @@ class MaxNormEnforcer(TrainingFeature):
         axis: Int or tuple of ints: the axes to sum over, for all chosen weights of
             two or more dimensions except biases and normalization gains. Or a dict
             from names and patterns, as in `layers`, to axes, for weights whose axes
-            are not known or shall be others; None in it leaves weights alone, and
-            the first that matches counts.
+            are not known or should be others; None as a value leaves weights alone, and
+            the first key that matches counts.
         optimizer: Which optimizers of the model to act after, as for
             `TrainingFeature`: None for those that the train step uses, or
-            `"g_optimizer"`, a list, or `"all"`. Kept inside is what they train.
+            `"g_optimizer"`, a list, or `"all"`. The weights that they train are
+            limited.
 
     Attributes:
         left_alone: List of the paths of the weights with two or more dimensions that
@@ -108,7 +111,7 @@ class MaxNormEnforcer(TrainingFeature):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If `max_norm` is out of range. When training starts: if `layers`
-            or `axis` match nothing, or nothing that is chosen has two dimensions.
+            or `axis` match nothing, or if no chosen weight has two dimensions.
 
     Example:
 
@@ -167,14 +170,14 @@ class MaxNormEnforcer(TrainingFeature):
     def activity(self) -> dict[str, float]:
         """Fraction of units scaled back per update, for each weight's path.
 
-        The mean over the updates since training started, of this `fit` or the last.
-        Reading it during `fit` brings one small array from the device.
+        It is the mean over the updates of the running `fit`, or of the last one.
+        Reading it during `fit` copies one small array from the device.
         """
         self._read()
         return {path: fraction for path, (_, fraction) in self._table.items()}
 
     def table(self) -> str:
-        """The weights kept inside the ball, and how often it took force."""
+        """The limited weights, and how often they were scaled back."""
         self._read()
         rows = [
             [path, what, f"{100 * fraction:.1f}%"]
@@ -192,7 +195,7 @@ class MaxNormEnforcer(TrainingFeature):
         return self._new_ball(leaf, self._chosen(leaf))
 
     def adapt(self, state: Ball | None, leaf: Leaf) -> Ball | None:
-        """Goes on counting; what is newly trained is counted from now on."""
+        """Continues counting; newly trained weights are counted from now on."""
         chosen = self._chosen(leaf)
         self._read()
         new = self._new_ball(leaf, chosen)
@@ -231,7 +234,7 @@ class MaxNormEnforcer(TrainingFeature):
         return ball
 
     def project_weights(self, state: Ball | None, leaf: Leaf) -> None:
-        """Scales back what is outside, whether or not it had a gradient."""
+        """Scales back weights over the limit, whether or not they had a gradient."""
         if state is None:
             return
         tensors.add(state.num_updates, 1)
@@ -243,7 +246,7 @@ class MaxNormEnforcer(TrainingFeature):
         variables = [state.held[i].variable for i in live]
         scaled = tensors.limit_norms(variables, axes, limit, shrink)
         if state.averages:
-            # An average of weights inside is inside, once it starts there.
+            # An average of weights within the limit stays within it, if it starts so.
             averages = [state.averages[i] for i in live]
             tensors.limit_norms(averages, axes, limit, shrink)
         if len(live) < len(state.held):
@@ -252,20 +255,20 @@ class MaxNormEnforcer(TrainingFeature):
         tensors.add(state.activity, scaled)
 
     def traced(self, state: Ball | None, leaf: Leaf) -> Any:
-        """Which weights are kept inside, along which axes; see `Feature`."""
+        """Which weights are limited, along which axes; see `Feature`."""
         if state is None:
             return ()
         positions = [item.position for item in state.held]
         return (positions, state.axes, state.shrink, len(state.averages))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; what an earlier `fit` counted is forgotten."""
+        """Attaches the callback and forgets the counts of an earlier `fit`."""
         super().on_train_begin(logs)
         if not self._balls:
             self._table = {}
 
     def finish(self, state: Ball | None, leaf: Leaf) -> None:
-        """Keeps the counts; a step that failed may have taken them along."""
+        """Keeps the counts, unless they were lost with a step that failed."""
         with contextlib.suppress(RuntimeError):
             self._read()
         self._balls = [ball for ball in self._balls if ball is not state]
@@ -303,7 +306,7 @@ class MaxNormEnforcer(TrainingFeature):
         return axes.of(selection.of(leaf), leaf)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -323,6 +326,6 @@ def _checked_norm(value: float) -> float:
 
 
 def _hair_under_one(variable: Any) -> float:
-    """Where scaling leads to, as a fraction of the limit, so that rounding stays in."""
+    """The norm to scale to, as a fraction of the limit, low enough for rounding."""
     dtype = keras.backend.standardize_dtype(variable.dtype)
     return 1.0 - 1e-6 - UNIT_ROUNDOFF.get(dtype, 0.0)

@@ -27,36 +27,38 @@ from keras_deeptools.schedules import OneCycle, OneCycleMomentum
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class OneCycleScheduler(HyperparameterScheduler):
-    """Trains with the 1cycle policy: the rate up and down, momentum down and up.
+    """Trains with the 1cycle policy: learning rate up and down, momentum down and up.
 
-    A large rate in the middle of training is what makes it fast (super-convergence);
+    A large learning rate in the middle of training makes it fast (super-convergence);
     a small momentum keeps it stable there. Both are computed in the compiled step, at
-    every update, and are equal to `torch.optim.lr_scheduler.OneCycleLR`.
+    every update, and are equal to those of `torch.optim.lr_scheduler.OneCycleLR`.
 
-    Momentum is SGD's or RMSprop's `momentum` or the Adam family's `beta_1`. SGD that
-    was built with momentum 0 gets velocities for the length of the training; they are
-    no part of saved files, so a run that is resumed starts them at zero. Optimizers
-    that have no momentum (Adagrad, Adadelta, Adafactor, Ftrl, Lion, RMSprop with
-    momentum 0) cycle the rate alone, and a warning says so.
+    Momentum is SGD's or RMSprop's `momentum` or the Adam family's `beta_1`. If SGD was
+    built with momentum 0, the callback adds velocities for the duration of training;
+    they are not part of saved files, so a run that is resumed starts them at zero. For
+    optimizers that have no momentum (Adagrad, Adadelta, Adafactor, Ftrl, Lion, RMSprop
+    with momentum 0) only the learning rate is cycled, and a warning says so.
 
     Args:
         max_learning_rate: Float > 0, or the result of `find_learning_rate`. The peak.
         total_steps: Int >= 1 or None. Updates in the cycle. None: epochs times batches
-            per epoch, over `gradient_accumulation_steps`. Must be given for data of
-            unknown length. After the cycle its last values are held.
-        warmup_fraction: Float in [0, 1]. Part of the cycle in which the rate rises; at
-            most 0.5 with `three_phase`.
-        initial_divisor: Float >= 1. The rate starts at the peak over it.
-        final_divisor: Float > 0. The rate ends at its first value over it.
+            per epoch, divided by `gradient_accumulation_steps`. Must be given for data
+            of unknown length. After the cycle its last values are held.
+        warmup_fraction: Float in [0, 1]. Fraction of the cycle in which the learning
+            rate rises; at most 0.5 with `three_phase`.
+        initial_divisor: Float >= 1. The learning rate starts at the peak divided by it.
+        final_divisor: Float > 0. The learning rate ends at its first value divided by
+            it.
         momentum_range: Pair of floats, 0 <= low <= high < 1. Momentum starts and ends
             at `high`, and is `low` at the peak.
         cycle_momentum: Bool. Whether to cycle momentum too.
         shape: `"cosine"` or `"linear"`.
-        three_phase: Bool. Whether the rate falls as slowly as it rose, and then on to
-            its last value, as in the paper.
+        three_phase: Bool. Whether the learning rate falls as slowly as it rose, and
+            then falls further to its last value, as in the paper.
         first_epoch: Int >= 0. The epoch, as `fit` counts them, in which the cycle
-            begins: for one cycle after another, in epochs that are numbered through.
-        optimizer: Which optimizers of the model to steer, as for
+            begins. It is needed for several cycles in a row if the epochs of all of
+            them are numbered consecutively.
+        optimizer: Which optimizers of the model to schedule, as for
             `HyperparameterScheduler`.
 
     Raises:
@@ -134,11 +136,11 @@ class OneCycleScheduler(HyperparameterScheduler):
         )
         self._short_fits = 0
 
-    # Reductions are not what a rate that rises and falls by itself waits for.
+    # The learning rate rises and falls by itself, so reductions on top are unexpected.
     expects_reductions = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; says where `fit` in a loop makes a cycle of each epoch."""
+        """Attaches, and warns if `fit` in a loop makes a cycle of each epoch."""
         params = params_of(self.model, self.params)
         short = params.get("epochs") == 1
         self._short_fits = self._short_fits + 1 if short else 0
@@ -152,7 +154,7 @@ class OneCycleScheduler(HyperparameterScheduler):
             self._tell_once("factor", tell_multiplied, type(self).__name__)
 
     def schedules_for(self, leaf: Leaf) -> dict[str, Callable]:
-        """The two halves of the policy, under the names that the optimizer uses."""
+        """The schedules of learning rate and momentum, by the optimizer's names."""
         total_steps = self.total_steps
         if total_steps is None:
             total_steps = updates_in_run(leaf, self._params or {}, self.first_epoch)
@@ -214,7 +216,7 @@ class OneCycleScheduler(HyperparameterScheduler):
         return None
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"momentum_range": list(self.momentum_range)}
 
 
@@ -229,7 +231,7 @@ def tell_short_fits() -> None:
 
 
 def momentum_name(optimizer: Any) -> str | None:
-    """What an optimizer calls its momentum, None where it has none.
+    """The optimizer's name of its momentum, or None if it has none.
 
     Args:
         optimizer: Keras optimizer that updates variables itself.

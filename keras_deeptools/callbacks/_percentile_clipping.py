@@ -1,4 +1,4 @@
-"""Gradients limited to a percentile of the norms that training has seen."""
+"""Clips gradients to a percentile of the norms seen so far in training."""
 
 import contextlib
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class NormHistory:
     Attributes:
         leaf: `Leaf`.
         positions: List of the positions of the chosen variables.
-        norms: Variable `(window,)`, a ring buffer; infinity where nothing is yet.
+        norms: Variable `(window,)`, a ring buffer; unused places hold infinity.
         num_norms: Int variable, the finite norms seen so far.
         limit: Scalar variable, the limit of the latest update.
         counters: Dict of int variables.
@@ -69,32 +69,34 @@ def percentile_of(norms: Any, count: Any, percentile: float) -> Any:
 class PercentileClipping(TrainingFeature):
     """Limits the global gradient norm to a percentile of those seen so far (AutoClip).
 
-    A fixed limit has to be tuned anew for every model and loss. Here the limit follows
-    the gradients: in each update the L2 norm over all chosen gradients joins a history,
-    and where it is over the percentile of the history, itself included, the gradients
-    are scaled down to it. With the default of 10 most gradients are scaled to much the
-    same norm, and a spike is scaled as any other. With SGD the learning rate then
-    decides the length of a step; adaptive optimizers divide it out again.
+    A fixed limit has to be tuned again for every model and loss. Here the limit follows
+    the gradients: in each update the L2 norm over all chosen gradients is added to a
+    history, and if it is over the percentile of the history, itself included, the
+    gradients are scaled down to that percentile. With the default of 10, most gradients
+    are scaled to nearly the same norm, and a spike is scaled like any other gradient.
+    With SGD, the learning rate then decides the length of a step; adaptive optimizers
+    divide the scale out again.
 
-    The history is in the compiled step. The paper keeps the norms of the whole
-    training; `window` keeps the latest, so that memory and time are bounded. A norm
-    that is not finite is neither kept nor scaled, and counted. Acts on gradients that
-    are unscaled under mixed precision and the mean under accumulation, before Keras'
-    own clipping.
+    The history is part of the compiled step. The paper keeps the norms of the whole
+    training; here only the latest `window` norms are kept, so that memory and time are
+    bounded. A norm that is not finite is neither kept nor scaled, but counted. With
+    mixed precision the callback acts on the unscaled gradients, and with gradient
+    accumulation on their mean, before Keras' own clipping.
 
     Args:
-        percentile: Float in (0, 100]. Which percentile of the norms is the limit; 100
+        percentile: Float in (0, 100]. Percentile of the norms that is the limit; 100
             clips nothing, as the largest norm of all is its own limit.
-        window: Int > 0. How many of the latest norms are kept. A step sorts them.
+        window: Int > 0. Number of latest norms that are kept. Each step sorts them.
         layers: Names, patterns such as `"block3_*"`, layers, or a function of a layer
             that returns a bool; one or a list of them. The gradients of others are
             neither counted nor changed. None chooses all layers.
         optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
 
     Attributes:
-        history: Dict with a list of one number for each epoch of the last `fit`:
-            `"clipped"`, the fraction of its updates that were clipped, `"limit"`, the
-            limit of its last update, and `"non_finite"`, a fraction of updates, too.
+        history: Dict of lists with one number for each epoch of the last `fit`:
+            `"clipped"`, the fraction of updates that were clipped, `"limit"`, the limit
+            of the last update, and `"non_finite"`, the fraction of updates whose norm
+            was not finite.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -134,17 +136,17 @@ class PercentileClipping(TrainingFeature):
         self.layers = layers
         self.history: dict[str, list[float]] = {}
         self._running: list[NormHistory] = []
-        # For each of the optimizers, by the prefix of its names.
+        # One entry for each optimizer, with the prefix of its names as the key.
         self._counts: dict[str, dict[str, float]] = {}
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limit of the latest update, for the name of each optimizer."""
+        """The limit of the latest update, by the name of the optimizer."""
         self._read()
         return {prefix: counts["limit"] for prefix, counts in self._counts.items()}
 
     def table(self) -> str:
-        """The limit, and what fraction of the updates was clipped."""
+        """The limit, and the fraction of updates that were clipped."""
         self._read()
         rows = []
         for prefix, counts in self._counts.items():
@@ -163,7 +165,7 @@ class PercentileClipping(TrainingFeature):
         return self._new(leaf, positions) if positions else None
 
     def adapt(self, state: NormHistory | None, leaf: Leaf) -> NormHistory | None:
-        """Goes on with the variables that are trained now, in the same history."""
+        """Continues with the variables that are trained now, in the same history."""
         positions = self._positions(leaf)
         if state is None:
             return self._new(leaf, positions) if positions else None
@@ -189,7 +191,7 @@ class PercentileClipping(TrainingFeature):
     def transform_gradients(
         self, state: NormHistory | None, leaf: Leaf, gradients: list
     ) -> list:
-        """Scales the chosen gradients to the limit where they are over it."""
+        """Scales the chosen gradients to the limit if they are over it."""
         if state is None:
             return gradients
         chosen = set(state.positions)
@@ -211,13 +213,13 @@ class PercentileClipping(TrainingFeature):
         return result
 
     def _limit(self, state: NormHistory, norm: Any) -> Any:
-        """The limit, when the norm has joined the history."""
+        """The limit after the norm has been added to the history."""
         finite = ops.isfinite(norm)
         count = ops.convert_to_tensor(state.num_norms)
         place = ops.mod(count, self.window)
         is_place = ops.equal(ops.arange(self.window, dtype="int32"), place)
         old = ops.convert_to_tensor(state.norms)
-        # The norm stands alone in a vector, which fits all places.
+        # A vector of one norm broadcasts to all places of the history.
         history = ops.where(ops.logical_and(is_place, finite), norm, old)
         count = count + ops.cast(finite[0], "int32")
         state.norms.assign(history)
@@ -232,7 +234,7 @@ class PercentileClipping(TrainingFeature):
         return () if state is None else (state.positions, self.percentile, self.window)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; what an earlier `fit` counted is forgotten."""
+        """Attaches the callback and forgets the counts of an earlier `fit`."""
         super().on_train_begin(logs)
         if not self._running:
             self._counts, self.history = {}, {}
@@ -250,7 +252,7 @@ class PercentileClipping(TrainingFeature):
         super().on_epoch_end(epoch, logs)
 
     def finish(self, state: NormHistory | None, leaf: Leaf) -> None:
-        """Keeps the counts; a step that failed may have taken them along."""
+        """Keeps the counts, unless they were lost with a step that failed."""
         with contextlib.suppress(RuntimeError):
             self._read()
         self._running = [other for other in self._running if other is not state]
@@ -265,7 +267,7 @@ class PercentileClipping(TrainingFeature):
         self._counts = self._counts | found
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers as their names."""
+        """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {"layers": names_of(self.layers)}
 
     def __getstate__(self) -> dict[str, Any]:

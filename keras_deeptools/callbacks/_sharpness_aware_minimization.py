@@ -1,4 +1,4 @@
-"""Gradients of the weights nearby at which the loss is worst."""
+"""Sharpness-aware minimization: the gradient at nearby weights with a higher loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ OWNER = "SharpnessAwareMinimization"
 
 
 class Neighbourhood:
-    """Where the second gradient is taken, as long as it is.
+    """State of one optimizer: whether the second gradient is taken.
 
     Attributes:
         active: Bool. Whether a second gradient is taken.
@@ -39,26 +39,26 @@ class SharpnessAwareMinimization(TrainingFeature):
     """Trains towards weights whose whole neighbourhood has a low loss (SAM).
 
     In each step the weights are moved by `radius` up their gradient, the gradient is
-    taken there with the same data, and the optimizer makes its update with it from
-    where the weights were. Both are in the compiled step. It is a callback and not an
-    optimizer because an optimizer of Keras is given gradients and cannot ask for
-    others; it works with every optimizer, and leaves it and its files as they are.
+    computed there with the same data, and the optimizer uses it to update the original
+    weights. All of this happens in the compiled step. It is a callback and not an
+    optimizer because a Keras optimizer is given gradients and cannot ask for others; it
+    works with every optimizer, and changes neither the optimizer nor its files.
 
     The model's own `train_step` is run twice, with the same random numbers (dropout
     masks, augmentation in layers). Losses, metrics and BatchNorm's statistics are those
-    of the first run; what other callbacks of this package see, clip and schedule are
-    the second gradient and the update. Under gradient accumulation each batch is
-    perturbed by its own gradient, under mixed precision a gradient that is not finite
-    moves nothing and its update is skipped as ever.
+    of the first run; other callbacks of this package see, clip and schedule the second
+    gradient and the update. With gradient accumulation, each batch is perturbed by its
+    own gradient. With mixed precision, a gradient that is not finite does not move the
+    weights, and its update is skipped as usual.
 
     A step takes twice the time, and with `interval=k` about `1 + 1 / k` times; the
     memory is one copy of the weights and of the gradients.
 
     Args:
-        radius: Float > 0. The L2 norm of the move, `rho` in the paper, over all weights
-            together.
-        interval: Int > 0. The second gradient is taken in every so many updates, and
-            the others are plain.
+        radius: Float > 0. The L2 norm of the move over all weights together, `rho` in
+            the paper.
+        interval: Int > 0. The second gradient is used in every so many updates; the
+            other updates are plain.
         optimizer: None or the optimizer of `compile`; no other can be chosen.
 
     Raises:
@@ -106,13 +106,13 @@ class SharpnessAwareMinimization(TrainingFeature):
         return Neighbourhood()
 
     def adapt(self, state: Neighbourhood, leaf: Leaf) -> Neighbourhood:
-        """Goes on with the weights that are trained now."""
+        """Continues with the weights that are trained now."""
         return state
 
     def train_step(
         self, state: Neighbourhood, leaf: Leaf, train_step: Callable
     ) -> Callable | None:
-        """The model's step, run twice; wrapped once where the optimizer has parts."""
+        """The model's step, run twice; wrapped once if the optimizer has parts."""
         if leaf.optimizer is not leaf_optimizers(leaf.root)[0]:
             return None
         twice = with_second_gradient(
@@ -126,5 +126,5 @@ class SharpnessAwareMinimization(TrainingFeature):
         return perturbed(gradients, weights, self.radius)
 
     def finish(self, state: Neighbourhood, leaf: Leaf) -> None:
-        """Leaves the model's step as it is from now on."""
+        """Lets the model's step run unchanged from now on."""
         state.active = False

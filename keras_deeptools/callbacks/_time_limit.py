@@ -16,25 +16,26 @@ from keras_deeptools.engine._update.train_step import running_fit
 
 OWNER = "TimeLimit"
 NUM_REMEMBERED = 32
-"""The latest batches whose time tells how long the next one may take."""
+"""Number of latest batches from whose times the time of the next one is estimated."""
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class TimeLimit(ConfiguredCallback):
-    """Ends `fit` in time: before a batch that would overrun the limit, not after.
+    """Ends `fit` in time: before a batch that would exceed the limit, not after it.
 
-    The time of `fit` counts from the beginning of its training: batches, the reading of
-    data between them, validation and other callbacks. Training ends, in the middle of
-    an epoch too, when the next batch and what comes at the end of an epoch (validation,
-    checkpoints) would no longer fit in, judged by the slowest of the latest batches and
-    the slowest end of an epoch so far. The epoch is then ended as usual, with its
-    validation, and so is `fit`. Before the first end of an epoch, the time of the
-    validation is reckoned from its batches, each as long as one of training, where
-    their number is known.
+    The time of `fit` counts from the beginning of training: batches, the reading of
+    data between them, validation and other callbacks. Training ends, also in the middle
+    of an epoch, when the next batch and the end of an epoch (validation, checkpoints)
+    would no longer fit into the limit. Their times are estimated from the slowest of
+    the latest batches and the slowest end of an epoch so far. The epoch is then ended
+    as usual, with its validation, and so is `fit`. Before the first end of an epoch,
+    the time of the validation is estimated from the number of its batches, if known,
+    as if each took as long as a batch of training.
 
-    A limit that one batch and one validation exceed is overrun by them: at least one
-    batch is trained. The clock is monotonic, and does not count while the computer
-    sleeps. On an accelerator, a look at the clock after each batch waits for it.
+    At least one batch is trained, so a limit that is shorter than one batch and one
+    validation is exceeded. The clock is monotonic, and does not count while the
+    computer sleeps. On an accelerator, reading the clock after each batch waits for the
+    batch to finish.
 
     A learning rate that should end low needs a schedule that knows how many batches
     there will be; see `OneCycleScheduler(total_steps=...)`.
@@ -42,18 +43,18 @@ class TimeLimit(ConfiguredCallback):
     Args:
         seconds: Float >= 0. The limit.
         minutes: Float >= 0, added to `seconds`. Together they must be > 0.
-        monitor: Str or None. A number in the logs, such as `"val_loss"`: the model then
+        monitor: Str or None. An entry of the logs, such as `"val_loss"`: the model then
             gets the weights of its best epoch at the end, as with `BestWeights`.
         mode: `"min"`, `"max"` or `"auto"`, as for `BestWeights`.
 
     Attributes:
-        elapsed: Float. Seconds that the last `fit` took, up to now or to its end.
+        elapsed: Float. Seconds that the last `fit` took, until now or until its end.
         stopped_epoch: Int or None. The epoch, counted from 0, in or after which the
             limit ended the last `fit`.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range, or an error of `BestWeights`.
+        ValueError: If an argument is out of range, or where `BestWeights` raises it.
 
     Example:
 
@@ -104,7 +105,7 @@ class TimeLimit(ConfiguredCallback):
         return self.seconds + 60 * self.minutes
 
     def set_model(self, model: Any) -> None:
-        """Notes the model, also for the best weights."""
+        """Stores the model, also for the best weights."""
         super().set_model(model)
         if self._best is not None:
             self._best.set_model(model)
@@ -118,18 +119,18 @@ class TimeLimit(ConfiguredCallback):
         self._num_validated = _validation_batches(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes what the end of the epoch before has taken."""
+        """Notes the time that the end of the previous epoch took."""
         self._epoch = epoch
         before, now = self._latest, self._now()
         if self._ends:
-            # With callbacks that stand behind this one.
+            # This includes the callbacks that come after this one in the list.
             self._ends[-1] = now - before
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Ends training if another batch would not fit in."""
         before, now = self._latest, self._now()
         if self._first is None:
-            # It has the step traced and compiled.
+            # The time of the first batch includes tracing and compiling the step.
             self._first = now - before
         else:
             self._batches.append(now - before)
@@ -167,17 +168,17 @@ class TimeLimit(ConfiguredCallback):
         if self._ends:
             return max(self._batches) + max(self._ends)
         usual = float(np.median(self._batches))
-        # The validation has a step of its own to be traced.
+        # The step of the validation has to be traced, too.
         traced = max(first - usual, 0.0) if self._num_validated else 0.0
         return max(self._batches) + traced + usual * self._num_validated
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the model: a copy belongs to none."""
+        """Leaves out the model: a copy belongs to no model."""
         return super().__getstate__() | {"_start": 0.0, "_latest": 0.0}
 
 
 def _validation_batches(model: Any) -> int:
-    """How many batches a validation has; 0 where there is none or it cannot be told."""
+    """Number of batches of the validation; 0 if there is none or it is not known."""
     known = running_fit(model)
     data = None if known is None else known.arguments["validation_data"]
     if known is None or data is None:

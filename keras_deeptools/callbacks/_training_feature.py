@@ -1,4 +1,4 @@
-"""What every callback that acts inside the train step has in common."""
+"""Base classes of the callbacks that act inside the train step."""
 
 import inspect
 from typing import Any, Self
@@ -22,13 +22,13 @@ class ConfiguredCallback(keras.callbacks.Callback):
     """A callback whose constructor's arguments are stored under their own names."""
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """The reverse of `get_config`.
+        """Makes a callback from the result of `get_config`.
 
         Args:
             config: Dict of constructor arguments, as `get_config` returns it.
@@ -36,11 +36,11 @@ class ConfiguredCallback(keras.callbacks.Callback):
         return cls(**keras.saving.deserialize_keras_object(config))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the model: a copy belongs to none."""
+        """Leaves out the model: a copy belongs to no model."""
         return self.__dict__ | {"_model": None, "params": None}
 
     def check_model(self) -> None:
-        """Raises where nobody has told the callback its model."""
+        """Raises if the callback has not been given its model."""
         if self.model is None:
             raise ValueError(
                 f"{type(self).__name__}: the model must be known before training "
@@ -51,7 +51,7 @@ class ConfiguredCallback(keras.callbacks.Callback):
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class TrainingFeature(Feature, ConfiguredCallback):
-    """A callback that takes part in the compiled updates for the length of a `fit`.
+    """Base class of callbacks that take part in the compiled updates during a `fit`.
 
     A subclass stores every constructor argument under its own name, creates its
     per-optimizer state in `begin` and overrides the stages of `Feature` that it
@@ -60,7 +60,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
     Args:
         optimizer: Which optimizers of the model to act on. None: those that the train
             step uses, which is the one that the model was compiled with unless the
-            model has a `train_step` of its own. A name (`"g_optimizer"`,
+            model has a custom `train_step`. A name (`"g_optimizer"`,
             `"optimizers[0]"`, `"optimizers['g']"`, `"generator.optimizer"`, or of a
             whole list or dict), an optimizer, a list of these, or `"all"`.
 
@@ -93,24 +93,25 @@ class TrainingFeature(Feature, ConfiguredCallback):
         return None
 
     def adapt(self, state: Any, leaf: Leaf) -> Any:
-        """Goes on with the variables that the optimizer has now; see `Feature.follow`.
+        """Continues with the optimizer's present variables; see `Feature.follow`.
 
-        Needed where `begin` is overridden, to go on when layers are frozen or unfrozen.
+        A subclass that overrides `begin` needs it in order to continue when layers are
+        frozen or unfrozen.
         """
         return state
 
     @property
     def follows(self) -> bool:
-        """Whether `adapt` can be called: it is the callback's own, or not needed."""
+        """Whether `adapt` works: the callback overrides it, or does not need it."""
         cls = type(self)
         plain = cls.begin is TrainingFeature.begin
         return plain or cls.adapt is not TrainingFeature.adapt
 
     def finish(self, state: Any, leaf: Leaf) -> None:
-        """Reads what is still in the state before it is taken away."""
+        """Reads the rest of the state before it is removed."""
 
     def prepare(self, leaf: Leaf) -> Any:
-        """Starts on one optimizer, once at a time."""
+        """Starts on one optimizer; raises if the object is in use elsewhere."""
         for live, _ in self._live:
             elsewhere = live.root is not leaf.root and (
                 leaf.model is None or live.model is not leaf.model
@@ -126,7 +127,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         return state
 
     def follow(self, state: Any, leaf: Leaf) -> Any:
-        """Goes on with other variables on one optimizer."""
+        """Continues with other variables on one optimizer."""
         new = self.adapt(state, leaf)
         self._live = [(other, new if other is leaf else s) for other, s in self._live]
         return new
@@ -137,7 +138,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self.finish(state, leaf)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches, after taking off what a broken-off `fit` may have left."""
+        """Attaches, after removing what an interrupted `fit` may have left."""
         self._detach()
         self.check_model()
         owner, model = type(self).__name__, self.model
@@ -150,7 +151,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self._attachment = attach(model, self, optimizer=targets)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Warns after the first epoch of an optimizer that has made no update."""
+        """Warns after the first epoch if an optimizer has made no update."""
         if self._update_watch is None and not self._live:
             raise ValueError(
                 f"{type(self).__name__}: `on_train_begin` must be called before an "
@@ -167,22 +168,22 @@ class TrainingFeature(Feature, ConfiguredCallback):
         self._optimizers = []
 
     def optimizer_name(self, leaf: Leaf) -> str:
-        """How the model calls the optimizer, such as `"g_optimizer"`.
+        """The model's name of the optimizer, such as `"g_optimizer"`.
 
         Args:
-            leaf: `Leaf`, which the callback acts on.
+            leaf: `Leaf` that the callback acts on.
         """
         names = [each.name for each in self._optimizers if each.optimizer is leaf.root]
         return names[0] if names else leaf.root.name
 
     def log_prefix(self, leaf: Leaf) -> str:
-        """What entries in logs begin with, so that optimizers can be told apart.
+        """The prefix of entries in logs, by which optimizers can be told apart.
 
-        Empty for the one optimizer of a model for which none was named, else such as
-        `"g_optimizer_"`.
+        It is empty for the only optimizer of a model if none was named; otherwise, it
+        is a prefix such as `"g_optimizer_"`.
 
         Args:
-            leaf: `Leaf`, which the callback acts on.
+            leaf: `Leaf` that the callback acts on.
         """
         if self.optimizer is None and len(self._optimizers) < 2:
             return ""
@@ -204,14 +205,14 @@ class TrainingFeature(Feature, ConfiguredCallback):
             self._attachment = None
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, an optimizer as its name."""
+        """Returns the constructor's arguments, with an optimizer as its name."""
         config = super().get_config()
         if "optimizer" in config:
             config["optimizer"] = choice_names(self.optimizer)
         return config
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the model and the optimizer: a copy belongs to neither."""
+        """Leaves out the model and the optimizer, since a copy belongs to neither."""
         return super().__getstate__() | {
             "optimizer": choice_names(self.optimizer),
             "_attachment": None,
@@ -222,11 +223,11 @@ class TrainingFeature(Feature, ConfiguredCallback):
 
 
 def beside(leaf: Leaf, states: list[Any]) -> list[Any]:
-    """Those states that belong to the other optimizers of a leaf's model.
+    """The states that belong to the other optimizers of a leaf's model.
 
     Args:
         leaf: `Leaf`.
-        states: List of what `begin` returned, each with its `leaf`.
+        states: List of the states that `begin` returned, each with its `leaf`.
     """
     return [
         state

@@ -1,4 +1,4 @@
-"""The axes of each weight array, known by the kind of layer or told by the user."""
+"""The axes of each weight array, known by the kind of layer or given by the user."""
 
 import contextlib
 
@@ -11,8 +11,8 @@ Axis = int | tuple[int, ...]
 Axes = tuple[int, ...]
 
 FACTORS = ("lora_kernel", "lora_embeddings")
-"""How the roles of low-rank factors begin. The kernel that they adapt is frozen, and
-neither of the two alone holds the weights of a unit."""
+"""Prefixes of the roles of low-rank factors. The kernel that they adapt is frozen, and
+neither of the two factors alone holds the weights of a unit."""
 
 
 class AxisChoice:
@@ -21,11 +21,11 @@ class AxisChoice:
     Args:
         axis: None to go by the kind of layer; axes for all weights; or a dict from
             names and patterns to axes (None leaves the weights alone).
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Attributes:
         unknown: Dict from the path of weights whose axes are not known, which are left
-            alone, to what is known of them.
+            alone, to a description of them.
 
     Raises:
         TypeError: If `axis` is none of these.
@@ -56,8 +56,8 @@ class AxisChoice:
             List of tuples of a `Held` and its axes.
 
         Raises:
-            ValueError: If axes do not exist, a pattern matches nothing, or the model
-                is not known, and with it the axes of a weight.
+            ValueError: If axes do not exist, a pattern matches nothing, or the axes of
+                a weight are not known because the model is not.
         """
         told = self._told(leaf)
         found = []
@@ -148,7 +148,7 @@ class AxisChoice:
         )
 
     def warning(self) -> str:
-        """What to say of the weights that are left alone as unknown."""
+        """The warning about weights that are left alone because they are unknown."""
         path, what = next(iter(self.unknown.items()))
         role = path.rpartition("/")[2]
         more = len(self.unknown) - 1

@@ -1,6 +1,6 @@
 """The engine: features that take part in an optimizer's compiled update.
 
-The only room that knows Keras' internals and the backends.
+It is the only part of the package that knows Keras' internals and the backends.
 """
 
 from keras_deeptools import _keras_import  # noqa: F401

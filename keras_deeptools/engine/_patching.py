@@ -27,8 +27,8 @@ class Replacement:
     Args:
         holder: Object whose attribute it is; a class or module, too.
         name: Str.
-        value: What takes its place: for a method, a function that is called without
-            the object.
+        value: The replacement: for a method, a function that is called without the
+            object.
 
     Example:
 
@@ -107,7 +107,7 @@ def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
     Args:
         holder: Object whose attribute it is.
         name: Str.
-        value: What takes its place.
+        value: The replacement.
 
     Example:
 

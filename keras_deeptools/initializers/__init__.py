@@ -1,4 +1,4 @@
-"""Initializers that keep the variance of a network, for every kind of layer."""
+"""Initializers that preserve variance through a network, for every kind of layer."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.initializers._delta_orthogonal import DeltaOrthogonal

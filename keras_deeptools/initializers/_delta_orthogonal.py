@@ -15,12 +15,13 @@ class DeltaOrthogonal(keras.initializers.Initializer):
     """Convolution kernel that is orthogonal at its centre and zero elsewhere.
 
     With stride 1 and `padding="same"` the layer keeps the norm of its input exactly,
-    edges included, which let Xiao et al. train 10,000 plain tanh layers. For
-    Conv1D, 2D and 3D with one group and at least as many filters as channels.
+    edges included, which let Xiao et al. train 10,000 plain tanh layers. It is meant
+    for Conv1D, Conv2D and Conv3D with one group and at least as many filters as
+    channels.
 
     Args:
-        gain: Float > 0. What the norm is multiplied by.
-        seed: Int >= 0 or None. As in `FanScaling`; every call draws anew.
+        gain: Float > 0. Factor of the norm.
+        seed: Int >= 0 or None. As in `FanScaling`; every call draws new numbers.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -49,7 +50,7 @@ class DeltaOrthogonal(keras.initializers.Initializer):
         self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel `(*window, channels, filters)`, of Keras' type by default."""
+        """Draw a kernel `(*window, channels, filters)`, in Keras' dtype by default."""
         shape = tuple(shape)
         owner = type(self).__name__
         if len(shape) < 3:

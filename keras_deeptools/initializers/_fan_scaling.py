@@ -1,4 +1,4 @@
-"""Random kernels scaled by fans that are right for the layer they serve."""
+"""Random kernels scaled by the fans that are right for their layer."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -29,36 +29,36 @@ MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 SPREAD_WITHIN_TWO = np.float32(0.87962566103423978)
-"""Standard deviation of a normal that is cut off at two of its own."""
+"""Standard deviation of a standard normal distribution truncated at -2 and 2."""
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class FanScaling(keras.initializers.VarianceScaling):
-    """Random kernel with variance `gain ** 2 / fan`, for fans as the layer has them.
+    """Random kernel with variance `gain ** 2 / fan`, for the true fans of the layer.
 
     Keras reads fans from the shape alone, which is wrong for depthwise, separable,
-    transposed, grouped and fused recurrent kernels. Here the kind of layer is said;
-    `initializer_for` says it for you. EinsumDense and attention layers say by
-    themselves which axes they sum over.
+    transposed, grouped and fused recurrent kernels. Here, `kind` names the kind of
+    layer; `initializer_for` chooses it for you. EinsumDense and attention layers
+    determine by themselves which axes they sum over.
 
     The numbers come from numpy, so a seed gives the same kernel on every backend. Each
     call of one object, or of a copy made from its config, draws other numbers: an
     initializer that several layers share gives each its own kernel.
 
     Args:
-        gain: Float > 0. What outputs are scaled by, as `gain(activation)` returns.
+        gain: Float > 0. Scale of the outputs, as `gain(activation)` returns it.
         kind: Str or None. `"dense"`, `"conv"`, `"conv_transpose"`, `"depthwise_conv"`,
             `"recurrent"` (kernel or recurrent kernel), `"embedding"`; None goes by the
-            rank of the kernel: two are dense, more are a convolution.
+            rank of the kernel: rank 2 is dense, a higher rank is a convolution.
         mode: Str. `"fan_in"` keeps the variance of outputs, `"fan_out"` that of
             gradients, `"fan_avg"` is between them.
         distribution: Str. `"truncated_normal"`, `"untruncated_normal"`, `"uniform"`.
         groups: Int >= 1. Groups of a convolution; gates of a recurrent kernel.
         strides: Int >= 1 or tuple of ints. Strides of a convolution.
-        input_axes: List of ints or None. Axes of the kernel that are summed over, when
-            `kind` does not say it; with `output_axes`.
+        input_axes: List of ints or None. Axes of the kernel that are summed over, if
+            `kind` does not determine them; used together with `output_axes`.
         output_axes: List of ints or None. Axes of the kernel that only outputs have.
-        seed: Int >= 0 or None. None draws one from Python's random state, which
+        seed: Int >= 0 or None. None draws a seed from Python's random state, which
             `keras.utils.set_random_seed` sets.
 
     Raises:
@@ -112,7 +112,7 @@ class FanScaling(keras.initializers.VarianceScaling):
         self.seed = None if seed is None else self._stream
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel, of Keras' own type by default."""
+        """Draw a kernel, in Keras' own dtype by default."""
         axes = (self.input_axes, self.output_axes)
         if axes[0] is None and self.kind is None and not knows_kernel_axes():
             axes = axes_of_kernel_being_built(self, tuple(shape))
@@ -142,7 +142,7 @@ class FanScaling(keras.initializers.VarianceScaling):
         return values * deviation
 
     def fan(self, kernel: Kernel) -> float:
-        """The number that the variance of a `kernel` is divided by."""
+        """The divisor of the variance of a `kernel`."""
         fan_in, fan_out = kernel.fans
         average = (fan_in + fan_out) / 2
         return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": average}[self.mode]
@@ -163,7 +163,7 @@ class FanScaling(keras.initializers.VarianceScaling):
 
 
 def _within_two(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw what is beyond two standard deviations again."""
+    """Draw again the values that are beyond two standard deviations."""
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(int(outside.sum()), "float32")
     return values
@@ -177,7 +177,7 @@ def checked_strides(owner: str, value: Any) -> int | tuple[int, ...]:
 
 
 def checked_axes(owner: str, argument: str, value: Any) -> tuple[int, ...] | None:
-    """Return a tuple of ints, or None where it is None, or raise."""
+    """Return a tuple of ints, or None if `value` is None, or raise."""
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not all(map(is_integer, value)):

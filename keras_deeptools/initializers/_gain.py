@@ -14,15 +14,15 @@ def gain(activation: Activation, *, centered: bool = False) -> float:
     `gain = 1 / sqrt(E[f(z) ** 2])`. For ReLU this is He's sqrt(2). The expectations are
     integrals, evaluated by quadrature for any element-wise function.
 
-    Unlike the constants of `torch.nn.init.calculate_gain` it follows one rule for every
-    activation; there, tanh has 5/3 (here 1.5925) and SELU 3/4 (here 1).
+    Unlike the constants of `torch.nn.init.calculate_gain`, this gain follows one rule
+    for every activation; there, tanh has 5/3 (here 1.5925) and SELU 3/4 (here 1).
 
     Args:
-        activation: Str, a name that Keras knows; a function of a tensor or a layer,
-            that works element by element and without randomness; or None, linear.
+        activation: Str, a name that Keras knows; a function of a tensor or a layer that
+            works element by element and without randomness; or None, linear.
         centered: Bool. Take the standard deviation of f(z) in place of its second
-            moment: `1 / sqrt(Var[f(z)])`. That is what keeps variance where something
-            takes the mean out, such as weight standardization or BatchNormalization.
+            moment: `1 / sqrt(Var[f(z)])`. This keeps the variance if something removes
+            the mean, such as weight standardization or BatchNormalization.
 
     Returns:
         Float > 0.

@@ -1,4 +1,4 @@
-"""Sub-pixel convolutions without checkerboards."""
+"""Initial kernels of sub-pixel convolutions without checkerboard artifacts."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from keras_deeptools._arguments import checked_bool, checked_count, message
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ICNR(keras.initializers.Initializer):
-    """Kernel before a depth-to-space step whose picture starts as nearest neighbours.
+    """Kernel before depth-to-space that starts as nearest-neighbour upsampling.
 
     The filters that become the pixels of one square are equal, so that the upsampled
-    picture has no checkerboard when training starts.
+    image has no checkerboard artifacts when training starts.
 
     Args:
         initializer: Str or `keras.initializers.Initializer`. Draws the kernel of one
             pixel of the square.
         scale: Int >= 1. Factor of the upsampling.
-        num_dims: Int >= 1. Number of axes that are upsampled: 2 for pictures.
-        channels_outermost: Bool. How the step orders filters. False: the pixel is the
-            slow index and the channel the fast one, as in
+        num_dims: Int >= 1. Number of axes that are upsampled: 2 for images.
+        channels_outermost: Bool. Order in which depth-to-space takes the filters.
+            False: the pixel is the slow index and the channel the fast one, as in
             `keras.ops.depth_to_space` (Keras 3.14 and later); True: the reverse, as in
             PyTorch's PixelShuffle.
 
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is outside its range; when called, if the number of
-            filters is no multiple of `scale ** num_dims`.
+            filters is not a multiple of `scale ** num_dims`.
 
     Example:
 
@@ -66,7 +66,7 @@ class ICNR(keras.initializers.Initializer):
             raise ValueError(message(owner, "initializer", "an initializer", None))
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a kernel `(*window, channels, filters)`, of Keras' type by default."""
+        """Draw a kernel `(*window, channels, filters)`, in Keras' dtype by default."""
         pixels = self.scale**self.num_dims
         if shape[-1] % pixels:
             rule = f"of a kernel whose filters are a multiple of {pixels}"

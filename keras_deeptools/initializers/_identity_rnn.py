@@ -1,4 +1,4 @@
-"""Recurrent layers that start by remembering."""
+"""Recurrent kernels that start as the identity, so that the state is kept."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ from keras_deeptools.initializers._kernel import as_tensor
 class IdentityRNN(keras.initializers.Initializer):
     """Recurrent kernel that is a multiple of the identity, in every gate.
 
-    A `SimpleRNN` with ReLU, this and a zero bias keeps its state when the input is
-    zero, so that gradients neither vanish nor explode through time (the IRNN of Le et
-    al.). The fused kernels of LSTM and GRU get one identity for each gate.
+    A `SimpleRNN` with ReLU, this initializer and a zero bias keeps its state when the
+    input is zero, so that gradients neither vanish nor explode through time (the IRNN
+    of Le et al.). The fused kernels of LSTM and GRU get one identity for each gate.
 
     Args:
-        gain: Float > 0. On the diagonal. 1 in the paper, 0.01 for tasks without long
-            dependencies.
+        gain: Float > 0. Value on the diagonal. The paper uses 1, and 0.01 for tasks
+            without long dependencies.
 
     Raises:
-        TypeError: If `gain` is no number.
+        TypeError: If `gain` is not a number.
         ValueError: If `gain` is not > 0; when called, if the shape is not
             `(units, gates * units)`.
 
@@ -45,7 +45,7 @@ class IdentityRNN(keras.initializers.Initializer):
         self.gain = checked_gain(type(self).__name__, gain)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Make a kernel `(units, gates * units)`, of Keras' own type by default."""
+        """Make a kernel `(units, gates * units)`, in Keras' own dtype by default."""
         shape = tuple(shape)
         if len(shape) != 2 or shape[1] % shape[0]:
             rule = "(units, gates * units), that of a recurrent kernel"

@@ -34,18 +34,18 @@ ACTIVATIONS = (
 )
 
 AFTER_ATTENTION = "attention_output"
-"""The projection in an attention layer whose inputs are not the layer's."""
+"""The projection in an attention layer whose inputs are not those of the layer."""
 
 
 @dataclass(frozen=True)
 class InitializedWeights:
-    """Weights that were drawn anew; made by `initialize`.
+    """Weights with new values; made by `initialize`.
 
     Attributes:
         path: Str. Path of the variable.
-        fan_in: Float. Inputs that one output sums over.
-        fan_out: Float. Outputs that one input is used by.
-        gain: Float. By how much the variance was raised for what comes before.
+        fan_in: Float. Number of inputs that one output sums over.
+        fan_out: Float. Number of outputs that use one input.
+        gain: Float. Gain that compensates for the layers before, such as an activation.
         deviation: Float. Standard deviation of the distribution.
 
     Example:
@@ -64,13 +64,13 @@ class InitializedWeights:
 
 @dataclass(frozen=True)
 class Initialization(NotebookText):
-    """What was drawn anew in a model, and what was left; made by `initialize`.
+    """The weights of a model with new values, and those left; made by `initialize`.
 
     Attributes:
         weights: Tuple of `InitializedWeights`.
         left: Tuple of str, a path and the reason for each kernel that was left alone.
-        later: Tuple of str, names of layers that are not built: their kernels are drawn
-            when they are.
+        later: Tuple of str, names of layers that are not built; their kernels are drawn
+            when the layers are built.
 
     Example:
 
@@ -87,7 +87,7 @@ class Initialization(NotebookText):
     later: tuple[str, ...] = ()
 
     def table(self) -> str:
-        """One line for each kernel."""
+        """Returns one line for each kernel."""
         titles = ["weights", "fan-in", "fan-out", "gain", "deviation"]
         rows = [
             [
@@ -102,7 +102,7 @@ class Initialization(NotebookText):
         return text_table(titles, rows)
 
     def __str__(self) -> str:
-        """The table, what was left alone and what is drawn later."""
+        """Returns the table, the weights left alone and the layers drawn later."""
         lines = [self.table()] if self.weights or not self.later else []
         lines += [f"left alone: {it}" for it in self.left]
         if self.later:
@@ -113,17 +113,16 @@ class Initialization(NotebookText):
 def input_moments(model: Any) -> dict[int, float]:
     """Second moment of the inputs of the layers of a model, from its graph.
 
-    Supposes inputs with second moment 1, layers whose outputs before their activation
-    are normal with second moment 1 (which is what is about to be made so), and branches
-    that are independent of one another. Dropout, pooling and padding count as if they
-    were not there.
+    It assumes inputs with second moment 1, layers whose outputs before their activation
+    are normal with second moment 1 (which the new kernels bring about), and branches
+    that are independent of one another. Dropout, pooling and padding are ignored.
 
     Args:
         model: `keras.Layer`.
 
     Returns:
-        Dict from `id(layer)` to float; of a layer that is called several times, the
-        mean. Layers that are on no graph are not in it.
+        Dict from `id(layer)` to float; for a layer that is called several times, the
+        mean. Layers that are not in a graph are left out.
     """
     is_model = isinstance(model, keras.Model)
     calls = calls_in_a_row(model) or calls_of(model) if is_model else None
@@ -135,7 +134,7 @@ def input_moments(model: Any) -> dict[int, float]:
         reached.append(_output_moment(call, given, calls or []))
         if not isinstance(call.operation, keras.Layer):
             continue
-        # What happens inside a layer of the user's own cannot be seen.
+        # The computation inside a custom layer is not in the graph.
         whole = type(call.operation).__module__.startswith("keras.")
         for layer, _ in layers_of(call.operation)[: None if whole else 1]:
             share = 1.0 if layer.name == AFTER_ATTENTION else before
@@ -144,7 +143,7 @@ def input_moments(model: Any) -> dict[int, float]:
 
 
 def _output_moment(call: Call, given: list[float], calls: Sequence[Call]) -> float:
-    """Second moment of what a call returns."""
+    """Second moment of the output of a call."""
     operation = call.operation
     kind = type(operation).__name__
     before = given[0] if given else 1.0
@@ -175,7 +174,7 @@ def _output_moment(call: Call, given: list[float], calls: Sequence[Call]) -> flo
 
 
 def _after(activation: Any, variance: float) -> float:
-    """Second moment after an activation; unchanged where it is not element-wise."""
+    """Second moment after an activation; unchanged if it is not element-wise."""
     try:
         return max(moments(activation, variance)[1], 1e-12)
     except (TypeError, ValueError):
@@ -190,39 +189,41 @@ def initialize(
     distribution: str = "truncated_normal",
     seed: int | None = None,
 ) -> Initialization:
-    """Draw the kernels of a model anew, in place, so that variance holds.
+    """Draw new kernels for a whole model, in place, so that variance is preserved.
 
-    An initializer does not know the layer it serves; this walks over the layers and
-    knows. Each kernel gets fans that are right for its layer and a gain for what its
-    inputs have been through, read from the graph: the activation before it, 1 after a
-    normalization, the sum at an addition. Inputs of the model should have mean 0 and
-    variance 1. Every kernel has a stream of random numbers of its own, so one seed
-    gives no two equal kernels. Recurrent kernels are made orthogonal gate by gate;
-    biases, gains of normalization layers, frozen weights and those of unknown layers
-    stay as they are. Optimizer state stays too: call it before training.
+    An initializer does not know the layer that it is used for; this function goes
+    through the layers and does. Each kernel gets the fans that are right for its layer,
+    and a gain for the operations that its inputs have passed through, read from the
+    graph: the gain of the activation before it, 1 after a normalization, and the sum of
+    second moments at an addition. Inputs of the model should have mean 0 and variance
+    1. Every kernel has its own stream of random numbers, so no two kernels are equal
+    with one seed. Recurrent kernels are made orthogonal gate by gate; biases, gains of
+    normalization layers, frozen weights and those of unknown layers stay as they are.
+    The state of the optimizer stays too, so call this function before training.
 
-    Layers that are not built have no kernels yet: theirs are drawn in the same way when
-    they are built, by `fit` or by a first call. In a Sequential that is not built the
-    order of its layers stands for the graph, and a seed gives the kernels that it gives
-    the built model. The layers keep the initializers that they have, also in files.
+    Layers that are not built have no kernels yet; they are drawn in the same way when
+    the layers are built, by `fit` or by a first call. In a Sequential that is not
+    built, the order of its layers takes the place of the graph, and a seed gives the
+    same kernels as in the built model. The layers keep their initializers, also in
+    files.
 
     Args:
         model: `keras.Model` or `keras.Layer`, built or not.
         activation: Str, function or None. A function whose gain is used everywhere.
-            None reads the graph, and where there is none (in subclassed models and
-            layers) takes each layer's own activation.
+            None reads the graph and, if there is no graph (in subclassed models and
+            layers), takes each layer's own activation.
         mode: Str. `"fan_in"`, `"fan_out"` or `"fan_avg"`.
         distribution: Str. `"truncated_normal"`, `"untruncated_normal"`, `"uniform"` or
             `"orthogonal"`.
-        seed: Int >= 0 or None. None takes one from Python's random state.
+        seed: Int >= 0 or None. None takes a seed from Python's random state.
 
     Returns:
-        `Initialization`, which says what was done; print it.
+        `Initialization`, which says what was done; print it to read it.
 
     Raises:
-        TypeError: If `model` is no layer, or `seed` no int.
+        TypeError: If `model` is not a layer, or `seed` is not an int.
         ValueError: If `model` is built and has no weights, or an option is unknown.
-            Nothing has changed then.
+            The model is then unchanged.
 
     Example:
 
@@ -294,7 +295,7 @@ def initialize(
 
 
 def _reached(layers: tuple[keras.Layer, ...], reach: dict[int, float]) -> float | None:
-    """What reaches a layer, by itself or by the Keras layer whose part it is."""
+    """Second moment of the inputs of a layer, or of the Keras layer it is part of."""
     *around, layer = layers
     if id(layer) in reach:
         return reach[id(layer)]
@@ -306,7 +307,7 @@ def _reached(layers: tuple[keras.Layer, ...], reach: dict[int, float]) -> float 
 
 @dataclass(frozen=True)
 class _Weights:
-    """What is known of weights before they are made."""
+    """The properties of weights that are known before they are made."""
 
     path: str
     shape: tuple[int, ...]
@@ -334,7 +335,7 @@ def _drawn(
     mode: str,
     seed: int,
 ) -> tuple[np.ndarray, InitializedWeights]:
-    """New values for some weights of a layer, and the line that says so."""
+    """New values for some weights of a layer, and the record of them."""
     known = layer if name_of(layer) is not None else None
     settings = settings_for("initialize", known, role, None, None)
     kernel = kernel_of(tuple(variable.shape), **settings)
@@ -351,7 +352,7 @@ def _drawn(
 
 
 def _weights(model: keras.Layer) -> Iterator[tuple[keras.Layer, str, Any]]:
-    """Layer, role and variable of what may be a kernel, each variable once."""
+    """Layer, role and variable of everything that may be a kernel, each once."""
     seen: set[int] = set()
     for layer, held in layers_of(model):
         for role, variable in held.items():
@@ -363,7 +364,7 @@ def _weights(model: keras.Layer) -> Iterator[tuple[keras.Layer, str, Any]]:
 def _reason_to_leave(
     layer: keras.Layer, role: str, shape: tuple[int, ...], dtype: str
 ) -> str:
-    """Why weights stay as they are; empty where they do not."""
+    """The reason why weights stay as they are; empty if they do not."""
     if not keras.backend.is_float_dtype(dtype):
         return "quantized"
     if len(shape) < 2:

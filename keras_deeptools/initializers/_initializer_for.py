@@ -1,4 +1,4 @@
-"""What goes by the kind of a layer: its fans, and the initializer for an activation."""
+"""Fans by the kind of layer, and the initializer of a layer after an activation."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ CLASSES: tuple[tuple[str, tuple[type, ...]], ...] = (
         ),
     ),
 )
-"""Names for kinds of layers, and Keras' classes of each."""
+"""Names of the kinds of layers, and Keras' classes of each kind."""
 
 NAMES = tuple(name for name, _ in CLASSES)
 GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4, "conv_lstm": 4}
@@ -49,7 +49,7 @@ ROLES = (
     "embeddings",
     "reverse_embeddings",
 )
-"""What weights can be to a layer."""
+"""Roles that weights can have in a layer."""
 
 
 def initializer_for(
@@ -64,16 +64,16 @@ def initializer_for(
     strides: int | tuple[int, ...] | None = None,
     seed: int | None = None,
 ) -> FanScaling:
-    """Make the initializer that keeps variance in a layer after an activation.
+    """Make the initializer that preserves variance in a layer after an activation.
 
-    The gain belongs to the function that the layer's inputs have been through; in a
+    The gain belongs to the activation that the layer's inputs have passed through; in a
     network with one activation throughout, that is also the layer's own. With inputs
     N(0, 1) the variance of the layer's outputs is `gain(activation) ** 2`. For a whole
-    model that is built already, `initialize` does all of it.
+    model that is built already, use `initialize`.
 
     Args:
         activation: Str, function or None (linear), as for `gain`.
-        layer: What the kernel is for: `"dense"`, `"conv"`, `"conv_transpose"`,
+        layer: The layer of the kernel: `"dense"`, `"conv"`, `"conv_transpose"`,
             `"depthwise_conv"`, `"separable_conv"`, `"simple_rnn"`, `"gru"`, `"lstm"`,
             `"conv_lstm"`, `"embedding"`, `"attention"` (also EinsumDense); a Keras
             class such as `keras.layers.Conv2D`; a layer; or None to go by the rank of
@@ -86,10 +86,10 @@ def initializer_for(
         distribution: Str. `"truncated_normal"`, `"untruncated_normal"`, `"uniform"` or
             `"orthogonal"`.
         centered: Bool. As for `gain`.
-        groups: Int >= 1 or None. Groups of a convolution, where `layer` does not say
-            it.
-        strides: Int >= 1, tuple or None. Strides of a convolution, where `layer` does
-            not say it; they count for transposed ones, and for `"fan_out"`.
+        groups: Int >= 1 or None. Groups of a convolution, if `layer` does not determine
+            them.
+        strides: Int >= 1, tuple or None. Strides of a convolution, if `layer` does not
+            determine them; they matter for transposed convolutions and for `"fan_out"`.
         seed: Int >= 0 or None. As in `FanScaling`.
 
     Returns:
@@ -98,7 +98,7 @@ def initializer_for(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument is none of these.
+        ValueError: If an argument is not one of the allowed values.
 
     Example:
 
@@ -132,7 +132,7 @@ def fans(
     groups: int | None = None,
     strides: int | tuple[int, ...] | None = None,
 ) -> tuple[float, float]:
-    """Count what one output of a layer sums over, and what one input is used by.
+    """Count the inputs of one output of a layer, and the outputs that use one input.
 
     Args:
         shape: Tuple of ints. Shape of the kernel.
@@ -140,13 +140,14 @@ def fans(
         role: As for `initializer_for`.
         groups: As for `initializer_for`.
         strides: As for `initializer_for`. A strided convolution uses an input in fewer
-            outputs, a transposed one sums over fewer inputs: averages over positions.
+            outputs, a transposed one sums over fewer inputs; the fans are averages over
+            positions.
 
     Returns:
         Tuple of two floats, fan-in and fan-out.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: If an argument is not one of the allowed values.
 
     Example:
 
@@ -166,17 +167,17 @@ def fans(
 def settings_for(
     owner: str, layer: Any, role: str, groups: int | None, strides: Any
 ) -> dict[str, Any]:
-    """The arguments of `FanScaling` that go by the layer.
+    """The arguments of `FanScaling` that depend on the layer.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         layer: A name of `NAMES`, a class, a layer, or None for Keras' convention.
         role: Str of `ROLES`.
-        groups: Int or None, which takes the layer's own.
-        strides: Int, tuple of ints, or None, which takes the layer's own.
+        groups: Int, or None for those of the layer.
+        strides: Int, tuple of ints, or None for those of the layer.
 
     Returns:
-        Dict of `kind`, `groups`, `strides` and where known the axes.
+        Dict of `kind`, `groups`, `strides` and, if known, the axes.
 
     Raises:
         ValueError: If the kind of the layer is not known.
@@ -197,14 +198,14 @@ def settings_for(
 
 
 def name_of(layer: Any) -> str | None:
-    """The name of the kind of a layer or class; None where it is not known."""
+    """The name of the kind of a layer or class; None if it is not known."""
     if isinstance(layer, str):
         return layer if layer in NAMES else None
     cls = layer if isinstance(layer, type) else type(layer)
     for name, classes in CLASSES:
         if issubclass(cls, classes):
             return name
-    # Keras does not export this one.
+    # Keras does not export this class.
     return "conv_lstm" if cls.__name__ == "ConvLSTMCell" else None
 
 
@@ -226,7 +227,7 @@ def _kind(name: str | None, role: str) -> str | None:
 
 
 def _own(layer: Any, attribute: str, default: Any) -> Any:
-    """An attribute of a layer, the default for classes and names."""
+    """An attribute of a layer, or the default for classes and names."""
     if layer is None or isinstance(layer, str | type):
         return default
     return getattr(layer, attribute, default)

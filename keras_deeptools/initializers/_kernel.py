@@ -1,4 +1,4 @@
-"""Which numbers of a kernel meet in one output, and seeds that draw each one anew."""
+"""The axes of a kernel by their roles, and seeds that draw new numbers each time."""
 
 import math
 import random
@@ -13,24 +13,25 @@ from keras_deeptools._arguments import checked_seed
 from keras_deeptools.engine._graph.layers import current_place
 
 KINDS = ("dense", "conv", "conv_transpose", "depthwise_conv", "recurrent", "embedding")
-"""What `kind` can be; "conv" is also the pointwise part of a separable convolution."""
+"""Values of `kind`; "conv" is also the pointwise part of a separable convolution."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The axes of a kernel by what they are for.
+    """The axes of a kernel by their roles.
 
     Args:
         shape: Tuple of ints.
         spatial: Tuple of ints. Axes of the window of a convolution.
-        inputs: Tuple of ints. Axes that an output is a sum over, besides the window.
+        inputs: Tuple of ints. Axes that an output sums over, besides the window.
         outputs: Tuple of ints. Axes of output coordinates.
-        blocks: Int >= 1. Into how many equal parts that do not share their outputs
-            (gates) or their inputs (groups) the output axes are cut.
-        inputs_shared_by: Float >= 1. Part of the window that meets no input: the
-            product of the strides of a transposed convolution.
-        outputs_shared_by: Float >= 1. As above for outputs: the product of the strides
-            of a convolution.
+        blocks: Int >= 1. Number of equal parts of the output axes that do not share
+            their outputs (gates) or their inputs (groups).
+        inputs_shared_by: Float >= 1. Divisor of the fan-in, because a part of the
+            window meets no input: the product of the strides of a transposed
+            convolution.
+        outputs_shared_by: Float >= 1. The same for the fan-out: the product of the
+            strides of a convolution.
     """
 
     shape: tuple[int, ...]
@@ -75,7 +76,7 @@ def kernel_of(
     input_axes: tuple[int, ...] | None = None,
     output_axes: tuple[int, ...] | None = None,
 ) -> Kernel:
-    """Sort the axes of a kernel.
+    """Sort the axes of a kernel by their roles.
 
     Args:
         shape: Tuple of ints.
@@ -84,7 +85,8 @@ def kernel_of(
         strides: Int >= 1 or a tuple of them. Of a convolution.
         input_axes: Tuple of ints. Contracted axes of an EinsumDense kernel; with
             `output_axes` in place of `kind`.
-        output_axes: Tuple of ints. Its axes that only the output has.
+        output_axes: Tuple of ints. Axes of an EinsumDense kernel that only the output
+            has.
 
     Returns:
         `Kernel`.
@@ -117,19 +119,20 @@ def _wrapped(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 def as_tensor(values: np.ndarray, dtype: Any) -> Any:
-    """The values in the type that a layer asks for, `keras.config.floatx()` if None."""
+    """The values in the dtype of a layer, `keras.config.floatx()` if None."""
     return keras.ops.convert_to_tensor(values, dtype or keras.config.floatx())
 
 
 class Seed(int):
-    """An integer seed that counts how often it was drawn from.
+    """An integer seed that counts how often numbers were drawn with it.
 
-    A plain integer gives the same numbers at every call, hence equal kernels in the
-    layers that share an initializer. Every draw from a `Seed` is another one, and since
-    it is what `get_config` holds, so are the draws of copies that Keras makes by
+    A plain integer gives the same numbers at every call, hence equal kernels in layers
+    that share an initializer. Every draw from a `Seed` gives other numbers. The `Seed`
+    itself is in `get_config`, so the same is true for copies that Keras makes with
     `from_config(get_config())`, as MultiHeadAttention and `clone_model` do. Two
-    initializers that were given the same integer apart can be told apart only where
-    the layer has a name of its own, such as `query` and `key` in an attention layer.
+    initializers that were given the same integer separately draw different numbers only
+    if their layers have different names, such as `query` and `key` in an attention
+    layer.
     """
 
     count: int
@@ -146,8 +149,8 @@ class Seed(int):
         """The random numbers of the next draw.
 
         Args:
-            place: Str. Name of the layer they are for; None takes the one that is
-                making a variable.
+            place: Str. Name of the layer that gets the numbers; None takes the layer
+                that is making a variable.
         """
         code = zlib.crc32((current_place() if place is None else place).encode())
         self.count += 1
@@ -158,10 +161,10 @@ REMEDY = "Each call of one initializer draws anew, so an integer is enough."
 
 
 def started(owner: str, seed: Any) -> Seed:
-    """A `Seed`; without one, drawn from what `keras.utils.set_random_seed` sets.
+    """A `Seed`; None draws one from the state that `keras.utils.set_random_seed` sets.
 
     Args:
-        owner: Str. Whom an error names.
+        owner: Str. Name of the caller, for errors.
         seed: None, an int >= 0 or a `Seed`, which is returned as it is.
     """
     if isinstance(seed, Seed):

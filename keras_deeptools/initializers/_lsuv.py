@@ -25,11 +25,11 @@ from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
 def orthonormal(kernel: Any, seed: int) -> np.ndarray:
-    """An array of a kernel's shape with orthonormal columns, or rows if these are less.
+    """An array of a kernel's shape that is orthonormal along its shorter side.
 
-    All axes but the last are taken as one, as Keras' `Orthogonal` does; drawn with
-    numpy, because backends compile a decomposition for every shape. A depthwise kernel
-    gets a unit vector per channel.
+    All axes except the last are taken as one, as in Keras' `Orthogonal`. The numbers
+    are drawn with numpy, because backends compile a decomposition for every shape. A
+    depthwise kernel gets a unit vector for each channel.
 
     Args:
         kernel: `keras.Variable` with at least two dimensions.
@@ -58,7 +58,7 @@ def orthonormal(kernel: Any, seed: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def restored_on_error(*walks: ScaleWalk) -> Iterator[None]:
-    """Puts kernels and biases back when the block ends in an error."""
+    """Restores kernels and biases if the block ends in an error."""
     held = [v for walk in walks for v in [*walk.kernels, *walk.biases]]
     variables = [variable for variable in held if variable is not None]
     values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
@@ -71,7 +71,7 @@ def restored_on_error(*walks: ScaleWalk) -> Iterator[None]:
 
 
 def draw_orthonormal(walk: ScaleWalk, seed: int | None) -> None:
-    """Gives every kernel orthonormal values, each from a seed of its own."""
+    """Gives every kernel orthonormal values, each from its own seed."""
     seeds = np.random.SeedSequence(seed).generate_state(len(walk.kernels))
     for kernel, each in zip(walk.kernels, seeds, strict=True):
         kernel.assign(orthonormal(kernel, int(each) % 2**31))
@@ -80,22 +80,22 @@ def draw_orthonormal(walk: ScaleWalk, seed: int | None) -> None:
 def apply_scales(
     walk: ScaleWalk, scales: np.ndarray, bias_scales: np.ndarray | None = None
 ) -> None:
-    """Multiplies the kernels, and biases where told to."""
+    """Multiplies the kernels and, where given, the biases by their scales."""
     pairs = list(zip(walk.kernels, scales, strict=True))
     if bias_scales is not None:
         pairs += zip(walk.biases, bias_scales, strict=True)
     for variable, scale in pairs:
         if variable is not None and scale != 1:
-            # On the host: no operation is compiled for every shape there is.
+            # On the host, no operation has to be compiled for every shape.
             value = np.array(keras.ops.convert_to_numpy(variable.value))
             variable.assign((value * scale).astype(value.dtype))
 
 
 class SharedSteps:
-    """Steps towards the scale of a kernel with several uses.
+    """Steps towards the scale of a kernel that is used several times.
 
-    Its pooled standard deviation grows like the scale to a power between one (uses side
-    by side) and their number (uses one after another), which two steps show.
+    Its pooled standard deviation grows like the scale to a power between one (parallel
+    uses) and the number of uses (one after another); two steps determine the power.
     """
 
     def __init__(self, target: float) -> None:
@@ -126,42 +126,44 @@ def lsuv(
 ) -> ScalingReport:
     """Scales the weights of every layer to unit variance of its output on a batch.
 
-    Where formulas for the variance of weights do not apply (depthwise convolutions,
-    odd activations, skips), measuring does. All layers are scaled in one walk over the
-    model, compiled as one program: each layer is scaled when the walk reaches it, when
-    all layers before it have their scale. That is exact for linear layers, so that a
-    second walk only checks it.
+    Measuring works even if formulas for the variance of weights do not apply (depthwise
+    convolutions, unusual activations, skips). All layers are scaled in one walk over
+    the model, compiled as one program: each layer is scaled when the walk reaches it,
+    after all layers before it have their scale. That is exact for linear layers, so
+    that a second walk only checks it.
 
-    Scaled is the pre-activation, the output before a fused activation, of every layer
-    with a trainable kernel: dense, convolutional, also inside attention, nested and
-    subclassed models. Dropout is off and BatchNormalization in inference. Left alone
-    are softmax outputs, embeddings, recurrent layers, layers inside of loops
-    (`TimeDistributed`), frozen layers, normalizations, layers that normalize their
-    kernel, and layers whose output does not vary (zero kernels). A layer that is used
-    several times gets one scale, with which the variance pooled over its uses is the
-    target; this takes some more walks.
+    The function scales the pre-activation, the output before a fused activation, of
+    every layer with a trainable kernel: dense and convolutional layers, also inside
+    attention, nested and subclassed models. Dropout is off, and BatchNormalization
+    works as at inference. Softmax outputs, embeddings, recurrent layers, layers inside
+    of loops (`TimeDistributed`), frozen layers, normalizations, layers that normalize
+    their kernel, and layers whose output does not vary (zero kernels) are left alone. A
+    layer that is used several times gets one scale, with which the variance pooled over
+    its uses is the target; this takes some more walks.
 
-    Biases stay; only where a bias alone varies more than the target allows it is scaled
-    with the kernel. A separable convolution is scaled in its pointwise kernel.
+    Biases stay as they are; a bias is scaled with its kernel only if the bias alone
+    varies more than the target allows. For a separable convolution, the pointwise
+    kernel is scaled.
 
-    Of a model that has a `train_step` and no `call`, such as a GAN, the networks that
-    take `x` are scaled. Layers whose weights are of unknown meaning are left alone; the
-    report names all that were.
+    In a model that has a `train_step` and no `call`, such as a GAN, the networks that
+    take `x` are scaled. Layers whose weights have an unknown meaning are left alone;
+    the report names all layers that were left alone.
 
     Args:
-        model: `keras.Model`. One that is not built is built from `x`, with the weights
-            that `fit` would begin with.
-        x: Inputs as in training, scaled as there: all that `fit` takes, such as arrays,
+        model: `keras.Model`. A model that is not built is built from `x`, with the
+            weights that `fit` would begin with.
+        x: Inputs, scaled as in training: everything that `fit` takes, such as arrays,
             lists or dicts of them, a `tf.data.Dataset`, `PyDataset`, torch `DataLoader`
-            or generator, of which some batches are taken (of a generator one, which it
-            does not give again). Some dozens of rows do. The report tells what is odd
-            about them, such as pixels that nobody has scaled.
+            or generator. Some batches are read from it (one from a generator, which
+            does not yield it again). A few dozen samples are enough. The report says
+            what is unusual about the inputs, such as pixels that were not scaled.
         target: Float > 0, the standard deviation to reach.
-        tolerance: Float in (0, 1), relative deviation from it that counts as reached.
+        tolerance: Float in (0, 1), relative deviation from the target that counts as
+            reached.
         max_iterations: Int >= 1, how often scales may be chosen. Linear layers that are
-            used once need one.
-        orthogonal: Bool. Whether kernels are drawn anew first, orthonormal, as in the
-            paper. What they were is lost.
+            used once need one iteration.
+        orthogonal: Bool. Whether all kernels are first replaced by new, orthonormal
+            ones, as in the paper.
         seed: Int or None, for `orthogonal`.
         verbose: `"auto"`, 0 (silent) or 1 (progress bar).
 
@@ -169,10 +171,10 @@ def lsuv(
         `ScalingReport`: for each layer the standard deviation before and after.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data none that Keras takes.
+        TypeError: If `model` is not a Keras model, or Keras does not take the data.
         ValueError: If the model has no layers with kernels, the data do not fit, or
-            outputs are not finite. The weights are as they were then, as after any
-            error or Ctrl-C.
+            outputs are not finite. The weights are then unchanged, as after any error
+            or Ctrl-C.
 
     Example:
 
@@ -185,8 +187,8 @@ def lsuv(
     True
 
     Reference:
-        Mishkin and Matas, 2016, algorithm 1. https://arxiv.org/abs/1511.06422. There
-        each layer is scaled in passes of its own, until it is within the tolerance.
+        Mishkin and Matas, 2016, algorithm 1. https://arxiv.org/abs/1511.06422. In the
+        paper, each layer is scaled in separate passes until it is within the tolerance.
     """
     check_scaling("lsuv", target, tolerance, max_iterations, verbose)
     batch = checked_batch("lsuv", model, x)
@@ -272,7 +274,7 @@ def _scaled(
 
 
 def pooled(rows: list[WalkRow]) -> list[tuple[int, float, int]]:
-    """For each kernel: its index, pooled standard deviation, and first row."""
+    """For each kernel: its index, pooled standard deviation, and first `WalkRow`."""
     calls: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         if row.varies:
@@ -293,8 +295,8 @@ def _scale(
 ) -> tuple[np.ndarray, list[WalkRow], int, set[int]]:
     """Scales until every kernel is near its target.
 
-    Returns the scales in all, the last rows, the iterations, and the kernels whose
-    scale makes no difference, which are left as they were.
+    Returns the total scales, the last list of `WalkRow`, the number of iterations, and
+    the kernels whose scale makes no difference, which are left as they were.
     """
     total = np.ones(len(walk.kernels))
     steps = SharedSteps(target)
@@ -329,7 +331,7 @@ def _scale(
             total *= back
             exact[list(found)] = False
             invariant |= found
-        # Half of what is allowed, so that rounding elsewhere does not cross it.
+        # Half of the tolerance, so that rounding elsewhere does not exceed it.
         elif all(
             _near(std, target, tolerance / 2)
             for kernel, std, _ in pooled(rows)
@@ -344,7 +346,7 @@ def _near(std: float, target: float, tolerance: float) -> bool:
 
 
 def _is_unmoved(std: float, scale: float, target: float) -> bool:
-    """Whether a layer gives what it gave before its kernel was scaled."""
+    """Whether the output of a layer is the same as before its kernel was scaled."""
     return abs(math.log(scale)) > 0.01 and math.isclose(
         std * scale, target, rel_tol=min(1e-3, 0.1 * abs(math.log(scale)))
     )

@@ -1,4 +1,4 @@
-"""Scales that even out signals forward and gradients backward together."""
+"""Scales that balance forward signals and backward gradients together."""
 
 import math
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 @dataclass(frozen=True)
 class Objective:
-    """What `rebalance` minimizes.
+    """The objective that `rebalance` minimizes.
 
     Args:
         forward_weight: Float in [0, 1], weight of the variance over layers of the
-            logarithm of signals; that of gradients has the rest.
+            logarithm of signals; the variance for gradients has one minus this weight.
         level_weight: Float >= 0, weight of the distance of signals from the target.
         target: Float > 0, standard deviation of signals.
 
@@ -53,20 +53,20 @@ class Objective:
             )
 
     def __call__(self, rows: list[WalkRow]) -> float:
-        """The objective; infinite where nothing has a gradient."""
+        """Returns the objective, which is infinite if nothing has a gradient."""
         residuals = self.residuals(rows)
         total = float(residuals @ residuals)
         return total if math.isfinite(total) else math.inf
 
     def residuals(self, rows: list[WalkRow]) -> np.ndarray:
-        """What the objective is the sum of squares of.
+        """The residuals, whose sum of squares is the objective.
 
         Args:
-            rows: List of `WalkRow` with gradients. Those that are the same everywhere
-                or have no gradient have no part in it.
+            rows: List of `WalkRow` with gradients. Calls whose output is the same
+                everywhere or that have no gradient are left out.
 
         Returns:
-            Float64 array; twice as many numbers as rows, and one.
+            Float64 array; two numbers for each `WalkRow`, and one more.
         """
         used = np.array([row.varies and row.gradient > 0 for row in rows])
         with np.errstate(divide="ignore"):
@@ -88,9 +88,10 @@ class Objective:
 
 
 STEP = 0.1
-"""Width of the differences that the Jacobian is taken from.
+"""Width of the finite differences for the Jacobian.
 
-Wide, because residuals of networks with kinked activations are rough on small scales.
+It is large, because the residuals of networks with kinked activations are rough on
+small scales.
 """
 
 LARGEST_STEP = 1.0
@@ -101,12 +102,12 @@ MOST_DAMPING = 1e3
 
 @dataclass
 class Minimum:
-    """Where the search ended.
+    """The point at which the search ended.
 
     Attributes:
         point: Array `(n,)`.
         objective: Float, sum of squared residuals there.
-        iterations: Int, steps taken.
+        iterations: Int, number of steps.
     """
 
     point: np.ndarray
@@ -122,14 +123,14 @@ def minimize(
 ) -> Minimum:
     """Minimizes a sum of squares.
 
-    The Jacobian is taken by differences once, kept up to date by Broyden's rule, and
-    taken anew when steps stop helping. The objective never grows.
+    The Jacobian is computed by finite differences once, updated by Broyden's rule, and
+    computed again when steps no longer reduce the objective. The objective never grows.
 
     Args:
         residuals: Function of an array `(n,)` that returns an array `(m,)`.
         point: Array `(n,)`, where to start.
-        max_iterations: Int >= 1, most steps.
-        on_evaluation: Called after each evaluation.
+        max_iterations: Int >= 1, largest number of steps.
+        on_evaluation: Function that is called after each evaluation.
 
     Returns:
         `Minimum`.
@@ -201,47 +202,48 @@ def rebalance(
 ) -> ScalingReport:
     """Scales weights for even signals forward and even gradients backward.
 
-    Signals that neither grow nor shrink on the way forward do not make gradients do so
-    on the way back: through 50 SELU layers with standard deviation 1 the gradient grows
-    5.7 times, and where layers get narrower both cannot be even at all. This function
-    chooses one scale per kernel that minimizes
+    If signals neither grow nor shrink on the way forward, gradients may still do so on
+    the way back: through 50 SELU layers with standard deviation 1 the gradient grows
+    5.7 times, and in networks whose layers get narrower, both cannot be even at the
+    same time. This function chooses one scale for each kernel so as to minimize
 
         w var(log s) + (1 - w) var(log g) + v mean(log(s / target)) ** 2
 
     where s are the standard deviations of the pre-activations and g the root mean
     squares of the gradients of the loss with respect to them, both over the layers; w
-    is `forward_weight` and v `level_weight`. That signals and gradients are even counts
-    most; that signals are near the target, less; how large gradients are, not at all:
-    the optimizer sees to that.
+    is `forward_weight` and v `level_weight`. Even signals and gradients have the
+    largest weight, and signals near the target a smaller one. The size of the gradients
+    has no weight, because the optimizer takes care of it.
 
     Layers are scaled, or left alone, as by `lsuv`, also the kernel of a layer that is
-    used several times. The minimum is found by Levenberg and Marquardt's method from
-    the given weights, or from where `lsuv` would take them if that is better. Each of
-    the few Jacobians takes one pass, forward and backward, for each kernel.
+    used several times. The minimum is found by the Levenberg-Marquardt method, which
+    starts at the given weights, or at those that `lsuv` would give if they are better.
+    Each of the few Jacobians takes one forward and backward pass for each kernel.
 
     Args:
-        model: `keras.Model`. One that is not built is built from `x`.
-        x: Inputs, as for `lsuv`; a dataset must hold the targets.
-        y: Targets, where `x` is arrays; else None, as for a model whose own
-            `compute_loss` needs none.
+        model: `keras.Model`. A model that is not built is built from `x`.
+        x: Inputs, as for `lsuv`; a dataset must contain the targets.
+        y: Targets, if `x` is arrays; otherwise None, as for a model whose own
+            `compute_loss` needs no targets.
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
         forward_weight: Float in [0, 1], the w above: 1 evens out signals only, 0
             gradients only.
-        level_weight: Float >= 0, the v above. Where no scales make gradients even with
-            signals near the target, as with SELU, less of it means more even gradients
-            and signals further from the target.
+        level_weight: Float >= 0, the v above. If no scales give even gradients with
+            signals near the target, as with SELU, a smaller weight gives more even
+            gradients and signals further from the target.
         target: Float > 0, the standard deviation to reach.
-        tolerance: Float in (0, 1), deviation from it that the report calls reached.
-        max_iterations: Int >= 1, most steps of the method.
+        tolerance: Float in (0, 1), relative deviation from the target that the report
+            counts as reached.
+        max_iterations: Int >= 1, largest number of steps of the method.
         verbose: `"auto"`, 0 (silent) or 1 (progress bar over passes).
 
     Returns:
         `ScalingReport`, with the objective and the gradients before and after.
 
     Raises:
-        TypeError: If `model` is no Keras model, or the data none that Keras takes.
+        TypeError: If `model` is not a Keras model, or Keras does not take the data.
         ValueError: If the model has no loss or nothing to scale, the data do not fit,
-            or outputs are not finite. The weights are as they were then, as after any
+            or outputs are not finite. The weights are then unchanged, as after any
             error or Ctrl-C.
 
     Example:
@@ -260,8 +262,8 @@ def rebalance(
     True
 
     Reference:
-        Glorot and Bengio, 2010, section 4.2.1, whose equations 12 weigh both evenly
-        in closed form. https://proceedings.mlr.press/v9/glorot10a.html
+        Glorot and Bengio, 2010, section 4.2.1, whose equation 12 gives both the same
+        weight in closed form. https://proceedings.mlr.press/v9/glorot10a.html
     """
     check_scaling("rebalance", target, tolerance, max_iterations, verbose)
     objective = Objective(forward_weight, level_weight, target)
@@ -299,7 +301,7 @@ def rebalance(
         apply_scales(walk, scales)
         after = walk(x, y)
         if objective(after) > objective(before):
-            # Layers that normalize their kernels do not do what was foreseen.
+            # Layers that normalize their kernels do not follow the prediction.
             apply_scales(walk, 1 / scales)
             scales, after = np.ones(len(scales)), before
     return ScalingReport(
@@ -331,7 +333,7 @@ def rebalance(
 def _start(
     walk: ScaleWalk, x: Any, y: Any, before: list[WalkRow], objective: Objective
 ) -> np.ndarray:
-    """Logarithms of scales: none, or those of `lsuv` where they are better."""
+    """Logarithms of the first scales: zeros, or those of `lsuv` if they are better."""
     start = np.zeros(len(walk.kernels))
     uses = np.bincount([row.kernel for row in before], minlength=len(start))
     rows = walk(x, y, exact=uses == 1)

@@ -27,7 +27,7 @@ class Moments:
         mean: Scalar tensor, mean of the output without the bias.
         linear: Scalar tensor, variance of the output without the bias.
         covariance: Scalar tensor, covariance of that output and the bias, or None.
-        bias: Scalar tensor, variance of the bias; None where there is none.
+        bias: Scalar tensor, variance of the bias; None if there is no bias.
     """
 
     mean: Any
@@ -58,16 +58,16 @@ class Moments:
         return self.linear > least
 
     def scales(self, target: float) -> tuple[Any, Any]:
-        """The scales of kernel and bias that give the output a standard deviation.
+        """The scales of kernel and bias with which the output has the target.
 
-        The bias stays where the target can be reached with it (the root of a
-        quadratic); where it alone spreads wider than that, both are scaled alike.
+        The bias stays as it is if the target can be reached with it (the root of a
+        quadratic); if the bias alone varies more than that, both get the same scale.
 
         Args:
             target: Float > 0.
 
         Returns:
-            Two scalar tensors; meaningless where the output does not vary.
+            Two scalar tensors; meaningless if the output does not vary.
         """
         if self.bias is None:
             return target / ops.sqrt(self.linear), 1.0
@@ -89,20 +89,20 @@ class Moments:
 
 
 ROLES = ("pointwise_kernel", "kernel", "depthwise_kernel")
-"""The weights that the output is linear in, the last in the layer first."""
+"""The weights in which the output is linear, the last one of the layer first."""
 
 
 @dataclass(frozen=True)
 class WalkRow:
-    """What one call of a layer did in a walk.
+    """The measurements for one call of a layer in a walk.
 
     Attributes:
         call: `LayerCall` of a layer whose scale can be set.
         kernel: Index of its kernel in `ScaleWalk.kernels`.
         std: Float, standard deviation of the scaled pre-activation.
-        scale: Float, what the kernel was multiplied by.
-        bias_scale: Float, what the bias was multiplied by.
-        varies: Bool, False where the unscaled output is the same everywhere.
+        scale: Float, factor of the kernel.
+        bias_scale: Float, factor of the bias.
+        varies: Bool, False if the unscaled output is the same everywhere.
         gradient: Float, root mean square of the loss's gradient with respect to the
             pre-activation; NaN without a loss.
     """
@@ -119,20 +119,20 @@ class WalkRow:
 class ScaleWalk:
     """A compiled walk over a model; each weighted layer is scaled when it is reached.
 
-    The scale that gives a linear layer its target is exact in one pass, because layers
-    above are at their targets already: cost is linear in depth.
+    The scale that brings a linear layer to its target is exact in one pass, because the
+    layers before it are at their targets already: the cost is linear in depth.
 
     Args:
         model: Built `keras.Model`.
         target: Float > 0, the standard deviation to reach.
-        loss: Function, name or None as for `Capture`; taken where `backward` is True.
-        backward: Bool. Whether gradients are wanted.
+        loss: Function, name or None as for `Capture`; used if `backward` is True.
+        backward: Bool. Whether gradients are computed.
 
     Attributes:
         kernels: The variables that can be scaled, each once.
         biases: For each of them the bias next to it, or None.
         exempt: Dict from the name of an exempt layer to the reason.
-        findings: List of `Finding`, what the first walk showed of the inputs.
+        findings: List of `Finding`, about the inputs in the first walk.
     """
 
     def __init__(
@@ -186,14 +186,14 @@ class ScaleWalk:
         scales: np.ndarray | None = None,
         exact: np.ndarray | None = None,
     ) -> list[WalkRow]:
-        """Walks over the model, which stays as it is.
+        """Walks over the model without changing it.
 
         Args:
             x: Batch.
             y: Targets, for gradients.
             scales: Array `(kernels,)`; None: ones.
-            exact: Bool array `(kernels,)`: whose scale is chosen on the way to reach
-                the target instead; None: none.
+            exact: Bool array `(kernels,)`: kernels whose scale is chosen during the
+                walk so as to reach the target; None: no kernels.
 
         Returns:
             List of `WalkRow`, one for each call, in order.
@@ -201,7 +201,7 @@ class ScaleWalk:
         count = len(self.kernels)
         scales = np.ones(count) if scales is None else scales
         exact = np.zeros(count, bool) if exact is None else exact
-        # As scalars: picking them out of an array would be an operation for each.
+        # Scalars are passed, since each access to an array would be an operation.
         found = self._capture(
             x,
             y,
@@ -252,7 +252,7 @@ class ScaleWalk:
         bias = _bias_of(call, len(z.shape))
         if bias is not None:
             linear = linear - bias
-        # Scales are chosen once and for all: gradients do not flow through the choice.
+        # Gradients do not flow through the choice of the scales.
         moments = Moments.of(ops.stop_gradient(linear), bias)
         scale, bias_scale = moments.scales(self._target)
         varies = moments.varies
@@ -268,7 +268,7 @@ class ScaleWalk:
     def _gradient(self, call: LayerCall, gradient: Any) -> Any:
         if self._position(call) < 0:
             return None
-        # Scaled by the largest first: squares of small gradients would be zero.
+        # Gradients are divided by the largest; squares of small ones would be zero.
         largest = ops.max(ops.abs(gradient))
         divisor = ops.where(largest > 0, largest, 1.0)
         return divisor * ops.sqrt(ops.mean(ops.square(gradient / divisor)))
@@ -302,7 +302,7 @@ def _exemption(layer: Any, variables: dict[str, Any], kernel: Any) -> str | None
 def check_scaling(
     owner: str, target: Any, tolerance: Any, max_iterations: Any, verbose: Any
 ) -> None:
-    """Raises for an argument out of range.
+    """Raises if an argument is out of range.
 
     Args:
         owner: Str, name of the caller.
@@ -325,7 +325,7 @@ def check_scaling(
 
 
 def check_kernels(owner: str, model: Any, walks: Sequence[Any]) -> None:
-    """Raises for a model without kernels; warns where all of them are left alone.
+    """Raises for a model without kernels; warns if all of them are left alone.
 
     Args:
         owner: Str, name of the caller.

@@ -1,4 +1,4 @@
-"""Orthogonal kernels that keep variance whatever their shape."""
+"""Orthogonal kernels that preserve variance whatever their shape."""
 
 from typing import Any
 
@@ -11,17 +11,18 @@ from keras_deeptools.initializers._kernel import Kernel, orthogonal
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ScaledOrthogonal(FanScaling):
-    """Kernel with orthonormal rows or columns, scaled to keep variance.
+    """Kernel that is orthonormal along its shorter side, scaled to preserve variance.
 
-    `keras.initializers.Orthogonal` loses variance in a layer that widens (outputs have
-    `inputs / outputs` of it), and takes the gates of a recurrent kernel for one matrix.
-    Here every block, a gate, a group or a channel of a depthwise kernel, is a matrix
-    from all the inputs of one output to the outputs, and its entries have mean square
-    `gain ** 2 / fan` as in `FanScaling`. For `"fan_in"` and a matrix that does not
-    widen, that is the gain times orthonormal columns.
+    `keras.initializers.Orthogonal` loses variance in a layer that widens (the variance
+    of the outputs is multiplied by `inputs / outputs`), and treats the gates of a
+    recurrent kernel as one matrix. Here every block, that is a gate, a group or a
+    channel of a depthwise kernel, is a matrix from all inputs of one output to the
+    outputs, and its entries have mean square `gain ** 2 / fan` as in `FanScaling`. For
+    `"fan_in"` and a matrix that does not widen, that is the gain times orthonormal
+    columns.
 
     Args:
-        gain: Float > 0. What outputs are scaled by, as `gain(activation)` returns.
+        gain: Float > 0. Scale of the outputs, as `gain(activation)` returns it.
         kind: Str or None. As in `FanScaling`.
         mode: Str. `"fan_in"`, `"fan_out"` or `"fan_avg"`.
         groups: Int >= 1. Groups of a convolution; gates of a recurrent kernel.

@@ -1,4 +1,4 @@
-"""What scaling the layers of a model has changed."""
+"""The report of scaling the layers of a model."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ class ScaledLayer:
     Args:
         name: Str, path of the call; `#2` is the second use of a layer.
         std_before: Float, standard deviation of the pre-activation before.
-        std_after: Float, the same after.
-        scale: Float, what the kernel was multiplied by.
+        std_after: Float, the same after scaling.
+        scale: Float, factor of the kernel.
         gradient_before: Float, root mean square of the gradient of the loss with
-            respect to the pre-activation before; NaN where it was not taken.
-        gradient_after: Float, the same after.
-        note: Str, what is special about this layer, or empty.
+            respect to the pre-activation before; NaN if it was not computed.
+        gradient_after: Float, the same after scaling.
+        note: Str, a remark about this layer, or empty.
 
     Example:
 
@@ -40,17 +40,17 @@ class ScaledLayer:
 
 @dataclass(frozen=True)
 class ScalingReport(NotebookText):
-    """What `lsuv` or `rebalance` has done to a model.
+    """The changes that `lsuv` or `rebalance` has made to a model.
 
     Args:
         layers: Tuple of `ScaledLayer`, one for each call of a scaled layer, in order.
-        target: Float, the standard deviation that was aimed at.
-        tolerance: Float, the relative deviation from it that counts as reached.
+        target: Float, the target standard deviation.
+        tolerance: Float, the relative deviation from the target that counts as reached.
         iterations: Int, how many times scales were chosen and applied.
         exempt: Dict from the name of a layer that was left alone to the reason.
-        objective_before: Float, what `rebalance` minimizes, before; NaN for `lsuv`.
-        objective_after: Float, the same after.
-        findings: Tuple of `Finding`, what is odd about the inputs.
+        objective_before: Float, the objective of `rebalance` before; NaN for `lsuv`.
+        objective_after: Float, the same after scaling.
+        findings: Tuple of `Finding`, about unusual inputs.
 
     Example:
 
@@ -74,7 +74,7 @@ class ScalingReport(NotebookText):
 
     @property
     def unreached(self) -> tuple[ScaledLayer, ...]:
-        """Layers whose standard deviation is further from the target than allowed."""
+        """Layers whose standard deviation differs from the target by too much."""
         limit = self.tolerance * self.target
         return tuple(
             layer
@@ -83,7 +83,7 @@ class ScalingReport(NotebookText):
         )
 
     def table(self) -> str:
-        """The layers as lines of text, columns aligned."""
+        """Returns the layers as lines of text with aligned columns."""
         gradients = any(math.isfinite(layer.gradient_after) for layer in self.layers)
         header = ["layer", "std before", "std after", "scale"]
         header += ["gradient before", "gradient after"] if gradients else []
@@ -122,13 +122,13 @@ def merged(
     exempt: dict[str, str],
     findings: Iterable[Finding],
 ) -> ScalingReport:
-    """One report of several networks.
+    """Merges the reports of several networks into one.
 
     Args:
-        reports: Tuples of the name that stands before those of the layers, or an empty
-            one, and the report of a network.
-        exempt: What else was left alone.
-        findings: What the inputs alone show.
+        reports: Tuples of a prefix for the names of the layers, which may be empty, and
+            the report of a network.
+        exempt: Other layers that were left alone.
+        findings: Findings about the inputs alone.
     """
     layers, left, found = [], dict(exempt), list(findings)
     for name, report in reports:

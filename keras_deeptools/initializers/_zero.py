@@ -14,19 +14,20 @@ from keras_deeptools.initializers._kernel import as_tensor
 class ZerO(keras.initializers.Initializer):
     """Kernel of zeros and ones, or a Hadamard matrix where a layer widens.
 
-    Layers that keep or reduce the number of features start as a (partial) identity;
-    those that widen as a part of a Hadamard matrix, which breaks the symmetry that a
-    padded identity would leave. Deterministic: two runs start alike. Meant for networks
-    with skip connections; the last layer of a residual branch and the classifier start
-    at `"zeros"` in the paper. Convolutions get it at their centre.
+    Layers that keep or reduce the number of features start as a (partial) identity.
+    Layers that widen start as a part of a Hadamard matrix, which breaks the symmetry
+    that a padded identity would leave. The initializer is deterministic: two runs start
+    with equal weights. It is meant for networks with skip connections; in the paper,
+    the last layer of a residual branch and the classifier start at `"zeros"`. In a
+    convolution, the matrix is at the centre of the kernel.
 
-    The Hadamard matrix is scaled to be orthonormal, so norms stay.
+    The Hadamard matrix is scaled to be orthonormal, so norms are preserved.
 
     Args:
         gain: Float > 0. Factor of the matrix.
 
     Raises:
-        TypeError: If `gain` is no number.
+        TypeError: If `gain` is not a number.
         ValueError: If `gain` is not > 0; when called, for a kernel of fewer than two
             dimensions.
 
@@ -47,7 +48,7 @@ class ZerO(keras.initializers.Initializer):
         self.gain = checked_gain(type(self).__name__, gain)
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Make a kernel `(*window, inputs, outputs)`, of Keras' own type by default."""
+        """Make a kernel `(*window, inputs, outputs)`, in Keras' dtype by default."""
         shape = tuple(shape)
         if len(shape) < 2:
             rule = "that of a kernel, with at least two dimensions"

@@ -1,4 +1,4 @@
-"""Layers that Keras lacks, or whose recipes in Keras go wrong silently."""
+"""Layers that Keras lacks, or that are easy to get wrong with Keras' own layers."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.layers._layer_scale import LayerScale

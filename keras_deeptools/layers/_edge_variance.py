@@ -1,4 +1,4 @@
-"""What zero padding takes from the variance at the edges, and how to give it back."""
+"""The loss of variance at edges by zero padding, and factors that compensate it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,19 +11,20 @@ def edge_gain(
 ) -> Any:
     """The factor by position that keeps the variance of a zero-padded convolution.
 
-    Near an edge only `r` of the kernel's `k` taps along an axis fall on data. Under
-    independent weights of mean 0 the variance is `r / k` of that inside, whatever the
-    data, so `sqrt(k / r)` restores it exactly; the axes multiply.
+    Near an edge only `r` of the kernel's `k` taps along an axis fall on data. With
+    independent weights of mean 0 the variance there is `r / k` of that in the interior,
+    whatever the data, so `sqrt(k / r)` restores it exactly; the factors of several axes
+    are multiplied.
 
     Args:
         size: Int or scalar tensor. Length of the input along the axis.
         kernel_size: Int. Taps along the axis.
         stride: Int. Step between outputs.
         dilation: Int. Step between taps.
-        causal: Bool. Whether all padding is in front, else it is "same" padding.
+        causal: Bool. Whether all padding is in front; otherwise it is "same" padding.
 
     Returns:
-        Float32 tensor `(ceil(size / stride),)`, 1 inside.
+        Float32 tensor `(ceil(size / stride),)`, 1 in the interior.
     """
     reach = (kernel_size - 1) * dilation
     length = (size + stride - 1) // stride
@@ -39,8 +40,8 @@ def edge_gain(
 def reflection_padded(x: Any, axis: int, front: int, back: int) -> Any:
     """`x` with `front` and `back` more entries along `axis`, mirrored at its ends.
 
-    The end entries themselves are not repeated. The mirrored taps carry data, so the
-    convolution's variance is that inside.
+    The entries at the ends themselves are not repeated. The mirrored taps carry data,
+    so the convolution's variance at the edges is the same as in the interior.
 
     Args:
         x: Tensor.
@@ -61,7 +62,7 @@ def reflection_padded(x: Any, axis: int, front: int, back: int) -> Any:
 def same_padding(
     size: int, kernel_size: int, stride: int, dilation: int
 ) -> tuple[int, int]:
-    """Entries in front and behind that make the output `ceil(size / stride)` long."""
+    """Entries before and after that make the output `ceil(size / stride)` long."""
     length = -(-size // stride)
     total = max((length - 1) * stride + (kernel_size - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
@@ -73,6 +74,6 @@ def along(vector: Any, axis: int, rank: int) -> Any:
 
 
 def spatial_axes(rank: int, data_format: str) -> Sequence[int]:
-    """The axes of a batch of `rank`-dimensional feature maps that are positions."""
+    """The axes of positions in a batch of `rank`-dimensional feature maps."""
     first = 1 if data_format == "channels_last" else 2
     return range(first, first + rank)

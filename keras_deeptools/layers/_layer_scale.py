@@ -8,7 +8,7 @@ from keras_deeptools._arguments import checked_float, is_integer, message
 
 
 class LearnedNumbers(keras.layers.Layer):
-    """A layer of one shape, whose weights all start at one value."""
+    """A layer that keeps the shape of inputs; its weights start at one value."""
 
     def __init__(self, initial_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -17,16 +17,16 @@ class LearnedNumbers(keras.layers.Layer):
         self.supports_masking = True
 
     def add_numbers(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
-        """A new weight, all of it the initial value."""
+        """Adds a weight whose elements all are the initial value."""
         start = keras.initializers.Constant(self.initial_value)
         return self.add_weight(name=name, shape=shape, initializer=start)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
+        """Returns the shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"initial_value": self.initial_value}
 
 
@@ -34,12 +34,12 @@ class LearnedNumbers(keras.layers.Layer):
 class LayerScale(LearnedNumbers):
     """Multiplies each channel of a residual branch by a learned number, small at first.
 
-    A branch starts near zero, so that deep nets start near the identity, and each
-    channel opens at its own pace. `NormFreeResidual` puts it in place.
+    The branch starts near zero, so that deep networks start near the identity, and the
+    scale of each channel grows at its own pace. `NormFreeResidual` applies the layer.
 
     Args:
-        initial_value: Finite float. All numbers at first. The paper takes 0.1 up to 18
-            blocks, 1e-5 up to 24, 1e-6 beyond.
+        initial_value: Finite float. Initial value of all numbers. The paper uses 0.1
+            for up to 18 blocks, 1e-5 for up to 24, and 1e-6 for more.
         axis: Int. Axis of the channels, -1 for channels last.
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
@@ -51,7 +51,7 @@ class LayerScale(LearnedNumbers):
 
     Raises:
         ValueError: If `initial_value` is not finite. When built: if the axis is the
-            batch's, does not exist or is of unknown size.
+            batch axis, does not exist or is of unknown size.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -85,12 +85,12 @@ class LayerScale(LearnedNumbers):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        """`inputs` times the factor of each channel."""
+        """Multiplies `inputs` by the factor of each channel."""
         rank = len(inputs.shape)
         shape = [-1 if i == self.axis % rank else 1 for i in range(rank)]
         multipliers = keras.ops.reshape(self.multipliers, shape)
         return inputs * keras.ops.cast(multipliers, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"axis": self.axis}

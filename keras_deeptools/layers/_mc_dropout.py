@@ -11,7 +11,7 @@ from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
 
 
 class MonteCarlo(keras.Layer):
-    """Base that stands before Keras' own layer and overrides when it drops."""
+    """Base class, put before Keras' own layer, that decides when the layer drops."""
 
     def __init__(
         self,
@@ -27,26 +27,26 @@ class MonteCarlo(keras.Layer):
             type(self).__name__, "stochastic_inference", stochastic_inference
         )
         if self.seed is not None and self.rate > 0:
-            # Layers with one and the same seed would otherwise share their masks.
+            # Layers with the same seed would otherwise share their masks.
             own = zlib.crc32(f"{self.seed}:{self.name}".encode()) >> 1
             state = self.seed_generator.state
             state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drops in training, and with `stochastic_inference` always."""
+        """Drops in training, and always with `stochastic_inference`."""
         with exportable_draws():
             return super().call(inputs, training=training or self.stochastic_inference)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer."""
+        """Returns the arguments of the constructor."""
         config = super().get_config()
-        # Keras' spatial dropout forgets mixed precision here.
+        # Keras' spatial dropout leaves mixed precision out here.
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         return {**config, "stochastic_inference": self.stochastic_inference}
 
 
 class WithNoiseShape(MonteCarlo):
-    """For layers that take the shape of the mask."""
+    """Base class of layers that take the shape of the mask."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class WithNoiseShape(MonteCarlo):
 
 
 class WithDataFormat(MonteCarlo):
-    """For layers of images or volumes, with channels at either end."""
+    """Base class of layers for images or volumes, with channels first or last."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class WithDataFormat(MonteCarlo):
 class MCDropout(WithNoiseShape, keras.layers.Dropout):
     """Dropout that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.Dropout`, which it equals in training. In inference it
-    does nothing, so that `val_loss` stays clean, except inside
-    `keras_deeptools.uncertainty.mc_predict`; or, with `stochastic_inference=True`, it
-    drops always: in `predict`, `evaluate` and exported models too.
+    A drop-in replacement for `keras.layers.Dropout`, which does the same in training.
+    At inference it does nothing, so that `val_loss` is not affected, except inside
+    `keras_deeptools.uncertainty.mc_predict`. With `stochastic_inference=True` it always
+    drops: in `predict`, `evaluate` and exported models too.
 
     Args:
         rate: Float in [0, 1). Fraction of the inputs to drop; the others are scaled
@@ -131,8 +131,9 @@ class MCDropout(WithNoiseShape, keras.layers.Dropout):
 class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
     """Alpha dropout that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.AlphaDropout`, for networks of SELU units: dropping keeps
-    mean and variance of the inputs. When it drops: see `MCDropout`.
+    A drop-in replacement for `keras.layers.AlphaDropout`, for networks of SELU units:
+    dropping keeps the mean and variance of the inputs. See `MCDropout` for when it
+    drops.
 
     Args:
         rate: Float in [0, 1). Fraction of the inputs to set to the lower limit of SELU.
@@ -173,12 +174,13 @@ class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
 class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
     """Gaussian dropout that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.GaussianDropout`: inputs are multiplied with noise of mean
-    1 and standard deviation `sqrt(rate / (1 - rate))`. When it does so: see
-    `MCDropout`.
+    A drop-in replacement for `keras.layers.GaussianDropout`: inputs are multiplied by
+    noise of mean 1 and standard deviation `sqrt(rate / (1 - rate))`. See `MCDropout`
+    for when it does so.
 
     Args:
-        rate: Float in [0, 1). Gives the noise the variance of dropout at this rate.
+        rate: Float in [0, 1). The noise has the variance of dropout at this dropout
+            rate.
         seed: Int or None. Layers with the same seed and different names draw
             different masks; None takes a new seed for every layer.
         stochastic_inference: Bool, whether to drop in every inference call.
@@ -213,7 +215,8 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
 class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
     """Dropout of whole 1D feature maps that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.SpatialDropout1D`. When it drops: see `MCDropout`.
+    A drop-in replacement for `keras.layers.SpatialDropout1D`. See `MCDropout` for when
+    it drops.
 
     Args:
         rate: Float in [0, 1). Fraction of the feature maps to drop.
@@ -251,12 +254,13 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
 class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
     """Dropout of whole 2D feature maps that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.SpatialDropout2D`. When it drops: see `MCDropout`.
+    A drop-in replacement for `keras.layers.SpatialDropout2D`. See `MCDropout` for when
+    it drops.
 
     Args:
         rate: Float in [0, 1). Fraction of the feature maps to drop.
-        data_format: `"channels_last"`, `"channels_first"` or None for what Keras is
-            configured to.
+        data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
+            format.
         seed: Int or None. Layers with the same seed and different names draw
             different masks; None takes a new seed for every layer.
         stochastic_inference: Bool, whether to drop in every inference call.
@@ -291,12 +295,13 @@ class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
 class MCSpatialDropout3D(WithDataFormat, keras.layers.SpatialDropout3D):
     """Dropout of whole 3D feature maps that Monte Carlo prediction turns on.
 
-    Drop-in for `keras.layers.SpatialDropout3D`. When it drops: see `MCDropout`.
+    A drop-in replacement for `keras.layers.SpatialDropout3D`. See `MCDropout` for when
+    it drops.
 
     Args:
         rate: Float in [0, 1). Fraction of the feature maps to drop.
-        data_format: `"channels_last"`, `"channels_first"` or None for what Keras is
-            configured to.
+        data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
+            format.
         seed: Int or None. Layers with the same seed and different names draw
             different masks; None takes a new seed for every layer.
         stochastic_inference: Bool, whether to drop in every inference call.

@@ -1,4 +1,4 @@
-"""Residual blocks that need no normalization, and the initializer of Fixup."""
+"""Residual blocks that do not need normalization, and the initializer of Fixup."""
 
 from typing import Any
 
@@ -25,19 +25,19 @@ FIXUP = "fixup_initializer"
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class NormFreeResidual(Residual):
-    """A branch of layers beside a skip, opened by a learned scale: `x + scale(f(x))`.
+    """A branch of layers beside a skip, with a learned scale: `x + scale(f(x))`.
 
     The scale starts at or near zero, so the block starts as the identity (or the
-    projection), whatever the depth: what batch normalization does for residual nets,
-    without its cost and without ties between the rows of a batch. Any branch will do;
-    `norm_free_block` makes convolutional ones.
+    projection), whatever the depth. Batch normalization does the same for residual
+    networks, but at a cost, and it makes the samples of a batch depend on each other.
+    Any branch can be used; `norm_free_block` makes convolutional ones.
 
     Args:
         branch: A layer, or a list of layers that are applied one after another.
         scale: Layer that scales the branch's outputs, such as `LayerScale()`. None
             takes `SkipInit()`.
-        projection: Layer for the skip, or None: the identity, and where the branch
-            changes the shape a linear projection with LeCun normal weights (dense, or
+        projection: Layer for the skip. None takes the identity or, if the branch
+            changes the shape, a linear projection with LeCun normal weights (dense, or
             a convolution of kernel size 1 with the branch's stride).
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
@@ -49,7 +49,7 @@ class NormFreeResidual(Residual):
         Tensor of the branch's output shape.
 
     Raises:
-        ValueError: When built: if no projection leads to the branch's output shape.
+        ValueError: When built: if no projection results in the branch's output shape.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -87,11 +87,11 @@ class NormFreeResidual(Residual):
         super().build(input_shape)
 
     def join(self, skip: Any, outputs: Any) -> Any:
-        """The sum of the skip and the scaled branch."""
+        """Returns the sum of the skip and the scaled branch."""
         return skip + self.scale(outputs)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers in serialized form."""
+        """Returns the constructor's arguments, with layers in serialized form."""
         scale = keras.saving.serialize_keras_object(self.scale)
         return super().get_config() | {"scale": scale}
 
@@ -108,31 +108,32 @@ def norm_free_block(
 ) -> NormFreeResidual:
     """Two convolutions with a skip, in place of a block with batch normalization.
 
-    Activation before weights, as in ResNet v2. With `"skip_init"` and
+    Activations come before weights, as in ResNet v2. With `"skip_init"` and
     `"layer_scale"` the convolutions are `ScaledWSConv2D` and activations have variance
     1; with `"fixup"` they are Keras' own with Fixup's initialization, scalar biases
     and multiplier.
 
     Args:
-        filters: Int >= 1. Output channels; where they differ from the inputs', or
-            `strides` is not 1, the skip is a projection.
+        filters: Int >= 1. Output channels; if their number differs from that of the
+            inputs, or `strides` is not 1, the skip is a projection.
         kernel_size: Int >= 1 or tuple of two ints. Taps of both kernels.
         strides: Int >= 1 or tuple of two ints. Step of the first convolution.
         activation: Name of a Keras activation, or an elementwise function.
-        scheme: `"skip_init"`, `"layer_scale"` or `"fixup"`. How the branch is opened.
-        num_blocks: Int >= 1, residual branches in the whole net; for `"fixup"` only.
-        seed: Int >= 0 or None. Fixes the initial kernels, different ones in each
+        scheme: `"skip_init"`, `"layer_scale"` or `"fixup"`. How the branch is scaled.
+        num_blocks: Int >= 1, number of residual branches in the whole network; for
+            `"fixup"` only.
+        seed: Int >= 0 or None. Fixes the initial kernels, which are different in each
             layer of the block.
-        **kwargs: Of the residual layer, such as `name` and `dtype`.
+        **kwargs: Arguments of the residual layer, such as `name` and `dtype`.
 
     Returns:
         `NormFreeResidual`, a layer from `(batch, height, width, channels)` to
-        `(batch, new_height, new_width, filters)`; channels first where Keras is set
-        so.
+        `(batch, new_height, new_width, filters)`; with channels first if Keras is
+        configured so.
 
     Raises:
         ValueError: If an argument is out of range, or `num_blocks` is missing with
-            `"fixup"` or given without.
+            `"fixup"` or given with another scheme.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -201,14 +202,14 @@ def fixup_initializer(
 ) -> keras.initializers.VarianceScaling:
     """He normal, times `num_blocks ** (-1 / (2 * num_layers - 2))`.
 
-    For all weight layers of a residual branch but the last, which starts at zero. An
-    update then changes the net's output by an amount that does not grow with depth,
-    without normalization. `norm_free_block(scheme="fixup")` sets it.
+    It is meant for all weight layers of a residual branch except the last, which starts
+    at zero. An update then changes the network's output by an amount that does not grow
+    with depth, without normalization. `norm_free_block(scheme="fixup")` uses it.
 
     Args:
-        num_blocks: Int >= 1. Residual branches in the whole net.
-        num_layers: Int >= 2. Weight layers in each branch.
-        seed: Int >= 0 or None. Seed; layers that share it start alike.
+        num_blocks: Int >= 1. Number of residual branches in the whole network.
+        num_layers: Int >= 2. Number of weight layers in each branch.
+        seed: Int >= 0 or None. Layers with the same seed start with equal weights.
 
     Returns:
         `keras.initializers.VarianceScaling`.

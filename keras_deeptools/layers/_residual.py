@@ -1,4 +1,4 @@
-"""A branch of layers beside a skip connection: what the residual layers share."""
+"""A branch of layers beside a skip connection: the base of the residual layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def checked_layers(owner: str, argument: str, value: Any) -> list[keras.Layer]:
 
 
 class Residual(keras.layers.Layer):
-    """Runs a branch and a skip; how they are joined is the subclass's `join`."""
+    """Runs a branch and a skip, which the subclass joins in `join`."""
 
     def __init__(self, branch: Any, projection: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,7 +36,7 @@ class Residual(keras.layers.Layer):
         self.projection = projection
 
     def build(self, input_shape: Any) -> None:
-        """Builds the branch and, where it changes the shape, the projection."""
+        """Builds the branch and, if it changes the shape, the projection."""
         shape = input_shape
         for layer in self.branch:
             if not layer.built:
@@ -77,17 +77,17 @@ class Residual(keras.layers.Layer):
         return self.join(skip, outputs)
 
     def join(self, skip: Any, outputs: Any) -> Any:
-        """The sum of the skip and the branch's outputs; subclasses scale them."""
+        """Returns the sum of the skip and the branch's outputs; subclasses scale it."""
         return skip + outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The branch's output shape."""
+        """Returns the branch's output shape."""
         for layer in self.branch:
             input_shape = layer.compute_output_shape(input_shape)
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers in serialized form."""
+        """Returns the constructor's arguments, with layers in serialized form."""
         serialize = keras.saving.serialize_keras_object
         return super().get_config() | {
             "branch": [serialize(layer) for layer in self.branch],
@@ -96,7 +96,7 @@ class Residual(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Residual":
-        """The layer that `get_config` describes."""
+        """Makes the layer that `get_config` describes."""
         deserialize = keras.saving.deserialize_keras_object
         layers = {"branch": [deserialize(layer) for layer in config["branch"]]}
         for name in ("projection", "scale"):
@@ -110,8 +110,8 @@ def projection_between(
 ) -> keras.Layer:
     """A linear layer of LeCun normal weights, without bias, from shape to shape.
 
-    A dense layer where the last axis alone differs, else a convolution of kernel size
-    1 that takes every `stride`-th position; both keep mean 0 and variance 1.
+    It is a dense layer if only the last axis differs, otherwise a convolution of kernel
+    size 1 that takes every `stride`-th position; both keep mean 0 and variance 1.
     """
     options = {
         "use_bias": False,

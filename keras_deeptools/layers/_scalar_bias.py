@@ -1,4 +1,4 @@
-"""A learned number that is added."""
+"""A learned scalar that is added to the inputs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class ScalarBias(LearnedNumbers):
     """Adds one learned number, as Fixup does before each weight layer and activation.
 
     Args:
-        initial_value: Finite float. The number at first.
+        initial_value: Finite float. Initial value of the number.
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
     Call arguments:
@@ -43,5 +43,5 @@ class ScalarBias(LearnedNumbers):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        """`inputs` plus the scalar."""
+        """Adds the scalar to `inputs`."""
         return inputs + keras.ops.cast(self.bias, inputs.dtype)

@@ -11,8 +11,9 @@ from keras_deeptools.statistics._activation_moments import gain_of
 class ScaledActivation(keras.layers.Activation):
     """An activation times the gain that gives its output variance 1.
 
-    For standard normal inputs `f(z) / std f(z)`: 1.7129 times ReLU. Its mean is not 0;
-    weights of mean 0, as in `ScaledWSConv2D`, remove that.
+    The gain is that for standard normal inputs, `f(z) / std f(z)`: 1.7129 times ReLU.
+    The mean of the output is not 0; weights of mean 0, as in `ScaledWSConv2D`, remove
+    it.
 
     Args:
         activation: Name of a Keras activation, or an elementwise function.
@@ -42,5 +43,5 @@ class ScaledActivation(keras.layers.Activation):
         self.gain = gain_of(type(self).__name__, self.activation, True)
 
     def call(self, inputs: Any) -> Any:
-        """The scaled activation of `inputs`."""
+        """Returns the scaled activation of `inputs`."""
         return self.gain * self.activation(inputs)

@@ -15,10 +15,10 @@ EPSILON = 1e-8
 class ScaledWSConv2D(keras.layers.Conv2D):
     """A 2D convolution whose kernel has mean 0 and variance 1 / fan-in at every step.
 
-    Each filter is standardized where it is used, `(W - mean) / (std * sqrt(N))` over
-    the `N` weights of its fan-in, then multiplied by a learned gain of its own. So a
-    net without batch normalization has no shift of means, and unit variance for a
-    unit-variance input, while it trains. The activation is multiplied by the gain that
+    Each filter is standardized when it is used, `(W - mean) / (std * sqrt(N))` over the
+    `N` weights of its fan-in, then multiplied by its own learned gain. So a network
+    without batch normalization has no shift of means, and unit variance for inputs of
+    unit variance, during all of training. The activation is multiplied by the gain that
     gives its output variance 1 (1.7129 for ReLU), so that such layers can be stacked.
 
     Args:
@@ -29,10 +29,10 @@ class ScaledWSConv2D(keras.layers.Conv2D):
         data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
             setting.
         dilation_rate: Int >= 1 or tuple of two ints. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved apart.
+        groups: Int >= 1. Groups of channels that are convolved separately.
         activation: Name of a Keras activation, an elementwise function, or None.
         use_bias: Bool. Whether to add a bias.
-        use_gain: Bool. Whether each filter has a learned gain, 1 at first.
+        use_gain: Bool. Whether each filter has a learned gain, which starts at 1.
         kernel_initializer: Initializer of the kernel before it is standardized.
         bias_initializer: Initializer of the bias.
         kernel_regularizer: Regularizer of the kernel before it is standardized.
@@ -62,8 +62,8 @@ class ScaledWSConv2D(keras.layers.Conv2D):
     True
 
     Reference:
-        Brock et al., 2021, section 4. https://arxiv.org/abs/2101.08692. The gain
-        follows the activation here; there it is in the next layer's weights.
+        Brock et al., 2021, section 4. https://arxiv.org/abs/2101.08692. Here the gain
+        follows the activation; in the paper it is in the next layer's weights.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ScaledWSConv2D(keras.layers.Conv2D):
             )
 
     def call(self, inputs: Any) -> Any:
-        """Convolves `inputs` with the standardized kernel; scales the activation."""
+        """Convolves `inputs` with the standardized kernel and scales the activation."""
         outputs = super().call(inputs)
         if self.activation_gain == 1:
             return outputs
@@ -143,17 +143,17 @@ class ScaledWSConv2D(keras.layers.Conv2D):
         return ops.cast((weights - mean) * scale, kernel.dtype)
 
     def save_own_variables(self, store: Any) -> None:
-        """Adds the gain to what Keras' convolution keeps."""
+        """Saves the gain along with the variables of Keras' convolution."""
         super().save_own_variables(store)
         if self.gain is not None:
             store["gain"] = self.gain
 
     def load_own_variables(self, store: Any) -> None:
-        """Takes up what `save_own_variables` kept."""
+        """Loads the variables that `save_own_variables` saved."""
         super().load_own_variables(store)
         if self.gain is not None:
             self.gain.assign(store["gain"])
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"use_gain": self.use_gain}

@@ -19,7 +19,7 @@ from keras_deeptools.layers._self_normalizing_dense import SelfNormalizing
 class SelfNormalizingConv(SelfNormalizing):
     """LeCun normal, SELU, AlphaDropout and edges of full variance, for a convolution.
 
-    Stands in front of `keras.layers.Conv1D`, `Conv2D` or `Conv3D` as a base class.
+    It is put before `keras.layers.Conv1D`, `Conv2D` or `Conv3D` as a base class.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SelfNormalizingConv(SelfNormalizing):
         self.reflects = reflects
 
     def build(self, input_shape: Any) -> None:
-        """Creates the weights; raises where there is too little to reflect."""
+        """Creates the weights; raises if inputs are too small for reflection."""
         for axis, front, back in self._reflections(input_shape):
             if max(front, back) >= input_shape[axis]:
                 raise ValueError(
@@ -90,7 +90,7 @@ class SelfNormalizingConv(SelfNormalizing):
         return self.dropout(self.activation(outputs), training=training)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Convolves so that the variance at the edges is that inside."""
+        """Convolves so that the variance at the edges is that of the interior."""
         sizes = ops.shape(inputs)
         axes = spatial_axes(self.rank, self.data_format)
         padding = self.padding
@@ -125,7 +125,7 @@ class SelfNormalizingConv(SelfNormalizing):
         return list(zip(*parts, strict=True))
 
     def _reflections(self, shape: Any) -> list[tuple[int, int, int]]:
-        """Axis, entries in front and entries behind, of axes that are padded."""
+        """Axis, entries before and entries after, for each padded axis."""
         if not self.reflects:
             return []
         axes = spatial_axes(self.rank, self.data_format)
@@ -147,7 +147,7 @@ class SelfNormalizingConv(SelfNormalizing):
         return [(axis, front, back) for axis, front, back in found if front + back]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         padding = "reflect" if self.reflects else self.padding
         return super().get_config() | {"padding": padding}
 
@@ -156,10 +156,10 @@ class SelfNormalizingConv(SelfNormalizing):
 class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
     """A convolution over sequences that keeps mean 0 and variance 1, also at the edges.
 
-    LeCun normal kernel, SELU and AlphaDropout, as in `SelfNormalizingDense`. Plain
-    zero padding takes variance from the edges (a third for three taps),
-    layer after layer; here `padding="same"` gives it back by a factor for the taps
-    that fall outside, and `"reflect"` pads with mirrored data.
+    The kernel is LeCun normal, followed by SELU and AlphaDropout, as in
+    `SelfNormalizingDense`. Plain zero padding loses variance at the edges (a third for
+    three taps), layer after layer; here `padding="same"` restores it by a factor for
+    the taps that fall outside, and `"reflect"` pads with mirrored data.
 
     Args:
         filters: Int >= 1. Number of output channels.
@@ -172,8 +172,8 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
         data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
             setting.
         dilation_rate: Int >= 1 or tuple of one int. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved apart.
-        rate: Float in [0, 1). Fraction of outputs that AlphaDropout sets to the
+        groups: Int >= 1. Groups of channels that are convolved separately.
+        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
             negative saturation value in training.
         use_bias: Bool. Whether to add a bias.
         bias_initializer: Initializer of the bias.
@@ -195,7 +195,7 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
 
     Raises:
         ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there is, or inputs are of unknown size.
+            need more data than there are, or if inputs are of unknown size.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -211,7 +211,7 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
 
     Reference:
         Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is ours)
+        (dense layers only; the treatment of edges is not from the paper)
     """
 
 
@@ -219,10 +219,10 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
 class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
     """A convolution over images that keeps mean 0 and variance 1, also at the edges.
 
-    LeCun normal kernel, SELU and AlphaDropout, as in `SelfNormalizingDense`. Plain
-    zero padding takes variance from the edges (over half in a corner),
-    layer after layer; here `padding="same"` gives it back by a factor for the taps
-    that fall outside, and `"reflect"` pads with mirrored data.
+    The kernel is LeCun normal, followed by SELU and AlphaDropout, as in
+    `SelfNormalizingDense`. Plain zero padding loses variance at the edges (over half in
+    a corner), layer after layer; here `padding="same"` restores it by a factor for the
+    taps that fall outside, and `"reflect"` pads with mirrored data.
 
     Args:
         filters: Int >= 1. Number of output channels.
@@ -234,8 +234,8 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
         data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
             setting.
         dilation_rate: Int >= 1 or tuple of two ints. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved apart.
-        rate: Float in [0, 1). Fraction of outputs that AlphaDropout sets to the
+        groups: Int >= 1. Groups of channels that are convolved separately.
+        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
             negative saturation value in training.
         use_bias: Bool. Whether to add a bias.
         bias_initializer: Initializer of the bias.
@@ -257,7 +257,7 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
 
     Raises:
         ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there is, or inputs are of unknown size.
+            need more data than there are, or if inputs are of unknown size.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -273,7 +273,7 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
 
     Reference:
         Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is ours)
+        (dense layers only; the treatment of edges is not from the paper)
     """
 
 
@@ -281,10 +281,10 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
 class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
     """A convolution over volumes that keeps mean 0 and variance 1, also at the edges.
 
-    LeCun normal kernel, SELU and AlphaDropout, as in `SelfNormalizingDense`. Plain
-    zero padding takes variance from the edges (over two thirds in a corner),
-    layer after layer; here `padding="same"` gives it back by a factor for the taps
-    that fall outside, and `"reflect"` pads with mirrored data.
+    The kernel is LeCun normal, followed by SELU and AlphaDropout, as in
+    `SelfNormalizingDense`. Plain zero padding loses variance at the edges (over two
+    thirds in a corner), layer after layer; here `padding="same"` restores it by a
+    factor for the taps that fall outside, and `"reflect"` pads with mirrored data.
 
     Args:
         filters: Int >= 1. Number of output channels.
@@ -296,8 +296,8 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
         data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
             setting.
         dilation_rate: Int >= 1 or tuple of three ints. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved apart.
-        rate: Float in [0, 1). Fraction of outputs that AlphaDropout sets to the
+        groups: Int >= 1. Groups of channels that are convolved separately.
+        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
             negative saturation value in training.
         use_bias: Bool. Whether to add a bias.
         bias_initializer: Initializer of the bias.
@@ -320,7 +320,7 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
 
     Raises:
         ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there is, or inputs are of unknown size.
+            need more data than there are, or if inputs are of unknown size.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -336,5 +336,5 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
 
     Reference:
         Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is ours)
+        (dense layers only; the treatment of edges is not from the paper)
     """

@@ -1,4 +1,4 @@
-"""Dense layers whose outputs keep mean 0 and variance 1, and a net of Keras' own."""
+"""Dense layers that keep mean 0 and variance 1, and such a model of Keras' layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ OWNER = "self_normalizing_mlp"
 class SelfNormalizing(keras.Layer):
     """LeCun normal, SELU and AlphaDropout for a dense layer or a convolution.
 
-    Stands in front of Keras' own layer as a base class.
+    It is put before Keras' own layer as a base class.
     """
 
     def __init__(self, rate: float, seed: int | None, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class SelfNormalizing(keras.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         config = super().get_config()
         for fixed in ("activation", "kernel_initializer"):
             del config[fixed]
@@ -49,16 +49,17 @@ class SelfNormalizing(keras.Layer):
 class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
     """A dense layer with all parts that self-normalization needs, and no others.
 
-    LeCun normal kernel, SELU, AlphaDropout: from inputs of mean 0 and variance 1 come
-    outputs of mean 0 and variance 1, and small deviations shrink from layer to layer,
-    so that fifty layers carry a signal without normalization. One wrong part (He
-    initialization, plain `Dropout`) breaks the property silently, which is why they
-    come together. Standardize the inputs, and join with `SelfNormalizingResidual`
-    rather than with `Add`. `check_self_normalizing` measures the property in a model.
+    The kernel is LeCun normal, followed by SELU and AlphaDropout. Inputs of mean 0 and
+    variance 1 then give outputs of mean 0 and variance 1, and small deviations shrink
+    from layer to layer, so that a signal passes through fifty layers without
+    normalization. A single wrong part (He initialization, plain `Dropout`) destroys
+    this property silently, which is why the layer contains all of them. Standardize the
+    inputs, and join branches with `SelfNormalizingResidual` rather than with `Add`.
+    `check_self_normalizing` measures the property in a model.
 
     Args:
         units: Int >= 1. Number of outputs.
-        rate: Float in [0, 1). Fraction of outputs that AlphaDropout sets to the
+        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
             negative saturation value in training. 0.05 to 0.1 is usual.
         use_bias: Bool. Whether to add a bias.
         bias_initializer: Initializer of the bias.
@@ -67,8 +68,8 @@ class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
         activity_regularizer: Regularizer of the outputs.
         kernel_constraint: Constraint of the kernel.
         bias_constraint: Constraint of the bias.
-        seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks. As
-            with Keras' initializers, two layers with one seed start alike.
+        seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks. As with
+            Keras' initializers, two layers with the same seed start with equal weights.
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
     Call arguments:
@@ -79,7 +80,7 @@ class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
         Tensor `(batch, ..., units)`.
 
     Raises:
-        ValueError: If `rate` is outside [0, 1), or `units` or `seed` out of range.
+        ValueError: If `rate` is outside [0, 1), or `units` or `seed` is out of range.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -142,30 +143,30 @@ def self_normalizing_mlp(
 ) -> keras.Sequential:
     """A self-normalizing multilayer perceptron of plain Keras layers.
 
-    Every part is Keras' own (`Dense` with SELU and LeCun normal weights,
-    `AlphaDropout`), so the saved model loads where this package is not installed.
-    The property needs standardized inputs: `adapt_to` puts a `Normalization` layer
-    in front.
+    All layers are Keras' own (`Dense` with SELU and LeCun normal weights,
+    `AlphaDropout`), so the saved model can be loaded without this package.
+    Self-normalization needs standardized inputs: `adapt_to` adds a `Normalization`
+    layer in front.
 
     Args:
         num_features: Int >= 1. Length of an input vector.
         num_outputs: Int >= 1. Units of the last layer.
-        units: Sequence of ints >= 1. Width of each hidden layer; wide ones keep the
-            property best, as it rests on sums of many terms.
-        rate: Float in [0, 1). Rate of AlphaDropout after each hidden layer; 0 leaves
-            it out.
+        units: Sequence of ints >= 1. Width of each hidden layer; wide layers keep the
+            property best, since it depends on sums of many terms.
+        rate: Float in [0, 1). Dropout rate of AlphaDropout after each hidden layer; 0
+            leaves it out.
         output_activation: Activation of the last layer, such as `"softmax"`.
-        adapt_to: Array `(rows, num_features)` or None. Training inputs, whose mean
+        adapt_to: Array `(samples, num_features)` or None. Training inputs, whose mean
             and variance the `Normalization` layer takes; None: no such layer.
-        seed: Int >= 0 or None. Fixes kernels and dropout masks, different ones in
+        seed: Int >= 0 or None. Fixes kernels and dropout masks, which are different in
             each layer.
         name: Str or None. Name of the model.
 
     Returns:
-        `keras.Sequential`, built and not compiled.
+        `keras.Sequential`, built but not compiled.
 
     Raises:
-        ValueError: If an argument is out of range, or `adapt_to` of another shape.
+        ValueError: If an argument is out of range, or `adapt_to` has another shape.
         TypeError: If an argument is of the wrong type.
 
     Example:

@@ -13,17 +13,17 @@ from keras_deeptools.layers._residual import Residual
 class SelfNormalizingResidual(Residual):
     """A branch of layers with a skip connection, joined so that variance stays 1.
 
-    `Add` sums variances: fifty skips of variance 1 end at 2^50. Here the weights'
-    squares sum to one: `sqrt(1 - a) * skip + sqrt(a) * branch`, by default
-    `(x + f(x)) / sqrt(2)`, so that variance 1 stays 1 as long as branch and skip are
-    uncorrelated, which random weights see to.
+    `Add` sums variances: after fifty skips, a variance of 1 has grown to 2^50. Here the
+    squares of the weights sum to one: `sqrt(1 - a) * skip + sqrt(a) * branch`, by
+    default `(x + f(x)) / sqrt(2)`, so that variance 1 stays 1 as long as branch and
+    skip are uncorrelated, as they are with random weights.
 
     Args:
         branch: A layer, or a list of layers that are applied one after another.
         branch_fraction: Float in (0, 1). The branch's part `a` of the output's
-            variance. Small values let deep nets start near the identity.
-        projection: Layer for the skip, or None: the identity, and where the branch
-            changes the shape a linear projection with LeCun normal weights (dense, or
+            variance. Small values let deep networks start near the identity.
+        projection: Layer for the skip. None takes the identity or, if the branch
+            changes the shape, a linear projection with LeCun normal weights (dense, or
             a convolution of kernel size 1 with the branch's stride).
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
@@ -36,7 +36,7 @@ class SelfNormalizingResidual(Residual):
 
     Raises:
         ValueError: If `branch_fraction` is outside (0, 1). When built: if no
-            projection leads to the branch's output shape.
+            projection results in the branch's output shape.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -79,10 +79,10 @@ class SelfNormalizingResidual(Residual):
         )
 
     def join(self, skip: Any, outputs: Any) -> Any:
-        """The weighted sum of the skip and the branch's outputs."""
+        """Returns the weighted sum of the skip and the branch's outputs."""
         fraction = self.branch_fraction
         return math.sqrt(1 - fraction) * skip + math.sqrt(fraction) * outputs
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, layers in serialized form."""
+        """Returns the constructor's arguments, with layers in serialized form."""
         return super().get_config() | {"branch_fraction": self.branch_fraction}

@@ -9,15 +9,16 @@ from keras_deeptools.layers._layer_scale import LearnedNumbers
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SkipInit(LearnedNumbers):
-    """Multiplies a residual branch by one learned number, 0 at first.
+    """Multiplies a residual branch by one learned number, which starts at 0.
 
-    Batch normalization makes deep residual nets trainable by scaling branches down at
-    the start; this does so alone. With 0 each block is the identity at first.
-    `NormFreeResidual` puts it in place. With `initial_value=1.0` it is the
-    multiplier of Fixup.
+    Batch normalization makes deep residual networks trainable because it scales
+    branches down at the start; this layer does only that. With 0, each block starts as
+    the identity. `NormFreeResidual` applies the layer. With `initial_value=1.0` it is
+    the multiplier of Fixup.
 
     Args:
-        initial_value: Finite float. The number at first; 0, or `1 / sqrt(num_blocks)`.
+        initial_value: Finite float. Initial value of the number: 0, or
+            `1 / sqrt(num_blocks)`.
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
 
     Call arguments:
@@ -48,5 +49,5 @@ class SkipInit(LearnedNumbers):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        """`inputs` times the scalar."""
+        """Multiplies `inputs` by the scalar."""
         return inputs * keras.ops.cast(self.multiplier, inputs.dtype)

@@ -1,4 +1,4 @@
-"""Statistics of BatchNormalization for weights that training has not visited."""
+"""Statistics of BatchNormalization for weights that were not reached by training."""
 
 from typing import Any
 
@@ -13,28 +13,30 @@ OWNER = "update_batch_norm"
 def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> int:
     """Computes the statistics of all BatchNormalization layers over data.
 
-    In training they are moving averages, of outputs that the weights of the last
-    hundred updates gave. For weights that were not trained into, such as an average
-    (SWA), an interpolation, or pruned ones, they are wrong: compute them.
+    In training these statistics are moving averages over the outputs that the weights
+    of the last hundred updates gave. They are wrong for weights that training has not
+    reached, such as an average (SWA), an interpolation, or pruned weights; this
+    function computes them for the present weights.
 
-    Means and variances are those over all rows given, not moving averages; each layer
-    normalizes by its batch meanwhile, as in training. Dropout and noise are off, as in
-    inference, which is where the statistics are used. Frozen layers
-    (`trainable = False`) keep theirs. Nothing else of the model changes.
+    Means and variances are those over all given samples, not moving averages; during
+    the computation each layer normalizes by its batch, as in training. Dropout and
+    noise are off, as at inference, where the statistics are used. Frozen layers
+    (`trainable = False`) keep their statistics. Nothing else in the model changes.
 
     Args:
         model: `keras.Model`, built.
         x: Inputs, as `predict` takes them: arrays, `tf.data.Dataset`, `PyDataset`,
-            torch `DataLoader`. A few thousand rows of the training data do.
-        batch_size: Int >= 2, rows in a batch. Take the one of the training. A last
-            batch of fewer rows is left out, unless it is the only one.
+            torch `DataLoader`. A few thousand samples of the training data are enough.
+        batch_size: Int >= 2, number of samples in a batch. Use the batch size of
+            training. A last batch with fewer samples is left out, unless it is the only
+            one.
 
     Returns:
         Int, the number of layers that were updated.
 
     Raises:
-        TypeError: If `model` is no Keras model.
-        ValueError: If it is not built, or `x` is no data.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, or `x` is not data.
 
     Example:
 
@@ -48,8 +50,9 @@ def update_batch_norm(model: keras.Model, x: Any, *, batch_size: int = 128) -> i
     (4.0, 8.6667)
 
     Reference:
-        Izmailov et al., 2018, section 3.2. https://arxiv.org/abs/1803.05407. Computed
-        as in Wu and Johnson, 2021, section 3.2. https://arxiv.org/abs/2105.07576
+        Izmailov et al., 2018, section 3.2. https://arxiv.org/abs/1803.05407. The
+        computation follows Wu and Johnson, 2021, section 3.2.
+        https://arxiv.org/abs/2105.07576
     """
     checked_model(OWNER, model)
     checked_count(OWNER, "batch_size", batch_size, minimum=2)

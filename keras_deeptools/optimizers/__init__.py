@@ -1,4 +1,4 @@
-"""Optimizers that Keras lacks, for `compile` as any other."""
+"""Optimizers that Keras lacks; `compile` takes them like any other optimizer."""
 
 from keras_deeptools import _keras_import  # noqa: F401
 from keras_deeptools.optimizers._adabelief import AdaBelief

@@ -1,4 +1,4 @@
-"""Adam whose steps are long where gradients are as expected."""
+"""Adam with longer steps where the gradients are as expected."""
 
 from typing import Any, ClassVar
 
@@ -17,29 +17,32 @@ OWNER = "AdaBelief"
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class AdaBelief(ElementwiseOptimizer):
-    """Adam that divides by the deviation of gradients from their mean.
+    """Adam that divides by the deviation of the gradients from their mean.
 
-    Adam divides by the root of the mean square of the gradients; AdaBelief by that of
-    their squared distance from the moving average. Where gradients agree with it, the
-    step is longer than Adam's, and where they scatter it is as short. Takes as long as
-    Adam, and twice the memory of the weights.
+    Adam divides by the root of the mean square of the gradients; AdaBelief divides by
+    the root of the mean squared distance of the gradients from their moving average.
+    Where the gradients agree with that average, the step is longer than Adam's; where
+    they scatter, it is as short. An update takes as long as with Adam, and the state
+    takes twice the memory of the weights.
 
-    `epsilon` counts here, because deviations may be tiny: the default lets steps be
-    long where gradients agree; with 1e-8 they are nearer to Adam's.
+    The choice of `epsilon` matters here, because deviations may be tiny: the default
+    allows long steps where the gradients agree; with 1e-8 the steps are closer to
+    Adam's.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of the squared distances from it.
         epsilon: Float > 0. Added to that mean in every update, and to its root.
-        weight_decay: Float or None. Decoupled, times the learning rate, as in AdamW.
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate, as in AdamW.
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If an argument that must be a number is not one.
         ValueError: If a number is out of range.
 
     Example:

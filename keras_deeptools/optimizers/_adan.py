@@ -1,4 +1,4 @@
-"""Adam with Nesterov's momentum, by differences of gradients."""
+"""Adam with Nesterov momentum, computed from differences of gradients."""
 
 from typing import Any, ClassVar
 
@@ -20,28 +20,30 @@ OWNER = "Adan"
 class Adan(ElementwiseOptimizer):
     """Adaptive Nesterov momentum: averages gradients and their differences.
 
-    Nesterov's momentum looks ahead along the path; Adan does so without a second
-    gradient, by how the gradient has changed since the last update. It trains with
-    learning rates that are 5 to 10 times Adam's, and with large batches. Takes little
-    longer than Adam, and four times the memory of the weights.
+    Nesterov momentum looks ahead along the path; Adan does so without a second
+    gradient, from the change of the gradient since the last update. It trains with
+    learning rates that are 5 to 10 times Adam's, and with large batches. An update
+    takes little longer than with Adam, and the state takes four times the memory of
+    the weights.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their differences, and the weight
             of these in the update.
-        beta_3: Float in [0, 1). Decay of the mean of the squares. All three as in the
-            authors' code; in the paper they are one less these.
+        beta_3: Float in [0, 1). Decay of the mean of the squares. All three betas are
+            defined as in the authors' code; the paper writes 1 minus these values.
         epsilon: Float > 0. Added to the divisor.
-        weight_decay: Float or None. Decoupled, times the learning rate, as in AdamW
-            (the authors' `no_prox=True`; theirs of 0.02 goes with their large rates).
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate, as in AdamW (the authors' `no_prox=True`; their value of 0.02 belongs
+            to their large learning rates).
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If an argument that must be a number is not one.
         ValueError: If a number is out of range.
 
     Example:
@@ -86,7 +88,7 @@ class Adan(ElementwiseOptimizer):
             "new_2": 1 - beta_2,
             "new_3": 1 - beta_3,
             "ahead": beta_2,
-            # Before the first gradient there is none to differ from.
+            # The first gradient has no predecessor to differ from.
             "differs": chosen(step == 1, 0.0, 1.0),
             "scale_1": 1 / weight_seen(beta_1, step),
             "scale_2": beta_2 / weight_seen(beta_2, step),

@@ -22,32 +22,34 @@ OWNER = "AdEMAMix"
 class AdEMAMix(ElementwiseOptimizer):
     """AdamW that also remembers the gradients of thousands of updates ago.
 
-    One moving average of the gradients cannot both follow the latest and keep the old.
-    AdEMAMix adds a slow one to Adam's, with the weight `alpha`. The authors train
-    language models with it for a hundred thousand updates and more, and find it ahead
-    of AdamW; in runs that are short beside `1 / (1 - beta_3)` updates it has nothing to
-    remember. Takes little longer than Adam, and three times the memory of the weights.
+    One moving average of the gradients cannot both follow the latest gradients and
+    keep the old ones. AdEMAMix adds a slow average to Adam's, with the weight `alpha`.
+    The authors train language models with it for a hundred thousand updates and more,
+    and find it ahead of AdamW; in runs that are short compared with
+    `1 / (1 - beta_3)` updates there are no old gradients to remember. An update takes
+    little longer than with Adam, and the state takes three times the memory of the
+    weights.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         beta_1: Float in (0, 1). Decay of the fast mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their squares.
         beta_3: Float in (0, 1), at least `beta_1`. Decay of the slow mean.
-        alpha: Float >= 0. Weight of the slow mean, which the authors choose from 4 to
-            10.
+        alpha: Float >= 0. Weight of the slow mean; the authors use values from 4 to 10.
         warmup_steps: Int > 0 or None. Number of updates in which `alpha` grows from 0
             and the slow decay from `beta_1` (its half-life linearly); the authors take
-            all updates of the run. None: both are constant from the first update on,
-            which may diverge.
+            all updates of the run. With None, both are constant from the first update
+            on, and training may diverge.
         epsilon: Float > 0. Added to the divisor.
-        weight_decay: Float or None. Decoupled, times the learning rate, as in AdamW.
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate, as in AdamW.
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If an argument that must be a number is not one.
         ValueError: If a number is out of range.
 
     Example:
@@ -108,7 +110,7 @@ class AdEMAMix(ElementwiseOptimizer):
         if self.warmup_steps is not None:
             done = smaller(step / self.warmup_steps, 1.0)
             alpha = alpha * done
-            # Lifetimes, 1 / -log(beta), are half-lives but for a factor.
+            # Lifetimes, 1 / -log(beta), are half-lives up to a constant factor.
             short, long = -1 / logarithm(beta_1), -1 / logarithm(beta_3)
             new_3 = -exponential_less_one(-1 / (short + (long - short) * done))
         return {

@@ -19,29 +19,31 @@ OWNER = "ADOPT"
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ADOPT(ElementwiseOptimizer):
-    """Adam that divides each gradient by what was known before it.
+    """Adam that divides each gradient by the second moment of the earlier ones.
 
-    Adam's divisor contains the present gradient, which is why it may fail to converge
-    unless `beta_2` fits the problem. ADOPT divides by the second moment of the
-    gradients before, and averages what it has divided. It converges with any `beta_2`.
-    The first gradient only starts that moment: the first update changes nothing. Takes
-    as long as Adam, and twice the memory of the weights.
+    Adam's divisor contains the current gradient, which is why Adam may fail to
+    converge unless `beta_2` fits the problem. ADOPT divides by the second moment of
+    the earlier gradients and averages the quotients. It converges with any `beta_2`.
+    The first gradient only starts that moment, so the first update changes nothing. An
+    update takes as long as with Adam, and the state takes twice the memory of the
+    weights.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         beta_1: Float in [0, 1). Decay of the mean of the divided gradients.
         beta_2: Float in [0, 1). Decay of the mean of the squared gradients.
         epsilon: Float > 0. The smallest divisor.
         clip_exponent: Float > 0. At the update after `t` others, divided gradients are
             limited to `t ** clip_exponent`, which keeps early steps short.
-        weight_decay: Float or None. Decoupled, times the learning rate, as in AdamW.
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate, as in AdamW.
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If an argument that must be a number is not one.
         ValueError: If a number is out of range.
 
     Example:
@@ -85,7 +87,7 @@ class ADOPT(ElementwiseOptimizer):
     def _scalars(self, step: Any) -> dict[str, Any]:
         return {
             "new_1": 1 - self.hyperparameter("beta_1"),
-            # The first gradient is all there is.
+            # At the first update there is no other gradient to average with.
             "new_2": chosen(step == 1, 1.0, 1 - self.hyperparameter("beta_2")),
             # 0 at the first update, which leaves momentum and weights as they are.
             "limit": (step - 1) ** self.clip_exponent,

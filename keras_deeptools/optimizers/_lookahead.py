@@ -1,4 +1,4 @@
-"""An optimizer around another one, which it follows slowly."""
+"""An optimizer that wraps another one and follows it with slow weights."""
 
 from typing import Any
 
@@ -29,27 +29,27 @@ class Lookahead(OptimizerWrapper):
     """Lets an optimizer run ahead for some updates, then goes part of the way.
 
     Slow weights stay behind while the inner optimizer makes `sync_period` updates of
-    the fast ones, with which the model computes. The slow weights then move towards the
-    fast ones by the fraction `slow_step_size`, and the fast ones begin again from
-    there. That averages out much of the noise, so that rates which are high or momenta
-    which are large do less harm; with tuned rates the gain is small.
+    the fast weights, with which the model computes. The slow weights then move towards
+    the fast ones by the fraction `slow_step_size`, and the fast ones start again from
+    there. This averages out much of the noise, so that high learning rates and large
+    momenta do less harm; with tuned learning rates the gain is small.
 
-    Any Keras optimizer can be wrapped, and it may stand inside or around a
+    Any Keras optimizer can be wrapped, and `Lookahead` may stand inside or around a
     `LossScaleOptimizer`, inside or around `DiscriminativeLearningRates`, and around a
-    `MultiOptimizer`. Whatever attribute is read or set and not its own is the inner
-    optimizer's (`learning_rate`, `beta_1`). The slow weights are variables of the inner
-    optimizer: they are saved with it, follow freezing and unfreezing, and stand still
-    in updates that mixed precision skips. Updates are counted, not batches, under
-    `gradient_accumulation_steps`; the moving averages of `use_ema` and constraints see
-    the weights after the slow ones moved. Takes one more copy of the weights, and the
-    time of one copy in every `sync_period` updates. The inner optimizer's momenta go on
-    as they are, which the paper calls "maintain".
+    `MultiOptimizer`. Attributes that are not its own (`learning_rate`, `beta_1`) are
+    read from and set on the inner optimizer. The slow weights are variables of the
+    inner optimizer: they are saved with it, follow freezing and unfreezing, and do not
+    change in updates that mixed precision skips. With `gradient_accumulation_steps`,
+    updates are counted, not batches; constraints and the moving averages of `use_ema`
+    see the weights after the slow ones have moved. `Lookahead` takes one more copy of
+    the weights, and the time of one copy in every `sync_period` updates. The inner
+    optimizer's momenta continue unchanged, which the paper calls "maintain".
 
     Args:
         inner_optimizer: Keras optimizer, or its name.
         sync_period: Int > 0. Number of updates from one move of the slow weights to the
             next.
-        slow_step_size: Float in (0, 1]. Part of the way that they move.
+        slow_step_size: Float in (0, 1]. Fraction of the way that the slow weights move.
         name: Str or None.
 
     Raises:
@@ -93,7 +93,7 @@ class Lookahead(OptimizerWrapper):
         self._sequel = AfterUpdate(self._synchronize)
 
     def build(self, variables: list[Any]) -> None:
-        """Builds the inner optimizer for `variables`, and the slow weights at them."""
+        """Builds the inner optimizer; the slow weights start equal to `variables`."""
         is_new = not self.inner_optimizer.built
         super().build(variables)
         for leaf in leaf_optimizers(self.inner_optimizer):
@@ -103,7 +103,7 @@ class Lookahead(OptimizerWrapper):
         self._sequel.join(self.inner_optimizer)
 
     def _synchronize(self, leaf: Any, variables: list[Any]) -> None:
-        """Moves the slow weights after an update of the fast ones, when it is time."""
+        """Moves the slow weights after every `sync_period`-th update."""
         batches = tensors.scalar(counted_batches(leaf))
         update = batches // (leaf.gradient_accumulation_steps or 1) + 1
         is_time = update % self.sync_period == 0
@@ -127,7 +127,7 @@ class Lookahead(OptimizerWrapper):
             fast.assign(ahead)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, the inner optimizer in serialized form."""
+        """Returns the constructor's arguments, with the inner optimizer serialized."""
         return super().get_config() | {
             "sync_period": self.sync_period,
             "slow_step_size": self.slow_step_size,

@@ -28,40 +28,43 @@ OWNER = "Prodigy"
 class Prodigy(ElementwiseOptimizer):
     """Adam that estimates its learning rate from how far the weights have come.
 
-    The best rate of many methods is proportional to the distance from the initial
-    weights to the solution. Prodigy keeps a lower bound of it that grows during
-    training, `estimate`, and takes steps of `learning_rate` times it. Leave the rate at
-    1, and let a schedule bring it down in the end (cosine, `FlatCosine`); with one that
-    begins with a warmup, set `safeguard_warmup`. Takes a few passes over the weights
-    more than Adam, and four times the memory of the weights.
+    The best learning rate of many methods is proportional to the distance from the
+    initial weights to the solution. Prodigy keeps a lower bound of this distance,
+    `estimate`, which grows during training, and takes steps of `learning_rate` times
+    the estimate. Leave the learning rate at 1, and let a schedule bring it down at the
+    end (cosine, `FlatCosine`); with a schedule that begins with a warmup, set
+    `safeguard_warmup`. An update takes a few passes over the weights more than with
+    Adam, and the state takes four times the memory of the weights.
 
-    All weights share the estimate: it cannot be in `DiscriminativeLearningRates`, which
-    wants several rates. What is found is not the best rate on every task: compare
-    before you trust it.
+    All weights share the estimate, so Prodigy cannot be used in
+    `DiscriminativeLearningRates`, which needs several learning rates. The learning
+    rate that Prodigy finds is not the best one on every task: compare before you trust
+    it.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing; a multiple of the
-            estimate.
+        learning_rate: Float, schedule, or a function without arguments; a multiple of
+            the estimate.
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their squares.
-        beta_3: Float in [0, 1), or None for the root of `beta_2`. Decay of the sums
-            that the estimate is made from.
-        initial_estimate: Float > 0. The estimate at the beginning, far below any rate.
-        coefficient: Float > 0. What new estimates are multiplied with; the authors take
-            0.5 or 2 where 1 is not best.
+        beta_3: Float in [0, 1), or None for the square root of `beta_2`. Decay of the
+            sums that the estimate is computed from.
+        initial_estimate: Float > 0. The estimate at the beginning, far below any useful
+            learning rate.
+        coefficient: Float > 0. Factor of new estimates; the authors take 0.5 or 2 where
+            1 is not best.
         bias_correction: Bool. Whether to correct both means as Adam does.
-        safeguard_warmup: Bool. Whether the estimate is made without `learning_rate`, so
-            that a warmup does not inflate it.
-        epsilon: Float > 0. Added to the divisor, times the estimate.
-        weight_decay: Float or None. Decoupled, times the learning rate and the
-            estimate.
+        safeguard_warmup: Bool. Whether the estimate is computed without
+            `learning_rate`, so that a warmup does not inflate it.
+        epsilon: Float > 0. Multiplied by the estimate and added to the divisor.
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate and the estimate.
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Attributes:
-        estimate: Scalar variable, the estimate; once the optimizer is built.
+        estimate: Scalar variable, the estimate; available once the optimizer is built.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -128,7 +131,7 @@ class Prodigy(ElementwiseOptimizer):
         self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
 
     def build(self, variables: list[Any]) -> None:
-        """Creates the slots of `variables`, and what they share."""
+        """Creates the slots of `variables`, and the state that all of them share."""
         if self.built:
             return
         super().build(variables)
@@ -139,19 +142,20 @@ class Prodigy(ElementwiseOptimizer):
             name="estimate",
         )
         self.numerator = self.add_variable((), dtype="float32", name="numerator")
-        # On several replicas, each is then updated by itself with the global gradient.
+        # With several replicas, each variable is then updated on its own with the
+        # global gradient.
         hold_seam(self, OWNER)
 
     def takes_all(self) -> bool:
-        """True: the estimate comes from all weights together."""
+        """True, because the estimate comes from all weights together."""
         return True
 
     def decays_itself(self) -> bool:
-        """True: weights decay at the rate of the estimate."""
+        """True, because weight decay is multiplied by the estimate."""
         return True
 
     def update_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
-        """Updates all `variables` by their `gradients` at the `learning_rate`."""
+        """Updates all `variables` by their `gradients` with the `learning_rate`."""
         beta_1, beta_2, beta_3 = map(self.hyperparameter, self.NUMBERS[:3])
         estimate = tensors.scalar(self.estimate)
         rate = estimate * tensors.number(learning_rate)

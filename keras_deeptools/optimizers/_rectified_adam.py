@@ -1,4 +1,4 @@
-"""Adam that waits with dividing until its second moments can be trusted."""
+"""Adam that divides by its second moments only once they are reliable."""
 
 from typing import Any, ClassVar
 
@@ -23,26 +23,28 @@ OWNER = "RectifiedAdam"
 class RectifiedAdam(ElementwiseOptimizer):
     """Adam whose first steps need no warmup of the learning rate.
 
-    Adam's first steps divide by second moments that a handful of gradients have made,
-    so their lengths vary widely; that is what a warmup of the learning rate is for.
-    RAdam scales each step by how well the second moment is known, and does not divide
-    at all while it is not (the first five steps with the default `beta_2`). Later it
-    is Adam. Takes as long as Adam, and twice the memory of the weights.
+    Adam's first steps divide by second moments that are computed from a handful of
+    gradients, so the lengths of these steps vary widely; a warmup of the learning rate
+    is a remedy for that. RAdam scales each step by how reliable the second moment is,
+    and does not divide at all while it is unreliable (the first five steps with the
+    default `beta_2`). Later it is Adam. An update takes as long as with Adam, and the
+    state takes twice the memory of the weights.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0.7, 1). Decay of the mean of their squares.
         epsilon: Float > 0. Added to the root of that mean before it is corrected, as in
             the authors' code.
-        weight_decay: Float or None. Decoupled, times the learning rate, as in AdamW.
+        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
+            rate, as in AdamW.
         name: Str or None.
         **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If an argument that must be a number is not one.
         ValueError: If a number is out of range.
 
     Example:
@@ -84,7 +86,8 @@ class RectifiedAdam(ElementwiseOptimizer):
         correction_2 = weight_seen(beta_2, step)
         longest, length = 2 / (1 - beta_2) - 1, averaged_length(beta_2, step)
         trusted = length >= 5
-        # Whatever stands for it where it is not used, nothing is negative.
+        # Smaller lengths are not used; 5 keeps the root below from being of a
+        # negative number.
         length = chosen(trusted, length, 5.0)
         rectification = (
             (length - 4)
@@ -109,10 +112,10 @@ class RectifiedAdam(ElementwiseOptimizer):
 
 
 def averaged_length(decay: Any, step: Any) -> Any:
-    """Of how many values a moving average is worth a simple one (section 4).
+    """The number of values whose simple average is equivalent to a moving one.
 
-    The paper writes it as a difference of two numbers that nearly cancel; here it is
-    exact to float32.
+    This is the length of section 4. The paper writes it as a difference of two numbers
+    that nearly cancel; the form used here is exact to float32.
 
     Args:
         decay: Scalar in (0, 1).
@@ -125,7 +128,7 @@ def averaged_length(decay: Any, step: Any) -> Any:
     5.994
     """
     rate = -logarithm(decay)
-    # Past 80 the quotient is 0 to any precision.
+    # Beyond 80 the quotient is 0 in any precision.
     x = smaller(rate * step, 80.0)
     series = x / 2 - x**2 / 12 + x**4 / 720 - x**6 / 30240 + x**8 / 1209600
     grown = exponential_less_one(x)

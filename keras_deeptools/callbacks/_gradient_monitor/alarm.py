@@ -1,4 +1,4 @@
-"""What happens when gradients are found to be wrong."""
+"""Warnings and errors about gradients that are wrong."""
 
 import warnings
 from typing import Any
@@ -9,7 +9,7 @@ MOST_NAMED = 8
 """Layers named in a warning; `GradientMonitor.findings` has them all."""
 
 OF_GRADIENTS = {"dead", "exploding", "non-finite", "vanishing"}
-"""Kinds that are said of gradients."""
+"""Kinds of findings that describe gradients."""
 
 
 class GradientWarning(UserWarning):
@@ -56,12 +56,12 @@ def message_of(findings: list[Finding]) -> str:
 def sound(
     findings: list[Finding], on_problem: str, told: set[str], callback: Any
 ) -> None:
-    """Acts on findings that are new: each kind is told once per run.
+    """Acts on new findings: each kind is reported once per run.
 
     Args:
         findings: List of `Finding`.
         on_problem: `"ignore"`, `"warn"`, `"stop"` or `"raise"`.
-        told: Kinds that have been told before; the new ones are added.
+        told: Kinds that have been reported before; the new ones are added.
         callback: The callback whose model is to stop.
     """
     kinds = dict.fromkeys(f.kind for f in findings if f.kind not in told)

@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 
 SMALL = ("/bias", "/gamma", "/beta")
-"""How the names of variables end that a plot leaves out where there are kernels."""
+"""Ends of the names of variables that a plot leaves out if there are kernels."""
 
 
 def figure_of(monitor: Any, path: str | None, ax: Any, biases: bool) -> Any:
@@ -98,7 +98,7 @@ def shortened(names: list[str]) -> list[str]:
 
 
 LATEST = 100
-"""Recorded updates whose medians stand in the table."""
+"""Number of recorded updates whose medians the table shows."""
 
 
 def table_of(monitor: Any) -> str:
@@ -142,7 +142,7 @@ def _in_words(findings: list[Any], variables: list[str]) -> list[str]:
 
 
 def _ranges(places: list[str], variables: list[str]) -> list[str]:
-    """Places by name; those that follow one another in a row as its two ends."""
+    """Places by name; a sequence of neighbours is written as its two ends."""
     short = dict(zip(variables, shortened(variables), strict=True))
     of_kind: dict[str, list[str]] = {}
     for name in variables:

@@ -1,4 +1,4 @@
-"""All that was recorded in a run, on the host, in bounded memory."""
+"""The full record of a run, on the host and in bounded memory."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ Tables = dict[str, np.ndarray]
 
 
 def described(held: list[Held]) -> list[GradientVariable]:
-    """What the rules of detection need to know of each variable.
+    """The properties of each variable that the detection rules use.
 
-    Names that occur twice (in two nested models, say) are told apart by a number.
+    Names that occur twice (in two nested models, for example) get a number each.
     """
     layers: dict[tuple[str, int], str] = {}
     paths: dict[str, int] = {}
@@ -47,8 +47,8 @@ def joined(
         width: Int. Number of columns.
 
     Returns:
-        Tuple of steps and tables. Rows are matched by their steps; where an optimizer
-        has none, they hold NaN.
+        Tuple of steps and tables. The tables are joined by step; where an optimizer has
+        no record of a step, its columns hold NaN.
     """
     steps = parts[0][0]
     if any(len(s) != len(steps) for s, _, _ in parts):
@@ -81,7 +81,7 @@ def by_layer(tables: Tables, variables: list[GradientVariable]) -> Tables:
 def _together(
     name: str, values: np.ndarray, sizes: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    # Where there is no gradient the NaN is passed over; one that was computed stays.
+    # The NaN of a missing gradient is ignored; a NaN that was computed stays.
     filled = np.where(known, values.astype("float64"), 0)
     if name == "max_abs":
         result = filled.max(axis=1)
@@ -135,10 +135,10 @@ class GradientHistory:
         self._rows = DecimatedRows(width, max_rows)
 
     def widened(self, held: list[Held]) -> "GradientHistory":
-        """The same record with columns for more variables, NaN until now.
+        """The same record with columns for more variables, which hold NaN so far.
 
         Args:
-            held: List of `Held`, those that are watched already among them.
+            held: List of `Held`; it contains those that are watched already.
         """
         self.write_board()
         grown = GradientHistory(held, self.statistics, self.grouped, 2)
@@ -165,7 +165,7 @@ class GradientHistory:
         return sorted({self._places[id(item.variable)] for item in held})
 
     def take(self, records: list[GradientRecord]) -> GradientRows:
-        """Reads what is new from the device, and keeps it."""
+        """Reads new records from the device, and keeps them."""
         parts = []
         for record in records:
             columns = [self._places[id(item.variable)] for item in record.held]
@@ -202,7 +202,7 @@ class GradientHistory:
             self._unwritten.append((steps, rows))
 
     def skipped(self, records: list[GradientRecord]) -> int:
-        """Number of skipped updates, as the optimizers count them or last counted."""
+        """Number of skipped updates, from the latest counts of the optimizers."""
         if records:
             self._skipped = max(
                 self._skipped, sum(record.read_skipped() for record in records)
@@ -225,9 +225,10 @@ class GradientHistory:
         return self._ordered()[1][:, -1]
 
     def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and rows; of optimizers that make more updates than others, in order.
+        """Steps and their records, in order.
 
-        Their rows of one step may have been read in different epochs.
+        If some optimizers make more updates than others, their records of one step may
+        have been read in different epochs.
         """
         steps, rows = self._rows.steps, self._rows.rows
         if (np.diff(steps) > 0).all():
@@ -237,7 +238,7 @@ class GradientHistory:
         once = np.zeros((len(together), known.shape[1]), "int64")
         np.add.at(once, places, known)
         if (once > 1).any():
-            # One optimizer that was set back, as by loading an earlier file.
+            # The optimizer's count was reset, for example by loading an earlier file.
             return steps, rows
         table = np.full((len(together), rows.shape[1]), np.nan, "float32")
         row, column = np.nonzero(np.tile(known, len(self.names)))
@@ -254,7 +255,7 @@ class GradientHistory:
     # TensorBoard
 
     def write_board(self) -> None:
-        """Writes medians and histograms of what came since the last call."""
+        """Writes medians and histograms of the records since the last call."""
         if self.board is None or not self._unwritten:
             return
         steps, pieces = zip(*self._unwritten, strict=True)
@@ -275,7 +276,7 @@ class GradientHistory:
         self.board.write(step, values, histograms)
 
     def close_board(self) -> None:
-        """Ends the file of events."""
+        """Closes the event file."""
         if self.board is not None:
             self.write_board()
             self.board.close()

@@ -1,4 +1,4 @@
-"""Watching the gradients of every variable at every update."""
+"""Records the gradients of every variable at every update."""
 
 import os
 from collections.abc import Iterable
@@ -102,30 +102,32 @@ class GradientMonitor(GradientReadings):
     """Records the gradients of every layer at every update, and says what is wrong.
 
     The statistics are computed inside the compiled step, from the gradients that
-    training has anyway, and stay on the device until they are read, once an epoch. The
-    gradients are those that backpropagation delivers: unscaled under mixed precision,
-    the mean under gradient accumulation, before clipping. Each row is one update.
+    training computes anyway, and stay on the device until they are read, once an epoch.
+    The gradients are those of backpropagation before clipping: unscaled with mixed
+    precision, and their mean with gradient accumulation. The history has one entry for
+    each update.
 
-    Vanishing, exploding, dead (exactly zero) and non-finite gradients, updates that
-    are too large or too small for the weights, learning rates and clipping with which
-    the planned updates lead nowhere, and models that are frozen as a whole are looked
-    for whenever the record is read, and told with the layer's name, the numbers and a
-    remedy, one warning for each kind. Where gradients are not finite, the data that
-    `fit` was given are looked at first: NaN or infinity in them is named with its array
-    and number. Updates that loss scaling skips are normal and only counted.
+    Whenever the record is read, the monitor looks for vanishing, exploding, dead
+    (exactly zero) and non-finite gradients, for updates that are too large or too small
+    for the weights, for learning rates and clipping with which the planned updates
+    cannot move the weights far, and for models that are frozen as a whole. It reports
+    each kind in one warning, with the layer's name, the numbers and a remedy. Where
+    gradients are not finite, it first checks the data that `fit` was given, and names
+    the array that contains NaN or infinity and how many there are. Updates that loss
+    scaling skips are normal and are only counted.
 
     The L2 norm over all watched variables goes to the logs of each epoch as
     `gradient_norm`, the mean over its updates: callbacks that come later in the list,
-    the progress bar and `History` show it. Everything here covers the latest `fit`, and
-    stays after it, also after an exception or Ctrl-C.
+    the progress bar and `History` show it. All records cover the latest `fit`, and
+    remain available after it, also after an exception or Ctrl-C.
 
     Args:
         statistics: Names of what to record. `"norm"`: L2 norm; `"max_abs"`: largest
             magnitude; `"zero_fraction"`: fraction of elements that are exactly 0;
-            `"update_ratio"`: L2 norm of the optimizer's step over that of the weights
-            before it (decoupled weight decay comes earlier and is no part of the
-            step). Norms and counts of non-finite elements are always recorded.
-        every: Int >= 1. Record the updates that are multiples of it.
+            `"update_ratio"`: L2 norm of the optimizer's step divided by that of the
+            weights before it (decoupled weight decay comes earlier and is not part of
+            the step). Norms and counts of non-finite elements are always recorded.
+        every: Int >= 1. Record the updates whose number is a multiple of it.
         on_problem: `"warn"` (with `GradientWarning`), `"stop"` (warn and end training),
             `"raise"` (`GradientProblemError`) or `"ignore"` (only list it).
         log_dir: Str or None. Folder for TensorBoard: for each variable, once an epoch,
@@ -135,16 +137,16 @@ class GradientMonitor(GradientReadings):
         group: `"variable"` or `"layer"`: what a column of `history` is. A layer's
             variables are then taken as one long vector.
         thresholds: `GradientThresholds`, a dict of some of its fields, or None.
-        max_history: Int >= 2 or None. Updates kept on the host at most: the latest
-            half in full, older ones ever more thinly. None: 10,000, fewer where they
-            would fill more than 64 MiB.
+        max_history: Int >= 2 or None. Largest number of updates kept on the host: the
+            latest half in full, and older ones more and more sparsely. None: 10,000,
+            or fewer if they would fill more than 64 MiB.
         check_every: Int >= 1 or None. Batches between two readings; None: once an
-            epoch. What is wrong is known at the next reading at the latest.
+            epoch. Problems are found at the next reading at the latest.
         optimizer: Which optimizers of the model to watch, as for `TrainingFeature`:
             None for those that the train step uses, or `"g_optimizer"`, a list, or
-            `"all"`. Each is judged by itself, `steps` counts the updates of each, and
-            the logs have `g_optimizer_gradient_norm` for one that is named and where
-            there are several.
+            `"all"`. Each is judged separately, and `steps` counts the updates of each.
+            If an optimizer is named or there are several, the logs have entries such as
+            `g_optimizer_gradient_norm`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -174,7 +176,7 @@ class GradientMonitor(GradientReadings):
     """
 
     num_first = 0
-    """Updates from the start that are all recorded, whatever `every` says."""
+    """Number of first updates that are all recorded, whatever `every` is."""
 
     def __init__(
         self,
@@ -220,7 +222,7 @@ class GradientMonitor(GradientReadings):
         return record
 
     def adapt(self, state: GradientRecord | None, leaf: Leaf) -> GradientRecord | None:
-        """Goes on with the variables that are trained now, in the same history."""
+        """Continues with the variables that are trained now, in the same history."""
         selection = LayerSelection(self.layers, OWNER)
         held = selection.of(leaf)
         everywhere = selection.everywhere(leaf)
@@ -246,7 +248,7 @@ class GradientMonitor(GradientReadings):
         return GradientRecord(leaf, held, self.statistics, self.every, self.num_first)
 
     def _widen(self, everywhere: list[Held], leaf: Leaf) -> None:
-        """Makes room in the history for variables that are new there."""
+        """Adds columns to the history for new variables."""
         every = united(self._history.held, everywhere, leaf.model)
         if len(every) > len(self._history.held):
             self._history = self._history.widened(every)
@@ -259,7 +261,7 @@ class GradientMonitor(GradientReadings):
             state.observe_gradients(gradients)
 
     def wants_updates(self, state: GradientRecord | None, leaf: Leaf) -> bool:
-        """Whether update-to-weight ratios are asked for in this step."""
+        """Whether update-to-weight ratios are needed in this step."""
         return state is not None and state.with_updates and state.recorder.may_be_due
 
     def observe_updates(
@@ -283,7 +285,7 @@ class GradientMonitor(GradientReadings):
         return (positions, state.blocks, *rhythm)
 
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
-        """Reads what is left before the record is taken away."""
+        """Reads the rest of the record before it is removed."""
         self._read()
         self._records = [record for record in self._records if record is not state]
 
@@ -304,7 +306,7 @@ class GradientMonitor(GradientReadings):
         frozen = list(nothing_trains(self.model))
         self._is_idle = bool(frozen)
         if frozen:
-            # There is no update to take part in.
+            # No update will be made, so there is nothing to attach to.
             self._begin_run([])
             self._of_settings = frozen
             sound(self._found(), self.on_problem, self._told, self)
@@ -317,12 +319,12 @@ class GradientMonitor(GradientReadings):
         self._history.board = board
 
     def begin_late(self) -> None:
-        """Settles the room where the first step of all has built the optimizer."""
+        """Sets the size of the record after the first step built the optimizer."""
         self._settle_room()
         self._next_read = self._room
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Settles how many batches the record has room for."""
+        """Sets how many batches the record can hold."""
         self._settle_room()
         self._next_read = self._room
         self._epoch_norms = {}
@@ -335,7 +337,7 @@ class GradientMonitor(GradientReadings):
         self._room = max(min(room, default=1) - at_once, 1)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Reads the record before it overflows, or as often as was asked for."""
+        """Reads the record before it overflows, or every `check_every` batches."""
         if batch >= self._next_read:
             self._examine(None)
             self._settle_room()

@@ -1,4 +1,4 @@
-"""What a gradient monitor has seen, for its user to read."""
+"""The results of a gradient monitor: tables, plots and findings."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ from keras_deeptools.statistics._gradient_detector import (
 )
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
-"""Of several Keras applies the first."""
+"""Keras' clipping arguments; if several are set, Keras applies the first."""
 
 
 class GradientReadings(TrainingFeature):
@@ -46,10 +46,10 @@ class GradientReadings(TrainingFeature):
         super().__init__(optimizer)
         self._records: list[GradientRecord] = []
         self._fit_data: FitData | None = None
-        # For each of the optimizers, by its identity.
+        # One entry for each optimizer, with its identity as the key.
         self._detectors: dict[int, GradientDetector] = {}
         self._epoch_norms: dict[int, list[np.ndarray]] = {}
-        # What is wrong with settings, whatever the gradients are.
+        # Findings about settings, which do not depend on the gradients.
         self._of_settings: list[Finding] = []
 
     def _read(self, loss: float | None = None) -> None:
@@ -69,11 +69,11 @@ class GradientReadings(TrainingFeature):
             self._epoch_norms.setdefault(key, []).append(own.global_norms)
 
     def _data_fault(self) -> str:
-        """What is not finite in the data of the `fit` that runs, if it is known."""
+        """Describes what is not finite in the data of the running `fit`, if known."""
         return "" if self._fit_data is None else self._fit_data.fault()
 
     def _by_optimizer(self) -> dict[int, list[GradientRecord]]:
-        """The records of each optimizer of the model, which trains on its own."""
+        """The records of each optimizer of the model that trains independently."""
         found: dict[int, list[GradientRecord]] = {}
         for record in self._records:
             found.setdefault(id(record.leaf.root), []).append(record)
@@ -106,9 +106,9 @@ class GradientReadings(TrainingFeature):
     def history(self) -> dict[str, np.ndarray]:
         """Dict from a statistic to a float32 array `(n, len(variables))`.
 
-        Beside the chosen statistics it has `"nonfinite"`, numbers of elements that are
-        not finite. NaN stands where a variable has no gradient, and for
-        update-to-weight ratios of weights that are all 0.
+        Besides the chosen statistics it has `"nonfinite"`, the numbers of elements that
+        are not finite. It has NaN where a variable has no gradient, and for the
+        update-to-weight ratio of weights that are all 0.
         """
         self._read()
         return self._history.tables
@@ -131,7 +131,7 @@ class GradientReadings(TrainingFeature):
 
     @property
     def findings(self) -> list[Finding]:
-        """What is wrong, each kind once for each variable or layer."""
+        """The problems found, each kind once for each variable or layer."""
         self._read()
         return self._found()
 
@@ -141,7 +141,7 @@ class GradientReadings(TrainingFeature):
         return self.findings
 
     def table(self) -> str:
-        """The latest updates, one line for each variable, and what was found.
+        """The latest updates, one line for each variable, and the findings.
 
         Returns:
             Str. Medians over the latest 100 recorded updates.
@@ -201,7 +201,7 @@ class GradientReadings(TrainingFeature):
 def run_settings(
     leaf: Leaf, where: str, params: Mapping[str, Any] | None
 ) -> RunSettings:
-    """What rules about gradients read beside them.
+    """The settings of a run that rules about gradients need.
 
     Args:
         leaf: `Leaf`.
@@ -216,7 +216,7 @@ def run_settings(
 
 
 def rate_not_positive(leaf: Leaf, where: str) -> Iterator[Finding]:
-    """A learning rate with which updates climb the loss, or do nothing.
+    """Finds a negative learning rate, with which updates increase the loss.
 
     Args:
         leaf: `Leaf`, between steps.
@@ -239,7 +239,7 @@ def rate_not_positive(leaf: Leaf, where: str) -> Iterator[Finding]:
 
 
 def nothing_trains(model: keras.Model) -> Iterator[Finding]:
-    """A model without trainable weights, whose `fit` changes nothing.
+    """Finds a model without trainable weights, whose `fit` changes nothing.
 
     Args:
         model: `keras.Model`, built or not.

@@ -11,20 +11,21 @@ from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.engine import Leaf, Recorder, tensors
 
 STATISTICS = ("norm", "max_abs", "zero_fraction", "update_ratio")
-"""The first is always computed, the last one after the update."""
+"""Names of the statistics; the first is always computed, the last after the update."""
 
 
 class GradientRecord:
     """A ring buffer of statistics for the chosen variables of one optimizer.
 
-    A row has a block of one number per variable for each name in `blocks`. The
-    update-to-weight ratio is kept as its two norms, so that layers can be summed up.
+    Each entry of the buffer has, for each name in `blocks`, a block of one number per
+    variable. The update-to-weight ratio is kept as its two norms, so that those of a
+    layer can be summed up.
 
     Args:
         leaf: `Leaf`.
         held: List of `Held`, the variables to watch.
         statistics: Names of `STATISTICS`.
-        every: Int > 0. Record the updates that are multiples of it.
+        every: Int > 0. Record the updates whose number is a multiple of it.
         num_first: Int >= 0. The first updates, which are all recorded.
     """
 
@@ -50,7 +51,7 @@ class GradientRecord:
     # In the step
 
     def observe_gradients(self, gradients: list[Any]) -> None:
-        """Records the row, or the part of it that is known before the update."""
+        """Records the entry, or the part of it that is known before the update."""
         chosen = {held.position for held in self.held}
         places = [i for i, p in enumerate(self.leaf.positions) if p in chosen]
         if not self.recorder.may_be_due or not places:
@@ -70,7 +71,7 @@ class GradientRecord:
             self._pending = tensors.choose(self.recorder.due, compute, lambda: blocks)
 
     def observe_updates(self, change_norms: Any, weight_norms: Any) -> None:
-        """Completes the row with the sizes of the weights and of their updates."""
+        """Completes the entry with the norms of the weights and of their updates."""
         if not self._pending:
             return
         pending, self._pending = self._pending, []
@@ -98,7 +99,7 @@ class GradientRecord:
         wanted = [held.position for held in self.held]
         if wanted == positions:
             return values
-        # What has no gradient takes the NaN that is appended.
+        # Variables without a gradient take the NaN that is appended.
         index = {position: i for i, position in enumerate(positions)}
         order = [index.get(position, len(positions)) for position in wanted]
         values = ops.concatenate([values, ops.full((1,), float("nan"), values.dtype)])
@@ -107,9 +108,9 @@ class GradientRecord:
     # On the host
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The rows written since the last call: steps, and a table for each block.
+        """The entries written since the last call: steps, and a table for each block.
 
-        Nothing where a step that failed took the device's memory along.
+        They are empty if the record was lost with a step that failed.
         """
         count = len(self.held)
         steps, rows = np.zeros(0, "int64"), np.zeros((0, len(self.blocks) * count))

@@ -14,10 +14,10 @@ from keras_deeptools.schedules import Schedule
 def checked_schedules(
     owner: str, schedules: Any
 ) -> tuple[dict[str, Callable], dict[str, Any]]:
-    """Schedules by name, and the variables among the keys by the names they go by.
+    """Returns schedules by name, and the variables among the keys by their names.
 
     Args:
-        owner: Str. Who asks, for errors.
+        owner: Str. Name of the caller, for errors.
         schedules: Dict from names to callables, or pairs of a name or a variable and a
             callable.
 
@@ -66,7 +66,7 @@ def check_function(owner: str, name: str, schedule: Any) -> None:
     """Raises if a schedule cannot be a function of the step.
 
     Args:
-        owner: Str. Who asks, for errors.
+        owner: Str. Name of the caller, for errors.
         name: Str. What is scheduled.
         schedule: What was given for it.
     """
@@ -108,7 +108,7 @@ def check_function(owner: str, name: str, schedule: Any) -> None:
 
 
 def made_for_graphs(schedule: Any) -> bool:
-    """Whether a schedule is this package's or Keras' own, made of tensor operations."""
+    """Whether a schedule is from this package or Keras, which use tensor operations."""
     if isinstance(schedule, Schedule):
         return True
     own = type(schedule).__module__.split(".")[0] == "keras"
@@ -118,13 +118,13 @@ def made_for_graphs(schedule: Any) -> bool:
 def scheduled_variables(
     owner: str, leaf: Leaf, schedules: Iterable[str], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """The model's variables among what is scheduled, by name.
+    """The scheduled variables of the model, by name.
 
     Args:
-        owner: Str. Who asks, for errors.
-        leaf: `Leaf` of the optimizer, whose own attributes come first.
-        schedules: Names of all that is scheduled.
-        given: Dict from name to `keras.Variable`, those that were given as such.
+        owner: Str. Name of the caller, for errors.
+        leaf: `Leaf` of the optimizer, whose own attributes take precedence.
+        schedules: Names of all scheduled hyperparameters and variables.
+        given: Dict from name to `keras.Variable`, for keys that are variables.
     """
     found = {
         name: model_variable(owner, leaf, given.get(name, name))

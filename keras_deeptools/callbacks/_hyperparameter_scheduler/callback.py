@@ -40,36 +40,37 @@ from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class HyperparameterScheduler(TrainingFeature):
-    """Makes hyperparameters of the optimizer functions of the update, in the graph.
+    """Schedules hyperparameters of the optimizer by update, in the compiled step.
 
     Setting `optimizer.momentum` or `beta_1` from a callback has no effect on
-    TensorFlow and JAX, and a rate set per batch costs a host round trip. Here the
-    compiled step computes the values itself, at every update, also with
-    `steps_per_execution` and gradient accumulation.
+    TensorFlow and JAX, and setting the learning rate for each batch costs a round trip
+    to the host. Here the compiled step computes the values itself, at every update,
+    also with `steps_per_execution` and gradient accumulation.
 
     Every `fit` follows the schedules from their beginning; one that is resumed
-    (`initial_epoch`, `BackupAndRestore`) goes on where it was. The values in effect
-    go to the logs of every epoch, under their names. What another callback assigns to
-    `optimizer.learning_rate` (Keras' `ReduceLROnPlateau`) multiplies the schedule's
-    values from then on; Keras' `LearningRateScheduler`, and a schedule that the
-    optimizer was built with, are overruled, and a warning says so. After training, the
-    optimizer has its own values again.
+    (`initial_epoch`, `BackupAndRestore`) continues where it was. The values in effect
+    go to the logs of every epoch, under their names. If another callback assigns to
+    `optimizer.learning_rate` (Keras' `ReduceLROnPlateau`), the schedule's values are
+    multiplied accordingly from then on; Keras' `LearningRateScheduler`, and a schedule
+    that the optimizer was built with, are overruled, and a warning says so. After
+    training, the optimizer has its own values again.
 
     A schedule can be any function of the step, an int that counts the updates since the
     beginning: `lambda step: 0.1 * 0.99**step`, with `if`, `math`, `numpy` or
     `keras.ops`. It is called before training, once for each step of the run in order,
     and the compiled step looks the values up, so that they are the same on all
-    backends. Past the last step, ordinary arithmetic goes on; of other functions, and
-    past a given `total_steps`, the last value is held. Where the number of updates is
-    not known (a generator without `steps_per_epoch`, a loop of your own), ordinary
-    arithmetic and `keras.ops` become part of the compiled step; any other function
-    needs `total_steps`. A function that reads variables (`optimizer.iterations`) sees
-    their values at each step, and is written with `keras.ops`.
+    backends. After the last step of the run, functions made of ordinary arithmetic are
+    evaluated further; other functions, and all functions after a given `total_steps`,
+    hold their last value. Where the number of updates is not known (a generator without
+    `steps_per_epoch`, or your own loop), functions made of ordinary arithmetic and
+    `keras.ops` become part of the compiled step; any other function needs
+    `total_steps`. A function that reads variables (`optimizer.iterations`) sees their
+    values at each step, and must be written with `keras.ops`.
 
     A variable of the model that is not trained (a KL weight, a dropout rate) can have a
     schedule, too: it is set before the forward pass of each update, in `fit` and
     `train_on_batch`. Afterwards it has its own value again, and files that are saved
-    meanwhile hold that value.
+    during training hold that value.
 
     Args:
         schedules: Dict from a name to a schedule of `keras_deeptools.schedules` or
@@ -77,22 +78,22 @@ class HyperparameterScheduler(TrainingFeature):
             a number on the optimizer (`"learning_rate"`, `"momentum"`, `"beta_1"`,
             `"weight_decay"`, ...), or else of a scalar variable of the model: its
             path, its name, the attribute of the model or of a layer that holds it, or
-            `"layer/attribute"`. Keras' variables cannot be keys of a dict; a list of
-            pairs `(variable, schedule)` takes them.
+            `"layer/attribute"`. Keras' variables cannot be keys of a dict; to schedule
+            them, pass a list of pairs `(variable, schedule)`.
         total_steps: Int >= 1 or None. Updates for which functions are called before
-            training. None: epochs times batches per epoch, over
+            training. None: epochs times batches per epoch, divided by
             `gradient_accumulation_steps`.
-        optimizer: Which optimizers of the model to steer, as for `TrainingFeature`:
+        optimizer: Which optimizers of the model to schedule, as for `TrainingFeature`:
             None for those that the train step uses, or `"g_optimizer"`, a list, or
-            `"all"`. Each follows by its own count of updates. For one that is named,
-            and where there are several, logs and `history` have names such as
-            `"g_optimizer_learning_rate"`.
+            `"all"`. Each follows the schedules by its own count of updates. If an
+            optimizer is named or there are several, logs and `history` have names such
+            as `"g_optimizer_learning_rate"`.
 
     Raises:
         TypeError: If `schedules` is not a dict of callables, or if a function takes
             other arguments than the step or returns no number.
-        ValueError: If it is empty, or, at the start of training, if neither the
-            optimizer nor the model has what is named, or if a function fails.
+        ValueError: If `schedules` is empty, or, at the start of training, if neither
+            the optimizer nor the model has the named number, or if a function fails.
 
     Example:
 
@@ -127,7 +128,7 @@ class HyperparameterScheduler(TrainingFeature):
         self._params: dict[str, Any] | None = None
         self._functions: dict[int | None, FunctionsOfStep] = {}
         self._warned: set[str] = set()
-        # For each of the model's optimizers that are acted on.
+        # One entry for each of the model's optimizers that are scheduled.
         self._values: list[ScheduledValues] = []
         self._positioned = False
         self._next_read = self._room = self._first_seen = 0
@@ -148,7 +149,7 @@ class HyperparameterScheduler(TrainingFeature):
             self._tell_once("replaced", tell_replaced, owner, leaf)
         variables = scheduled_variables(owner, leaf, schedules, self._variables)
         if self._live:
-            # The model's own follow the first of several optimizers.
+            # The model's variables follow the first of several optimizers.
             schedules = {k: s for k, s in schedules.items() if k not in variables}
             variables = {}
         else:
@@ -172,13 +173,13 @@ class HyperparameterScheduler(TrainingFeature):
         if all(values.root is not leaf.root for values in self._values):
             prefix, names = self.log_prefix(leaf), list(schedules)
             self._values.append(ScheduledValues(prefix, names, state, leaf.root))
-            # In the order of the model, whichever of them is built first.
+            # The order is that of the model, whichever optimizer is built first.
             order = {id(each.optimizer): i for i, each in enumerate(self._optimizers)}
             self._values.sort(key=lambda each: order.get(id(each.root), 0))
         return state
 
     def _functions_for(self, owner: str, leaf: Leaf) -> FunctionsOfStep:
-        """Called for the updates of the run, once for optimizers that make as many."""
+        """The functions for a run, shared by optimizers that make as many updates."""
         given = self.total_steps
         count = given or updates_in_run(leaf, self._params or {}, self.first_epoch)
         return self._functions.setdefault(
@@ -191,7 +192,7 @@ class HyperparameterScheduler(TrainingFeature):
             tell(*arguments)
 
     def adapt(self, state: dict[str, Any], leaf: Leaf) -> dict[str, Any]:
-        """Goes on where it is: schedules are the same for all variables."""
+        """Continues without changes: schedules are the same for all variables."""
         self._read()
         for _, other in self._live:
             other["recorder"].read()
@@ -236,7 +237,7 @@ class HyperparameterScheduler(TrainingFeature):
         state["recorder"].write(values)
 
     def traced(self, state: dict, leaf: Leaf) -> Any:
-        """The schedules, where they are known by their numbers; see `Feature`."""
+        """What identifies the schedules in the compiled step; see `Feature`."""
         if state["variables"]:
             return None
         described = [
@@ -250,22 +251,22 @@ class HyperparameterScheduler(TrainingFeature):
     # On the host
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; the position in the run is settled when its first epoch begins."""
+        """Attaches; the position in the run is set when its first epoch begins."""
         self._params = params_of(self.model, self.params)
         self._positioned, self._factor, self._last_epoch = False, 1.0, -1
         self._look_for_others()
         super().on_train_begin(logs)
 
     def _look_for_others(self) -> None:
-        """Settles who wins where another callback sets the learning rate, too."""
+        """Warns if another callback sets the learning rate, and says which one wins."""
         other = set_by_epoch(self.model) if "learning_rate" in self.schedules else None
         self.overrules = other is not None
         if other is not None:
             self._tell_once("set by epoch", tell_overruled, type(self).__name__, other)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Settles the position, now that every callback has restored what it does."""
-        # Asked once: on some backends every look at the model copies its state.
+        """Sets the position, once every callback has restored its state."""
+        # Read only once: on some backends every access to the model copies its state.
         self._at_once = self.model.steps_per_execution
         self._settle_room()
         if not self._positioned:
@@ -274,7 +275,7 @@ class HyperparameterScheduler(TrainingFeature):
             self._settle_position()
 
     def begin_late(self) -> None:
-        """Settles the position where the first step of all has built the optimizer."""
+        """Sets the position if the very first step has built the optimizer."""
         if self._positioned:
             self._settle_room()
             self._settle_position()
@@ -286,7 +287,7 @@ class HyperparameterScheduler(TrainingFeature):
     def _settle_position(self) -> None:
         since = self._first_seen - self.first_epoch
         for leaf, state in self._live:
-            # Of several optimizers one may be built, and begin, after another.
+            # With several optimizers, one may be built, and begin, after another.
             if not state["is_positioned"]:
                 first = first_update(leaf, self._params or {}, since)
                 leaf.assign(state["offset"], first)
@@ -309,7 +310,7 @@ class HyperparameterScheduler(TrainingFeature):
         self._last_epoch = epoch
 
     def _look_at_ends(self) -> None:
-        """Looks at cycles of a training that was neither stopped nor broken off."""
+        """Checks the cycles of a run that was neither stopped nor interrupted."""
         params = self._params or {}
         is_whole = self._last_epoch + 1 == params.get("epochs")
         if not is_whole or self.model.stop_training:
@@ -322,10 +323,10 @@ class HyperparameterScheduler(TrainingFeature):
         )
 
     expects_reductions = True
-    """Whether a learning rate that others lower meets the schedule as documented."""
+    """Whether lowering the learning rate in other callbacks works as documented."""
 
     def _look_at_factor(self) -> None:
-        """Warns where a callback that cannot be seen has set the learning rate."""
+        """Warns if an unknown callback has set the learning rate."""
         if "learning_rate" not in self.schedules or "factor" in self._warned:
             return
         for leaf, _ in self._live[:1]:
@@ -336,7 +337,7 @@ class HyperparameterScheduler(TrainingFeature):
             self._factor = factor
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Detaches; says where a cycle has not ended with the training."""
+        """Detaches, and warns if a cycle has not ended with the training."""
         self._look_at_ends()
         super().on_train_end(logs)
         self._params = None
@@ -358,7 +359,7 @@ class HyperparameterScheduler(TrainingFeature):
     def steps(self) -> np.ndarray:
         """Int64 array `(n,)`: the optimizer's count of updates before each update.
 
-        Of several optimizers, the first one's.
+        With several optimizers, the count is that of the first.
         """
         self._read()
         return self._values[0].steps if self._values else np.zeros(0, "int64")
@@ -367,8 +368,9 @@ class HyperparameterScheduler(TrainingFeature):
     def history(self) -> dict[str, np.ndarray]:
         """Dict from name to a float32 array `(n,)`: the value in effect per update.
 
-        Covers the latest `fit`. With a `MultiOptimizer`, of its first optimizer. Where
-        the model has several, of each, as long as the updates that it has made.
+        It covers the latest `fit`. With a `MultiOptimizer`, the values are those of its
+        first optimizer. If the model has several optimizers, there is an array for
+        each, with one value for each of its updates.
         """
         self._read()
         found: dict[str, np.ndarray] = {}
@@ -384,8 +386,8 @@ class HyperparameterScheduler(TrainingFeature):
     def plot(self, ax: Any = None) -> Any:
         """Draws the recorded values over the updates, one curve per hyperparameter.
 
-        The first has the matplotlib axes `ax`, or those of a new figure, which are
-        returned; the others get a scale of their own.
+        The first curve is drawn on the matplotlib axes `ax`, or on those of a new
+        figure, which are returned; each other curve gets its own scale.
         """
         if ax is None:
             ax = new_axes(f"{type(self).__name__}.plot")

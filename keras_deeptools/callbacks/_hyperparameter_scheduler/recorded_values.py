@@ -10,7 +10,7 @@ class ScheduledValues:
     """Reads the record of one optimizer of a model.
 
     Args:
-        prefix: Str. What names begin with, to tell optimizers apart.
+        prefix: Str. Prefix of the names, which distinguishes optimizers.
         names: List of str, the hyperparameters.
         state: Dict with the `"recorder"` to read.
         root: The outermost optimizer.
@@ -26,7 +26,7 @@ class ScheduledValues:
         self._rows: list[np.ndarray] = []
 
     def read(self) -> None:
-        """Brings over what is new."""
+        """Reads new values from the device."""
         if self.state is None:
             return
         steps, rows = self.state["recorder"].read()
@@ -35,7 +35,7 @@ class ScheduledValues:
             self._rows.append(rows)
 
     def end(self) -> None:
-        """Reads the rest, before the record is taken away."""
+        """Reads the rest of the record before it is removed."""
         self.read()
         self.state = self.root = None
 
@@ -66,7 +66,7 @@ def draw_values(ax: Any, recorded: Sequence[ScheduledValues]) -> None:
     """Draws values over the updates, one curve per hyperparameter.
 
     Args:
-        ax: Matplotlib axes for the first curve; the others get a scale of their own.
+        ax: Matplotlib axes for the first curve; each other curve gets its own scale.
         recorded: `ScheduledValues` of each optimizer.
     """
     ax.set_xlabel("step (optimizer update)")

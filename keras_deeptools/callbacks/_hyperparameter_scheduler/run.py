@@ -1,4 +1,4 @@
-"""The run that schedules follow: where it stands in updates, and what they warn of."""
+"""The run that schedules follow: its position in updates, and warnings about it."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,20 +12,20 @@ from keras_deeptools.engine._update.train_step import running_fit
 from keras_deeptools.schedules._schedule import Schedule
 
 TOLERANCE = 0.05
-"""Part of the steps by which a training may be longer or shorter than its cycle."""
+"""Fraction by which training may be longer or shorter than its cycle."""
 
 
 def params_of(model: Any, params: dict[str, Any] | None) -> dict[str, Any]:
-    """What is known of the run: what Keras tells callbacks, or what `fit` itself knows.
+    """The parameters of the run, as Keras gives them to callbacks or as `fit` has them.
 
-    Callbacks are told nothing where the user has made their `CallbackList`.
+    Callbacks get no parameters if the user has made their `CallbackList`.
 
     Args:
         model: `keras.Model` that trains.
-        params: What the callback was told, or None.
+        params: Dict that the callback was given, or None.
 
     Returns:
-        Dict, with `epochs` and `steps` per epoch where they are known.
+        Dict, with `epochs` and `steps` per epoch if they are known.
     """
     if params and "epochs" in params:
         return params
@@ -41,7 +41,7 @@ def updates_in_run(
     Args:
         leaf: `Leaf` of the optimizer; gradient accumulation makes an update of
             several batches, also across the ends of epochs.
-        params: What Keras tells callbacks: `epochs` and `steps` per epoch.
+        params: Dict that Keras gives callbacks: `epochs` and `steps` per epoch.
         first_epoch: Int >= 0. The epoch to count from.
 
     Returns:
@@ -57,12 +57,12 @@ def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
     """The optimizer's count of updates at which a run started.
 
     The position in a run follows the epoch, so that a run that is resumed (by
-    `initial_epoch` or `BackupAndRestore`) goes on where it was, and another `fit`
-    begins anew, whatever the optimizer has counted so far.
+    `initial_epoch` or `BackupAndRestore`) continues where it was, and another `fit`
+    starts again from 0, whatever the optimizer has counted so far.
 
     Args:
         leaf: `Leaf` of the optimizer.
-        params: What Keras tells callbacks: `epochs` and `steps` per epoch.
+        params: Dict that Keras gives callbacks: `epochs` and `steps` per epoch.
         epoch: Int >= 0. The epoch that begins now, counted from the first of the run.
 
     Returns:
@@ -75,12 +75,12 @@ def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
 
 
 def run_start(leaf: Leaf, live: Iterable[tuple[Leaf, dict[str, Any]]]) -> int:
-    """The count at which the run began, also for what begins to train in mid-run.
+    """The count at which the run began, also for an optimizer that starts in mid-run.
 
     Args:
         leaf: `Leaf` of the optimizer whose updates are counted.
-        live: Pairs of a `Leaf` that is acted on already, and what a scheduler keeps
-            for it.
+        live: Pairs of a `Leaf` that is scheduled already, and the state that a
+            scheduler keeps for it.
     """
     for other, state in live:
         if other.root is leaf.root and not state["idle"]:
@@ -93,7 +93,7 @@ BLOCK = 256
 
 
 class Lookahead:
-    """Looks a schedule's values up where the host knows the step.
+    """Looks up the values of a schedule when the host knows the step.
 
     Args:
         schedule: `Schedule`, or any function of an int, which is called at every step.
@@ -117,7 +117,7 @@ class Lookahead:
 
 
 def cycle_length(schedules: dict[str, Callable]) -> int | None:
-    """Steps of the longest schedule that has an end of its own, as 1cycle has.
+    """Steps of the longest schedule that has its own end, as 1cycle has.
 
     Args:
         schedules: Dict from names to schedules.
@@ -132,14 +132,14 @@ def tell_cycle_ends(
     planned_for: Callable[[Leaf], int | None],
     name_of: Callable[[Leaf], str],
 ) -> None:
-    """Looks at the cycle of each optimizer, see `tell_cycle_end`.
+    """Checks the cycle of each optimizer, see `tell_cycle_end`.
 
     Args:
-        owner: Str. Who is named.
-        live: Pairs of a `Leaf` and what a scheduler keeps for it.
-        planned_for: Function that returns the updates that the run makes with one for
-            each batch, or None.
-        name_of: Function that returns what the model calls an optimizer.
+        owner: Str. Name of the caller, for the message.
+        live: Pairs of a `Leaf` and the state that a scheduler keeps for it.
+        planned_for: Function that returns the number of updates of the run if each
+            batch makes one update, or None.
+        name_of: Function that returns the model's name of an optimizer.
     """
     told: set[int] = set()
     for leaf, state in live:
@@ -158,17 +158,17 @@ def tell_cycle_ends(
 def tell_cycle_end(
     owner: str, total_steps: int, made: int, planned: int | None, where: str
 ) -> None:
-    """Warns where a whole training made another number of updates than the cycle has.
+    """Warns if a complete run made another number of updates than the cycle has.
 
-    A cycle that is longer than the run goes on in the next `fit` (`initial_epoch`);
-    only where the train step itself makes fewer updates than expected it is told.
+    A cycle that is longer than the run continues in the next `fit` (`initial_epoch`);
+    there is a warning only if the train step itself makes fewer updates than expected.
 
     Args:
-        owner: Str. Who is named.
+        owner: Str. Name of the caller, for the message.
         total_steps: Int > 0. Updates in the cycle.
         made: Int. Updates made since it began.
-        planned: Int or None. What the run makes with one update for each batch, over
-            `gradient_accumulation_steps`; None where that is not known.
+        planned: Int or None. Number of updates of the run if each batch makes one
+            update, divided by `gradient_accumulation_steps`; None if not known.
         where: Str. The optimizer, for the message.
     """
     if made > total_steps * (1 + TOLERANCE):
@@ -194,13 +194,13 @@ def tell_cycle_end(
 def tell_held_values(
     owner: str, expected: int, made: int, names: Iterable[str]
 ) -> None:
-    """Warns where more updates were made than values had been computed for.
+    """Warns if more updates were made than values had been computed for.
 
     Args:
-        owner: Str. Who is named.
+        owner: Str. Name of the caller, for the message.
         expected: Int. Updates for which there were values.
         made: Int. Updates made.
-        names: What was scheduled.
+        names: Names of the scheduled hyperparameters.
     """
     warnings.warn(
         f"{owner}: the run was expected to make {expected} updates and made {made}. "
@@ -211,7 +211,7 @@ def tell_held_values(
 
 
 def set_by_epoch(model: Any) -> keras.callbacks.Callback | None:
-    """Keras' LearningRateScheduler in the running `fit`, which assigns every epoch."""
+    """Keras' LearningRateScheduler in the running `fit`; it assigns every epoch."""
     return _beside(model, keras.callbacks.LearningRateScheduler)
 
 
@@ -227,7 +227,7 @@ def _beside(model: Any, kind: type) -> keras.callbacks.Callback | None:
 
 
 def tell_overruled(owner: str, other: keras.callbacks.Callback) -> None:
-    """Warns that what a callback assigns at each epoch has no effect."""
+    """Warns that the learning rate a callback assigns each epoch has no effect."""
     name = type(other).__name__
     warnings.warn(
         f"{owner}: {name} sets the learning rate in the same `fit`, once an epoch. "
@@ -248,7 +248,7 @@ def tell_multiplied(owner: str) -> None:
 
 
 def tell_factor(owner: str, factor: float) -> None:
-    """Warns that a callback that cannot be seen has assigned a learning rate."""
+    """Warns that an unknown callback has assigned a learning rate."""
     warnings.warn(
         f"{owner}: something else, such as another callback, has assigned to "
         f"`optimizer.learning_rate` during training. {owner} goes on, with its values "
@@ -259,7 +259,7 @@ def tell_factor(owner: str, factor: float) -> None:
 
 
 def tell_replaced(owner: str, leaf: Leaf) -> None:
-    """Warns where the optimizer was built with a schedule for its learning rate."""
+    """Warns if the optimizer was built with a schedule for its learning rate."""
     optimizer = leaf.optimizer
     if isinstance(optimizer.learning_rate, keras.Variable):
         return

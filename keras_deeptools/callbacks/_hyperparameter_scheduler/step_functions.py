@@ -1,8 +1,8 @@
-"""Functions of the step as others write them, computed in the compiled step.
+"""Functions of the step that users write, computed in the compiled step.
 
 A schedule of this package or of Keras is made for the graph. Any other function is
-called before training with every step of the run, as Python calls it, and the compiled
-step looks its values up: equal numbers on all backends, whatever the function does.
+called by Python before training, with every step of the run, and the compiled step
+looks its values up: the numbers are equal on all backends, whatever the function does.
 """
 
 import math
@@ -29,20 +29,21 @@ from keras_deeptools.engine._update.step_functions import (
 )
 
 SAMPLES = (0, 1, 2, 3, 5, 10, 99, 1000)
-"""Steps at which recorded operations must give what the function gives."""
+"""Steps at which recorded operations must give the same values as the function."""
 
 MANY_STEPS = 256
-"""From here on, functions of tensor operations are called with all steps at once."""
+"""Number of steps from which on functions made of tensor operations are called with all
+steps at once."""
 
 
 class FunctionsOfStep:
     """Makes functions that the compiled step can call.
 
     Args:
-        owner: Str. Who asks, for errors.
+        owner: Str. Name of the caller, for errors.
         num_steps: Int or None. Updates in the run, if that is known.
-        holds: Bool. Whether values are held past the end, also where a function is made
-            of operations that the compiled step can go on with.
+        holds: Bool. Whether values are held past the end, even if the function is made
+            of operations that the compiled step could continue with.
 
     Attributes:
         tabulated: Names of the functions whose values are held past the end.
@@ -56,7 +57,7 @@ class FunctionsOfStep:
         self._tables: dict[str, tuple[np.ndarray, Callable | None]] = {}
 
     def tell_held(self, made: int) -> None:
-        """Warns where values were held, as more updates were made than expected.
+        """Warns if values were held because more updates were made than expected.
 
         Args:
             made: Int. Updates since the beginning of the run.
@@ -66,11 +67,11 @@ class FunctionsOfStep:
             tell_held_values(self.owner, expected, made, names)
 
     def for_leaf(self, leaf: Leaf, name: str, schedule: Callable) -> Callable:
-        """A schedule as a function of the position, an int or an int32 tensor.
+        """The schedule as a function of the position, an int or an int32 tensor.
 
         Args:
             leaf: `Leaf` of the optimizer whose updates are counted.
-            name: Str. What is scheduled.
+            name: Str. Name of the scheduled hyperparameter.
             schedule: Schedule, or any function of an int.
 
         Returns:
@@ -163,14 +164,14 @@ class FunctionsOfStep:
         return lambda position: _as_float(function(position))
 
     def _number(self, name: str, value: Any, step: int) -> float:
-        """What a function has returned, as a float, or raise."""
+        """The value that a function has returned, as a float, or raise."""
         if type(value) is float and math.isfinite(value):
             return value
         numbers: Any = None
         if value is not None and not isinstance(value, str | bytes):
             try:
                 numbers = np.asarray(ops.convert_to_numpy(value))
-            except Exception:  # Whatever it is, it is no number.
+            except Exception:  # Whatever the value is, it is not a number.
                 numbers = None
         if numbers is None or numbers.size != 1 or numbers.dtype.kind not in "fiub":
             raise TypeError(
@@ -200,9 +201,9 @@ class FunctionsOfStep:
 
 
 class _Table:
-    """Values that were computed before, by position.
+    """Values that were computed in advance, by position.
 
-    Past its end come the values of `beyond`; without it the last value is held.
+    After its end, the values of `beyond` follow; without it the last value is held.
     """
 
     def __init__(
@@ -239,17 +240,17 @@ class _Table:
 
 
 def traced_schedule(schedule: Any, function: Callable) -> Any:
-    """What a compiled step depends on that follows a schedule.
+    """The key by which compiled steps that follow a schedule are compared.
 
     Args:
         schedule: Schedule or function, as it was given.
-        function: What `FunctionsOfStep.for_leaf` made of it.
+        function: Function that `FunctionsOfStep.for_leaf` made of it.
 
     Returns:
-        Something to compare; None for a function whose code is part of the step.
+        The key; None for a function whose code is part of the step.
     """
     if isinstance(function, _Table):
-        # What goes on past the table is code of the step.
+        # The function that continues after the table is code of the step.
         return ("table", _code_of(schedule) if function.goes_on else None)
     if made_for_graphs(schedule):
         return (type(schedule), repr(keras.saving.serialize_keras_object(schedule)))
@@ -257,14 +258,14 @@ def traced_schedule(schedule: Any, function: Callable) -> Any:
 
 
 def _code_of(schedule: Callable) -> Any:
-    """A function's code with the numbers that it uses, or else the object itself."""
+    """A function's code and the numbers that it uses, or else the object itself."""
     if not isinstance(schedule, types.FunctionType):
         return schedule
     code = schedule.__code__
     try:
         held = [cell.cell_contents for cell in schedule.__closure__ or ()]
     except ValueError:
-        return schedule  # A variable around it has no value yet.
+        return schedule  # A variable of the enclosing scope has no value yet.
     held += [*(schedule.__defaults__ or ()), *(schedule.__kwdefaults__ or {}).values()]
     read = {name: schedule.__globals__.get(name) for name in code.co_names}
     modules = {n for n, value in read.items() if isinstance(value, types.ModuleType)}
@@ -275,38 +276,41 @@ def _code_of(schedule: Callable) -> Any:
 
 
 def _as_float(value: Any) -> Any:
-    """A float where the host knows the value, else a float32 scalar."""
+    """A float if the host knows the value, else a float32 scalar."""
     if isinstance(value, bool | int | float | np.number | np.ndarray):
         return float(value)
     return ops.reshape(ops.cast(value, "float32"), ())
 
 
 def _values_at_once(schedule: Callable, count: int) -> np.ndarray | None:
-    """The values of a function of tensor operations, which take long one by one."""
+    """Evaluates a function of tensor operations at all steps in one call.
+
+    One call for each step would take long.
+    """
     samples = [step for step in (*SAMPLES, count // 2, count - 1) if step < count]
     try:
         with tensors.eagerly():
             found = ops.convert_to_numpy(schedule(np.arange(count)))
             single = [float(ops.convert_to_numpy(schedule(s))) for s in samples]
     except Exception:
-        # The user's function takes no vector: it is called step by step.
+        # The user's function does not accept a vector, so it is called step by step.
         return None
     values = found.astype("float64")
     if values.shape != (count,) or not np.isfinite(values).all():
         return None
-    # Single calls round to float32, which large arguments of a cosine lose most by.
+    # Single calls round to float32, which hurts most for a cosine of large arguments.
     near = np.allclose(values[samples], single, 1e-4, 1e-4 * np.abs(values).max())
     return values if near else None
 
 
 def _operations(schedule: Callable) -> Callable | None:
-    """The operations that a function is made of, None where it needs numbers."""
+    """The operations that a function is made of, or None if it needs numbers."""
     try:
         function = operations_of(schedule)
         with tensors.eagerly():
             function(ops.convert_to_tensor(0, dtype="int32"))
     except Exception:
-        # Code that needs the step as a number raises whatever it likes without one.
+        # Code that needs the step as a number may raise any error without one.
         return None
     return function
 
@@ -320,7 +324,7 @@ def _for_tensors(schedule: Callable) -> Callable | None:
         try:
             check_traceable(lambda step: _as_float(schedule(step)))
         except Exception:
-            # It fails for tensors as it did for numbers, which is what is told.
+            # It fails for tensors as well; the error for numbers is the one reported.
             return None
 
     def value(position: Any) -> Any:
@@ -330,7 +334,7 @@ def _for_tensors(schedule: Callable) -> Callable | None:
 
 
 def _beyond(schedule: Callable, table: np.ndarray) -> Callable | None:
-    """What goes on where the table ends, None where it is not sure to be the same."""
+    """The function that continues after the table, or None if it might differ."""
     function = _operations(schedule)
     if function is None:
         return None
@@ -349,10 +353,10 @@ def _on_host(value: Any) -> float:
 
 
 def _graph_function(schedule: Callable) -> Callable:
-    """What gives the same for a tensor as the function does for a number, or raise."""
+    """A function that gives for tensors what `schedule` gives for numbers, or raise."""
     function = _operations(schedule)
     if function is None:
-        # It may use the backend's own operations, which take its own tensors alone.
+        # It may use operations of the backend, which accept only its own tensors.
         check_traceable(lambda step: _as_float(schedule(step)))
         return schedule
     with tensors.eagerly():
@@ -360,7 +364,7 @@ def _graph_function(schedule: Callable) -> Callable:
             try:
                 expected = float(ops.convert_to_numpy(schedule(step)))
             except Exception:
-                # It takes tensors alone, so there is nothing to compare with.
+                # It accepts only tensors, so there is nothing to compare with.
                 continue
             found = function(ops.convert_to_tensor(step, dtype="int32"))
             found = float(ops.convert_to_numpy(found))

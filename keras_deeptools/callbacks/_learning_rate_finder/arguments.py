@@ -1,4 +1,4 @@
-"""Checks of what users pass to the range test."""
+"""Checks of the arguments of the range test."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ FIT_ARGUMENTS = {
     "validation_batch_size": VALIDATION,
     "validation_freq": VALIDATION,
 }
-"""Arguments of `fit` that the range test has no use for, and what to do instead."""
+"""Arguments of `fit` that the range test does not take, and what to do instead."""
 
 
 def check_arguments(
@@ -53,7 +53,7 @@ def check_arguments(
     verbose: Any,
     loss_name: Any = None,
 ) -> None:
-    """Raises for an option that is out of range."""
+    """Raises if an option is out of range."""
     if not _is_finite(min_learning_rate) or not min_learning_rate > 0:
         raise ValueError(
             message(owner, "min_learning_rate", "a float > 0", min_learning_rate)
@@ -78,7 +78,7 @@ def check_arguments(
 
 
 def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
-    """Raises for arguments that are not those of the range test."""
+    """Raises for arguments that the range test does not have."""
     for name, value in arguments.items():
         remedy = FIT_ARGUMENTS.get(name)
         if remedy is None:
@@ -93,7 +93,7 @@ def refuse_fit_arguments(owner: str, arguments: dict[str, Any]) -> None:
 
 
 def check_model(owner: str, model: Any) -> None:
-    """Raises for what is no compiled model."""
+    """Raises if `model` is not a compiled model."""
     checked_model(owner, model, "a compiled keras.Model")
     if not getattr(model, "compiled", False) or not model_optimizers(model):
         raise ValueError(
@@ -122,7 +122,7 @@ def chosen_optimizer(
     """The optimizers that a user has chosen, or the one that the train step uses.
 
     Raises:
-        ValueError: If the step uses several and none has been chosen, or there is none.
+        ValueError: If the step uses several and none is chosen, or if there is none.
     """
     chosen = chosen_optimizers(model, choice, owner)
     if choice is None and len(chosen) > 1:
@@ -136,10 +136,10 @@ def chosen_optimizer(
 
 
 def check_used(watch: UpdateWatch) -> None:
-    """Raises if other optimizers have made updates, while the chosen have made none.
+    """Raises if other optimizers have made updates, but the chosen ones have not.
 
     Args:
-        watch: `UpdateWatch` of the chosen optimizers, which have made none yet.
+        watch: `UpdateWatch` of the chosen optimizers, which have made no update yet.
     """
     others = watch.others_that_train()
     if others:

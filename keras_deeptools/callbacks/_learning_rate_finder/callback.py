@@ -29,21 +29,21 @@ OPTIONS: dict[str, Any] = {
 
 
 class LearningRateFinder(keras.callbacks.Callback):
-    """Runs a learning-rate range test at the start of `fit`, and takes its rate.
+    """Runs a learning-rate range test at the start of `fit`, and applies its result.
 
     Put it before the other callbacks. It needs the data as well as `fit` does, because
-    a callback cannot see them; a Python generator cannot serve both. A model that is
-    not built is built, as `fit` would build it. The training that
-    follows is the one that would have been without it, at the rate that was found.
+    a callback cannot see the data; a Python generator cannot serve both. A model that
+    is not built is built, as `fit` would build it. The training that follows is the
+    same as without the test, but with the learning rate that was found.
 
-    For 1cycle call `find_learning_rate` before `fit`, and pass its result to
+    For 1cycle, call `find_learning_rate` before `fit` and pass its result to
     `OneCycleScheduler`.
 
     Args:
         x: Training data, as for `find_learning_rate`.
         y: Targets, when `x` is arrays.
         apply: Bool. Whether to set the optimizer's learning rate to the suggestion.
-            When there is none, the rate stays and a warning says so.
+            If there is none, the learning rate stays and a warning says so.
         **options: `sample_weight`, `batch_size`, `min_learning_rate`,
             `max_learning_rate`, `num_steps`, `ramp`, `stop_factor`, `smoothing`,
             `shuffle`, `verbose`, `class_weight`, `loss_name` and `optimizer` of
@@ -102,7 +102,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self.result: RangeTest | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Runs the test, and sets the rate."""
+        """Runs the test, and sets the learning rate."""
         choice = self.options.get("optimizer")
         build_for_optimizers(self.model)
         chosen = chosen_optimizer("LearningRateFinder", self.model, choice)

@@ -67,18 +67,18 @@ def find_learning_rate(
     optimizer: OptimizerChoice = None,
     **fit_arguments: Any,
 ) -> RangeTest:
-    """Trains for a while with a growing learning rate, and suggests one.
+    """Trains for a while with a growing learning rate, and suggests a learning rate.
 
-    The range test: from one update to the next the rate grows, and the loss stays, then
-    falls, then blows up. Where it falls fastest is a good largest rate for 1cycle, and
-    a good constant rate.
+    In this range test the learning rate grows from one update to the next, and the loss
+    first stays, then falls, then diverges. The learning rate at which the loss falls
+    fastest is a good maximum for 1cycle, and a good constant learning rate.
 
     Afterwards the model, its optimizer, its metrics, the random states and the order of
     the data are bit for bit what they were, also after an exception or Ctrl-C: "find,
     then fit" equals "fit". Only layers that were not built are built, as `fit` would
-    build them. Data with a memory of their own are the exception: a `tf.data.Dataset`
-    that shuffles goes on to its next order; a PyDataset has seen its hooks called; of a
-    Python generator the batches that were drawn come again from `result.data`.
+    build them. Data that keep their own state are the exception: a `tf.data.Dataset`
+    that shuffles continues with its next order; the hooks of a PyDataset have been
+    called; the batches that were drawn from a Python generator are in `result.data`.
 
     Args:
         model: `keras.Model`, compiled. Weights and optimizer may have been trained.
@@ -87,28 +87,31 @@ def find_learning_rate(
             batches than the test needs, they are drawn again.
         y: Targets, when `x` is arrays.
         sample_weight: Sample weights, when `x` is arrays.
-        batch_size: Int or None, when `x` is arrays. Take the one of the training to
-            come: a good rate depends on it.
-        min_learning_rate: Float > 0, rate of the first update.
-        max_learning_rate: Float > `min_learning_rate`, rate of the last update.
-        num_steps: Int >= 10, number of updates (under gradient accumulation each of
+        batch_size: Int or None, when `x` is arrays. Use the batch size of the training
+            to come: a good learning rate depends on it.
+        min_learning_rate: Float > 0, learning rate of the first update.
+        max_learning_rate: Float > `min_learning_rate`, learning rate of the last
+            update.
+        num_steps: Int >= 10, number of updates (with gradient accumulation each of
             them takes several batches).
         ramp: `"exponential"` (equal ratios) or `"linear"` (equal differences).
         stop_factor: Float > 1 or None. The test ends when the smoothed loss exceeds
-            its minimum so many times (a non-finite loss ends it too), or, with None,
+            this multiple of its minimum (a non-finite loss ends it too), or, with None,
             only after `num_steps`.
-        smoothing: Float in [0, 1), weight of the past in the loss that `stop_factor`
-            looks at and the progress bar shows. The suggestions do not depend on it.
+        smoothing: Float in [0, 1), weight of the past in the smoothed loss that
+            `stop_factor` uses and the progress bar shows. The suggestions do not depend
+            on it.
         shuffle: Bool, whether arrays and PyDatasets are drawn in random order.
         verbose: `"auto"`, 0 (silent) or 1 (progress bar).
         class_weight: Dict from class to weight or None, as for `fit`.
-        loss_name: Str or None, the name of the loss among the logs that a `train_step`
-            of your own returns. None: `"loss"`, else the only log, or the only one that
-            is called a loss; of several the one that falls.
+        loss_name: Str or None, the name of the loss among the logs that a custom
+            `train_step` returns. None: `"loss"`, else the only log, or the only one
+            that has "loss" in its name; if there are several, the one that falls.
         optimizer: For a model whose `train_step` uses several optimizers, the one whose
             learning rate grows: its name, such as `"g_optimizer"`, the optimizer, a
             list of these, or `"all"`. None: the one that the step uses.
-        **fit_arguments: Other arguments of `fit` are refused, with what to do instead.
+        **fit_arguments: Other arguments of `fit` are refused, with an error that says
+            what to do instead.
 
     Returns:
         `RangeTest`.
@@ -117,7 +120,7 @@ def find_learning_rate(
         TypeError: If `model` is no Keras model, or an argument is unknown.
         ValueError: If the model is not compiled or has nothing to train, the data are
             empty or do not fit the model and its loss, an argument is out of range, or
-            no log can be told to be the loss. The model is then what it was.
+            the loss cannot be identified among the logs. The model is then unchanged.
 
     Example:
 
@@ -195,7 +198,7 @@ class _Ramp(Feature):
 
 
 class _Run:
-    """A range test at work: trains until the ramp is over or the loss blows up."""
+    """A running range test: trains until the ramp is over or the loss diverges."""
 
     def __init__(
         self,
@@ -214,7 +217,7 @@ class _Run:
         self._batches_drawn = 0
 
     def build(self) -> None:
-        """Creates what `fit` would create before or in its first step."""
+        """Builds everything that `fit` would build before or in its first step."""
         with explained_step(OWNER, self._trained, self._batches.sample):
             self._batches.build()
         reason = classes_outside(self._trained, self._batches.sample, where_silent=True)
@@ -231,7 +234,7 @@ class _Run:
             unit_name="step",
         )
         ramp = _Ramp(self._schedule)
-        # Its `build` may have made one.
+        # The model's `build` may have made one.
         chosen = chosen_optimizer(OWNER, self._trained, self._optimizer)
         optimizers = [each.optimizer for each in chosen]
         watch = UpdateWatch(OWNER, self._trained, chosen, each=False)
@@ -266,7 +269,7 @@ class _Run:
         return logs
 
     def result(self) -> RangeTest:
-        """What the losses suggest."""
+        """The result, with the suggestions computed from the losses."""
         name, progress = self._log.chosen(self._schedule.values)
         remark = ""
         if name != "loss":

@@ -8,16 +8,16 @@ import numpy as np
 from keras_deeptools.statistics import suggest_learning_rate
 
 MAX_SKIPPED = 100
-"""Batches in a row without an update before the test is given up."""
+"""Number of consecutive batches without an update after which the test ends."""
 
 NOT_FINITE = "Ended by a loss that is not finite."
 
 
 class Progress:
-    """The losses so far, and whether they have blown up.
+    """The losses so far, and whether they have diverged.
 
-    There is one for each batch or, where an update takes several, for their mean.
-    `positions` are the updates that had been made before each.
+    There is one loss for each batch or, if an update takes several batches, their mean
+    for each update. `positions` has the number of updates made before each loss.
 
     Args:
         stop_factor: Float > 1 or None.
@@ -70,14 +70,14 @@ class Progress:
 
 
 class LossLog:
-    """Which of the logs is the loss, and its progress.
+    """Identifies the loss among the logs, and follows its progress.
 
-    It is the one that the user names, else `"loss"`, else the only one, or the only one
-    that is called so. Where several may be it, all are followed, and the one that falls
-    is taken in the end.
+    The loss is the log that the user names, else `"loss"`, else the only log, or the
+    only one with "loss" in its name. If several logs may be the loss, all of them are
+    followed, and the one that falls is taken in the end.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         loss_name: Str or None. The name that the user gave.
         stop_factor: Float > 1 or None.
         smoothing: Float in [0, 1).
@@ -106,17 +106,17 @@ class LossLog:
 
     @property
     def num_losses(self) -> int:
-        """Losses that are complete."""
+        """Number of losses that are complete."""
         return max((len(p.losses) for p in self._followed.values()), default=0)
 
     @property
     def shown(self) -> float:
-        """The smoothed loss of the moment, to be shown."""
+        """The current smoothed loss, for display."""
         return next(iter(self._followed.values())).smoothed
 
     @property
     def is_over(self) -> bool:
-        """Whether the loss has blown up, or all that may be it have."""
+        """Whether the loss has diverged, or all logs that may be the loss have."""
         endings = [progress.ending for progress in self._followed.values()]
         return bool(endings) and (all(endings) or NOT_FINITE in endings)
 
@@ -129,7 +129,7 @@ class LossLog:
             rates_at: Function from numbers of updates to learning rates.
 
         Raises:
-            ValueError: If several may be the loss, and not one of them alone falls.
+            ValueError: If several logs may be the loss, and not exactly one falls.
         """
         if len(self._followed) == 1:
             return next(iter(self._followed.items()))
@@ -166,7 +166,7 @@ class LossLog:
                 f"{self._owner}: `train_step` must return logs with the loss. "
                 "Received: an empty dict. Return it: `return {'loss': loss}`."
             )
-        # Keras' own tracker is 0 for a `train_step` that keeps a tracker of its own.
+        # Keras' own tracker is 0 for a `train_step` that keeps another tracker.
         if "loss" in logs and (logs["loss"] != 0 or len(logs) == 1):
             return ["loss"]
         named = [name for name in logs if "loss" in name.lower() and name != "loss"]

@@ -15,19 +15,20 @@ class RangeTest(NotebookText):
     """The losses of a learning-rate range test, and what they suggest.
 
     Made by `find_learning_rate`. `float(result)` is the consensus, so the result can be
-    passed wherever a learning rate is wanted, for instance to `OneCycleScheduler`.
+    passed wherever a learning rate is expected, for instance to `OneCycleScheduler`.
 
     Attributes:
-        learning_rates: Float64 array `(steps,)`, the rate of each update.
-        losses: Float64 array `(steps,)`, the loss of that update's own batches, before
-            the update.
+        learning_rates: Float64 array `(steps,)`, the learning rate of each update.
+        losses: Float64 array `(steps,)`, the loss of each update's batches, before the
+            update.
         suggestion: Float, the consensus of the rules; NaN when the loss never clearly
             falls.
-        interval: Two floats, between which the steepest descent lies nine times in ten.
+        interval: Two floats, between which the steepest descent lies in nine cases out
+            of ten.
         suggestions: Dict from `"valley"`, `"steepest"`, `"slide"`, `"minimum"` to
             float; see `keras_deeptools.statistics.suggest_learning_rate`.
-        notes: Tuple of str, what a reader of the suggestion should know.
-        batches_drawn: Int, batches that were read from the data.
+        notes: Tuple of str, notes that help to judge the suggestion.
+        batches_drawn: Int, number of batches that were read from the data.
         data: For a Python generator, an iterator over all its batches: those that were
             drawn again, then the rest. Pass it to `fit` in the generator's place. None
             for data that can be read again.
@@ -79,7 +80,7 @@ class RangeTest(NotebookText):
         )
 
     def __float__(self) -> float:
-        """The consensus."""
+        """Returns the consensus."""
         if math.isnan(self.suggestion):
             raise ValueError(
                 "RangeTest: `suggestion` must be a number to be used as a learning "
@@ -89,7 +90,7 @@ class RangeTest(NotebookText):
         return self.suggestion
 
     def __repr__(self) -> str:
-        """A few lines to read."""
+        """Returns a summary of a few lines."""
         low, high = self.interval
         rules = ", ".join(
             f"{name} {rate:.2g}" for name, rate in self.suggestions.items()
@@ -122,9 +123,10 @@ class RangeTest(NotebookText):
         return data_frame("RangeTest", columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the losses, the curve read from them and the suggestions.
+        """Draws the losses, the curve fitted to them and the suggestions.
 
-        On the matplotlib axes `ax`, or on those of a new figure; returns the axes.
+        They are drawn on the matplotlib axes `ax`, or on those of a new figure. Returns
+        the axes.
         """
         if ax is None:
             ax = new_axes("RangeTest.plot")
@@ -145,7 +147,7 @@ class RangeTest(NotebookText):
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss")
         ax.set_title("Learning-rate range test")
-        # Beside the curve, as it covers the descent wherever it lies within.
+        # The legend is placed beside the curve; inside it would cover the descent.
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
         return ax
 
@@ -159,7 +161,7 @@ class RangeTest(NotebookText):
         ax.axvline(self.suggestion, color="tab:green", label=label)
 
     def _limit(self, ax: Any) -> None:
-        """Shows the descent, not the blow-up."""
+        """Limits the axes so that the descent is shown, not the divergence."""
         low = min(self._curve.min(), np.quantile(self.losses[self._positions], 0.02))
         start = max(self._curve[0], np.median(self.losses[self._positions][:5]))
         rise = max(start - low, 1e-3 * abs(start), 1e-12)

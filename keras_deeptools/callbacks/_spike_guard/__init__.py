@@ -1,1 +1,1 @@
-"""`SpikeGuard`: the judgement in the step, and the copies on the host."""
+"""`SpikeGuard`: the judgement in the compiled step, and the copies on the host."""

@@ -39,60 +39,62 @@ ACTIONS = ("skip", "damp")
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SpikeGuard(TrainingFeature):
-    """Keeps bad batches from spoiling a training, and goes back where one has.
+    """Keeps bad batches from spoiling a training run, and rolls back if one has.
 
     In the compiled step, before the update, a batch is compared with the latest
-    `window` good ones. It is bad if its loss or its gradients are not finite, or if it
-    is a spike:
+    `window` good batches. It is bad if its loss or its gradients are not finite, or if
+    it is a spike:
 
     - the norm of the gradients is over `threshold` times the largest of the latest,
     - the loss is over the largest of the latest by more than `threshold` times their
       range,
     - or the statistics of BatchNormalization move by more than `threshold` times the
-      largest of the latest moves: behind it, inputs that are much too large leave
-      neither gradient nor loss conspicuous, but spoil what is used for prediction.
+      largest of the latest moves. With BatchNormalization, inputs that are much too
+      large may show neither in the gradient nor in the loss, but they spoil the
+      statistics that are used for prediction.
 
-    It must also be over the median of the first `window`, so that a batch that is
-    merely hard late in the training is no spike. An update with a bad batch is not
-    made: weights, momentum and the count of updates stay, and so do metrics and the
+    A spike must also be over the median of the first `window` batches, so that a batch
+    that is merely hard late in training is not a spike. The update of a bad batch is
+    not made: weights, momentum and the count of updates stay, and so do metrics and the
     statistics of BatchNormalization. With `action="damp"` the gradient of a spike is
-    scaled down to the limit and used; statistics and metrics leave it out all the same.
+    scaled down to the limit and used; statistics and metrics still leave the batch out.
 
-    What is bad already, because one update was too large, is seen by `patience` bad
-    batches in a row: weights and optimizer then go back to a copy that is known to be
-    good, kept on the host, and train on with a lower learning rate for a while. Where
-    going back does not help, because the data have changed, the new level is accepted.
-    Updates that loss scaling skips are left to it.
+    If one update was too large and has spoiled the weights already, `patience` bad
+    batches follow in a row: the weights and the optimizer are then reset to a copy that
+    is known to be good, kept on the host, and training continues with a lower learning
+    rate for a while. If this does not help, because the data have changed, the new
+    level is accepted. Updates that loss scaling skips are not judged.
 
-    Costs one read of the gradients in each step, a few numbers that are read every
-    `check_every` batches, and the copies. Under gradient accumulation each batch is
-    judged by itself. Put it behind `SharpnessAwareMinimization` in the list.
+    The callback costs one read of the gradients in each step, a few numbers that are
+    read every `check_every` batches, and the copies. With gradient accumulation, each
+    batch is judged separately. Put it after `SharpnessAwareMinimization` in the list.
 
     Args:
         action: `"skip"` or `"damp"`. What happens to the gradient of a spike.
-        threshold: Float > 1. How far from the latest batches a spike is.
-        window: Int >= 2. How many good batches are looked back on. Before there are as
-            many, only what is not finite is bad.
-        patience: Int > 0. Bad batches in a row after which training goes back.
-        max_rollbacks: Int >= 0. How often it goes back in one `fit`; with 0 no copies
-            are kept.
-        rate_factor: Float in (0, 1]. What the learning rate is multiplied by when
-            training has gone back, for `cooldown` batches. With 1, or for an optimizer
-            whose updates do not follow its rate, it stays.
+        threshold: Float > 1. How far a spike is from the latest batches.
+        window: Int >= 2. Number of good batches that a batch is compared with. Until
+            there are as many, only batches that are not finite are bad.
+        patience: Int > 0. Number of bad batches in a row before training is rolled
+            back.
+        max_rollbacks: Int >= 0. Largest number of rollbacks in one `fit`; with 0 no
+            copies are kept.
+        rate_factor: Float in (0, 1]. Factor of the learning rate after a rollback, for
+            `cooldown` batches. With 1, or for an optimizer whose updates do not depend
+            on its learning rate, the learning rate stays.
         cooldown: Int > 0. Number of batches.
-        check_every: Int > 0. Batches after which the counts are read.
+        check_every: Int > 0. Number of batches after which the counts are read.
         copy_every: Int > 0. Batches between two copies of the weights and the state of
             the optimizer. The latest two are kept.
         optimizer: None or the optimizer of `compile`; no other can be chosen.
 
     Attributes:
-        events: List of a dict for each bad batch and each return in the last `fit`:
+        events: List of a dict for each bad batch and each rollback in the last `fit`:
             `"epoch"` and `"batch"`, counted from 0 as in the hooks of Keras; `"kind"`:
             `"not finite"`, `"gradient spike"`, `"loss spike"`, `"statistics spike"`,
             `"rollback"` or `"new level accepted"`; `"norm"`, `"loss"` and the `"limit"`
-            that was passed; and `"action"`. Without shuffling, `batch` says which
+            that was exceeded; and `"action"`. Without shuffling, `batch` says which
             samples they were.
-        num_rollbacks: Int. How often the last `fit` went back.
+        num_rollbacks: Int. Number of rollbacks in the last `fit`.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -116,8 +118,8 @@ class SpikeGuard(TrainingFeature):
     True
 
     Reference:
-        Chowdhery et al., 2022, section 5.1, where training goes back and leaves out the
-        batches. https://arxiv.org/abs/2204.02311
+        Chowdhery et al., 2022, section 5.1, where training is rolled back and leaves
+        out the batches. https://arxiv.org/abs/2204.02311
     """
 
     def __init__(
@@ -159,7 +161,7 @@ class SpikeGuard(TrainingFeature):
         self._returned_at = -1
 
     def table(self) -> str:
-        """What was bad, and what was done about it."""
+        """The bad batches, and what was done about them."""
         titles = ["epoch", "batch", "kind", "norm", "loss", "limit", "action"]
         rows = [
             [f"{e[t]:.3g}" if isinstance(e[t], float) else str(e[t]) for t in titles]
@@ -178,7 +180,7 @@ class SpikeGuard(TrainingFeature):
         check_one_replica(OWNER, leaf.optimizer)
         begun = self._epochs
         self._forget()
-        # TensorFlow may build the model in the first step of an epoch that has begun.
+        # TensorFlow may build the model only in the first step of an epoch.
         self._epochs = begun
         kinds: list[tuple[tuple[int, ...], str]] = [
             ((3, self.window), "float32"),
@@ -201,7 +203,7 @@ class SpikeGuard(TrainingFeature):
         return guard
 
     def adapt(self, state: Guard, leaf: Leaf) -> Guard:
-        """Goes on with the weights that are trained now, without earlier copies."""
+        """Continues with the weights that are trained now, without earlier copies."""
         self._copies = []
         return state
 
@@ -232,7 +234,7 @@ class SpikeGuard(TrainingFeature):
         )
 
     def finish(self, state: Guard, leaf: Leaf) -> None:
-        """Leaves the model's step as it is from now on."""
+        """Lets the model's step run unchanged from now on."""
         state.active = False
         if state.multipliers is not None:
             state.multipliers.leave(leaf.optimizer)
@@ -241,24 +243,24 @@ class SpikeGuard(TrainingFeature):
         self._guard, self._copies = None, []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Attaches; what an earlier `fit` met is forgotten."""
+        """Attaches the callback and forgets the events of an earlier `fit`."""
         self._forget()
         super().on_train_begin(logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes with which batch the epoch begins."""
+        """Notes the number of the batch with which the epoch begins."""
         self._checked = 0
         batches = 0 if self._guard is None else int(self._guard.counts[BATCHES])
         self._epochs.append((epoch, batches))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Looks, every so often, at what the step has met."""
+        """Checks, every `check_every` batches, what the step has recorded."""
         if batch + 1 - self._checked >= self.check_every:
             self._checked = batch + 1
             self._check()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at what the step has met."""
+        """Checks what the step has recorded."""
         super().on_epoch_end(epoch, logs)
         self._check()
 
@@ -280,9 +282,9 @@ class SpikeGuard(TrainingFeature):
             self._copies = [*self._copies[-1:], (int(counts[SEEN]), guard.copied())]
 
     def _go_back(self, guard: Guard, counts: np.ndarray) -> None:
-        """Puts back the latest copy that a good batch has confirmed."""
+        """Restores the latest copy that a good batch has confirmed."""
         if counts[SEEN] == self._returned_at:
-            # It has not helped: this is how the data are now.
+            # Rolling back has not helped, so the data have changed.
             self._accept(guard, counts)
             return
         confirmed = [copy for copy in self._copies if copy[0] < counts[SEEN]]

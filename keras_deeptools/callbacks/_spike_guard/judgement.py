@@ -1,4 +1,4 @@
-"""Whether a batch is like those before it, and what the step remembers for that."""
+"""Judges whether a batch is like those before it, and keeps the state for that."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,9 @@ from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._graph.layers import layers_of
 
 NUM_LOGGED = 64
-"""Bad batches that the step can note between two readings."""
+"""Number of bad batches that the step can record between two readings."""
 SEEN, STREAK, BATCHES, EVENTS = range(4)
-"""Good batches, bad ones in a row, all batches, bad batches."""
+"""Indices of the counts: good batches, bad ones in a row, all and bad batches."""
 
 
 def judged(
@@ -24,18 +24,18 @@ def judged(
     damps: bool,
     is_scaled: bool,
 ) -> tuple[list[Any], Verdict]:
-    """Whether a batch is like those before it.
+    """Judges whether a batch is like those before it.
 
     Args:
         values: List of tensors: the latest measures `(3, window)`, the medians of the
             first `(3,)`, counts `(4,)`, a log `(NUM_LOGGED, 4)` and the batches in it
             `(NUM_LOGGED,)`.
-        measures: List of three scalar tensors, or None where there is no such: the
-            global norm of the gradients, the loss, and the norm of the change of
-            statistics.
+        measures: List of three scalar tensors: the global norm of the gradients, the
+            loss, and the norm of the change of statistics. None stands for one that
+            does not exist.
         threshold: Float > 1.
         damps: Bool. Whether a gradient spike is scaled down instead of skipped.
-        is_scaled: Bool. Whether a loss scale is in use, whose optimizer is told of
+        is_scaled: Bool. Whether a loss scale is in use; its optimizer must see
             gradients that are not finite.
 
     Returns:
@@ -51,11 +51,11 @@ def judged(
     )
     finite = ops.isfinite(now)
     overflows = ops.logical_not(finite[0])
-    # What a loss scale has made infinite is none of the batch's.
+    # The batch is not to blame if the loss scale has made the gradients infinite.
     tells_apart = is_scaled and measures[1] is not None
     is_lost = ops.logical_not(ops.all(finite[1:] if tells_apart else finite))
     largest = ops.max(latest, axis=1)
-    # A loss may be negative, so that of losses the range counts.
+    # A loss may be negative, so losses are compared by their range.
     offset, extent = ops.array([0.0, 1.0, 0.0]), ops.array([0.0, 1.0, 0.0])
     spread = largest - extent * ops.min(latest, axis=1)
     limits = ops.maximum(offset * largest + threshold * spread, medians)
@@ -97,14 +97,14 @@ def judged(
         factor = ops.where(damped, limits[0] / safe, ops.ones_like(norm))
         applied = ops.logical_or(good, damped)
     if is_scaled:
-        # The loss scale is to be lowered.
+        # The loss scale has to be lowered.
         applied = ops.logical_or(applied, overflows)
     return [latest, medians, counts, log, places], Verdict(applied, good, factor)
 
 
 @dataclass
 class Guard:
-    """What the step of one optimizer remembers, and the copies on the host."""
+    """The state in the step of one optimizer, and the copies on the host."""
 
     leaf: Leaf
     memory: list[Any]
@@ -120,7 +120,7 @@ class Guard:
     def statistics(self) -> list[Any]:
         """Variables that batches change without the optimizer.
 
-        Not those of frozen layers, which may be large.
+        Those of frozen layers, which may be large, are left out.
         """
         model = self.leaf.model
         known = {id(variable) for variable in model.non_trainable_variables}

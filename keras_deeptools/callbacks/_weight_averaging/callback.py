@@ -64,13 +64,14 @@ def first_epoch(owner: str, start: int | float, params: dict[str, Any] | None) -
     """The epoch from which on updates count.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         start: As in `WeightAveraging`.
-        params: What Keras tells callbacks; None or empty where a `CallbackList` was
-            made without.
+        params: Dict that Keras gives callbacks; None or empty if a `CallbackList` was
+            made without it.
 
     Raises:
-        ValueError: If `start` is a part of a number of epochs that nobody told.
+        ValueError: If `start` is a fraction of the epochs and their number is not
+            known.
     """
     if isinstance(start, int) or start == 0:
         return int(start)
@@ -86,7 +87,7 @@ def first_epoch(owner: str, start: int | float, params: dict[str, Any] | None) -
 
 
 def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
-    """Raises if two averages would take the place of the same weights."""
+    """Raises if two averages would replace the same weights."""
     for other in attached_features(model):
         if not isinstance(other, type(averaging)):
             continue
@@ -112,8 +113,8 @@ def check_alone(owner: str, averaging: Any, model: keras.Model) -> None:
 
 
 def warn_of_statistics(owner: str, model: keras.Model) -> None:
-    """Warns where batch normalization would have statistics of other weights."""
-    # Asked of the layers alone, because the model may not be built yet.
+    """Warns if batch normalization would have statistics of other weights."""
+    # This looks only at layers, because the model may not be built yet.
     layers = [layer for layer, _ in layers_of(model)]
     if any(
         isinstance(x, keras.layers.BatchNormalization) and x.trainable for x in layers
@@ -133,48 +134,52 @@ OWNER = "WeightAveraging"
 class WeightAveraging(TrainingFeature):
     """Averages the weights along training, for a model that generalizes better.
 
-    Weights at the end of training jump around a good place; their average lies nearer
-    to it, without a smaller learning rate. The average is taken after every update,
-    inside the compiled step, after all projections and constraints, in float32, once
-    per update also under gradient accumulation. Training itself is not changed.
+    At the end of training, the weights jump around a good solution; their average is
+    closer to it, without a smaller learning rate. The average is updated after every
+    update of the optimizer, inside the compiled step, after all projections and
+    constraints, in float32, and once per update also with gradient accumulation.
+    Training itself is not changed.
 
-    With a `decay` it is an exponential moving average, with None the mean of all
-    weights from `start` on: stochastic weight averaging (SWA), for a rate that stays
-    high until the end.
+    With a `decay` it is an exponential moving average. With None it is the mean of all
+    weights from `start` on: stochastic weight averaging (SWA), for a learning rate that
+    stays high until the end.
 
-    From the beginning of validation to the end of an epoch the model shows the
-    averages: `val_loss` is theirs, and so are the weights that `ModelCheckpoint` saves
-    and `EarlyStopping` restores. Without validation, only callbacks after this one in
-    the list see them. The next epoch goes on with the model's own weights. After `fit`
-    the model holds the averages, after an error or Ctrl-C its own weights.
-    `BackupAndRestore` resumes both, bit for bit; any other `fit` averages anew.
+    From the beginning of validation to the end of an epoch the model has the averages
+    as its weights: `val_loss` belongs to them, and they are the weights that
+    `ModelCheckpoint` saves and `EarlyStopping` restores. Without validation, only
+    callbacks after this one in the list see them. The next epoch continues with the
+    model's own weights. After `fit` the model holds the averages; after an error or
+    Ctrl-C it holds its own weights. `BackupAndRestore` resumes both, bit for bit; in
+    any other `fit` averaging starts again.
 
-    Statistics of BatchNormalization belong to the weights that trained, not to their
-    average. `batch_norm_data` has them computed for it whenever it is shown (see
-    `layers.update_batch_norm`), which SWA may need.
+    Statistics of BatchNormalization belong to the weights that were trained, not to
+    their average. With `batch_norm_data` they are computed for the average whenever the
+    model shows it (see `layers.update_batch_norm`), which SWA may need.
 
     Args:
-        decay: Float in [0, 1) or None. What an average keeps at each update; 0.999
-            looks back about 1000 updates. None: the mean of all.
-        start: Int >= 0, or float in [0, 1). The epoch, or the part of all epochs, at
-            which averaging begins; about 0.75 for SWA.
-        every: Int >= 1. Takes in the weights after every so many updates; as many as
-            an epoch has give SWA as in the paper.
+        decay: Float in [0, 1) or None. Fraction of the average that is kept at each
+            update; 0.999 looks back about 1000 updates. None: the mean of all.
+        start: Int >= 0, or float in [0, 1). The epoch, or the fraction of all epochs,
+            at which averaging begins; about 0.75 for SWA.
+        every: Int >= 1. The weights are added to the average after every so many
+            updates; the number of updates in an epoch gives SWA as in the paper.
         warmup: Float >= 0 or None. The n-th average keeps `(n - 1) / (n + warmup)`
             while that is less than `decay`: it looks back over a part of the training
             so far, and forgets its beginning. None: `decay` from the start.
         validated: Bool. Whether validation and the end of an epoch see the averages.
         kept: Bool. Whether the model holds the averages after `fit`.
-        batch_norm_data: Data as `predict` takes them, or None: inputs (a few thousand
-            rows do) for which BatchNormalization gets its statistics.
+        batch_norm_data: Data as `predict` takes them, or None: inputs from which the
+            statistics of BatchNormalization are computed (a few thousand samples are
+            enough).
         optimizer: Which optimizers of the model to act after, as for
             `TrainingFeature`: None for those that the train step uses, or
-            `"g_optimizer"`, a list, or `"all"`. Averaged is what they train.
+            `"g_optimizer"`, a list, or `"all"`. The weights that they train are
+            averaged.
 
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range; in `fit`, if another average or
-            `keras.callbacks.SwapEMAWeights` would take the place of the same weights.
+            `keras.callbacks.SwapEMAWeights` would replace the same weights.
 
     Example:
 
@@ -227,7 +232,7 @@ class WeightAveraging(TrainingFeature):
         self._reset()
 
     def _reset(self) -> None:
-        """What belongs to a running `fit`, before it runs."""
+        """Sets the state of a running `fit` to its initial values."""
         self._note = ResumableArrays(OWNER, self._written, self._restore)
         self._resumed: State | None = None
         self._stand_ins = StandIns(None)
@@ -237,9 +242,9 @@ class WeightAveraging(TrainingFeature):
 
     @property
     def num_averaged(self) -> int:
-        """Int, how many weights are in the average, of this `fit` or the last.
+        """Int, number of weights in the average, in the running `fit` or the last one.
 
-        Where there are several optimizers, of the one that made most updates.
+        With several optimizers, it is the number of the one that made most updates.
         """
         counts = [state.num_averaged(self.every) for _, state in self._live]
         self._num_averaged = max(counts, default=self._num_averaged)
@@ -256,21 +261,21 @@ class WeightAveraging(TrainingFeature):
         return RunningAverage.of(leaf, is_on=self._epoch >= self._first)
 
     def adapt(self, state: RunningAverage, leaf: Leaf) -> RunningAverage:
-        """Goes on; the average of what is newly trained is its value so far."""
+        """Continues; averages of newly trained weights start at their values."""
         state.follow()
         self._statistics = None
         return state
 
     def observe_weights(self, state: RunningAverage, leaf: Leaf) -> None:
-        """Takes in the weights of the update."""
+        """Adds the weights after the update to the average."""
         state.update(self.decay, self.warmup, self.every)
 
     def traced(self, state: RunningAverage, leaf: Leaf) -> Any:
-        """How the averages move; see `Feature`."""
+        """The settings of the averages in the compiled step; see `Feature`."""
         return (self.decay, self.warmup, self.every)
 
     def finish(self, state: RunningAverage, leaf: Leaf) -> None:
-        """Gives the model its own weights back, unless the averages are to stay."""
+        """Gives the model its own weights back, unless it should keep the averages."""
         with contextlib.suppress(RuntimeError):
             self._num_averaged = max(self._num_averaged, state.num_averaged(self.every))
         self._stand_ins.hide()
@@ -279,7 +284,7 @@ class WeightAveraging(TrainingFeature):
     # Around the steps
 
     def set_model(self, model: keras.Model) -> None:
-        """Lets what resumes a `fit` find the averages before any callback begins."""
+        """Registers the averages, so that a resumed `fit` finds them from the start."""
         super().set_model(model)
         self._resumed = None
         self._note.hold(model)
@@ -291,9 +296,9 @@ class WeightAveraging(TrainingFeature):
         check_alone(OWNER, self, self.model)
         self._first = first_epoch(OWNER, self.start, self.params)
         self._epoch = 0
-        # Its `evaluate` is guarded from the beginning, also where nothing is built yet.
+        # `evaluate` is guarded from the beginning, also if nothing is built yet.
         self._stand_ins = StandIns(self.model)
-        # A list of callbacks that was made before `fit` set the model outside of it.
+        # If the list of callbacks was made before `fit`, the model was set outside it.
         self._note.hold(self.model)
         super().on_train_begin(logs)
         self._statistics = None
@@ -302,7 +307,7 @@ class WeightAveraging(TrainingFeature):
             warn_of_statistics(OWNER, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Goes on with the model's own weights."""
+        """Continues with the model's own weights."""
         self._stand_ins.hide()
         self._epoch = epoch
         if self._live:
@@ -312,7 +317,7 @@ class WeightAveraging(TrainingFeature):
                 state.begin()
 
     def begin_late(self) -> None:
-        """Takes in what a file held, where the first step has built the optimizer."""
+        """Restores a file's averages if the first step has built the optimizer."""
         self._resume()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
@@ -337,10 +342,10 @@ class WeightAveraging(TrainingFeature):
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Lets the model have the averages inside a `with` block.
+        """Gives the model the averages inside a `with` block.
 
-        For loops of your own, with `attach`, and for callbacks in mid-epoch. The model
-        has its own weights where nothing has been averaged yet.
+        It is meant for your own loop with `attach`, and for callbacks in mid-epoch. The
+        model keeps its own weights if nothing has been averaged yet.
         """
         was_shown = bool(self._stand_ins.own)
         self._show()
@@ -354,7 +359,7 @@ class WeightAveraging(TrainingFeature):
         if self._stand_ins.own or not self.num_averaged:
             return
         for _, state in self._live:
-            # An optimizer that has made no update has nothing to show.
+            # An optimizer that has made no update has no average to show.
             if state.num_averaged(self.every):
                 self._stand_ins.show(state.values())
         if self.batch_norm_data is not None:
@@ -367,14 +372,14 @@ class WeightAveraging(TrainingFeature):
         return written(self.model, states, self._stand_ins.own) if states else None
 
     def _restore(self, found: dict[str, Any], arrays: list[np.ndarray]) -> None:
-        # What was loaded takes the place of what would come back.
+        # The loaded weights replace those that would be given back.
         self._stand_ins.keep()
         self._resumed = (found, arrays)
 
     def _resume(self) -> None:
-        """Takes in what a file held, once all of it has been loaded."""
+        """Restores the averages from a file, once all of it has been loaded."""
         states = [state for _, state in self._live]
-        # Of several optimizers one may be built, and begin, after another.
+        # With several optimizers, one may be built, and begin, after another.
         if self._resumed is None or len(states) < len(self._resumed[0]["seen"]):
             return
         put_back(self.model, states, *self._resumed)

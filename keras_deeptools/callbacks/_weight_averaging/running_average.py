@@ -1,4 +1,4 @@
-"""The averages of the variables of one optimizer, as training makes them."""
+"""The running averages of the variables of one optimizer."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from keras_deeptools.engine._state.temporary_weights import constrained_values
 
 
 def averaging_rate(count: Any, decay: float | None, warmup: float | None) -> Any:
-    """The part of the newest of `count` weights in their average.
+    """The fraction of the newest of `count` weights in their average.
 
     Args:
         count: Int or int tensor >= 1.
         decay: Float in [0, 1), of an exponential average; None for the plain mean.
         warmup: Float >= 0 or None. Until the decay is reached, the average is one with
-            polynomial decay of this power; None: the decay holds from the second
+            polynomial decay of this power; with None, the decay applies from the second
             weights on.
 
     Returns:
@@ -39,7 +39,7 @@ def averaging_rate(count: Any, decay: float | None, warmup: float | None) -> Any
 
 @dataclass(eq=False)
 class RunningAverage:
-    """Averages that ride with one optimizer.
+    """The averages of the variables of one optimizer.
 
     Args:
         leaf: `Leaf`.
@@ -63,7 +63,7 @@ class RunningAverage:
         return state
 
     def follow(self) -> None:
-        """Goes on with the variables that train now; of a new one from its value."""
+        """Continues with the present variables; new averages start at their values."""
         known = self.averages
         self.averages = {
             id(v): known[id(v)] if id(v) in known else self._begun(v)
@@ -80,7 +80,7 @@ class RunningAverage:
         return average
 
     def update(self, decay: float | None, warmup: float | None, every: int) -> None:
-        """Takes in the weights after an update; part of the compiled step."""
+        """Adds the weights after an update to the average, in the compiled step."""
         on, seen = tensors.scalar(self.is_on), tensors.scalar(self.num_seen)
         seen = seen + on
         tensors.set_scalar(self.num_seen, seen)
@@ -99,16 +99,16 @@ class RunningAverage:
         tensors.move_averages([self.averages[id(v)] for v in variables], values, rate)
 
     def _trained(self) -> list[Any]:
-        """The variables, without what was frozen since, and what has no elements."""
+        """The variables without those frozen since and those without elements."""
         return [v for v in self.leaf.variables if v.trainable and 0 not in v.shape]
 
     def begin(self) -> None:
-        """Lets updates count from now on; on the host."""
+        """Lets updates count from now on; called on the host."""
         if not self.leaf.read(self.is_on):
             self.leaf.assign(self.is_on, 1)
 
     def num_averaged(self, every: int) -> int:
-        """How many weights are in the average; on the host."""
+        """Number of weights in the average, on the host."""
         return int(self.leaf.read(self.num_seen)) // every
 
     def arrays(self) -> list[np.ndarray]:
@@ -117,13 +117,13 @@ class RunningAverage:
         return [self.leaf.read(average) for average in averages]
 
     def restore(self, num_seen: int, arrays: Iterator[np.ndarray]) -> None:
-        """Sets the number of updates and the averages; on the host."""
+        """Sets the number of updates and the averages, on the host."""
         self.leaf.assign(self.num_seen, num_seen)
         for variable in self.leaf.variables:
             self.leaf.assign(self.averages[id(variable)], next(arrays))
 
     def values(self) -> list[tuple[Any, Any]]:
-        """Each variable that trains and its average, which its constraint holds for."""
+        """Each trained variable and its average, with its constraint applied."""
         found = []
         for variable in self._trained():
             value = self.averages[id(variable)].value
@@ -139,15 +139,15 @@ State = tuple[dict[str, Any], list[np.ndarray]]
 def written(
     model: keras.Model, states: Sequence[RunningAverage], own: list[tuple[Any, Any]]
 ) -> State:
-    """What a file should hold beside the weights that the model shows.
+    """The state that a file needs besides the weights that the model shows.
 
     Args:
         model: `keras.Model`.
         states: List of `RunningAverage`, one for each optimizer.
-        own: List of tuples of a variable and its own value, where it shows another.
+        own: List of tuples of a variable and its own value, if it shows another value.
 
     Returns:
-        Dict, as JSON has it, and list of float32 arrays.
+        Dict that JSON can hold, and list of float32 arrays.
     """
     places = {id(variable): place for place, variable in enumerate(model.variables)}
     arrays = [array for state in states for array in state.arrays()]
@@ -171,7 +171,7 @@ def put_back(
         model: `keras.Model`.
         states: List of `RunningAverage`, as when the file was written.
         found: Dict that `written` returned.
-        arrays: Its arrays.
+        arrays: Arrays that `written` returned.
     """
     rest = iter(arrays)
     for state, seen in zip(states, found["seen"], strict=True):

@@ -1,10 +1,10 @@
-"""Train steps whose one update is made otherwise than the model's own step would.
+"""Train steps whose update differs from that of the model's own step.
 
-The model's own train step is run, and the gradients that it hands to the optimizer are
-captured instead of applied. It may be a step of the user's own, as long as it makes one
-update with the one optimizer. Then the update is made with gradients at other weights,
-for which the step is run a second time with the same data, random numbers and state; or
-it is judged first, and a bad one leaves everything as it was.
+The model's own train step is run, and the gradients that it passes to the optimizer are
+captured instead of applied. It may be a custom step, as long as it makes one update
+with one optimizer. Then the update is made with gradients at other weights, for which
+the step is run a second time with the same data, random numbers and state; or the
+update is judged first, and a bad one leaves everything as it was.
 """
 
 import functools
@@ -33,17 +33,18 @@ def with_second_gradient(
         leaf: `Leaf` whose updates are counted.
         elsewhere: Function of the gradients and the weights, two lists of tensors, that
             returns the other weights.
-        every: Int > 0. Every how many updates, the first among them.
+        every: Int > 0. Number of updates from one such update to the next; the first
+            update is one.
     """
     make = _pure if keras.backend.backend() == "jax" else _stateful
     return functools.wraps(train_step)(make(train_step, model, leaf, elsewhere, every))
 
 
 def check_one_replica(owner: str, optimizer: Any) -> None:
-    """Raises on several replicas, each of which would go up a gradient of its own.
+    """Raises on several replicas, each of which would follow its own gradient.
 
     Args:
-        owner: Str. Who is named in the error.
+        owner: Str. Name of the caller, for the error.
         optimizer: Keras optimizer.
     """
     if training.unmerged_methods(optimizer):
@@ -157,7 +158,7 @@ def _pure(
 
 
 def perturbed(gradients: list[Any], weights: list[Any], radius: Any) -> list[Any]:
-    """The weights a distance away, up their gradient; as they are where it is unknown.
+    """The weights moved up their gradient by a distance; unchanged without a gradient.
 
     Args:
         gradients: List of tensors or None, at any scale.
@@ -184,13 +185,13 @@ def _dense(gradient: Any) -> Any:
 
 
 class Verdict(NamedTuple):
-    """What becomes of an update.
+    """The decision about an update.
 
     Attributes:
         applied: Bool tensor. Whether the optimizer makes it.
-        good: Bool tensor. Whether metrics and statistics (of BatchNormalization, say)
-            keep what the batch has left in them.
-        factor: Scalar tensor. What the gradients are multiplied by, or None.
+        good: Bool tensor. Whether metrics and statistics (for example those of
+            BatchNormalization) keep their changes by the batch.
+        factor: Scalar tensor. Factor of the gradients, or None.
     """
 
     applied: Any

@@ -1,4 +1,4 @@
-"""What the backends share."""
+"""Code that the backends share."""
 
 import contextlib
 import importlib
@@ -16,20 +16,20 @@ BACKENDS = ("tensorflow", "jax", "torch")
 """The backends that this package runs on."""
 
 LIBRARIES = ("keras", *BACKENDS, "numpy")
-"""Packages whose functions are none of the user's own."""
+"""Packages whose functions are not the user's own."""
 
 FOREIGN = (*LIBRARIES, "jaxlib", "optree")
-"""Packages whose objects hold no state of a model that is not known otherwise."""
+"""Packages whose objects hold no state of a model that is not stored elsewhere."""
 
 SUBMODULES = "_modules"
-"""Where torch keeps the layers of a layer, apart from its other attributes."""
+"""Attribute in which torch keeps the layers of a layer, apart from the others."""
 
 TRACKING = "_self_"
-"""With what the names begin under which TensorFlow tracks attributes of a layer."""
+"""Prefixes of the names under which TensorFlow tracks attributes of a layer."""
 
 
 def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
-    """Moves each average towards a value by the fraction `rate` of the way.
+    """Moves each average towards a value, by `rate` times the distance.
 
     Args:
         averages: Float32 `keras.Variable`s.
@@ -45,7 +45,7 @@ def on_host(tensor: Any) -> np.ndarray:
     """A numpy array with a tensor's values, its own copy.
 
     `keras.ops.convert_to_numpy` fails on TensorFlow for a bfloat16 scalar, such as the
-    learning rate where bfloat16 is the global type.
+    learning rate if bfloat16 is the global dtype.
 
     Args:
         tensor: Tensor or variable with a value.
@@ -60,7 +60,7 @@ def on_host(tensor: Any) -> np.ndarray:
     if isinstance(tensor, keras.Variable):
         tensor = tensor.value
         if keras.backend.backend() == "tensorflow":
-            # Variables of a `tf.distribute` strategy are no arrays.
+            # Variables of a `tf.distribute` strategy are not arrays.
             tensor = keras.ops.copy(tensor)
     if hasattr(tensor, "shape") and tuple(tensor.shape) == ():
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
@@ -71,7 +71,7 @@ def on_host(tensor: Any) -> np.ndarray:
 
 # Where `fit` creates all variables before it traces or takes a step: JAX and torch.
 BUILDS_IN_STEP = False
-"""Whether the first step of `fit` creates the variables that do not exist."""
+"""Whether the first step of `fit` creates the variables that do not exist yet."""
 
 
 def between_steps() -> Any:
@@ -103,10 +103,10 @@ def have_values(variables: list[Any]) -> bool:
 
 
 LOOPS_HOLD_STATE = False
-"""Whether loops thread the optimizer's state by hand, and assign it in the end."""
+"""Whether loops pass the optimizer's state on explicitly, and assign it in the end."""
 
 LOSES_VALUES = False
-"""Whether a step that fails takes the values of the variables along."""
+"""Whether the values of the variables are lost with a step that fails."""
 
 
 def are_lost(variables: list[Any]) -> bool:
@@ -115,7 +115,7 @@ def are_lost(variables: list[Any]) -> bool:
 
 
 SILENT_ON_WRONG_LABELS = False
-"""Whether training on labels that are no classes raises no error."""
+"""Whether training on labels that are not classes raises no error."""
 
 
 def forget(model: Any) -> None:
@@ -213,7 +213,7 @@ def modules_in(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
 PADS_ROWS = True
 """Whether batches are padded to few shapes, because every shape is compiled."""
 NORMAL_BY_PREFIX = True
-"""Whether `normal` for fewer rows gives the first of more rows."""
+"""Whether `normal` for a smaller number of samples gives the first of a larger one."""
 
 
 def is_exporting() -> bool:
@@ -227,7 +227,7 @@ def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
 
 
 def dense(gradient: Any) -> Any:
-    """A gradient as one tensor; one that lists rows has them added up: none does."""
+    """A gradient as a dense tensor: it always is one."""
     return gradient
 
 
@@ -258,7 +258,7 @@ def number(value: Any) -> Any:
 
 
 def reset_peak_device_memory() -> None:
-    """Begins to measure anew, where the backend can: JAX cannot.
+    """Resets the measurement of peak memory, if the backend can: JAX cannot.
 
     Example:
 

@@ -25,7 +25,7 @@ def apart(dataset: Any) -> Any:
 
     An iterator over a shuffled dataset draws from a generator that all iterators over
     it share, so one more pass changes the order of the next epoch. A cache that is
-    read in part is left in part. A dataset made anew from the graph of another one
+    read in part is left in part. A dataset that is made from the graph of another one
     shares neither, if the graph is changed in these places.
 
     Args:

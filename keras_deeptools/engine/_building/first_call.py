@@ -136,12 +136,12 @@ def _call_on(model: Any, x: Any) -> None:
 
 
 def built_by(model: keras.Model, x: Any, owner: str) -> None:
-    """Builds a model by rows of data, unless it is built.
+    """Builds a model by calling it on data, unless it is built.
 
     Args:
         model: `keras.Model`.
-        x: Inputs, a structure of arrays `(rows, ...)`.
-        owner: Str. Who is named in errors.
+        x: Inputs, a structure of arrays `(samples, ...)`.
+        owner: Str. Name of the caller, for errors.
 
     Raises:
         ValueError: If the model cannot be called on them.
@@ -180,7 +180,7 @@ def built_by_first(model: keras.Model, batches: Any, owner: str) -> None:
     Args:
         model: `keras.Model`.
         batches: `RowBatches` of inputs, which give that batch again.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Example:
 

@@ -28,10 +28,10 @@ _building = _Building()
 def initialize_later(model: keras.Layer, choose: Choose) -> list[keras.Layer]:
     """Lets a function choose the initializers of weights that are yet to be made.
 
-    Each layer is asked for once, when it is built: by `model.build`, a first call or
-    the first step of `fit`. The layers keep the initializers that they were made with,
-    so that files and copies of the model know nothing of this. A copy that is made
-    before the model is built has initial weights of its own.
+    The function is called once for each layer, when it is built: by `model.build`, a
+    first call or the first step of `fit`. The layers keep the initializers that they
+    were made with, so that files and copies of the model are not affected. A copy that
+    is made before the model is built has its own initial weights.
 
     Args:
         model: `keras.Layer`, for instance a model, or parts of it, not built.
@@ -91,8 +91,8 @@ def _choose_in_build(layer: Any, choose: Choose) -> None:
 def _asked_for_weights() -> Iterator[None]:
     """While a layer is built, `add_weight` asks which initializer to use.
 
-    It is replaced for all layers, since a layer makes parts of its own in `build`, and
-    in this thread alone.
+    The method is replaced for all layers, since a layer may make other layers in
+    `build`, and only in this thread.
     """
     if len(_building.layers) > 1:
         # Inside of the `build` of another layer that asks.

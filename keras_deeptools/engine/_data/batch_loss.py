@@ -13,7 +13,7 @@ from keras_deeptools.engine._keras_private.training import own_metrics
 
 
 def train_by_batch(model: keras.Model) -> None:
-    """Readies a model for `batch_logs`, with a step function of its own.
+    """Prepares a model for `batch_logs`, with a separate step function.
 
     Args:
         model: `keras.Model`, compiled. Wrap the call and what follows in `preserved`.
@@ -120,7 +120,7 @@ def running_metrics(model: keras.Model) -> list[Any]:
 
 
 def reset_running_metrics(model: keras.Model) -> None:
-    """Lets all metrics, and what the model itself calls so, start anew."""
+    """Resets all metrics, also those that the model keeps for itself."""
     model.reset_metrics()
     for metric in running_metrics(model):
         metric.reset_state()

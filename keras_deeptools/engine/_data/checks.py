@@ -33,7 +33,7 @@ MOST_ROWS = 4096
 """Of longer arrays, samples at even distances are taken: statistics need no more."""
 
 ENOUGH_ROWS = 256
-"""Batches of a dataset are put together until there are so many rows."""
+"""Batches of a dataset are joined until there are so many samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class CheckedBatch:
     Attributes:
         x: Inputs, as the model takes them.
         y: Targets, or None.
-        rows: Int, the number of rows.
+        rows: Int, the number of samples.
         networks: List of `keras.Model` that take `x`, all of them built: the model
             itself, or, of a model that has a `train_step` and no `call`, those of its
             networks that do.
@@ -154,7 +154,7 @@ def _first_of(source: Iterator[Any]) -> Iterator[Any]:
 
 
 def _rows_of_one_step(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """As many rows as the model takes, where its `Input` has a size of batches."""
+    """As many samples as the model takes, if its `Input` has a fixed batch size."""
     sizes = {tensor.shape[0] for tensor in _declared_inputs(model)} - {None}
     if not sizes or num_rows(x) < min(sizes):
         return x, y
@@ -177,7 +177,7 @@ def _joined(batches: Iterator[Any], kind: str) -> Any:
 
 
 def _checked(owner: str, name: str, array: Any, finite: bool) -> int:
-    """The number of rows of one array."""
+    """The number of samples of one array."""
     if not array.ndim or not array.size:
         raise ValueError(
             f"{owner}: `{name}` must hold at least one sample, along the first axis. "

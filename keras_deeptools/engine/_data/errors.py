@@ -1,4 +1,4 @@
-"""What is wrong with data for training, NaN and infinity too, and the remedy."""
+"""Errors about data for training, also about NaN and infinity, with the remedy."""
 
 import contextlib
 import types
@@ -79,7 +79,7 @@ def explained(owner: str, arguments: dict[str, Any]) -> Iterator[None]:
                 f"first axis. Received: {lengths}. Cut or transpose them."
             ) from error
         if "Invalid dtype" in str(error):
-            raise  # Which array it is shows in a look at the data.
+            raise  # Checking the data shows which array it is.
         reason = f"{owner}: the data must be what `fit` takes. {error}"
         raise ValueError(reason) from error
 
@@ -89,7 +89,7 @@ def _no(x: Any) -> bool:
 
 
 def _kind(x: Any) -> str:
-    """What data other than arrays are called."""
+    """The name of data other than arrays."""
     if isinstance(x, keras.utils.PyDataset):
         return "PyDataset"
     if isinstance(x, types.GeneratorType):
@@ -149,12 +149,12 @@ def _lengths(value: Any) -> set[int]:
 
 
 def non_finite(data: Any, where: str = "the data") -> list[str]:
-    """What is NaN or infinite in data for training, a sentence for each array.
+    """Describes NaN and infinity in data for training, in a sentence for each array.
 
     Args:
-        data: What `train_step` gets, or all of it: `x`, `(x,)`, `(x, y)` or
+        data: Data that `train_step` gets, or all of them: `x`, `(x,)`, `(x, y)` or
             `(x, y, sample_weight)`, each an array or nested arrays.
-        where: Str. What `data` is, for the sentences.
+        where: Str. Name of `data`, for the sentences.
 
     Returns:
         List of str, empty where all is finite.
@@ -223,13 +223,13 @@ def non_finite_counts(array: np.ndarray) -> tuple[int, int, int]:
     """NaN, infinities, and samples with one of them.
 
     Args:
-        array: Array `(samples, ...)` of floats, also of types that numpy has not.
+        array: Array `(samples, ...)` of floats, also of types that numpy lacks.
     """
     nans = infinities = samples = 0
     rows = max(CHUNK // max(int(np.prod(array.shape[1:])), 1), 1)
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
-        if part.dtype.kind == "V":  # bfloat16 and its kin, which numpy does not know
+        if part.dtype.kind == "V":  # types that numpy does not know, such as bfloat16
             part = part.astype("float32")
         bad = ~np.isfinite(part)
         if not bad.any():

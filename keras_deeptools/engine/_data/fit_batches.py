@@ -1,7 +1,7 @@
 """Batches of any data that `fit` takes, as `fit` would draw them.
 
-`Batches` draws them over and over; `FitData` looks at those of a `fit` that runs, once
-its training goes wrong.
+`Batches` draws them repeatedly; `FitData` checks those of a running `fit` when its
+training goes wrong.
 """
 
 import contextlib
@@ -46,11 +46,11 @@ from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._update.train_step import running_fit
 
 PATIENCE = 5.0
-"""Seconds that data other than arrays are read for at most."""
+"""Largest number of seconds for which data other than arrays are read."""
 
 
 class Batches:
-    """Batches of what one would pass to `fit`, over and over.
+    """Batches of data that `fit` takes, drawn repeatedly.
 
     Args:
         model: `keras.Model`, compiled.
@@ -61,7 +61,7 @@ class Batches:
         batch_size: Int or None, when `x` is arrays.
         shuffle: Bool. Whether arrays and PyDatasets are drawn in random order.
         class_weight: Dict from class to weight or None, as in `fit`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Attributes:
         num_batches: Int, batches in one pass, or None where that is unknown.
@@ -128,12 +128,12 @@ class Batches:
             self.first()
 
     def first(self) -> Any:
-        """A batch as `fit` would hand it to the first step; it counts as not drawn."""
+        """The batch that `fit` would pass to the first step; it counts as not drawn."""
         with self._undrawn(), contextlib.closing(self._endless()) as endless:
             return next(endless)
 
     def sample(self) -> Any:
-        """What errors are explained with: all of the arrays, or the first batch."""
+        """The data for explaining errors: all of the arrays, or the first batch."""
         return self.first() if self._arrays is None else self._arrays
 
     @property
@@ -162,11 +162,11 @@ class Batches:
             build_in_first_step(model, self.first())
 
     def non_finite(self, batch: Any) -> list[str]:
-        """What is NaN or infinite in the data, a sentence for each array; or nothing.
+        """Describes NaN and infinity in the data, in a sentence for each array.
 
         Args:
-            batch: The batch in which something is wrong. Of arrays all samples are
-                looked at instead.
+            batch: The batch in which something is wrong. For arrays, all samples are
+                checked instead.
         """
         if self._arrays is not None:
             return non_finite(self._arrays)
@@ -249,11 +249,11 @@ def random_generators(x: Any) -> list[Any]:
 
 
 class FitData:
-    """What `fit` trains a model on; costs nothing until `fault` is called.
+    """The data that `fit` trains a model on; costs nothing until `fault` is called.
 
-    Keras shows callbacks no data. `fit` holds them in a variable of its own, and a
-    callback runs inside of `fit`, so they are found there. A training loop of the
-    user's own, or a generator, which can be read only once, has none to show.
+    Keras does not show the data to callbacks. `fit` holds them in a local variable, and
+    a callback runs inside of `fit`, so they are found there. They are not available in
+    a custom training loop, or from a generator, which can be read only once.
 
     Args:
         model: `keras.Model`. Make the object while its `fit` runs, in a callback.
@@ -277,9 +277,9 @@ class FitData:
         self._adapter: Any = None if run is None else run.epoch_iterator.data_adapter
 
     def fault(self) -> str:
-        """What is NaN or infinite in the data, and what to do; empty for nothing.
+        """Describes NaN and infinity in the data, with the remedy; empty for none.
 
-        Arrays are looked at as a whole, others are read until the first batch that is
+        Arrays are checked as a whole; other data are read until the first batch that is
         not finite, for a few seconds at most. Draws from random states are undone.
         """
         if not self.can_be_read_again:
@@ -298,7 +298,7 @@ class FitData:
                 if time.monotonic() - start > PATIENCE:
                     break
         except Exception:
-            # The user's code may fail when it is read beside `fit`, which must go on.
+            # The user's code may fail when read beside `fit`, which must continue.
             return ""
         finally:
             state.restore()

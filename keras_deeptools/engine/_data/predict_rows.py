@@ -1,4 +1,4 @@
-"""Rows of any data that `predict` takes, in batches of a fixed size."""
+"""Samples of any data that `predict` takes, in batches of a fixed size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,22 +12,22 @@ from keras_deeptools.engine._keras_private.registry import check_seams
 
 
 class RowBatches:
-    """Batches of inputs as numpy arrays, cut anew from what the data come in.
+    """Batches of inputs as numpy arrays, of another size than the data come in.
 
     Args:
         x: Arrays, dicts or lists of arrays, `tf.data.Dataset`, `PyDataset`, torch
             `DataLoader` or generator. Of tuples `(x, y, ...)` the first is taken.
-        batch_size: Int >= 1, rows in a batch; the last one may have fewer, and the
-            last one before rows of another length or size.
-        owner: Str. Who is named in errors.
+        batch_size: Int >= 1, samples in a batch; the last batch may have fewer, and so
+            may the last one before samples of another length or size.
+        owner: Str. Name of the caller, for errors.
         labelled: Bool. Whether to give `(x, y, sample_weight)`, None for what the data
             do not hold, instead of `x`.
 
     Attributes:
-        num_rows: Int, or None where only reading the data tells.
+        num_rows: Int, or None if it can be found only by reading the data.
 
     Raises:
-        ValueError: If `x` is nothing of the kind.
+        ValueError: If `x` is not one of these.
 
     Example:
 
@@ -76,7 +76,7 @@ class RowBatches:
         yield from running
 
     def peek(self) -> Any:
-        """The first batch, which an iteration gives again; None without rows."""
+        """The first batch, which an iteration gives again; None without samples."""
         if not self._first:
             self._running = self._read()
             self._first = [batch for _, batch in zip((0,), self._running, strict=False)]
@@ -91,7 +91,7 @@ class RowBatches:
                 parts = keras.utils.unpack_x_y_sample_weight(batch)
                 rows = parts if self._labelled else parts[0]
                 if held and inner_shapes(rows) != inner_shapes(held[0]):
-                    # Rows of another size cannot share a batch with those before.
+                    # Samples of another size cannot share a batch with those before.
                     yield _joined(held)
                     held.clear()
                     count = 0
@@ -117,10 +117,10 @@ class RowBatches:
 
 
 def inner_shapes(rows: Any) -> list[tuple[int, ...] | None]:
-    """The shapes of one row of each array.
+    """The shapes of one sample of each array.
 
     Args:
-        rows: Structure of arrays `(rows, ...)`, None for what is not there.
+        rows: Structure of arrays `(samples, ...)`, None for missing ones.
 
     Example:
 
@@ -136,11 +136,11 @@ def inner_shapes(rows: Any) -> list[tuple[int, ...] | None]:
 
 
 def padded(x: Any, num_rows: int) -> Any:
-    """Arrays with their last row repeated, up to a number of rows.
+    """Arrays with their last sample repeated, up to a number of samples.
 
     Args:
-        x: Structure of arrays `(rows, ...)`.
-        num_rows: Int, rows to have.
+        x: Structure of arrays `(samples, ...)`.
+        num_rows: Int, number of samples of the result.
 
     Example:
 
@@ -179,10 +179,10 @@ def _joined(held: list[Any]) -> Any:
 
 
 class BatchPadding:
-    """Full batches for the size of rows that comes first, others as they come.
+    """Full batches for the size of samples that comes first, others as they come.
 
-    Where rows are of several lengths or sizes, batches of one of them have the rows of
-    its largest batch so far.
+    If samples have several lengths or sizes, the batches of each have as many samples
+    as the largest batch of that size so far.
 
     Args:
         batch_size: Int >= 1.
@@ -202,10 +202,10 @@ class BatchPadding:
         self._sizes: dict[tuple, int] = {}
 
     def size(self, x: Any) -> int:
-        """Int, rows to pad a batch to.
+        """Int, number of samples to pad a batch to.
 
         Args:
-            x: Structure of arrays `(rows, ...)`.
+            x: Structure of arrays `(samples, ...)`.
         """
         num_rows = len(next(a for a in keras.tree.flatten(x) if a is not None))
         shape = tuple(inner_shapes(x))

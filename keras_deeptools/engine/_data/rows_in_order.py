@@ -146,7 +146,7 @@ def _most_rows(values: Any, length: int) -> int:
 
 
 def concatenated(*parts: Any) -> Any:
-    """The rows of several arrays in one; None for what is not there."""
+    """The samples of several arrays in one array; None for missing ones."""
     return None if parts[0] is None else np.concatenate(parts)
 
 

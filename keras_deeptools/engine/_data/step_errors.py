@@ -1,4 +1,4 @@
-"""Why a training step failed on a batch, said in terms of the user's arguments."""
+"""Explains why a training step failed on a batch, in terms of the user's arguments."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def explained_step(
     """Names the argument and the remedy where a step fails because of the data.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         model: `keras.Model`, compiled.
         sample: Function that returns a batch, or all of the data, as `fit` hands it to
             the step.
@@ -37,7 +37,7 @@ def explained_step(
         if str(error).startswith(f"{owner}:"):
             raise
         reason = ""
-        # What the look at the data raises must not take the place of the error itself.
+        # An error while checking the data must not replace the error itself.
         with contextlib.suppress(Exception):
             reason = misfit_of(model, sample())
         if not reason:
@@ -46,7 +46,7 @@ def explained_step(
 
 
 def misfit_of(model: keras.Model, batch: Any) -> str:
-    """What does not fit in a batch, and the remedy; empty where nothing is found.
+    """Says what does not fit in a batch, and the remedy; empty if nothing is found.
 
     Args:
         model: `keras.Model`, compiled.
@@ -82,10 +82,10 @@ def misfit_of(model: keras.Model, batch: Any) -> str:
 
 
 def without_loss(model: keras.Model) -> str:
-    """What to do about a model that no loss trains; empty where there is one.
+    """The remedy for a model without a loss; empty if it has one.
 
     On JAX such a model trains silently, with a loss of 0. Layers may add losses in
-    their calls, so ask after a first one.
+    their calls, so use this after a first call.
 
     Args:
         model: `keras.Model`, compiled and called.
@@ -124,7 +124,7 @@ def text_in(value: Any) -> str | None:
 def classes_outside(
     model: keras.Model, sample: Callable[[], Any], where_silent: bool = False
 ) -> str:
-    """What `misfit_of` says about labels that are no classes of the model.
+    """What `misfit_of` says about labels that are not classes of the model.
 
     Args:
         model: `keras.Model`, compiled.
@@ -134,7 +134,7 @@ def classes_outside(
     """
     if where_silent and not training.SILENT_ON_WRONG_LABELS:
         return ""
-    # Data that cannot be looked at are told of by the step itself.
+    # If the data cannot be read here, the step itself reports what is wrong.
     with contextlib.suppress(Exception):
         reason = misfit_of(model, sample())
         if "must hold classes in" in reason:

@@ -1,4 +1,4 @@
-"""Random draws of a pass in which every row stands there once for each sample."""
+"""Random draws of a pass in which the data are repeated once for each mask."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from keras_deeptools.engine._keras_private.random import random_module
 from keras_deeptools.engine._patching import replaced_in_thread
 
 FEWEST_BITS = 0.01
-"""Rates from here to one minus it are drawn with 16 bits (off by under 1e-5)."""
+"""Dropout rates between this and 1 minus this use 16 random bits (error < 1e-5)."""
 
 
 def seed_words(seed: int, position: tuple[int, ...], num_draws: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class RandomFunctions:
         return programs.unseeded("normal", shape)
 
     def kept(self, shape: tuple[int, ...], rate: float) -> Any:
-        """Bools of this shape, false at the rate."""
+        """Bools of this shape, false with probability `rate`."""
         return self.unit_uniform(shape) >= rate
 
     def dropout(
@@ -91,22 +91,23 @@ class RandomFunctions:
 class Draws(RandomFunctions):
     """Stands in for the backend's random functions during one pass.
 
-    The pass holds row 0 of the data once for each sample, then row 1, and so on. The
-    samples come in groups with seeds of their own. Numbers for a group are drawn as
-    `(rows, samples, ...)`, always for a block of `block` rows of which the pass may
-    cover a part, so that a row meets the same numbers however the data are cut.
+    The pass contains the first input of the data once for each sample (that is, for
+    each set of masks), then the second input, and so on. The samples come in groups,
+    each with its own seeds. Numbers for a group are drawn as `(inputs, samples, ...)`,
+    always for a block of `block` inputs of which the pass may cover a part, so that an
+    input gets the same numbers however the data are cut.
 
     Args:
         seeds: For each group of samples the seeds of all draws, made by
             `programs.seed_tensor`.
-        rows: Int, rows of data in the pass.
+        rows: Int, number of inputs in the pass.
         samples: Int, samples in a group.
-        coherent: Bool, whether all rows share the numbers.
-        block: Int, rows for which numbers are drawn, or None where the pass starts
-            at the first row of its block.
-        offset: Where in the block the pass starts.
-        rowless: Indices of the draws for what has no axis of rows (such as weights);
-            None to find them out, by their size.
+        coherent: Bool, whether all inputs share the numbers.
+        block: Int, number of inputs for which numbers are drawn, or None if the pass
+            starts at the first input of its block.
+        offset: Position in the block at which the pass starts.
+        rowless: Indices of the draws that have no axis of inputs (such as those for
+            weights); None to find them by their size.
 
     Attributes:
         count: Int, draws made so far.
@@ -134,7 +135,7 @@ class Draws(RandomFunctions):
         self._is_first_look = rowless is None
 
     def kept(self, shape: tuple[int, ...], rate: float) -> Any:
-        """Bools of this shape, false at the rate."""
+        """Bools of this shape, false with probability `rate`."""
         if FEWEST_BITS <= rate <= 1 - FEWEST_BITS:
             return self._drawn(programs.bits, shape) >= round(rate * 2**16) - 2**15
         return super().kept(shape, rate)

@@ -106,13 +106,13 @@ PROBE = 13
 
 @dataclass(frozen=True)
 class Shape:
-    """What a first look at the head told.
+    """The properties of the head, found by a first trace.
 
     Attributes:
-        width: Int, elements of the largest tensor for one sample of one row.
+        width: Int, elements of the largest tensor for one sample of one input.
         num_draws: Int, random draws in a pass.
-        rowless: Indices of the draws for what has no axis of rows, such as weights;
-            if there are any, a pass has room for one sample.
+        rowless: Indices of the draws that have no axis of inputs, such as those for
+            weights; if there are any, a pass can only hold one sample.
         outputs: The outputs' structure, with None for tensors.
     """
 
@@ -124,18 +124,18 @@ class Shape:
 
 @dataclass(frozen=True)
 class Tile:
-    """Which rows and samples a pass covers, and which numbers it draws.
+    """Which inputs and samples a pass covers, and which numbers it draws.
 
     Attributes:
-        start: Int, first row of the features in the pass.
-        rows: Int, number of rows.
-        samples: Int, samples of each row in a group.
-        positions: For each group of samples, ints that tell its draws from those of
-            any other group and block.
-        block: Int, rows for which numbers are drawn.
-        offset: Int, first row in its block, or None for 0 and a block that may end
-            before its time.
-        coherent: Bool, whether all rows share their masks.
+        start: Int, index of the first input of the pass in the features.
+        rows: Int, number of inputs.
+        samples: Int, samples of each input in a group.
+        positions: For each group of samples, ints that distinguish its draws from those
+            of any other group and block.
+        block: Int, number of inputs for which numbers are drawn.
+        offset: Int, position of the first input in its block, or None for 0 and a block
+            that may be cut short.
+        coherent: Bool, whether all inputs share their masks.
     """
 
     start: int
@@ -173,7 +173,7 @@ class StochasticPass:
 
     @contextlib.contextmanager
     def modules_kept(self) -> Iterator[None]:
-        """Keeps what torch modules of the user's own change when they are called."""
+        """Restores the state that custom torch modules change when they are called."""
         state = ModuleState(self._model())
         try:
             yield
@@ -181,11 +181,11 @@ class StochasticPass:
             state.restore()
 
     def features(self, x: Any) -> Any:
-        """What the trunk makes of a batch: the head's input."""
+        """The outputs of the trunk for a batch, which are the inputs of the head."""
         return self._trunk(x) if self.is_split else _tensors(x)
 
     def shape(self, features: Any) -> Shape:
-        """What the head makes of one row of the features, found without running it."""
+        """The properties of the head for these features, found without running it."""
         flat = keras.tree.flatten(features)
         key = tuple((tuple(x.shape[1:]), str(x.dtype)) for x in flat if x is not None)
         if key not in self._shapes:
@@ -193,7 +193,7 @@ class StochasticPass:
         return self._shapes[key]
 
     def outputs(self, features: Any, seed: int, tile: Tile) -> list[np.ndarray]:
-        """Samples of the outputs for the rows of a tile.
+        """Samples of the outputs for the inputs of a tile.
 
         Args:
             features: Made by `features`.
@@ -201,7 +201,7 @@ class StochasticPass:
             tile: `Tile`.
 
         Returns:
-            For each output an array `(rows, samples in all groups, ...)`.
+            For each output an array `(inputs, samples in all groups, ...)`.
         """
         shape = self.shape(features)
         words = [seed_words(seed, each, shape.num_draws) for each in tile.positions]
@@ -279,7 +279,7 @@ class _SameSeed:
 
 
 def _folded(features: Any, start: Any, rows: int, samples: int) -> Any:
-    """Each of the rows once for each sample."""
+    """Repeats each of the inputs once for each sample."""
 
     def fold(x: Any) -> Any:
         if x is None:
@@ -314,7 +314,7 @@ _PASSES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def stochastic_pass(model: keras.Model) -> StochasticPass:
-    """The compiled pass of a model, compiled anew where the model has changed.
+    """The compiled pass of a model, compiled again if the model has changed.
 
     Args:
         model: `keras.Model`, built.

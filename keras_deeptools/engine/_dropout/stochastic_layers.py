@@ -1,4 +1,4 @@
-"""The layers that drop at random: run so in inference, and with another rate."""
+"""The layers with dropout: switched on at inference, or with another dropout rate."""
 
 import contextlib
 import functools
@@ -40,10 +40,10 @@ SWITCHES = {
 def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
     """The layers of a model that drop at random.
 
-    Keras' Dropout family and its subclasses, recurrent cells and attention with a rate
-    over zero; and other layers that hold a `SeedGenerator` and speak of dropping, by
-    the name of their class or of a positive number among their attributes. Noise and
-    augmentation are not among them.
+    These are Keras' Dropout family and its subclasses, recurrent cells and attention
+    with a dropout rate over zero, and other layers that hold a `SeedGenerator` and
+    mention dropping in the name of their class or of a positive number among their
+    attributes. Noise and augmentation are not among them.
 
     Args:
         model: `keras.Layer`, for instance a model.
@@ -76,7 +76,7 @@ def _is_stochastic(layer: keras.Layer) -> bool:
         return layer.dropout > 0 or layer.recurrent_dropout > 0
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
-    # Layers of the user's own, and those that a Keras to come may have.
+    # Custom layers, and those that a future version of Keras may have.
     if not held_generators(layer):
         return False
     return "drop" in type(layer).__name__.lower() or any(
@@ -154,7 +154,7 @@ def _observed(
 
 
 def _forget_masks(layers: list[keras.Layer]) -> None:
-    """Lets recurrent cells forget the masks of a pass that was broken off."""
+    """Lets recurrent cells forget the masks of a pass that was interrupted."""
     for layer in layers:
         if is_dropping_cell(layer):
             layer.reset_dropout_mask()
@@ -164,15 +164,15 @@ def _forget_masks(layers: list[keras.Layer]) -> None:
 def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
     """A copy of a model, as trained and as compiled, whose layers drop at `rate`.
 
-    Layers with a rate of zero keep it. The original is not changed.
+    Layers with a dropout rate of zero keep it. The original is not changed.
 
     Args:
         model: `keras.Model`, built.
         rate: Float in [0, 1).
 
     Raises:
-        ValueError: If the model cannot be copied, drops nowhere, or holds a stochastic
-            layer without an attribute for its rate.
+        ValueError: If the model cannot be copied, has no dropout, or holds a stochastic
+            layer without an attribute for its dropout rate.
 
     Example:
 
@@ -203,7 +203,7 @@ def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
 
 
 def has_dropout_rate(model: keras.Model) -> bool:
-    """Whether a model, built or not, has a rate that `set_dropout_rate` would set.
+    """Whether a model, built or not, has a dropout rate that `set_dropout_rate` sets.
 
     Args:
         model: `keras.Model`.
@@ -219,9 +219,9 @@ def has_dropout_rate(model: keras.Model) -> bool:
 
 
 def set_dropout_rate(model: keras.Model, rate: float) -> None:
-    """Sets the rate of the layers that drop, in a model that has not run yet.
+    """Sets the dropout rate of a model's layers, in a model that has not run yet.
 
-    Layers with a rate of zero, or without an attribute for it, keep what they have.
+    Layers with a dropout rate of zero, or without an attribute for it, keep theirs.
 
     Args:
         model: `keras.Model`, built or not.
@@ -253,7 +253,7 @@ def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
 
 
 def _rates_of(layer: keras.Layer) -> list[str]:
-    """Names of the attributes that hold a rate over 0."""
+    """Names of the attributes that hold a dropout rate over 0."""
     values = {name: getattr(layer, name, None) for name in RATES}
     return [
         name for name, it in values.items() if isinstance(it, Real) and float(it) > 0
@@ -261,7 +261,7 @@ def _rates_of(layer: keras.Layer) -> list[str]:
 
 
 def _copied(model: keras.Model) -> Any:
-    """A copy with weights of its own, uncompiled."""
+    """An uncompiled copy with its own weights."""
     try:
         with trusting():
             copied = type(model).from_config(model.get_config())

@@ -22,7 +22,7 @@ from keras_deeptools.engine._keras_private.layers import (
 from keras_deeptools.engine._state.random_state import RandomState
 
 TOLERANCE = 5e-3
-"""Largest difference between equal rows, as a share of the largest value."""
+"""Largest difference between equal samples, as a fraction of the largest value."""
 
 
 class FeaturePass:
@@ -31,7 +31,7 @@ class FeaturePass:
     Args:
         cut: `FeatureCut`.
         batch_size: Int >= 1, to which batches are padded, as each size is
-            compiled; rows of other lengths or sizes than the first are not.
+            compiled; samples of other lengths or sizes than the first are not padded.
         training: Bool.
 
     Example:
@@ -81,7 +81,7 @@ class FeaturePass:
         """The features of a batch, and their masks.
 
         Raises:
-            ValueError: If they do not have a row for each row of `x`.
+            ValueError: If they do not have a sample for each sample of `x`.
         """
         num_rows = _num_rows(x)
         size = self._padding.size(x)
@@ -96,9 +96,9 @@ class FeaturePass:
         return {name: _storable(value[:num_rows]) for name, value in found.items()}
 
     def specs(self, x: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and dtype of one row of each feature of `x`.
+        """Shape and dtype of one sample of each feature of `x`.
 
-        Found without computing them, except for strings.
+        They are found without computing the features, except for strings.
         """
         if any(a is not None and a.dtype.kind not in "biuf" for a in _leaves(x)):
             return {n: (v.shape[1:], str(v.dtype)) for n, v in self(x).items()}
@@ -112,10 +112,10 @@ class FeaturePass:
         }
 
     def oddity(self, x: Any) -> str | None:
-        """What of the features of `x` depends on more than their row, or None.
+        """Says which features of `x` depend on other samples, or returns None.
 
-        Runs the batch twice, the second time with the first rows in place of others,
-        which must give equal features.
+        It runs the batch twice, the second time with the first samples in place of
+        others, which must give equal features.
         """
         half = min(_num_rows(x), self._batch_size) // 2
         if not half:
@@ -138,7 +138,7 @@ class FeaturePass:
 
 
 class _Trunk(keras.Model):
-    """What is before the cut as a model of its own, for the sake of `predict`."""
+    """The part before the cut as a separate model, which has `predict`."""
 
     def __init__(self, cut: FeatureCut, training: bool) -> None:
         super().__init__(name=f"{cut.model.name}_trunk")
@@ -162,7 +162,7 @@ def as_tensors(x: Any) -> Any:
 
 
 def _has_custom_layers(cut: FeatureCut) -> bool:
-    """Whether a layer may do something of its own in training."""
+    """Whether a layer may behave in a custom way in training."""
     inside = [inner for layer in cut.layers for inner in flat_layers(layer)]
     return any(
         isinstance(layer, keras.layers.Lambda)
@@ -189,7 +189,7 @@ def _updates(cut: FeatureCut) -> list[bytes]:
 
 
 def _reseed(states: list[Any], seed: int) -> None:
-    """A seed of its own for every generator, by its place."""
+    """Gives every generator its own seed, by its position."""
     for place, state in enumerate(states):
         word = np.random.SeedSequence([seed, place]).generate_state(1)[0] >> 1
         state.assign(np.array([word, 0], dtype=str(state.dtype)))
@@ -270,8 +270,8 @@ class PooledOutputs(keras.Model):
 
         Args:
             x: Inputs of the model.
-            batch_size: Int, to which they are padded, as each size is compiled; rows of
-                other lengths or sizes than the first are not.
+            batch_size: Int, to which they are padded, as each size is compiled; samples
+                of other lengths or sizes than the first are not padded.
         """
         num_rows = len(keras.tree.flatten(x)[0])
         if self._padding is None:

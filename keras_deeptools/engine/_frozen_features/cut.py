@@ -74,8 +74,8 @@ def changes_in_training(layer: keras.Layer) -> bool:
 def draws_in_training(layer: keras.Layer) -> bool:
     """Whether the layer draws random numbers in training.
 
-    Dropout, noise and augmentation, and layers of the user's own that hold a
-    `SeedGenerator`. One that draws without cannot be told from others.
+    These are dropout, noise and augmentation, and custom layers that hold a
+    `SeedGenerator`. A layer that draws without one cannot be recognized.
 
     Args:
         layer: `keras.Layer`, for instance a model.

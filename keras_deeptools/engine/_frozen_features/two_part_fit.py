@@ -123,7 +123,7 @@ class FitWatch(keras.callbacks.Callback):
 
 
 class _LeftError(Exception):
-    """Leaves a `fit` that goes on elsewhere."""
+    """Raised to leave a `fit` that is continued elsewhere."""
 
 
 class _Continued(keras.callbacks.CallbackList):

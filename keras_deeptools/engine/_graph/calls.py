@@ -107,7 +107,7 @@ def output_calls_of(model: keras.Model, wrapped: bool = False) -> list[int] | No
 
 
 def unwrapped(operation: Any) -> Any:
-    """What a wrapper that always runs as at inference is around; else the operation."""
+    """The content of a wrapper that always runs as at inference; else the operation."""
     while getattr(operation, "always_at_inference", False):
         operation = operation.layer
     return operation
@@ -309,10 +309,10 @@ def moves_values(operation: Any) -> bool:
 
 
 def final_activation(tensor: Any) -> str | None:
-    """Name of the activation that a tensor comes from, or of what else gives it.
+    """Name of the activation that a tensor comes from, or of another operation.
 
-    Nested models and wrappers are looked into, and what only moves values is passed
-    over.
+    Nested models and wrappers are entered, and operations that only move values are
+    skipped.
 
     Args:
         tensor: Tensor, symbolic or not.
@@ -337,7 +337,7 @@ def final_activation(tensor: Any) -> str | None:
     if moves_values(operation) and inputs:
         before = final_activation(inputs[0])
         keeps_rows = tensor.shape[-1:] == inputs[0].shape[-1:]
-        # Of a part of a softmax, or of its columns, the rows do not add up to 1.
+        # The probabilities in a part of a softmax do not add up to 1.
         return before if keeps_rows or before != "softmax" else f"a {kind}"
     while isinstance(operation, keras.layers.Wrapper | keras.layers.Bidirectional):
         operation = getattr(operation, "forward_layer", None) or operation.layer
@@ -347,7 +347,7 @@ def final_activation(tensor: Any) -> str | None:
     last = (-1, len(tensor.shape) - 1)
     if isinstance(operation, keras.layers.Concatenate):
         found = {final_activation(each) for each in inputs}
-        # Several softmax rows beside each other add up to more than 1.
+        # Several softmax outputs next to each other add up to more than 1.
         if len(found) == 1 and not (operation.axis in last and found == {"softmax"}):
             return found.pop()
     kind = type(operation).__name__

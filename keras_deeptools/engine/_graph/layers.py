@@ -67,17 +67,17 @@ def _held_by(layer: keras.Layer) -> dict[str, Any]:
 def models_alive() -> list[keras.Model]:
     """All models of the process, to find those that hold some layer or optimizer.
 
-    The garbage collector is asked because nobody else knows: neither a layer nor an
-    optimizer knows the models that it is part of, and a list of our own would miss the
-    models that were made before this package was imported. Hence only where layers are
-    frozen or unfrozen, a file is loaded that says so, or an optimizer is attached to
-    without its model; never in a step.
+    They are read from the garbage collector: neither a layer nor an optimizer knows the
+    models that it is part of, and a separate list would miss models that were made
+    before this package was imported. So this function is used only when layers are
+    frozen or unfrozen, when a file that says so is loaded, or when features are
+    attached to an optimizer without its model; never in a step.
     """
     return [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
 
 
 def may_be_kernel(layer: keras.Layer, variable: Any) -> bool:
-    """Whether a layer of the user's own may multiply by weights, whatever their name.
+    """Whether a custom layer may multiply by weights, whatever their name.
 
     Args:
         layer: `keras.Layer`, Keras' own or not.

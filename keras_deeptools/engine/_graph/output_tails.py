@@ -1,4 +1,4 @@
-"""What the outputs of a model pass through last, also where it has no graph."""
+"""The last operations before the outputs of a model, also if it has no graph."""
 
 import contextlib
 import inspect
@@ -44,15 +44,15 @@ class OutputTail:
 def output_tails_of(model: keras.Model) -> list[OutputTail]:
     """The tail of each output, in the order of the outputs.
 
-    A graph is read. A model without one that is built, and nested models and layers of
-    the user's, are called once on tensors that have a shape but no values: nothing is
-    computed, and what the call leaves in the layers is taken away again.
+    They are read from the graph. A built model without a graph, nested models and
+    custom layers are called once on tensors that have a shape but no values: nothing is
+    computed, and traces of the call in the layers are removed.
 
     Args:
         model: `keras.Model`.
 
     Returns:
-        List of `OutputTail`; empty where the outputs cannot be told.
+        List of `OutputTail`; empty if the outputs cannot be determined.
 
     Example:
 
@@ -67,7 +67,7 @@ def output_tails_of(model: keras.Model) -> list[OutputTail]:
     """
     graph = graph_of_model(model)
     if graph is None and isinstance(model, keras.Sequential):
-        # Not built: the layers stand in a row all the same.
+        # The model is not built, but the order of its layers is known.
         rows = [(layer, None) for layer in reversed(model.layers)]
         return [OutputTail(rows[0][0].name, list(rows))] if rows else []
     with _without_traces(model):

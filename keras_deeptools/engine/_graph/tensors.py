@@ -1,4 +1,4 @@
-"""Where the graph of a model can be cut: at tensors, and between links of a chain."""
+"""Places to cut the graph of a model: at tensors, and between links of a chain."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ from keras_deeptools.engine._keras_private.layers import takes_training
 
 
 def tensor_before_head(model: keras.Model, owner: str) -> Any:
-    """What the last layer with weights is fed.
+    """The input of the last layer with weights.
 
     Args:
         model: `keras.Model`, functional or a built Sequential. Nested models count as
             one layer.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Returns:
         `keras.KerasTensor` of the model's graph.
 
     Raises:
         ValueError: If the model has no graph or no weights, or the last layer with
-            weights is fed several tensors.
+            weights has several inputs.
 
     Example:
 
@@ -58,20 +58,20 @@ def tensor_before_head(model: keras.Model, owner: str) -> Any:
 
 
 def tensor_after(model: keras.Model, name: str, owner: str, argument: str) -> Any:
-    """What a layer of the model gives.
+    """The output of a layer of the model.
 
     Args:
         model: `keras.Model`, functional or a built Sequential.
         name: Str, name of a layer of the model itself.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
         argument: Str, the argument that is named in errors.
 
     Returns:
         `keras.KerasTensor` of the model's graph.
 
     Raises:
-        ValueError: If there is no such layer, or it is called several times or gives
-            several tensors.
+        ValueError: If there is no such layer, or it is called several times or has
+            several outputs.
 
     Example:
 
@@ -102,7 +102,7 @@ def layer_names(model: keras.Model, owner: str) -> list[str]:
 
     Args:
         model: `keras.Model`, functional or a built Sequential.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Example:
 
@@ -261,7 +261,7 @@ def chain_of(model: keras.Model, owner: str = "chain_of") -> list[Link]:
     Args:
         model: `keras.Model`, functional or a built Sequential, of one input and one
             output.
-        owner: Str, who is named in errors.
+        owner: Str, name of the caller for errors.
 
     Returns:
         List of `Link`, in the order of computation, inputs left out.

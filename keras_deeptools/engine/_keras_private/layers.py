@@ -14,7 +14,7 @@ from keras_deeptools.engine._keras_private.seam import (
 )
 
 ATTENTION_DROPOUT = "_dropout"
-"""The rate by which MultiHeadAttention decides whether to call its Dropout layer."""
+"""The dropout rate by which MultiHeadAttention decides whether to call its Dropout."""
 
 CHECKS_INPUTS = "_assert_input_compatibility"
 """The method by which a functional model refuses inputs of other shapes."""
@@ -23,7 +23,7 @@ CONVERTS_INPUTS = "_convert_input_args"
 """Whether calling a layer converts its inputs to the layer's dtype."""
 
 TAKES_NON_TENSORS = "_allow_non_tensor_positional_args"
-"""Whether a layer may be called on what is no tensor."""
+"""Whether a layer may be called on objects that are not tensors."""
 
 LEADING_TO_LAYERS = ("_layers", "_operations", "_functional")
 """Attributes of a layer that list what it consists of."""
@@ -40,8 +40,8 @@ def flat_layers(
 ) -> list[Any]:
     """A layer and those inside it, each once, in the order in which Keras saves them.
 
-    `keras.Model.layers` is public, but names the layers of one model only: it enters no
-    wrapper, no cell and no layer of the user's own.
+    `keras.Model.layers` is public, but lists the layers of one model only: it does not
+    enter wrappers, cells and custom layers.
     """
     return list(layer._flatten_layers(include_self=include_self, recursive=recursive))
 

@@ -51,7 +51,7 @@ def check_seams(owner: str, *themes: str) -> None:
     """Raises on a Keras that lacks what a feature builds on; looks once per process.
 
     Args:
-        owner: Str. Who is named in the error.
+        owner: Str. Name of the caller, for the error.
         *themes: Str, keys of `THEMES`.
 
     Raises:
@@ -80,10 +80,10 @@ def _missing(theme: str) -> tuple[Seam, ...]:
 
 
 def looked_at(theme: str, count: int, look: Callable[[], list[Seam]]) -> list[Seam]:
-    """What a function finds missing, found without leaving a trace.
+    """Runs a check in a separate thread, and returns the seams that it finds missing.
 
-    In a thread of its own: there is no trace, scope, strategy or counter of names in
-    it that what is made for the check could meet or change.
+    A separate thread has no trace, scope, strategy or counter of names that the objects
+    of the check could meet or change.
 
     Args:
         theme: Str, what is checked, for the log.

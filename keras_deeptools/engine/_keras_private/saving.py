@@ -9,7 +9,7 @@ from keras_deeptools.engine._keras_private.seam import Seam, has_private, privat
 def group_of(store: Any) -> Any:
     """The group of an HDF5 file that variables are written to; None elsewhere.
 
-    Its attributes hold what whoever does not know of it passes over.
+    Its attributes can hold notes, which code that does not know them ignores.
     """
     return getattr(store, "_h5_entry_group", None)
 

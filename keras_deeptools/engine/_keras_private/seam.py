@@ -76,7 +76,7 @@ def missing_seams(
     """The error for seams that Keras lacks, or that do something else.
 
     Args:
-        owner: Str. Who is named.
+        owner: Str. Name of the caller, for the message.
         missing: Iterable of `Seam`, at least one.
         works_without: Str. What can be used all the same.
     """

@@ -154,7 +154,7 @@ def end_jax_step(model: Any, state: dict[str, Any] | None) -> None:
 
 
 def list_jax_shardings(model: Any) -> None:
-    """Lets Keras up to 3.11 list anew how each variable lies on the devices.
+    """Lets Keras up to 3.11 list again how each variable lies on the devices.
 
     It lists them when `fit` begins, before callbacks have added any.
     """
@@ -169,7 +169,7 @@ PARALLEL = "ddp_model"
 
 
 def forget_parallel(model: Any) -> bool:
-    """Lets `fit` wrap a model for several processes anew; whether it had been.
+    """Lets `fit` wrap a model for several processes again; returns whether it was.
 
     torch reduces the gradients of what is trained when a model is wrapped, of nothing
     else, and waits for all of them.
@@ -187,9 +187,10 @@ def knows_jax_state(model: Any) -> bool:
 
 
 def begin_callbacks(callbacks: keras.callbacks.CallbackList) -> Any:
-    """Begins a list of callbacks without telling them; its progress bar, or None.
+    """Begins a list of callbacks without calling them; returns its progress bar.
 
-    Up to Keras 3.11 such a list has no beginning of its own.
+    It returns None for a list without one. Up to Keras 3.11 such a list has no separate
+    beginning.
     """
     begin = getattr(callbacks, "_on_begin", None)
     if begin is not None:

@@ -85,7 +85,7 @@ def axes_of_kernel_being_built(
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """The axes of its kernel that an `EinsumDense` sums over, and those that it adds.
 
-    For Keras up to 3.14, where the initializer is told the shape alone: a kernel
+    It is for Keras up to 3.14, whose initializers get only the shape: a kernel
     `(256, 8, 64)` may be that of a convolution or of attention. The layer is the one
     that is building the kernel now, found among the callers.
 

@@ -1,4 +1,4 @@
-"""What the inputs of batch normalization are over data, for the weights of now."""
+"""Statistics of the inputs of batch normalization over data, for present weights."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ class BatchStatistics:
     """Computes the mean and variance that each BatchNormalization should have.
 
     Each layer normalizes with the statistics of the batch, as in training; dropout and
-    noise are off, as in inference. The model stays as it is. It is traced once: keep it
-    to compute again with other weights.
+    noise are off, as at inference. The model stays as it is. The computation is traced
+    once, so keep the object to compute again with other weights.
 
     Args:
         model: Built `keras.Model`.
@@ -56,9 +56,9 @@ class BatchStatistics:
 
         Args:
             x: Data, as `predict` takes them.
-            batch_size: Int >= 2. A last batch of fewer rows is left out, unless it is
-                the only one.
-            owner: Str. Who is named in errors.
+            batch_size: Int >= 2. A last batch with fewer samples is left out, unless it
+                is the only one.
+            owner: Str. Name of the caller, for errors.
 
         Returns:
             List of tuples of a variable of a layer and what it should be.

@@ -1,4 +1,4 @@
-"""One compiled pass over a model that brings back what its layers do on a batch."""
+"""A compiled pass over a model that returns values of its layers on a batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,19 +19,20 @@ from keras_deeptools.engine._state.snapshot import ModuleState
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """What one pass brought back. Made by `Capture`.
+    """The values that one pass returned. Made by `Capture`.
 
     Attributes:
         calls: List of `LayerCall`, in the order in which they returned.
-        forward: List of what `forward` returned for each call, with numpy arrays.
-        backward: List of what `backward` returned for each call, None for layers
-            without variables; empty without a backward pass.
-        weights: Dict from the path of each trainable variable to what `weights`
-            returned; empty without a backward pass.
+        forward: List of the values that `forward` returned for each call, with numpy
+            arrays.
+        backward: List of the values that `backward` returned for each call, None for
+            layers without variables; empty without a backward pass.
+        weights: Dict from the path of each trainable variable to the value that
+            `weights` returned; empty without a backward pass.
         loss: Float, the mean loss of the batch; None without a backward pass.
-        received: List of what `received` returned for each call, None for layers
-            without variables.
-        outputs: List of float arrays, the outputs for the first samples, where asked.
+        received: List of the values that `received` returned for each call, None for
+            layers without variables.
+        outputs: List of float arrays, the outputs for the first samples, if requested.
 
     Example:
 
@@ -53,39 +54,39 @@ class Captured:
 
 
 HALF_PRECISION_SCALE = 1024.0
-"""What multiplies the loss of a float16 model, so that gradients do not vanish."""
+"""Factor of the loss of a float16 model, so that gradients do not vanish."""
 
 
 class Capture:
     """A compiled pass over a model on a batch; called, it returns `Captured`.
 
-    Works for models of every kind. Layers inside recurrent layers and other loops are
-    not seen one by one. The model, its metrics and the random states stay bit for bit
-    what they are. It is traced once: keep it to call it again.
+    It works for models of every kind. Layers inside recurrent layers and other loops
+    are not captured individually. The model, its metrics and the random states stay bit
+    for bit the same. The pass is traced once, so keep the object to call it again.
 
-    The functions are traced with the pass: they have no side effects, use `keras.ops`,
-    and return nested tuples, lists and dicts of tensors, or None for nothing.
+    The functions are traced with the pass: they must have no side effects, use
+    `keras.ops`, and return nested tuples, lists and dicts of tensors, or None.
 
     Args:
-        model: `keras.Model`. One that is not built is built from the first inputs, as
-            `fit` would.
+        model: `keras.Model`. A model that is not built is built from the first inputs,
+            as `fit` would build it.
         received: Function of a `LayerCall` and the first argument of the call, for
             layers that hold variables.
         forward: Function of a `LayerCall`, the layer's output before its fused
-            activation, and its output (the same where none is fused).
+            activation, and its output (the same if no activation is fused).
         backward: Function of a `LayerCall` and the gradient of the loss with respect to
-            the output before the fused activation, in float32. It makes the pass go
-            backward too; called for layers that hold variables.
+            the output before the fused activation, in float32. With it, the pass
+            includes a backward pass; it is called for layers that hold variables.
         weights: Function of a trainable variable and the gradient of the loss with
             respect to it, in float32.
         transform: Function of a `LayerCall` of a layer with variables, its output
-            before the fused activation, and the dict of `arguments` of the pass; what
-            it returns goes on in place of that output.
+            before the fused activation, and the dict of `arguments` of the pass; the
+            value that it returns replaces that output.
         loss: Loss as in `compile`; None takes the one that the model was compiled with.
             Losses that layers add and penalties on weights are left out.
         training: Bool. Whether dropout, batch statistics and noise are on.
-        outputs: Int. For how many of the first samples to bring back the outputs.
-        once: Bool. Whether the pass is made so seldom that it should be compiled
+        outputs: Int. Number of first samples whose outputs are returned.
+        once: Bool. Whether the pass is made so rarely that it should be compiled
             quickly rather than well.
 
     Example:
@@ -146,7 +147,7 @@ class Capture:
 
         Args:
             x: Array or nested structure of arrays, as the model takes them.
-            y: Targets in the same way; needed to go backward.
+            y: Targets in the same way; needed for the backward pass.
             **arguments: Arrays or numbers that `transform` receives as tensors.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What a model was compiled with, and the loss of each of its outputs."""
+"""The arguments that a model was compiled with, and the loss of each output."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ from keras_deeptools.engine._keras_private.training import (
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """What to pass to `compile` for a model like this one, but for the optimizer.
+    """The arguments of `compile` for a model like this one, without the optimizer.
 
-    Metrics are fresh: those of the model keep their state to themselves.
+    Metrics are new objects, so that those of the model keep their own state.
 
     Args:
         model: `keras.Model`.
@@ -55,12 +55,12 @@ def _fresh(metric: Any) -> Any:
 
 
 def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callable:
-    """A function of a batch and predictions; the model's own counts what it has seen.
+    """The loss as a function of a batch and predictions, without the model's counts.
 
     Args:
         model: `keras.Model`, built.
         loss: As in `compile`, or None for the loss that the model was compiled with;
-            where it was with none, its own `compute_loss`.
+            if there is none, its own `compute_loss`.
         inputs: Tensors of a batch.
         targets: Its targets.
 
@@ -107,7 +107,7 @@ def has_loss(model: keras.Model) -> bool:
 
 
 def computes_loss(model: keras.Model) -> bool:
-    """Whether a model has a `compute_loss` of its own, which may need no targets.
+    """Whether a model has a custom `compute_loss`, which may need no targets.
 
     Args:
         model: `keras.Model`.
@@ -122,11 +122,11 @@ def _spec(tensor: Any) -> keras.KerasTensor:
 
 @contextlib.contextmanager
 def row_losses() -> Iterator[None]:
-    """A block in which the sparse cross-entropy takes pixels as rows, on torch.
+    """A block in which the sparse cross-entropy takes pixels as samples, on torch.
 
-    Keras 3.15 gives torch a view with the classes moved to the second axis, through
-    which torch does not go back on a CPU ("grad_input must be contiguous"). As rows the
-    values are the same.
+    Keras 3.15 gives torch a view with the classes moved to the second axis, for which
+    torch computes no gradient on a CPU ("grad_input must be contiguous"). With pixels
+    as samples the values are the same.
 
     Example:
 
@@ -147,10 +147,10 @@ class Head:
     """One output of a model.
 
     Attributes:
-        key: Its key or index among the outputs; None for an only one.
-        name: Str, its name; empty for an only one.
+        key: Its key or index among the outputs; None for a single output.
+        name: Str, its name; empty for a single output.
         loss: Its loss, as compiled.
-        shape: Tuple, its shape where that is known, else empty.
+        shape: Tuple, its shape if known, else empty.
     """
 
     key: Any
@@ -159,7 +159,7 @@ class Head:
     shape: tuple[int | None, ...] = ()
 
     def part_of(self, structure: Any) -> Any:
-        """What belongs to this output among outputs, targets or weights."""
+        """The part of outputs, targets or weights that belongs to this output."""
         if structure is None or self.key is None:
             return structure
         if isinstance(structure, dict):
@@ -173,7 +173,7 @@ def heads_of(owner: str, model: keras.Model) -> list[Head]:
     """The outputs of a model that have a loss.
 
     Args:
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
         model: `keras.Model`, compiled.
     """
     loss = model.loss

@@ -13,9 +13,10 @@ from keras_deeptools.engine._keras_private.layers import (
 
 
 class ModelFunction:
-    """Computes what a model or layer would with other weights; itself it is only read.
+    """Computes the outputs of a model or layer with other weights, without changing it.
 
-    Its flags hold: frozen BatchNormalization uses its moving averages, for instance.
+    The flags of layers apply: for instance, frozen BatchNormalization uses its moving
+    averages.
 
     Args:
         layer: `keras.Layer`, built, for instance a model.
@@ -60,12 +61,12 @@ class ModelFunction:
     ) -> tuple[Any, list[Any], list[Any]]:
         """Outputs, new states and losses (of regularizers) for some inputs.
 
-        A state that has not changed comes back as the object given.
+        A state that has not changed is returned as the same object.
 
         Args:
-            trainable: Tensors in the place of `trainable`.
-            states: Tensors in the place of `states`.
-            inputs: Tensor, what the layer takes.
+            trainable: Tensors that replace `trainable`.
+            states: Tensors that replace `states`.
+            inputs: Tensor, the inputs of the layer.
             training: Bool.
         """
         options = {"training": training} if takes_training(self._layer) else {}

@@ -1,4 +1,4 @@
-"""Every call of every layer while a model runs, with what came out of it."""
+"""Every call of every layer while a model runs, with its outputs."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,23 +14,23 @@ from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._patching import Replacement
 
 OPAQUE = (keras.layers.RNN, keras.layers.TimeDistributed)
-"""Layers that run others inside a loop: one call on the outside, many within."""
+"""Layers that run others inside a loop: one outer call, and many calls inside."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
     """One call of one layer, as part of a pass over a model.
 
-    Made by `Capture`. A layer that is used twice has two of them.
+    Made by `Capture`. A layer that is used twice has two such calls.
 
     Attributes:
         layer: The `keras.Layer`, or the operation of a functional graph, such as that
             of `a + b`.
-        name: Str. Names of the models and layers around it and its own, joined by
-            `/`; from the second use of a name on with `#2`, `#3`, ...
+        name: Str. Names of the models and layers around the layer and its own name,
+            joined by `/`; from the second use of a name on, followed by `#2`, `#3`, ...
         number: Int, 1 at the layer's first call.
         variables: Dict from role, such as `"kernel"`, to the variables that the layer
-            holds itself; of a recurrent layer those of its cells.
+            itself holds; for a recurrent layer, the variables of its cells.
         activation: The activation function fused into the layer, or None.
         has_parts: Bool. Whether calls of other layers are part of this one.
 
@@ -63,15 +63,15 @@ class _Frame:
 class Taps:
     """A context in which the calls of a model's layers are seen, and may be changed.
 
-    Layers look their `call` and `activation` up on themselves, so standing in their
-    place on the instance works whatever the kind of model.
+    Layers look up `call` and `activation` on themselves, so replacing these attributes
+    on the instance works for every kind of model.
 
     Args:
         model: Built `keras.Model`.
         pre_activation: Function of a `LayerCall` of a layer with variables and its
-            output before the fused activation; what it returns takes its place.
+            output before the fused activation; the value that it returns replaces it.
         output: Function of a `LayerCall`, the output before the fused activation (the
-            output itself where there is none) and the output.
+            output itself if there is none) and the output.
         entered: Function of a `LayerCall` and its first argument, called first.
         called: Function of a `LayerCall` and the tuple of its arguments without names,
             called first.

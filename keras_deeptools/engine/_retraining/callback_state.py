@@ -54,8 +54,9 @@ class _HeldNotes:
 class Resumable(_HeldNotes):
     """Notes the state of a callback in files, and restores it from them, during `fit`.
 
-    What `BackupAndRestore` writes then resumes with the state of the same moment. A
-    callback that holds this in `set_model` is told before any `on_train_begin`.
+    A `fit` that `BackupAndRestore` resumes then has the state of the same moment. A
+    callback that holds this object in `set_model` is called before any
+    `on_train_begin`.
 
     Args:
         name: Str, unique among callbacks.
@@ -87,9 +88,10 @@ State = tuple[dict[str, Any], list[np.ndarray]]
 class ResumableArrays(_HeldNotes):
     """Keeps a callback's arrays in files written in `fit`, and brings them back.
 
-    They lie beside the optimizer's variables, where nobody else looks: whoever does not
-    know of them loads the file as any other. As with `Resumable`, a callback holds this
-    in `set_model`, and is told whenever a file is loaded during `fit`.
+    They are stored beside the optimizer's variables, where no other code reads: code
+    that does not know them loads the file like any other. As with `Resumable`, a
+    callback holds this object in `set_model`, and is called whenever a file is loaded
+    during `fit`.
 
     Args:
         name: Str, unique among callbacks.

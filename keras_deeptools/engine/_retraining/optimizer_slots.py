@@ -89,9 +89,9 @@ class OptimizerMemory:
 
 
 def rebuild(optimizer: Any, variables: list[Any], earlier: Any = None) -> None:
-    """Builds the optimizer anew for `variables`, with the slots of those it knew.
+    """Builds the optimizer again for `variables`, with the slots of those it knew.
 
-    New slots are as in a fresh optimizer, and so is the count of updates that it sees
+    New slots are as in a fresh optimizer, and so is the count of updates that it uses
     for their variables; new moving averages start at the weights.
 
     Args:

@@ -1,7 +1,7 @@
-"""Changing what a model trains, with its optimizer and compiled steps following.
+"""Changes which layers of a model train, and updates its optimizer and compiled steps.
 
-Whether layers train is told and set leaf by leaf, past the setter that reaches all
-below.
+Whether layers train is read and set for each innermost layer, without the setter that
+changes all layers inside a layer.
 """
 
 from collections.abc import Iterable
@@ -152,7 +152,7 @@ class Retraining:
         flags: `Flags` before.
         memories: List of `OptimizerMemory`, what the optimizers knew of the variables
             that they no longer train.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Example:
 
@@ -193,18 +193,18 @@ class Retraining:
 def retrain(
     root: keras.Layer, states: Iterable[Trainability], owner: str = "retrain"
 ) -> Retraining:
-    """Sets which leaves of a model train; every model that holds them follows.
+    """Sets which innermost layers of a model train, in every model that holds them.
 
-    Of each compiled model with these layers, also one that only encloses `root`, the
-    optimizer is built anew for what it now trains, keeping the slots of the variables
-    that it goes on training bit for bit, attached features follow, and compiled steps
-    are traced again. Works before and after `compile`, after `fit`, and in a callback
-    during `fit`.
+    For each compiled model with these layers, also one that only encloses `root`, the
+    optimizer is built again for the variables that it now trains; the slots of those
+    that it continues to train stay bit for bit the same. Attached features follow, and
+    compiled steps are traced again. It works before and after `compile`, after `fit`,
+    and in a callback during `fit`.
 
     Args:
         root: `keras.Layer`, built, for instance a model.
         states: `Trainability` objects of leaves of `root`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Returns:
         `Retraining`, which can undo it.

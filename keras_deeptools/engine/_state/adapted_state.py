@@ -1,4 +1,4 @@
-"""What layers have learnt of data in `adapt`, which their config does not hold."""
+"""The state that layers compute from data in `adapt`, which is not in their config."""
 
 import json
 from typing import Any
@@ -11,11 +11,11 @@ from keras_deeptools.engine._keras_private.layers import lookup_of
 
 
 def copy_adapted_state(source: keras.Model, target: keras.Model) -> None:
-    """Gives a copy of a model what the layers of the model were adapted to.
+    """Gives a copy of a model the state that the model's layers have from `adapt`.
 
     These are statistics of `Normalization`, vocabularies of lookups and of
-    `TextVectorization`, and what a layer of the user's with a method `adapt` saves.
-    No training would bring them back.
+    `TextVectorization`, and the state that custom layers with a method `adapt` save.
+    Training would not restore them.
 
     Args:
         source: `keras.Model`.
@@ -50,7 +50,7 @@ def copy_adapted_state(source: keras.Model, target: keras.Model) -> None:
 
 
 def json_with_adapted_state(model: keras.Model) -> str:
-    """The JSON of a model that also holds what its layers of Keras were adapted to.
+    """The JSON of a model that includes the state of Keras' layers from `adapt`.
 
     Args:
         model: `keras.Model`.

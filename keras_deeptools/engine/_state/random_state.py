@@ -20,9 +20,9 @@ from keras_deeptools.engine._keras_private.random import (
 class RandomState:
     """A copy of every global random state; `restore` puts it back.
 
-    Covers Python, numpy, the seed generator that Keras draws unseeded operations from,
-    and TensorFlow and torch where they have been imported (`tf.data` and `DataLoader`
-    feed every backend). Seed generators of layers are variables of the model.
+    It covers Python, numpy, the seed generator that Keras uses for unseeded operations,
+    and TensorFlow and torch if they have been imported (`tf.data` and `DataLoader` work
+    with every backend). Seed generators of layers are variables of the model.
 
     Args:
         *generators: Further objects with `get_state` and `set_state`.
@@ -37,7 +37,7 @@ class RandomState:
         self._restore_foreign = foreign.kept_random_states()
 
     def restore(self) -> None:
-        """Puts everything back."""
+        """Restores everything."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         set_global_generator(self._keras)
@@ -50,10 +50,10 @@ class RandomState:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds all that training draws from, and puts it all back at the end.
+    """Seeds all random states of training, and restores them at the end of the block.
 
-    As `keras.utils.set_random_seed`, but for a block; what has not been imported is not
-    imported.
+    It works like `keras.utils.set_random_seed`, but for a block, and does not import
+    backends that have not been imported.
 
     Args:
         seed: Int in [0, 2**32).
@@ -84,11 +84,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def reseed(seed: int) -> None:
-    """Seeds all that training draws from, inside a block of `seeded`.
+    """Seeds all random states of training, inside a block of `seeded`.
 
-    At the start of every epoch, for instance, so that what an epoch draws does not
-    depend on the epochs before it. Compiled steps go on drawing from the generators
-    that they know, which are set to the seed.
+    It can be used at the start of every epoch, for instance, so that the random numbers
+    of an epoch do not depend on the epochs before it. Compiled steps continue to draw
+    from the same generators, which are set to the seed.
 
     Args:
         seed: Int in [0, 2**32).

@@ -1,4 +1,4 @@
-"""Training for a while, and then as if it had never been."""
+"""Snapshots of the state of a model, to undo training."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ from keras_deeptools.engine._update.update_watch import note_undone
 class ModuleState:
     """Buffers, gradients and modes of the torch modules in a model.
 
-    A Keras model on the torch backend is a `torch.nn.Module`; modules of the user's own
-    inside it keep buffers (running averages) that are no Keras variables. Elsewhere
+    A Keras model on the torch backend is a `torch.nn.Module`; custom modules inside it
+    keep buffers (running averages) that are not Keras variables. On other backends
     there is nothing to keep.
 
     Args:
@@ -46,7 +46,7 @@ class ModuleState:
         self._buffers = [(b, b.detach().clone()) for b in buffers]
 
     def restore(self) -> None:
-        """Puts everything back."""
+        """Restores everything."""
         for module, is_training in self._modes:
             module.training = is_training
         for parameter, gradient in self._gradients:
@@ -61,14 +61,14 @@ MISSING = object()
 class Snapshot:
     """A copy of all state of a compiled model and of the random states.
 
-    Covers the variables of the model, its metrics and its optimizer, what an optimizer
-    that is not built lacks, the compiled functions, and the states of Python, numpy,
+    It covers the variables of the model, its metrics and its optimizer, whether the
+    optimizer is built, the compiled functions, and the random states of Python, numpy,
     Keras, TensorFlow and torch. Values are copied to the host, because compiled steps
     reuse the memory of variables.
 
     Args:
-        model: `keras.Model`, compiled. Its variables should exist: of those created
-            later, metrics start at zero and others keep what they hold.
+        model: `keras.Model`, compiled. Its variables should exist: if variables are
+            created later, metrics are reset to zero and others keep their values.
         *generators: Objects with `get_state` and `set_state` that belong to the data.
 
     Example:
@@ -98,9 +98,9 @@ class Snapshot:
         self._random = RandomState(*generators)
 
     def restore(self) -> None:
-        """Puts everything back; may be called more than once."""
+        """Restores everything; may be called more than once."""
         if knows_jax_state(self._model):
-            # What a step handed over last is as old as the step.
+            # The values that the last step handed over are as old as that step.
             end_jax_step(self._model, None)
         for structure in self._structures:
             structure.restore()
@@ -123,15 +123,15 @@ class Snapshot:
 def preserved(
     model: keras.Model, *generators: Any, build: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Undoes, at the end of the block, all that training in it does to a model.
+    """Undoes, at the end of the block, all changes by training inside the block.
 
-    Also after an exception or Ctrl-C.
+    It does so also after an exception or Ctrl-C.
 
     Args:
         model: `keras.Model`, compiled.
         *generators: Objects with `get_state` and `set_state` that belong to the data.
-        build: Function that creates what `fit` would create before its first step. It
-            is called first; of what it does, only building the optimizer is undone.
+        build: Function that builds what `fit` would build before its first step. It is
+            called first; only its building of the optimizer is undone.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Attaching features to an optimizer, and taking them off again."""
+"""Attaches features to an optimizer, and detaches them."""
 
 import functools
 from types import TracebackType
@@ -42,14 +42,14 @@ GUARDED = (
     "load_weights",
     "export",
 )
-"""Methods before which is taken off what a broken-off `fit` has left."""
+"""Methods before which the features of an interrupted `fit` are detached."""
 
 
 class Attachment:
-    """Features at work on an optimizer, until `detach` is called.
+    """Features that are attached to an optimizer until `detach` is called.
 
-    Made by `attach`. As a context manager it detaches at the end of the block, also
-    after an exception.
+    Made by `attach`. As a context manager it detaches the features at the end of the
+    block, also after an exception.
 
     Attributes:
         features: The attached features, in order.
@@ -95,7 +95,7 @@ class Attachment:
         self._forget_functions()
 
     def begin(self, site: Site, late: bool = False) -> None:
-        """Starts the features on an optimizer that is built.
+        """Starts the features on a built optimizer.
 
         Args:
             site: `Site` of that optimizer.
@@ -115,7 +115,7 @@ class Attachment:
                 feature.begin_late()
 
     def _roots(self) -> list[list[Any]]:
-        """The optimizers that each of the features acts on."""
+        """The optimizers that each feature acts on."""
         if self._choices is None:
             return [[site.optimizer for site in self._sites]] * len(self.features)
         return [[each.optimizer for each in choice] for choice in self._choices]
@@ -142,7 +142,7 @@ class Attachment:
 
     @property
     def stale(self) -> bool:
-        """Whether this belongs to a `fit` that ended without saying so."""
+        """Whether the attachment belongs to a `fit` that was interrupted."""
         return self._in_fit and not any(map(is_fitting, self._models()))
 
     def _models(self) -> list[Any]:
@@ -150,7 +150,7 @@ class Attachment:
         return [model for model in models.values() if model is not None]
 
     def extend(self, leaf: Leaf) -> None:
-        """Lets the features take part in the updates of one more optimizer.
+        """Starts the features on one more optimizer.
 
         Args:
             leaf: `Leaf` of that optimizer.
@@ -165,11 +165,11 @@ class Attachment:
             site.start(session)
 
     def state(self, feature: Feature) -> list[Any]:
-        """What `feature.prepare` returned, for each leaf optimizer."""
+        """The states that `feature.prepare` returned, for each leaf optimizer."""
         return [s.state for s in self._sessions if s.feature is feature]
 
     def detach(self) -> None:
-        """Takes the features off; does nothing when they are off already."""
+        """Detaches the features; does nothing if they are detached already."""
         if not self.active:
             return
         if not self.stale:
@@ -211,37 +211,38 @@ class Attachment:
 def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment:
     """Lets features take part in the compiled updates of an optimizer.
 
-    The callbacks of this package do it for the length of a `fit`. Call it yourself
-    for `train_on_batch`, a custom `train_step` or a loop of your own; every callback
-    that acts on updates is a feature and can be passed. A loop that compiles its own
-    step (`tf.function`, `jax.jit`) must call it for the first time after attaching, and
-    one that holds the optimizer's state (JAX) must read it then, and assign it in the
-    end. Functions that the model's own `train_step` calls are traced anew.
+    The callbacks of this package do so for the duration of `fit`. Call it yourself for
+    `train_on_batch`, a custom `train_step` or your own loop; every callback that acts
+    on updates is a feature and can be passed. A loop that compiles its own step
+    (`tf.function`, `jax.jit`) must call the step for the first time after attaching. A
+    loop that holds the optimizer's state (JAX) must read the state after attaching, and
+    assign it to the optimizer in the end. Functions that the model's own `train_step`
+    calls are traced again.
 
-    Neither the model nor the optimizer needs to be built. Where they are not, the
-    features begin when the first update builds the optimizer, and what does not fit is
+    Neither the model nor the optimizer needs to be built. If they are not, the features
+    start when the first update builds the optimizer, and a feature that does not fit is
     refused there, before that update.
 
     Args:
         target: A compiled `keras.Model`, or an optimizer. The optimizer of a compiled
-            model stands for that model.
+            model is treated like that model.
         *features: One or more `Feature` objects. Their stages run in a fixed order
             (see `Feature`), features of one stage in the order given here.
-        optimizer: Which optimizers of the model to join. None: those that its train
-            step uses, which is the one that it was compiled with unless the model has a
-            `train_step` of its own, or those that a callback was told (`optimizer=`).
-            A name (`"g_optimizer"`, `"optimizers[0]"`, `"optimizers['g']"`), an
-            optimizer, a list of these, or `"all"`.
+        optimizer: Which optimizers of the model to attach to. None: those that its
+            train step uses, which is the one that it was compiled with unless the model
+            has a custom `train_step`, or those that a callback was given
+            (`optimizer=`). A name (`"g_optimizer"`, `"optimizers[0]"`,
+            `"optimizers['g']"`), an optimizer, a list of these, or `"all"`.
 
     Returns:
-        `Attachment`; use it as a context manager, which warns of updates that nothing
-        attached took part in, or call its `detach`.
+        `Attachment`; use it as a context manager, which warns of updates in which no
+        attached feature took part, or call its `detach`.
 
     Raises:
         TypeError: If `target` or a feature is of the wrong type.
         ValueError: If the model is not compiled or has no trainable variables, several
             models use the optimizer, or a feature does not fit the optimizer. Nothing
-            has been changed then.
+            has then been changed.
 
     Example:
 
@@ -285,7 +286,7 @@ def attach(target: Any, *features: Feature, optimizer: Any = None) -> Attachment
 
 
 def _site(optimizer: Any, model: Any) -> Site:
-    """The site of an optimizer, with what a broken-off `fit` left taken off."""
+    """The site of an optimizer, without the features that an interrupted `fit` left."""
     site = optimizer.__dict__.get(SITE)
     if site is not None:
         site.detach_stale()
@@ -308,7 +309,7 @@ def _new_site(optimizer: Any, model: Any) -> Site:
 
 
 class _GuardedSite(Site):
-    """A site that notices when the `fit` it served has been broken off."""
+    """A site that notices when the `fit` that it served has been interrupted."""
 
     def detach_stale(self) -> None:
         for attachment in list(self.attachments):

@@ -1,8 +1,8 @@
 """Notes in the files that hold an optimizer's variables.
 
-A note is an attribute in the HDF5 file, so whoever does not know of it loads the file
-as any other. It is written and read with the variables, by whatever saves or loads
-them: `model.save_weights`, `ModelCheckpoint`, `BackupAndRestore`.
+A note is an attribute in the HDF5 file, so code that does not know it loads the file
+like any other. It is written and read together with the variables, by everything that
+saves or loads them: `model.save_weights`, `ModelCheckpoint`, `BackupAndRestore`.
 """
 
 import json
@@ -20,15 +20,16 @@ SAVE, LOAD = "save_own_variables", "load_own_variables"
 
 @dataclass(frozen=True, eq=False)
 class Note:
-    """One thing to know of an optimizer beside its variables.
+    """A piece of information about an optimizer that is saved with its variables.
 
     Args:
         name: Str, unique.
         write: Function of the store that the variables were written to, which returns
-            what to note, as JSON has it; None: nothing.
-        before: Function of what was noted, or None, called before variables are loaded.
+            a value that JSON can hold; None for no note.
+        before: Function of the noted value, or None, called before variables are
+            loaded.
         after: The same, called afterwards.
-        read: Function of what was noted and the store, called last.
+        read: Function of the noted value and the store, called last.
     """
 
     name: str

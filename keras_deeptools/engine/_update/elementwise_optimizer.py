@@ -180,15 +180,15 @@ class Unit:
 class ElementwiseOptimizer(WholeUpdate):
     """An optimizer that is one formula, for a weight and for all weights at once.
 
-    A subclass lists what it keeps of each weight in `SLOTS` (in `COPIES` what begins as
-    the weight), the attributes that are its numbers in `NUMBERS`, and defines
-    `_scalars` and `_formula`. On torch all
-    weights are updated together, by `_foreach` kernels, elsewhere each in the graph.
+    A subclass lists the slots of each weight in `SLOTS` (in `COPIES` those that start
+    as a copy of the weight) and the attributes that are its numbers in `NUMBERS`, and
+    defines `_scalars` and `_formula`. On torch all weights are updated together, by
+    `_foreach` kernels; on other backends each weight is updated in the graph.
     Everything else is Keras' own: clipping, weight decay, averages, accumulation,
-    schedules, files. Gradients of embeddings that list rows are added up first.
+    schedules, files. Sparse gradients of embeddings are added up first.
 
     Args:
-        learning_rate: Float, schedule, or a function of nothing.
+        learning_rate: Float, schedule, or a function without arguments.
         weight_decay: Float or None.
         name: Str or None.
         **options: Keras' own arguments of every optimizer.
@@ -240,7 +240,7 @@ class ElementwiseOptimizer(WholeUpdate):
             setattr(self, _slots(slot), slots)
 
     def _scalars(self, step: Any) -> dict[str, Any]:
-        """What the formula needs of the step, as scalars by name.
+        """The scalars by name that the formula needs in a step.
 
         Args:
             step: Scalar >= 1, the number of the update that is made.
@@ -253,7 +253,7 @@ class ElementwiseOptimizer(WholeUpdate):
         Args:
             gradient: Tensor, or many as one.
             slots: Tensors as `gradient`, in the order of `SLOTS`.
-            scalars: What `_scalars` returned.
+            scalars: Dict that `_scalars` returned.
 
         Returns:
             A tensor that is subtracted times the learning rate, and a list of tensors.
@@ -269,7 +269,7 @@ class ElementwiseOptimizer(WholeUpdate):
         return tensors.number(getattr(self, name))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates one `variable` by its `gradient` at the `learning_rate`."""
+        """Updates one `variable` by its `gradient` with the `learning_rate`."""
         self._update(self._unit(gradient, variable), learning_rate)
 
     def takes_all(self) -> bool:
@@ -277,7 +277,7 @@ class ElementwiseOptimizer(WholeUpdate):
         return tensors.TAKES_LISTS
 
     def update_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
-        """Updates all `variables` by their `gradients` at the `learning_rate`."""
+        """Updates all `variables` by their `gradients` with the `learning_rate`."""
         for unit in self.units(gradients, variables):
             self._update(unit, tensors.number(learning_rate))
 
@@ -344,7 +344,7 @@ class ElementwiseOptimizer(WholeUpdate):
         return ops.cast(updates + 1, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         numbers = {name: getattr(self, name) for name in self.NUMBERS}
         return super().get_config() | numbers
 

@@ -1,4 +1,4 @@
-"""What a feature may ask of the engine."""
+"""The base class of features: the stages of a compiled update."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,24 +9,25 @@ ScheduledPair = tuple[Any, Callable]
 
 
 class Feature:
-    """One thing that takes part in the optimizer's compiled update.
+    """Base class of everything that takes part in the optimizer's compiled update.
 
     A subclass overrides the stages that it needs; `attach` calls them for every
     update, on every backend, in this order:
 
     1. `hyperparameters`: values that are functions of the step,
-    2. `observe_gradients`: unscaled, unclipped (mean of the accumulated) gradients,
-    3. `transform_gradients`: what the optimizer will see (Keras' own clipping and
-       weight decay come after it),
-    4. `transform_updates`: how far the weights really move,
-    5. `observe_updates`: how far that was, for each weight,
-    6. `project_weights`: corrections of the weights, before the moving average,
-    7. `observe_weights`: the weights that the update has led to.
+    2. `observe_gradients`: sees unscaled, unclipped (mean of the accumulated)
+       gradients,
+    3. `transform_gradients`: changes the gradients that the optimizer gets (Keras' own
+       clipping and weight decay come after it),
+    4. `transform_updates`: changes how far the weights move,
+    5. `observe_updates`: sees how far each weight has moved,
+    6. `project_weights`: corrects the weights, before the moving average,
+    7. `observe_weights`: sees the weights after the update.
 
     All features pass one stage before the next begins; within a stage they run in
     the order in which they were attached. The code of a stage is traced once on
-    TensorFlow and JAX, so it uses `keras.ops` and may not branch on values. What it
-    must remember from step to step lives in variables that `prepare` creates.
+    TensorFlow and JAX, so it must use `keras.ops` and must not branch on values. State
+    that is kept from step to step lives in variables that `prepare` creates.
 
     Example:
 
@@ -42,39 +43,39 @@ class Feature:
     """
 
     overrules = False
-    """Whether what others assign to a learning rate that it schedules has no effect."""
+    """Whether the feature ignores what others assign to a scheduled learning rate."""
 
     def prepare(self, leaf: Leaf) -> Any:
         """Checks the optimizer and creates state; called once per leaf optimizer.
 
         Args:
-            leaf: `Leaf`, the optimizer that is attached to.
+            leaf: `Leaf` of the optimizer to which the feature is attached.
 
         Returns:
-            Whatever the other stages want to receive as `state`.
+            Any object, which the other stages receive as `state`.
         """
         return None
 
     def begin_late(self) -> None:
-        """Catches up where training had begun before the optimizer was built.
+        """Catches up if training had begun before the optimizer was built.
 
         TensorFlow builds a model that was never called, and its optimizer, in the first
-        step. `prepare` is then called in that step, and after it this: callbacks have
-        been told by then that training and its first epoch begin.
+        step. `prepare` is then called in that step, followed by this method; by then,
+        `on_train_begin` and the first `on_epoch_begin` of callbacks have been called.
         """
 
     def hyperparameters(self, state: Any, leaf: Leaf) -> dict[str, Callable]:
-        """Hyperparameters to set in the graph.
+        """Returns the hyperparameters to set in the graph.
 
         Returns:
             Dict from attribute name (`"learning_rate"`, `"momentum"`, ...) to a
             function of `step` (number of updates the optimizer has made: an int
-            tensor, or an int where the host knows it) that returns a scalar.
+            tensor, or an int if the host knows it) that returns a scalar.
         """
         return {}
 
     def model_variables(self, state: Any, leaf: Leaf) -> dict[str, ScheduledPair]:
-        """Variables of the model to set at the beginning of every train step.
+        """Returns the variables of the model to set at the start of every train step.
 
         Returns:
             Dict from a name to a pair: a scalar variable of the model that is not
@@ -84,52 +85,53 @@ class Feature:
         return {}
 
     def train_step(self, state: Any, leaf: Leaf, train_step: Callable) -> Any:
-        """The train step that takes the place of the model's own, or None.
+        """Returns a train step that replaces the model's own, or None.
 
         Args:
-            state: What `prepare` returned.
+            state: State that `prepare` returned.
             leaf: `Leaf`.
-            train_step: Function, called as the model's `train_step`.
+            train_step: Function, called like the model's `train_step`.
         """
         return None
 
     def observe_gradients(self, state: Any, leaf: Leaf, gradients: list) -> None:
-        """Sees the gradients of `leaf.active` as training computed them."""
+        """Receives the gradients of `leaf.active` as training computed them."""
 
     def transform_gradients(self, state: Any, leaf: Leaf, gradients: list) -> list:
         """Returns the gradients that the optimizer will use instead."""
         return gradients
 
     changes_updates = False
-    """Whether `transform_updates` is to be called."""
+    """Whether `transform_updates` should be called."""
 
     def transform_updates(
         self, state: Any, leaf: Leaf, before: list, gradients: list
     ) -> None:
-        """Changes what the optimizer's update has made of `leaf.active`.
+        """Changes the values of `leaf.active` after the optimizer's update.
 
-        Called only where `changes_updates`, since it takes a copy of the weights.
+        It is called only if `changes_updates`, since it takes a copy of the weights.
 
         Args:
-            state: What `prepare` returned.
-            leaf: `Leaf`; the variables have their new values, to be assigned again.
+            state: State that `prepare` returned.
+            leaf: `Leaf`; its variables have their new values, and can be assigned
+                again.
             before: List of tensors, the values before the update and after weight
-                decay; not to be changed.
+                decay; they must not be changed.
             gradients: List of gradients that the optimizer used.
         """
 
     def wants_updates(self, state: Any, leaf: Leaf) -> bool:
-        """Whether `observe_updates` is to be called after this update."""
+        """Whether `observe_updates` should be called after this update."""
         return False
 
     def observe_updates(
         self, state: Any, leaf: Leaf, change_norms: Any, weight_norms: Any
     ) -> None:
-        """Sees what the optimizer did to `leaf.active`, without weight decay.
+        """Receives the changes of `leaf.active` by the update, without weight decay.
 
         Args:
-            state: What `prepare` returned.
-            leaf: `Leaf`; the variables have their new values.
+            state: State that `prepare` returned.
+            leaf: `Leaf`; its variables have their new values.
             change_norms: Float32 tensor `(len(leaf.active),)`, L2 norm of each
                 variable's change.
             weight_norms: Float32 tensor of the same shape, L2 norm of each variable
@@ -142,47 +144,49 @@ class Feature:
     def observe_weights(self, state: Any, leaf: Leaf) -> None:
         """Sees the weights after the update, when every feature has corrected them.
 
-        Keras' own constraints act after this; `constrained_values` looks ahead.
+        Keras' own constraints act after this stage; `constrained_values` gives the
+        values after them.
         """
 
     def follow(self, state: Any, leaf: Leaf) -> Any:
-        """Goes on with other variables, after layers were frozen or unfrozen.
+        """Continues with other variables, after layers were frozen or unfrozen.
 
-        Called between steps, when `leaf.variables` are the new ones; what is raised
-        here undoes the freezing. A feature without a `prepare` of its own goes on as it
-        is; others override this too, or cannot be attached meanwhile.
+        It is called between steps, when `leaf.variables` are the new variables; an
+        exception raised here undoes the freezing. A feature that does not override
+        `prepare` continues unchanged; other features must override this method too, or
+        cannot be attached while layers are frozen or unfrozen.
 
         Args:
-            state: What `prepare` returned, or the last `follow`.
+            state: State that `prepare`, or the last `follow`, returned.
             leaf: `Leaf`, whose state variables still have their values.
 
         Returns:
-            What the other stages want to receive as `state` from now on.
+            Any object, which the other stages receive as `state` from now on.
         """
         return state
 
     def traced(self, state: Any, leaf: Leaf) -> Any:
-        """What the compiled stages depend on beside state variables and gradients.
+        """Returns what compiled stages depend on besides state variables and gradients.
 
         A step that was compiled with features is used again when features of the same
-        classes are attached for which this returns what it did.
+        classes are attached and this method returns the same value for them.
 
         Args:
-            state: What `prepare` returned.
+            state: State that `prepare` returned.
             leaf: `Leaf`.
 
         Returns:
-            Numbers, strings, and tuples, lists and dicts of them; None where the step
-            has to be traced anew each time.
+            Numbers, strings, and tuples, lists and dicts of them; None if the step has
+            to be traced again each time.
         """
         return None
 
     @property
     def follows(self) -> bool:
-        """Whether `follow` can be called: it is the feature's own, or not needed."""
+        """Whether `follow` works: the feature overrides it, or does not need it."""
         cls = type(self)
         plain = cls.prepare is Feature.prepare
         return plain or cls.follow is not Feature.follow
 
     def release(self, state: Any, leaf: Leaf) -> None:
-        """Called once before the state is taken away; the last chance to read it."""
+        """Called once before the state is removed; the last chance to read it."""

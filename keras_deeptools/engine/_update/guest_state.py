@@ -1,9 +1,9 @@
-"""Variables of features that ride through the train step with another optimizer.
+"""Variables of features that pass through the train step with another optimizer.
 
-On JAX, Keras hands to the train step what `model.optimizer` holds and takes it back.
-A train step with optimizers of its own threads their variables in its own way, which
-knows nothing of ours. So ours ride with `model.optimizer`, and are lent to the
-optimizer that they belong to for the length of its update.
+On JAX, Keras passes the variables of `model.optimizer` to the train step and takes them
+back. A train step with other optimizers passes their variables on in its own way, which
+does not include the variables of features. So these pass through the step with
+`model.optimizer`, and are lent to the optimizer that they belong to during its update.
 """
 
 import contextlib

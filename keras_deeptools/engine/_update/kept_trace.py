@@ -138,7 +138,7 @@ def _key(model: Any) -> Key | None:
         for part in optimizer_parts(site.optimizer):
             objects += [part, rate_of(part)]
             values.append(_plain_attributes(part))
-            # No `+=`: TensorFlow wraps tuples, and adds them by rules of its own.
+            # No `+=`: TensorFlow wraps tuples, and adds them by its own rules.
             objects.extend(built_for(part))
     objects += [getattr(model, name, None) for name in COMPILED]
     objects += list(train_steps(model))

@@ -1,4 +1,4 @@
-"""One optimizer that updates variables itself, as the engine's features see it."""
+"""An optimizer that updates variables itself, as features of the engine see it."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -22,31 +22,31 @@ from keras_deeptools.engine._keras_private.versions import multi_optimizers
 class Leaf:
     """An optimizer that updates variables itself, not through another optimizer.
 
-    `LossScaleOptimizer` and `MultiOptimizer` hold one and several of them. Made by
-    `attach`; features receive it in every stage.
+    `LossScaleOptimizer` contains one such optimizer and `MultiOptimizer` contains
+    several. Made by `attach`; features receive it in every stage.
 
     Args:
         optimizer: Built Keras optimizer.
         model: `keras.Model` that it trains, or None.
         root: Outermost optimizer around it; None: `optimizer` itself.
-        kept: State variables of an earlier attachment, to be used again in their
-            order where new ones would be like them.
+        kept: State variables of an earlier attachment, which are used again in their
+            order if new variables would be like them.
 
     Attributes:
         optimizer: The Keras optimizer.
         model: The model that it trains, or None.
         root: The outermost optimizer, the one that the model was compiled with.
-        roots: The outermost optimizers that the feature being started is attached to,
-            more than one where a model has several.
+        roots: The outermost optimizers that the feature being started is attached to;
+            more than one if a model has several.
         variables: Trainable variables that the optimizer was built for.
         paths: Their paths, such as `"sequential/dense/kernel"`.
         active: Inside a stage, the variables that have a gradient in this step.
         positions: Inside a stage, the indices of `active` in `variables`.
-        copies: List of the state variables that are made like weights, such as moving
-            averages of them.
+        copies: List of the state variables that have the shapes of weights, such as
+            moving averages of them.
         entered: Bool. Whether an update has been run or traced since attaching.
-        skipped: Int variable that counts the updates a LossScaleOptimizer skipped
-            because of non-finite gradients since attaching; else None.
+        skipped: Int variable that counts the updates that a LossScaleOptimizer has
+            skipped because of non-finite gradients since attaching; None without one.
 
     Example:
 
@@ -75,7 +75,7 @@ class Leaf:
         self.model = model
         self.state: list[Any] = []
         self.copies: list[Any] = []
-        # Whose variables the state rides with; another optimizer's, as its guests.
+        # The optimizer whose variables the state is passed along with, maybe as guests.
         self.host = self.optimizer
         self.guests: Any = None
         self.scheduled: dict[str, Any] = {}
@@ -85,7 +85,7 @@ class Leaf:
         self.follow()
 
     def follow(self) -> None:
-        """Notes which variables the optimizer was built for."""
+        """Stores the variables that the optimizer was built for."""
         self.variables = list(built_for(self.optimizer))
         self.paths = [variable.path for variable in self.variables]
         self.active: list[Any] = []
@@ -96,13 +96,14 @@ class Leaf:
     def step(self) -> Any:
         """Number of updates that the optimizer has made so far.
 
-        An int tensor, or an int where the host knows it at no cost. Counts updates,
-        not micro-batches, under gradient accumulation.
+        It is an int tensor, or an int if the host knows it at no cost. With gradient
+        accumulation it counts updates, not micro-batches.
         """
         iterations = tensors.scalar(counted_batches(self.optimizer))
         if isinstance(iterations, int):
             return iterations // self.accumulation_steps
-        # With bfloat16 as the global type Keras makes floats of counts that it divides.
+        # With bfloat16 as the global dtype, Keras turns counts that it divides into
+        # floats.
         whole = counted_batches(self.optimizer).dtype
         return keras.ops.cast(self.optimizer.iterations, whole)
 
@@ -115,7 +116,7 @@ class Leaf:
 
     @property
     def num_skipped(self) -> int:
-        """How many updates were skipped by loss scaling; on the host, between steps."""
+        """Number of updates skipped by loss scaling; on the host, between steps."""
         return 0 if self.skipped is None else int(self.read(self.skipped))
 
     @property
@@ -127,26 +128,28 @@ class Leaf:
         """The value in effect of a scheduled hyperparameter, a scalar.
 
         Args:
-            name: Str. A key that some attached feature's `hyperparameters` returned.
+            name: Str. A key that `hyperparameters` of an attached feature returned.
         """
         return tensors.scalar(self.scheduled[name].variable)
 
     def factor_of(self, name: str) -> float:
-        """What others have multiplied a scheduled value by; on the host, between steps.
+        """The factor that others have applied to a scheduled value.
+
+        It is read on the host, between steps.
 
         Args:
-            name: Str. A key that some attached feature's `hyperparameters` returned.
+            name: Str. A key that `hyperparameters` of an attached feature returned.
         """
         return float(getattr(self.scheduled[name], "factor", 1.0))
 
     def enter(self, variables: list[Any]) -> None:
-        """Notes which variables have gradients in the step being traced."""
+        """Stores which variables have gradients in the step being traced."""
         self.entered = True
         self.active = list(variables)
         self.positions = [position_of(self.optimizer, v) for v in self.active]
 
     def at_home(self) -> Any:
-        """A context of an update, in which the state has the values of this step."""
+        """A context in an update, where the state has the values of this step."""
         if self.guests is None:
             return contextlib.nullcontext()
         return self.guests.in_scope(self.optimizer, self.state)
@@ -159,19 +162,20 @@ class Leaf:
         initial: float = 0.0,
         like: Any = None,
     ) -> Any:
-        """Creates a variable that rides with the optimizer through the step.
+        """Creates a variable that is passed through the step with the optimizer.
 
         Args:
-            name: Str. For debugging.
+            name: Str. Used for debugging.
             shape: Tuple of ints.
             dtype: Str.
-            initial: Float. Value of every element.
+            initial: Float. Initial value of every element.
             like: `keras.Variable` of this shape, or None. Under `keras.distribution`
-                the new variable is split over the devices as it is; without it, each
-                device has a whole copy.
+                the new variable is split over the devices in the same way; without
+                it, each device has a whole copy.
 
         Returns:
-            `keras.Variable`. It is no part of saved files, and gone after detaching.
+            `keras.Variable`. It is not part of saved files, and is removed by
+            detaching.
         """
         layout = layout_of(like)
         placed = {} if layout is None else {"layout": layout}
@@ -191,7 +195,7 @@ class Leaf:
         return variable
 
     def adopt(self, create: Callable[[], Any]) -> Any:
-        """Lets a variable made by `create` ride with the optimizer."""
+        """Passes a variable made by `create` through the step with the optimizer."""
         optimizer = self.optimizer
         with training.variable_scope(optimizer), keras.name_scope(optimizer.name):
             variable = self._kept_for(create())
@@ -202,7 +206,7 @@ class Leaf:
         return variable
 
     def _kept_for(self, variable: Any) -> Any:
-        """The variable that a kept step has in its place, with the value of this."""
+        """The variable that a kept step uses instead, with the value of this one."""
         if not self._kept:
             return variable
         old = self._kept.pop(0)
@@ -214,7 +218,7 @@ class Leaf:
         return old
 
     def drop_state(self, variables: list[Any]) -> None:
-        """Takes variables made by `add_state` out of the optimizer."""
+        """Removes variables made by `add_state` from the optimizer."""
         for variable in variables:
             training.untrack(self.host, variable)
         dropped = {id(variable) for variable in variables}
@@ -233,7 +237,7 @@ class Leaf:
         """Sets a variable from the host, also during `fit`.
 
         Args:
-            variable: `keras.Variable`, such as `add_state` made.
+            variable: `keras.Variable`, such as one made by `add_state`.
             value: Number or array of its shape.
         """
         self._synchronize()
@@ -245,7 +249,7 @@ class Leaf:
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
-    """The optimizers that update variables themselves, wrappers taken off."""
+    """The optimizers that update variables themselves, without their wrappers."""
     return [part for part in optimizer_parts(optimizer) if _inner(part) is None]
 
 
@@ -258,7 +262,7 @@ def optimizer_parts(optimizer: Any) -> list[Any]:
 
 
 def _inner(optimizer: Any) -> list[Any] | None:
-    """The optimizers directly inside one; None where it updates variables itself."""
+    """The optimizers directly inside one; None if it updates variables itself."""
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return [inner]
@@ -270,11 +274,11 @@ def _inner(optimizer: Any) -> list[Any] | None:
 def trained_variables(leaf: Leaf) -> list[Any]:
     """The variables that an optimizer trains, through any of its parts.
 
-    Where a feature is being attached to several optimizers of a model, those of all
-    of them that are built.
+    If a feature is being attached to several optimizers of a model, the variables of
+    all of them that are built are included.
 
     Args:
-        leaf: `Leaf`, one of the parts, or all there is.
+        leaf: `Leaf`, one of the parts, or the only one.
 
     Returns:
         List of `keras.Variable`.
@@ -301,13 +305,14 @@ def trained_variables(leaf: Leaf) -> list[Any]:
 def optimized_variables(optimizer: Any) -> list[Any]:
     """The variables that an optimizer was built for.
 
-    They are what it updates, whatever became trainable or frozen since.
+    These are the variables that it updates, also if some became trainable or frozen
+    since.
 
     Args:
         optimizer: `keras.optimizers.Optimizer`.
 
     Returns:
-        List of `keras.Variable`; empty where the optimizer is not built.
+        List of `keras.Variable`; empty if the optimizer is not built.
 
     Example:
 
@@ -328,7 +333,7 @@ def moving_averages(leaf: Leaf) -> list[Any]:
         leaf: `Leaf`.
 
     Returns:
-        List of `keras.Variable`, one for each of `leaf.variables`; empty where the
+        List of `keras.Variable`, one for each of `leaf.variables`; empty if the
         optimizer keeps no averages.
 
     Example:

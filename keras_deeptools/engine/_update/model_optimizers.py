@@ -173,7 +173,7 @@ def chosen_optimizers(
         choice: None for those that the train step uses; a name as in
             `ModelOptimizer.names`, the name of a list or dict of optimizers, or what
             the optimizer itself is called; an optimizer; a list of these; `"all"`.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Returns:
         List of `ModelOptimizer`, each once.

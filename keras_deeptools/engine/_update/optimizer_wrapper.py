@@ -1,4 +1,4 @@
-"""An optimizer around another one, in the manner of Keras' LossScaleOptimizer."""
+"""An optimizer around another one, like Keras' LossScaleOptimizer."""
 
 from typing import Any
 
@@ -34,10 +34,10 @@ REPLACED = (
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class OptimizerWrapper(keras.optimizers.Optimizer):
-    """An optimizer that leaves everything to another one: the base of those that add.
+    """Base class of optimizers that delegate to another one and extend it.
 
-    It has no variables of its own; whatever attribute is read or set and not its own is
-    the inner optimizer's (`learning_rate`, `momentum`, `weight_decay`). It may stand
+    It has no variables itself; attributes that are not its own are read from and set on
+    the inner optimizer (`learning_rate`, `momentum`, `weight_decay`). It may stand
     inside or around a `LossScaleOptimizer`, and inside or around a `MultiOptimizer`.
 
     Args:
@@ -45,7 +45,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         name: Str or None.
 
     Raises:
-        TypeError: If `inner_optimizer` is no Keras optimizer.
+        TypeError: If `inner_optimizer` is not a Keras optimizer.
 
     Example:
 
@@ -98,7 +98,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The inner optimizer's rate; what is assigned is assigned there."""
+        """The learning rate of the inner optimizer; assignments go there, too."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter

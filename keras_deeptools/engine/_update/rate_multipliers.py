@@ -1,4 +1,4 @@
-"""Updates that differ from group to group of variables, or have a sequel."""
+"""Updates that differ between groups of variables, or are followed by a function."""
 
 import functools
 import math
@@ -38,8 +38,9 @@ class RateMultipliers:
     """Multiplies the learning rate that an optimizer applies to each variable.
 
     Variables with equal multipliers are updated together by the optimizer's own code,
-    so fused updates stay fused. Several of these on one optimizer multiply. What is
-    attached to the optimizer, before or after, sees one update, with all groups in it.
+    so fused updates stay fused. If several `RateMultipliers` have joined one optimizer,
+    their factors are multiplied. Features that are attached to the optimizer, before or
+    after, see one update with all groups in it.
 
     Args:
         function: Function of a leaf optimizer and a list of its variables, called
@@ -73,21 +74,22 @@ class RateMultipliers:
     def join(self, optimizer: Any, owner: str = "RateMultipliers") -> None:
         """Takes effect on every optimizer that updates variables itself.
 
-        Steps that are compiled already do not follow; `retrain` traces them again.
+        Steps that are compiled already do not change; `retrain` traces them again.
 
         Args:
             optimizer: Keras optimizer; a `MultiOptimizer` must be built.
-            owner: Str. Who is named in errors.
+            owner: Str. Name of the caller, for errors.
 
         Raises:
-            ValueError: If the size of an optimizer's update does not follow its rate.
+            ValueError: If the size of an optimizer's update is not proportional to its
+                learning rate.
         """
         check_rate_scales(optimizer, owner)
         for leaf in leaf_optimizers(optimizer):
             hold_seam(leaf, self)
 
     def leave(self, optimizer: Any) -> None:
-        """Ends the effect; nothing is left of it."""
+        """Ends the effect on `optimizer` completely."""
         for leaf in leaf_optimizers(optimizer):
             release_seam(leaf, self)
 
@@ -143,16 +145,17 @@ def has_sequel(leaf: Any) -> bool:
 
 
 def check_rate_scales(optimizer: Any, owner: str) -> None:
-    """Raises if an optimizer's update is not proportional to its rate.
+    """Raises if an optimizer's update is not proportional to its learning rate.
 
     Args:
         optimizer: Keras optimizer.
-        owner: Str. Who is named in errors.
+        owner: Str. Name of the caller, for errors.
 
     Raises:
-        ValueError: For `Ftrl`, where the rate takes part in the state: the weights are
-            computed anew from sums over all gradients, scaled by the present rate; and
-            for `Prodigy`, which estimates one rate for all weights.
+        ValueError: For `Ftrl`, whose state depends on the learning rate: the weights
+            are computed again from sums over all gradients, scaled by the present
+            learning rate; and for `Prodigy`, which estimates one learning rate for all
+            weights.
 
     Example:
 
@@ -198,7 +201,7 @@ def hold_seam(leaf: Any, user: Any) -> None:
 
 
 def release_seam(leaf: Any, user: Any) -> None:
-    """Unwraps the methods when nobody needs them any more."""
+    """Unwraps the methods when no user needs them any more."""
     seam = vars(leaf).get(SEAM)
     if seam is None:
         return
@@ -255,7 +258,9 @@ def _functions(leaf: Any, decay: bool = False) -> list[Callable]:
 
 @dataclass(frozen=True)
 class Group:
-    """The positions of the variables that share a multiplier; None: the rate as is.
+    """The positions of variables that share a multiplier of the learning rate.
+
+    A multiplier of None leaves the learning rate as it is.
 
     They also share the count of updates before they began to train.
     """
@@ -355,7 +360,10 @@ def _update_then_scale(
     variables: list[Any],
     learning_rate: Any,
 ) -> None:
-    """For an optimizer that caps its rate, so that groups at the cap differ, too."""
+    """The update for an optimizer that caps its learning rate.
+
+    It makes groups at the cap differ, too.
+    """
     scaled = [group for group in groups if group.multiplier is not None]
     before = [[tensors.current(v) for v in group.of(variables)] for group in scaled]
     every = replace(
@@ -372,7 +380,7 @@ def _update_then_scale(
 def decay_groups(
     leaf: Any, decay: Callable, groups: list[Group], variables: list[Any]
 ) -> None:
-    """The optimizer's own weight decay, with the rate that it asks for multiplied."""
+    """The optimizer's own weight decay, with the learning rate multiplied."""
     rate = rate_in_effect(leaf)
     for group in groups:
         decayed = group.of(variables)

@@ -15,20 +15,20 @@ STEP_BASE = 65536
 
 
 class Recorder:
-    """Keeps the latest rows of numbers that training steps have produced.
+    """Keeps the latest records, vectors of numbers, that training steps have written.
 
     The buffer is a variable of the optimizer, so writing costs no copy to the host;
-    `read` brings over what is new. Memory is bounded: `capacity` rows of `width`
-    float32 numbers.
+    `read` copies the new records to the host. Memory is bounded: `capacity` records of
+    `width` float32 numbers.
 
     Args:
         leaf: `Leaf` whose steps are recorded.
-        width: Int > 0. Numbers per row.
+        width: Int > 0. Number of numbers in a record.
         every: Int > 0. Record the steps that are multiples of it.
-        capacity: Int > 0 or None. Rows kept; None chooses 16 to 1024 of them, up to
-            4 MiB.
-        num_first: Int >= 0. So many rows are recorded, one in each step, before `every`
-            begins to count.
+        capacity: Int > 0 or None. Number of records kept; None chooses 16 to 1024, up
+            to 4 MiB.
+        num_first: Int >= 0. Number of records that are written first, one in each step,
+            before `every` applies.
 
     Example:
 
@@ -67,7 +67,7 @@ class Recorder:
         self.lost = 0
         self._leaf = leaf
         self._seen = 0
-        # The row after the last is written in steps that are not recorded.
+        # Steps that are not recorded write to a spare place after the last record.
         self._rows = leaf.add_state("recorded_rows", (capacity + 1, width + 2))
         self._count = leaf.add_state("recorded_count", dtype="int32")
 
@@ -87,24 +87,24 @@ class Recorder:
 
     @property
     def room(self) -> int:
-        """Steps that can be recorded from now on before a row must be read."""
+        """Number of steps from now on before a record must be read."""
         spread = self.num_first <= self._seen
         return self.capacity * (self.every if spread else 1)
 
     @property
     def may_be_due(self) -> bool:
-        """False only where it is known on the host that nothing will be recorded."""
+        """False only if the host knows that nothing will be recorded."""
         return tensors.possibly(self.due)
 
     def write(self, compute: Callable[[], Any], is_known: bool = False) -> None:
-        """Records the row that `compute` returns, when this step is due.
+        """Writes the record that `compute` returns, when this step is due.
 
         Args:
             compute: Function without side effects that returns `width` numbers: a
                 float32 vector, a list of them, or a list of floats that the host
                 knows. It runs only in steps that are recorded.
-            is_known: Bool, whether the row costs nothing, so that a compiled step need
-                not choose whether to compute it.
+            is_known: Bool, whether the record costs nothing, so that a compiled step
+                need not choose whether to compute it.
         """
         if not self.may_be_due:
             return
@@ -135,16 +135,16 @@ class Recorder:
         tensors.set_scalar(self._count, count + ops.cast(due, "int32"))
 
     def end(self) -> None:
-        """Gives the memory back, when another recorder takes its place."""
+        """Frees the memory, when another recorder replaces this one."""
         self._leaf.drop_state([self._rows, self._count])
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Brings the rows to the host that have been written since the last call.
+        """Copies the records written since the last call to the host.
 
         Returns:
             Tuple of `steps`, int64 array `(n,)` of update numbers counted from the
-            optimizer's creation, and `rows`, float32 array `(n, width)`. Rows that
-            were overwritten before they were read are missing and add to `lost`.
+            optimizer's creation, and `rows`, float32 array `(n, width)`. Records that
+            were overwritten before they were read are missing, and `lost` counts them.
         """
         count = int(self._leaf.read(self._count))
         new = count - self._seen

@@ -83,14 +83,14 @@ class ScheduledAttribute:
         """Nothing to restore: the attribute is a plain float between steps."""
 
     def withdraw(self) -> None:
-        """Nothing of it hinders the optimizer in being built again."""
+        """Does nothing: the optimizer can be built again as it is."""
 
     def follow(self) -> None:
-        """Nothing of it belongs to single variables."""
+        """Does nothing: no state belongs to single variables."""
 
 
 class AddedMomentum(ScheduledAttribute):
-    """Momentum for an SGD that was built without: its velocities come and go."""
+    """Momentum for an SGD that was built without it, with temporary velocities."""
 
     def __init__(self, leaf: Leaf, name: str, function: Callable) -> None:
         super().__init__(leaf, name, function)
@@ -135,12 +135,12 @@ class AddedMomentum(ScheduledAttribute):
 class ScheduledLearningRate:
     """The optimizer's own learning-rate variable, written inside the step.
 
-    What others assign to it between steps (ReduceLROnPlateau) multiplies the values
-    that the schedule gives from then on. What is assigned before the first step is the
-    learning rate that the optimizer has again afterwards.
+    If others assign to it between steps (ReduceLROnPlateau), the values of the schedule
+    are multiplied accordingly from then on. A value that is assigned before the first
+    step is the learning rate that the optimizer has again afterwards.
 
     Attributes:
-        overrules: Bool. Whether what others assign has no effect instead.
+        overrules: Bool. Whether assignments by others have no effect instead.
     """
 
     name = "learning_rate"
@@ -159,7 +159,7 @@ class ScheduledLearningRate:
 
     @property
     def factor(self) -> float:
-        """What others have multiplied the values by; on the host, between steps."""
+        """The factor that others have applied; on the host, between steps."""
         return 1.0 if self.overrules else float(self._leaf.read(self._factor))
 
     def enter(self) -> None:
@@ -179,19 +179,19 @@ class ScheduledLearningRate:
             value = value * factor
             tensors.set_scalar(self._factor, factor)
         tensors.set_scalar(self.variable, value)
-        # What the variable holds, to the bit: it tells whether others assign to it.
+        # The exact value of the variable, which shows whether others assign to it.
         tensors.set_scalar(self._written, tensors.scalar(self.variable))
 
     def exit(self) -> None:
         """Nothing to undo: the variable keeps the value in effect."""
 
     def hide(self) -> None:
-        """Shows the rate that was set before attaching, as files should have it."""
+        """Shows the learning rate from before attaching, which files should hold."""
         self._in_effect = self._leaf.read(self.variable)
         self.variable.assign(self._original())
 
     def show(self, reloaded: bool) -> None:
-        """Undoes `hide`; a rate that was loaded meanwhile becomes the original."""
+        """Undoes `hide`; a learning rate loaded meanwhile becomes the original."""
         if reloaded:
             self._factor.assign(1.0)
             self._written.assign(NOT_YET)
@@ -200,14 +200,14 @@ class ScheduledLearningRate:
             self.variable.assign(self._in_effect)
 
     def detach(self) -> None:
-        """Puts the original rate back."""
+        """Restores the original learning rate."""
         self.variable.assign(self._original())
 
     def withdraw(self) -> None:
-        """Nothing of it hinders the optimizer in being built again."""
+        """Does nothing: the optimizer can be built again as it is."""
 
     def follow(self) -> None:
-        """Nothing of it belongs to single variables."""
+        """Does nothing: no state belongs to single variables."""
 
     def _original(self) -> float:
         written = float(self._leaf.read(self._written))
@@ -222,7 +222,7 @@ class ScheduledLearningRate:
 
 
 def _single(value: Any) -> Any:
-    """A number in float32, in which rates are computed and compared."""
+    """A number in float32, in which learning rates are computed and compared."""
     if isinstance(value, float):
         return float(np.float32(value))
     return ops.cast(value, "float32") if ops.is_tensor(value) else value
@@ -258,7 +258,7 @@ class OverriddenSchedule(ScheduledAttribute):
         """Nothing to undo: the variable keeps the value in effect."""
 
     def detach(self) -> None:
-        """Lets the optimizer's own schedule speak again."""
+        """Lets the optimizer use its own schedule again."""
         assert self._shown is not None
         self._shown.undo()
 

@@ -59,10 +59,10 @@ class ScheduledVariable:
         """Nothing was hidden."""
 
     def withdraw(self) -> None:
-        """Nothing of it hinders the optimizer in being built again."""
+        """Does nothing: the optimizer can be built again as it is."""
 
     def follow(self) -> None:
-        """Nothing of it belongs to single variables."""
+        """Does nothing: no state belongs to single variables."""
 
     def detach(self) -> None:
         """Puts the original value back."""
@@ -121,7 +121,7 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
     """The variable of the model that a key names, checked to be one to schedule.
 
     Args:
-        owner: Str. Who asks, for errors.
+        owner: Str. Name of the caller, for errors.
         leaf: `Leaf` of the optimizer whose updates are counted.
         key: `keras.Variable`, or a str: its path, its name, the name of the attribute
             of the model or of a layer that holds it, or `"layer/attribute"`.
@@ -130,8 +130,8 @@ def model_variable(owner: str, leaf: Leaf, key: Any) -> Any:
         `keras.Variable`, or None where a str names none.
 
     Raises:
-        ValueError: If the variable is none of the model's, is trained or is no scalar,
-            or if a name fits several.
+        ValueError: If the variable does not belong to the model, is trained or is not a
+            scalar, or if a name fits several.
 
     Example:
 

@@ -1,9 +1,9 @@
-"""Counting the updates of variables from when they began to train.
+"""Counts the updates of variables from when they began to train.
 
-Adam and its kin divide by `1 - beta ** step`, which makes up for averages that start at
-zero. Late in training it makes up for nothing, and averages that start then lead to
-steps that are several times too long. Here the optimizer's own code sees the variable's
-own count, so that what is unfrozen trains as in a fresh optimizer.
+Adam and similar optimizers divide by `1 - beta ** step`, which compensates for averages
+that start at zero. Late in training it has no effect, and averages that start then lead
+to steps that are several times too long. Here the optimizer's own code sees the
+variable's own count, so that unfrozen weights train as in a fresh optimizer.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ def own_count(leaf: Any, birth: int) -> Iterator[None]:
 
 
 def own_rate(leaf: Any, birth: int, learning_rate: Any) -> Any:
-    """The rate in `own_count`, lower where a fresh optimizer takes too long steps."""
+    """The learning rate in `own_count`, lower if fresh steps would be too long."""
     if not birth or not isinstance(leaf, keras.optimizers.RMSprop):
         return learning_rate
     step = ops.cast(leaf.iterations + 1, "float32")

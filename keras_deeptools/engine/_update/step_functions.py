@@ -58,7 +58,7 @@ def call_with_reads(function: Callable, step: int) -> tuple[Any, list[Any]]:
 
 
 def operations_of(function: Callable) -> Callable:
-    """The operations of a function of the step, to be run where a tensor is the step.
+    """The operations of a function of the step, to be run if the step is a tensor.
 
     Ordinary arithmetic and `keras.ops` are recorded with Keras' rules for types, which
     are the same on all backends: TensorFlow itself adds no float to an integer.

@@ -1,4 +1,4 @@
-"""Which attributes of a model its own train step reads, told from the compiled code."""
+"""Finds in compiled code which attributes a model's own train step reads."""
 
 import dis
 import inspect

@@ -52,7 +52,7 @@ def resolved(target: Any, optimizer: Any = None) -> list[tuple[Any, Any]]:
 
 
 def own_choice(feature: Any, optimizer: Any) -> Any:
-    """Which optimizers a feature acts on: as it was told itself, or by `attach`."""
+    """Which optimizers a feature acts on: its own choice, or that of `attach`."""
     return getattr(feature, "optimizer", None) if optimizer is None else optimizer
 
 

@@ -1,4 +1,4 @@
-"""Telling whether a model's `fit` is running, and tracing compiled steps anew.
+"""Finds whether a model's `fit` is running, and has compiled steps traced again.
 
 Keras notes nowhere that `fit` runs, and calls no hook when an exception or Ctrl-C
 leaves it. A wrapper around `fit` would not see the call that runs already, and features
@@ -6,10 +6,10 @@ are attached inside of one. So the engine looks for the running call in the fram
 the interpreter, where it matters: before files are written, before the next `fit`,
 `compile` or `train_on_batch`; never in a step.
 
-What was attached while a step was traced is part of its trace for ever. The functions
-that a model's train step names are found by its code. Those that a loop of the user's
-compiles are looked for while they are traced, as the optimizer does not know who calls
-it. Both are traced anew when something is attached or detached.
+Features that were attached while a step was traced are part of its trace forever. The
+functions that a model's train step names are found in its code. Those that a custom
+loop compiles are found while they are traced, as the optimizer does not know its
+caller. Both are traced again when a feature is attached or detached.
 """
 
 import sys
@@ -109,11 +109,11 @@ def _variables_of_fits(model: Any) -> Iterator[dict[str, Any]]:
 
 
 def forget_compiled(model: Any) -> None:
-    """Lets `tf.function` and `jax.jit` trace the user's functions anew.
+    """Lets `tf.function` and `jax.jit` trace the user's functions again.
 
-    Otherwise they would go on with an update as it was traced before something was
-    attached, or, after it, with what is not there any more. Known are those among the
-    methods and attributes of the model and those that its train step names.
+    Otherwise they would continue with an update that was traced before a feature was
+    attached or detached. The functions are found among the methods and attributes of
+    the model and the names that its train step uses.
 
     Args:
         model: `keras.Model`.
@@ -164,7 +164,7 @@ def _named_in(function: Any, model: Any, seen: set[int]) -> Iterator[Any]:
 
 
 def trace_again(model: Any) -> None:
-    """Lets the model trace its train step anew, if it has one, as features need it."""
+    """Lets the model trace its train step again, if it has one, for its features."""
     if model is None:
         return
     forget_compiled(model)
@@ -173,7 +173,7 @@ def trace_again(model: Any) -> None:
 
 
 def forget_trace(model: Any) -> None:
-    """Lets the model make its train step anew when it next trains."""
+    """Lets the model make its train step again when it next trains."""
     if model is None:
         return
     forget_compiled(model)
@@ -193,7 +193,7 @@ def note_functions(optimizer: Any) -> None:
 
 
 def forget_functions(optimizer: Any) -> None:
-    """Lets the functions that were noted trace anew at their next call.
+    """Lets the functions that were noted be traced again at their next call.
 
     Args:
         optimizer: Keras optimizer, the outermost.

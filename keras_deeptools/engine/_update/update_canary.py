@@ -1,10 +1,10 @@
 """Small updates through every seam of an optimizer, compared with known numbers.
 
-That a private method is there says little: a Keras to come may call it elsewhere, or
-with other values. So two scalars are updated, once in a process, as features update
-weights: gradients are changed where they are clipped, a learning rate is put in place
-of another, weights are corrected before their averages are taken. All numbers are exact
-in float32.
+The existence of a private method says little: a future version of Keras may call it
+elsewhere, or with other values. So two scalars are updated, once in a process, in the
+same way as features update weights: gradients are changed where they are clipped, a
+learning rate is replaced by another, and weights are corrected before their averages
+are taken. All numbers are exact in float32.
 """
 
 import dataclasses
@@ -159,7 +159,7 @@ def check_update(owner: str) -> None:
     """Raises on a Keras whose updates pass the seams in another way; looks once.
 
     Args:
-        owner: Str. Who is named in the error.
+        owner: Str. Name of the caller, for the error.
 
     Raises:
         KerasSeamError: It names the seam, what it gave, and the version of Keras.
@@ -276,8 +276,8 @@ def _scaled(seen: Seen) -> None:
         Replacement(outer, name, method)
     clip_gradients = getattr(inner, CLIP_GRADIENTS)
 
-    # Where an update is traced, this is traced in one of two branches, whose tensors
-    # nobody outside can see.
+    # If an update is traced, this is traced in one of two branches, whose tensors
+    # cannot be read from outside.
     def clip(gradients: Any) -> Any:
         gradients = list(gradients)
         for variable, gradient in zip(noted, gradients, strict=True):

@@ -1,4 +1,4 @@
-"""Telling whether the optimizers acted on are those that train, in `fit` and loops."""
+"""Checks that the optimizers with features are those that train, in `fit` and loops."""
 
 import warnings
 import weakref
@@ -19,7 +19,7 @@ from keras_deeptools.engine._update.model_optimizers import (
 _times_undone: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 NUM_COMPARED = 3
-"""How many weights, the smallest, tell whether something else trains the model."""
+"""Number of weights, the smallest, by which training by other means is detected."""
 
 
 def note_undone(optimizer: Any) -> None:
@@ -35,7 +35,7 @@ class UpdateWatch:
     """Counts the updates of all optimizers of a model from now on.
 
     Args:
-        owner: Str. Who is named in the warning.
+        owner: Str. Name of the caller, for the warning.
         model: `keras.Model`, or None where an optimizer trains that belongs to none.
         chosen: List of `ModelOptimizer`, those that are acted on.
         each: Bool. Whether each of them was asked for; else one that trains will do.

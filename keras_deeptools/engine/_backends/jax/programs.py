@@ -226,12 +226,12 @@ def _computed(equation: Any, inputs: _Values) -> _Values:
 
 
 def seed_tensor(words: np.ndarray) -> Any:
-    """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
+    """Seeds, uint32 `(num_draws, 2)`, in a form of which `bits` takes one entry."""
     return jnp.asarray(words)
 
 
 def bits(seed: Any, rows: int, columns: int) -> Any:
-    """Random int16 of shape `(rows, columns)`; fewer rows are the first of more."""
+    """Random int16 `(rows, columns)`; smaller arrays are the start of larger ones."""
     words = jax.random.bits(_key(seed), (rows, -(-columns // 2)), jnp.uint32)
     pairs = jax.lax.bitcast_convert_type(words, jnp.int16)
     return pairs.reshape(rows, -1)[:, :columns]
@@ -257,7 +257,7 @@ def masked(x: Any, keep: Any, scale: float) -> Any:
 
 
 def rows_from(x: Any, start: Any, rows: int) -> Any:
-    """The `rows` rows of `x` from row `start` on."""
+    """The `rows` entries of `x` along its first axis, from index `start` on."""
     if x.shape[0] == rows:
         return x
     return jax.lax.dynamic_slice_in_dim(x, start, rows, axis=0)
@@ -266,7 +266,7 @@ def rows_from(x: Any, start: Any, rows: int) -> Any:
 def compiled_reading(
     function: Callable[..., Any], variables: list[Any], static: tuple[str, ...] = ()
 ) -> Callable[..., Any]:
-    """`function` compiled; the variables' values are read anew at every call.
+    """`function` compiled; the variables' values are read again at every call.
 
     Args:
         function: Called with tensors by position and what is `static` by keyword.

@@ -188,7 +188,7 @@ def possibly(due: Any) -> bool:
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Whether the gradient is stored as rows of a larger array."""
+    """Whether the gradient is stored in sparse form."""
     return False
 
 
@@ -282,7 +282,7 @@ def is_compiled(function: Any) -> bool:
 
 
 def forget_function(function: Any) -> None:
-    """Lets a function under `jax.jit` trace anew at the next call."""
+    """Lets a function under `jax.jit` be traced again at the next call."""
     function.clear_cache()
 
 
@@ -291,4 +291,4 @@ def _float(tensor: Any) -> Any:
 
 
 LISTS_ROWS = False
-"""Whether the gradient of an embedding lists rows, each as often as it was used."""
+"""Whether gradients of embeddings are sparse, with an entry for each use of a token."""

@@ -74,7 +74,7 @@ def fresh_step_function(model: Any) -> None:
     """Makes the model trace its train step again at the next call.
 
     `jax.jit` finds an earlier trace again through the equality of bound methods,
-    so the step is traced under a function object of its own.
+    so the step is traced under a new function object.
     """
     train_step = model.train_step
 
@@ -111,7 +111,7 @@ def functions_in_trace() -> list[Any]:
 
 
 def forget_traced(function: Any) -> None:
-    """Lets whatever has a function under `jax.jit` trace it anew at the next call."""
+    """Lets every `jax.jit` of a function trace it again at the next call."""
     for holder in gc.get_referrers(function):
         if is_compiled(holder):
             forget_function(holder)

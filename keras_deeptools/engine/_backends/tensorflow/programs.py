@@ -19,7 +19,7 @@ from keras_deeptools.engine._backends.common import (
 
 def compiled(function: Callable, once: bool = False) -> Callable:
     """The function as one graph, also for one call; for the arguments see JAX's."""
-    # An object of its own: TensorFlow counts traces, and warns, by the code that runs.
+    # A separate object, because TensorFlow counts traces, and warns, by function.
     return tf.function(functools.partial(function), autograph=False)
 
 
@@ -52,12 +52,12 @@ def differentiate(run: Callable, values: list[Any]) -> tuple[Any, list[Any], lis
 
 
 def seed_tensor(words: np.ndarray) -> Any:
-    """Seeds, uint32 `(num_draws, 2)`, as the int32 of which `bits` takes a row."""
+    """Seeds, uint32 `(num_draws, 2)`, as int32, of which `bits` takes one entry."""
     return tf.constant(words.view(np.int32))
 
 
 def bits(seed: Any, rows: int, columns: int) -> Any:
-    """Random int16 of shape `(rows, columns)`; fewer rows are the first of more."""
+    """Random int16 `(rows, columns)`; smaller arrays are the start of larger ones."""
     words = tf.random.stateless_uniform(
         (rows, -(-columns // 2)), seed, None, None, tf.int32, alg="philox"
     )
@@ -81,7 +81,7 @@ def masked(x: Any, keep: Any, scale: float) -> Any:
 
 
 def rows_from(x: Any, start: Any, rows: int) -> Any:
-    """The `rows` rows of `x` from row `start` on."""
+    """The `rows` entries of `x` along its first axis, from index `start` on."""
     if x.shape[0] == rows:
         return x
     return tf.ensure_shape(x[start : start + rows], (rows, *x.shape[1:]))

@@ -219,7 +219,7 @@ def possibly(due: Any) -> bool:
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Whether the gradient is stored as rows of a larger array."""
+    """Whether the gradient is stored in sparse form."""
     return isinstance(tensor, tf.IndexedSlices)
 
 
@@ -262,7 +262,7 @@ def is_compiled(function: Any) -> bool:
 
 
 def forget_function(function: Any) -> None:
-    """Lets a `tf.function` trace anew at the next call, wherever it is held."""
+    """Lets a `tf.function` be traced again at the next call, wherever it is held."""
     if hasattr(function, "_clone"):
         fresh = function._clone(None)
         for name in _TRACED:
@@ -271,7 +271,7 @@ def forget_function(function: Any) -> None:
 
 
 def dense(gradient: Any) -> Any:
-    """A gradient as one tensor; one that lists rows has them added up."""
+    """A gradient as a dense tensor; sparse gradients are added up."""
     return tf.convert_to_tensor(gradient)
 
 
@@ -298,7 +298,7 @@ def _zero_fraction(tensor: Any, size: int) -> Any:
 
 
 def _merged(tensor: Any) -> Any:
-    """Adds up rows that occur several times; freed rows become zeros.
+    """Adds up the entries of a sparse gradient with equal indices; spare ones get 0.
 
     Shapes stay static (sorting instead of `tf.unique`), so XLA compiles it.
     """
@@ -318,10 +318,10 @@ def _merged(tensor: Any) -> Any:
 
 
 def _changed_rows(tensor: Any, acts: Any, change: Any) -> Any:
-    """A sparse gradient whose merged rows are changed where `acts`, else as it was.
+    """A sparse gradient whose merged entries are changed where `acts`, else as it was.
 
-    Optimizers of Keras that square gradients take rows that occur several times for
-    rows of their own, so that adding them up alone would change the training.
+    Optimizers of Keras that square gradients treat several entries with one index as
+    separate entries, so that merging them alone would change the training.
     """
     merged = _merged(tensor)
     values, indices = tf.cond(
@@ -338,4 +338,4 @@ def keeps_contents_apart(container: Any) -> bool:
 
 
 LISTS_ROWS = True
-"""Whether the gradient of an embedding lists rows, each as often as it was used."""
+"""Whether gradients of embeddings are sparse, with an entry for each use of a token."""

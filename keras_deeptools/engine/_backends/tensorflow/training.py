@@ -119,7 +119,7 @@ def functions_in_trace() -> list[Any]:
 
 
 def forget_traced(function: Any) -> None:
-    """Lets a `tf.function` trace anew at the next call."""
+    """Lets a `tf.function` be traced again at the next call."""
     forget_function(function)
 
 

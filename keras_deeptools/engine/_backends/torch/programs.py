@@ -12,7 +12,7 @@ from keras_deeptools.engine._backends.common import make_updates as make_updates
 PADS_ROWS = False
 """Whether batches are padded to few shapes, because every shape is compiled."""
 NORMAL_BY_PREFIX = False
-"""Whether `normal` for fewer rows gives the first of more rows."""
+"""Whether `normal` for a smaller number of samples gives the first of a larger one."""
 
 
 def compiled(function: Callable, once: bool = False) -> Callable:
@@ -65,12 +65,12 @@ def unseeded(kind: str, shape: tuple[int, ...]) -> Any:
 
 
 def seed_tensor(words: np.ndarray) -> Any:
-    """Seeds, uint32 `(num_draws, 2)`, in the form that `bits` takes one row of."""
+    """Seeds, uint32 `(num_draws, 2)`, in a form of which `bits` takes one entry."""
     return words.astype(np.int64)
 
 
 def bits(seed: Any, rows: int, columns: int) -> Any:
-    """Random int16 of shape `(rows, columns)`; fewer rows are the first of more."""
+    """Random int16 `(rows, columns)`; smaller arrays are the start of larger ones."""
     generator = _generator(seed)
     words = torch.empty(
         (rows, -(-columns // 4)), dtype=torch.int64, device=generator.device
@@ -102,7 +102,7 @@ def masked(x: Any, keep: Any, scale: float) -> Any:
 
 
 def rows_from(x: Any, start: Any, rows: int) -> Any:
-    """The `rows` rows of `x` from row `start` on."""
+    """The `rows` entries of `x` along its first axis, from index `start` on."""
     return x[start : start + rows]
 
 

@@ -306,7 +306,7 @@ def possibly(due: Any) -> bool:
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Whether the gradient is stored as rows of a larger array."""
+    """Whether the gradient is stored in sparse form."""
     return False
 
 
@@ -378,4 +378,4 @@ def _once(found: Iterable[Any]) -> list[Any]:
 
 
 LISTS_ROWS = False
-"""Whether the gradient of an embedding lists rows, each as often as it was used."""
+"""Whether gradients of embeddings are sparse, with an entry for each use of a token."""

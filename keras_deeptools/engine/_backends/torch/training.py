@@ -89,9 +89,9 @@ def _trains_in_several_processes(model: Any) -> bool:
 def uncompiled(update: Callable, model: Any) -> Callable:
     """An update that `torch.compile` leaves as it is, also in a step that it compiles.
 
-    What is attached counts with Python numbers on a CPU, each of which Dynamo would
-    take for a constant: it would compile the update anew step by step. It ends its
-    graph at the optimizer anyway, whose fused kernels gain nothing.
+    Features count with Python numbers on a CPU, each of which Dynamo would take for a
+    constant: it would compile the update again at each step. It ends its graph at the
+    optimizer anyway, whose fused kernels would gain nothing.
     """
     if getattr(model, "jit_compile", False) or "torch._dynamo" in sys.modules:
         return torch.compiler.disable(update)
@@ -132,7 +132,7 @@ def run_step(model: Any, batch: Any, reset: Any) -> Any:
 
 
 def row_losses() -> Any:
-    """A block in which the sparse cross-entropy takes pixels as rows, in this thread.
+    """A block in which, in this thread, sparse cross-entropy takes pixels as samples.
 
     Keras 3.15 gives torch a view with the classes moved to the second axis, through
     which torch does not go back on a CPU.
