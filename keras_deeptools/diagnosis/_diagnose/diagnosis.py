@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_deeptools._files import write_text
 from keras_deeptools._finding import Finding
+from keras_deeptools._text_table import data_frame
 from keras_deeptools.diagnosis._diagnose.page import notebook_element, page_of
 from keras_deeptools.diagnosis._diagnose.plots import Measurements, plot_diagnosis
 from keras_deeptools.diagnosis._diagnose.ranking import lines_of
@@ -165,14 +166,10 @@ class Diagnosis:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas  # type: ignore[import-untyped]
-        except ImportError as error:
-            raise ImportError(
-                "Diagnosis.to_dataframe needs pandas: `pip install pandas`."
-            ) from error
-        columns = [*(field.name for field in fields(Finding)), "page"]
-        return pandas.DataFrame(self.to_dict()["findings"], columns=columns)
+        found = self.to_dict()["findings"]
+        names = [*(field.name for field in fields(Finding)), "page"]
+        columns = {name: [each.get(name) for each in found] for name in names}
+        return data_frame("Diagnosis", columns)
 
     def to_html(self, path: str | PathLike[str] | None = None) -> str:
         """An HTML page with charts, also written to a file if a path is given.
