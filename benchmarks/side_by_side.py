@@ -183,6 +183,7 @@ class _DiagnosisHooks(_EpochHooks):
     """
 
     begun = False
+    async_safe = True
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if not self.begun:

@@ -245,7 +245,8 @@ class GradientMonitor(GradientReadings):
         return new
 
     def _new_record(self, leaf: Leaf, held: list[Held]) -> GradientRecord:
-        return GradientRecord(leaf, held, self.statistics, self.every, self.num_first)
+        rhythm = (self.every, self.num_first, self.update_sample)
+        return GradientRecord(leaf, held, self.statistics, *rhythm)
 
     def _widen(self, everywhere: list[Held], leaf: Leaf) -> None:
         """Adds columns to the history for new variables."""
@@ -282,7 +283,7 @@ class GradientMonitor(GradientReadings):
         positions = [held.position for held in state.held]
         recorder = state.recorder
         rhythm = (recorder.every, recorder.num_first, recorder.capacity)
-        return (positions, state.blocks, *rhythm)
+        return (positions, state.blocks, *rhythm, self.update_sample)
 
     def finish(self, state: GradientRecord | None, leaf: Leaf) -> None:
         """Reads the rest of the record before it is removed."""

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.engine import Leaf, Recorder, tensors
+from keras_deeptools.engine._backends.common import sample, scaled_up
 
 STATISTICS = ("norm", "max_abs", "zero_fraction", "update_ratio")
 """Names of the statistics; the first is always computed, the last after the update."""
@@ -27,6 +28,8 @@ class GradientRecord:
         statistics: Names of `STATISTICS`.
         every: Int > 0. Record the updates whose number is a multiple of it.
         num_first: Int >= 0. The first updates, which are all recorded.
+        sample_size: Int > 0. Elements of each variable from which norms are estimated;
+            None: all.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class GradientRecord:
         statistics: tuple[str, ...],
         every: int,
         num_first: int = 0,
+        sample_size: int | None = None,
     ) -> None:
         self.leaf = leaf
+        self.sample_size = sample_size
         self.held = held
         self.blocks = ["norm", "nonfinite"]
         self.blocks += [name for name in STATISTICS[1:-1] if name in statistics]
@@ -63,7 +68,8 @@ class GradientRecord:
 
         if not self.with_updates:
             self.recorder.write(compute)
-        elif self.recorder.every == 1:
+        elif self.recorder.every == 1 or self.sample_size is not None:
+            # A sample costs less than to choose whether to compute it.
             self._pending = compute()
         else:
             zeros = ops.zeros((len(self.held),), "float32")
@@ -84,8 +90,9 @@ class GradientRecord:
     def _before(self, gradients: list[Any]) -> list[Any]:
         chosen = {held.position for held in self.held}
         positions = [p for p in self.leaf.positions if p in chosen]
-        norms, nonfinite = tensors.norms(gradients)
-        blocks = [norms, nonfinite]
+        limit = None if any(map(tensors.is_sparse, gradients)) else self.sample_size
+        norms, nonfinite = tensors.norms([sample(g, limit) for g in gradients])
+        blocks = [scaled_up(norms, gradients, limit), nonfinite]
         if "max_abs" in self.blocks:
             blocks.append(tensors.max_abs(gradients))
         if "zero_fraction" in self.blocks:

@@ -37,6 +37,26 @@ AFTER = {
 WELL = 0.5
 """Units that were dead or saturated before training, at most, to have been well."""
 
+RENAMED = {
+    "dead": "dead units",
+    "vanishing": "vanishing gradient",
+    "exploding": "exploding gradient",
+    "non-finite": "non-finite gradient",
+}
+"""What `GradientMonitor` finds, in the words of `diagnose`."""
+
+CERTAIN = 0.85
+"""Confidence of findings about a model that learns."""
+
+STUCK = {
+    "does not learn",
+    "non-finite loss",
+    "non-finite gradient",
+    "divergence",
+    "one class for all",
+}
+"""Kinds after which the model and its data are looked at for causes."""
+
 
 def misfits(model: keras.Model, given: Given) -> list[Finding]:
     """Data that the first step will fail on, or that have no meaning for the loss.

@@ -1,6 +1,8 @@
 """Learning curves and losses of batches, and what they show."""
 
+import collections
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -263,18 +265,20 @@ RULES = (non_finite, diverging, overfitting, plateau, not_comparable)
 class BatchLosses:
     """Reads the losses of some batches, without waiting for the device.
 
-    Logs are kept as they come and read some batches later, when the device is done
-    with them. The running means after two batches tell the loss of the second.
+    Keras hands on the logs of a batch in a thread of its own while the next batches
+    are trained, if all callbacks allow it; `add` may be called there. `read` belongs to
+    the thread of the training. The running means after two batches tell the loss of the
+    second.
 
     Args:
         num_steps: Int, batches of an epoch; 0 where that is not known.
         is_mean: Bool, whether logs hold the running mean of the epoch. A train step of
-            the user's may report anything, also what holds on to its gradients: its
-            logs are read when they come.
+            the user's may report anything.
 
     Attributes:
         values: List of floats, losses of batches, or means of those that are run at
             once (`steps_per_execution`).
+        num_batches: Int, batches of this epoch, as far as they were read.
         first_bad: Int or None, the batch of this epoch whose loss is the first that is
             not finite, as far as it was read.
     """
@@ -288,52 +292,43 @@ class BatchLosses:
     def begin_epoch(self) -> None:
         """Forgets the logs of the epoch before."""
         self.first_bad: int | None = None
-        self._total, self._read, self._last, self._count = 0.0, -1, -1, 0
-        # Tuples of a batch, the one before it, and the loss in the logs.
-        self._waiting: list[tuple[int, int, Any]] = []
-        self._new: list[tuple[int, int, Any]] = []
+        self.num_batches = 0
+        self._total, self._next = 0.0, self._every
+        self._waiting: collections.deque[tuple[int, Any]] = collections.deque()
 
-    def add(self, batch: int, logs: dict[str, Any] | None) -> float | None:
-        """Keeps the loss, and reads earlier ones where it is time.
+    def add(self, batch: int, logs: dict[str, Any] | None) -> None:
+        """Keeps the loss.
 
         Args:
             batch: Int, the number of the last batch that was run.
             logs: Dict, as `on_train_batch_end` gets it.
-
-        Returns:
-            Float, the latest mean that was read; None where it is not time.
         """
-        before, self._last = self._last, batch
-        self._count += 1
-        value = (logs or {}).get("loss")
-        is_time = not self._count % self._every
-        if value is None or not (self._is_mean or is_time):
-            return None
-        self._new.append((batch, before, value))
-        if not is_time:
-            return None
-        ready, self._waiting, self._new = self._waiting, self._new, []
-        if not self._is_mean:
-            ready, self._waiting = self._waiting, []
-        return self._read_last(ready)
+        self._waiting.append((batch, (logs or {}).get("loss")))
 
-    def end_epoch(self) -> None:
-        """Reads what is left."""
-        for logs in (self._waiting, self._new):
-            self._read_last(logs)
-        self._waiting, self._new = [], []
+    def is_time(self, batch: int) -> bool:
+        """Whether losses should be read before the training of this batch."""
+        return batch >= self._next
 
-    def _read_last(self, logs: list[tuple[int, int, Any]]) -> float | None:
-        mean = None
-        for batch, before, value in logs[-2:]:
+    def read(self) -> float | None:
+        """Reads the losses that have arrived; the latest mean, or None without one."""
+        self._next = self.num_batches + self._every
+        mean, values = None, []
+        arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        for batch, value in sorted(arrived, key=operator.itemgetter(0)):
+            if batch < self.num_batches:
+                continue
+            before, self.num_batches = self.num_batches, batch + 1
+            if value is None:
+                continue
             mean = _number(value)
-            total = mean * (batch + 1)
-            if self._is_mean and self._read == before:
-                self.values.append((total - self._total) / max(batch - before, 1))
-            self._total, self._read = total, batch
-        if mean is not None and not math.isfinite(mean) and self.first_bad is None:
-            bad = (n for n, _, value in logs if not math.isfinite(_number(value)))
-            self.first_bad = next(bad)
+            if self._is_mean:
+                total = mean * (batch + 1)
+                values.append((total - self._total) / (batch + 1 - before))
+                self._total = total
+            if self.first_bad is None and not math.isfinite(mean):
+                self.first_bad = batch
+        self.values += values[-2:]
+        self._next = self.num_batches + self._every
         return mean
 
 

@@ -29,6 +29,9 @@ from keras_deeptools.diagnosis._training_doctor.activation_monitor import (
     ActivationMonitor,
 )
 from keras_deeptools.diagnosis._training_doctor.causes import (
+    CERTAIN,
+    RENAMED,
+    STUCK,
     is_finite,
     misfits,
     static_causes,
@@ -53,25 +56,8 @@ from keras_deeptools.engine._update.step_reads import has_own_train_step
 JUDGED, EVERY, FIRST = ("norm", "update_ratio"), 10, 100
 """What is recorded of the gradients, of each of the first updates and of one in ten."""
 
-RENAMED = {
-    "dead": "dead units",
-    "vanishing": "vanishing gradient",
-    "exploding": "exploding gradient",
-    "non-finite": "non-finite gradient",
-}
-"""What `GradientMonitor` finds, in the words of `diagnose`."""
-
-CERTAIN = 0.85
-"""Confidence of findings about a model that learns."""
-
-STUCK = {
-    "does not learn",
-    "non-finite loss",
-    "non-finite gradient",
-    "divergence",
-    "one class for all",
-}
-"""Kinds after which the model and its data are looked at for causes."""
+UPDATE_SAMPLE = 1024
+"""Elements of each variable from which gradients and updates are measured."""
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -117,12 +103,16 @@ class TrainingDoctor(keras.callbacks.Callback):
     'symmetric units'
     """
 
+    async_safe = True
+    """Lets Keras train on while the logs of a batch are handed on."""
+
     def __init__(self, on_problem: str = "warn", patience: int = 2) -> None:
         super().__init__()
         self.on_problem = checked_option(OWNER, "on_problem", on_problem, ACTIONS)
         self.patience = checked_count(OWNER, "patience", patience)
         self.gradients = GradientMonitor(JUDGED, EVERY, on_problem="ignore")
         self.gradients.num_first = FIRST
+        self.gradients.update_sample = UPDATE_SAMPLE
         self.activations = ActivationMonitor()
         self._forget()
 
@@ -137,7 +127,6 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._has_looked = False
         self._is_attached = False
         self._first_update: int | None = None
-        self._batch = -1
         self._given: Given | None = None
         self._good: LastGood | None = None
         self._samples: SampleWatch | None = None
@@ -192,24 +181,34 @@ class TrainingDoctor(keras.callbacks.Callback):
         if self._is_attached:
             self.gradients.on_epoch_begin(epoch, logs)
         self._losses.begin_epoch()
-        self._batch = -1
         if self._good is not None and self._broken is None and self.model.built:
             self._first_update = _updates_of(self.model)
             self._good.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Lets the monitor of gradients read its record in time."""
+        """Lets the monitor of gradients read its record, and reads losses in time."""
         if self._is_attached:
             self.gradients.on_train_batch_begin(batch, logs)
+        if batch and self._good is not None and not self._good.start:
+            self._keep_start()
+        if self._losses.is_time(batch):
+            self._read_losses()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Keeps the running mean of the loss, and reads it at intervals."""
-        if self._good is None or not self._good.start:
-            self._good = LastGood(self.model)
-            self._good.begin_epoch()
-        self._good.num_batches += batch - self._batch
-        self._batch = batch
-        mean = self._losses.add(batch, logs)
+        """Keeps the running mean of the loss; Keras may call this in another thread."""
+        self._losses.add(batch, logs)
+
+    def _keep_start(self) -> None:
+        """Copies the state of a model that the first step has built."""
+        self._good = LastGood(self.model)
+        self._good.begin_epoch()
+
+    def _read_losses(self) -> None:
+        """Looks for the first loss that is not finite."""
+        before = self._losses.num_batches
+        mean = self._losses.read()
+        if self._good is not None:
+            self._good.num_batches += self._losses.num_batches - before
         if mean is None or math.isfinite(mean) or self._broken is not None:
             return
         epoch = len(self._curves.get("loss", [])) + 1
@@ -224,7 +223,9 @@ class TrainingDoctor(keras.callbacks.Callback):
         if self._is_attached:
             self.gradients.on_epoch_end(epoch, logs)
         self.activations.on_epoch_end(epoch, logs)
-        self._losses.end_epoch()
+        if self._good is not None and not self._good.start:
+            self._keep_start()
+        self._read_losses()
         for name, value in logs.items():
             with contextlib.suppress(TypeError, ValueError):
                 self._curves.setdefault(name, []).append(float(value))

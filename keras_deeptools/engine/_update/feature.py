@@ -120,6 +120,9 @@ class Feature:
             gradients: List of gradients that the optimizer used.
         """
 
+    update_sample: int | None = None
+    """Elements of each variable from which norms may be estimated; None: all."""
+
     def wants_updates(self, state: Any, leaf: Leaf) -> bool:
         """Whether `observe_updates` should be called after this update."""
         return False
@@ -190,3 +193,9 @@ class Feature:
 
     def release(self, state: Any, leaf: Leaf) -> None:
         """Called once before the state is removed; the last chance to read it."""
+
+
+def sample_size(features: list[Feature]) -> int | None:
+    """How many elements of each variable are enough for all features; None: all."""
+    sizes = [feature.update_sample for feature in features]
+    return None if None in sizes else max(filter(None, sizes), default=None)

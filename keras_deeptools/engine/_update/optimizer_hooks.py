@@ -21,6 +21,7 @@ from keras_deeptools.engine._update.checkpoint_notes import (
     hold_note,
     release_note,
 )
+from keras_deeptools.engine._update.feature import sample_size
 from keras_deeptools.engine._update.guest_state import leave, take_in
 from keras_deeptools.engine._update.kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers, optimizer_parts
@@ -252,24 +253,23 @@ class Site:
         def update_and_serve(
             grads: Any, trainable_variables: Any, learning_rate: Any
         ) -> None:
-            wanting = [
-                s for s in self._of(leaf) if s.feature.wants_updates(s.state, leaf)
-            ]
-            changing = [s for s in self._of(leaf) if s.feature.changes_updates]
+            sessions = self._of(leaf)
+            wanting = [s for s in sessions if s.feature.wants_updates(s.state, leaf)]
+            changing = [s for s in sessions if s.feature.changes_updates]
+            limit = sample_size([s.feature for s in wanting + changing])
             if wanting or changing:
-                leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot)
+                leaf.snapshot = tensors.snapshot(leaf.active, leaf.snapshot, limit)
             update_step(grads, trainable_variables, learning_rate)
             for s in changing:
-                s.feature.transform_updates(
-                    s.state, leaf, list(leaf.snapshot or ()), list(grads)
-                )
+                before = list(leaf.snapshot or ())
+                s.feature.transform_updates(s.state, leaf, before, list(grads))
             if wanting:
-                norms = tensors.update_norms(leaf.active, leaf.snapshot)
+                norms = tensors.update_norms(leaf.active, leaf.snapshot, limit)
                 for s in wanting:
                     s.feature.observe_updates(s.state, leaf, *norms)
-            for s in self._of(leaf):
+            for s in sessions:
                 s.feature.project_weights(s.state, leaf)
-            for s in self._of(leaf):
+            for s in sessions:
                 s.feature.observe_weights(s.state, leaf)
 
         update = training.on_each_replica(optimizer, apply_and_serve)

@@ -17,6 +17,8 @@ from keras_deeptools.engine._backends.common import (
     modules_in as modules_in,
     move_averages as move_averages,
     number as number,
+    sample,
+    scaled_up,
     tensor_list as tensor_list,
 )
 from keras_deeptools.engine._keras_private.layers import value_of
@@ -126,18 +128,27 @@ def _careful_norms(tensors: list[Any]) -> tuple[Any, Any]:
     return jnp.stack(result), jnp.stack(counts)
 
 
-def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
-    """The variables' values, unaffected by later assignments."""
-    return [variable.value for variable in variables]
+def snapshot(
+    variables: list[Any], kept: list[Any] | None, limit: int | None = None
+) -> list[Any]:
+    """The variables' values, or samples of `limit`; later assignments leave them."""
+    return [sample(variable.value, limit) for variable in variables]
 
 
-def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
-    """L2 norms of the change since the snapshot, and of the snapshot."""
+def update_norms(
+    variables: list[Any], before: list[Any], limit: int | None = None
+) -> tuple[Any, Any]:
+    """L2 norms of the change since a snapshot with this `limit`, and of itself."""
     pairs = [
-        (_float(v.value), _float(b)) for v, b in zip(variables, before, strict=True)
+        (_float(sample(v.value, limit)), _float(b))
+        for v, b in zip(variables, before, strict=True)
     ]
-    changes = sum_squares([value - old for value, old in pairs])
-    return jnp.sqrt(changes), jnp.sqrt(sum_squares([old for _, old in pairs]))
+    changes = jnp.sqrt(sum_squares([value - old for value, old in pairs]))
+    weights = jnp.sqrt(sum_squares([old for _, old in pairs]))
+    return (
+        scaled_up(changes, variables, limit),
+        scaled_up(weights, variables, limit),
+    )
 
 
 def scaled(tensors: list[Any], factors: Any) -> list[Any]:

@@ -13,6 +13,8 @@ from keras_deeptools.engine._backends.common import (
     dense as dense,
     is_traced as is_traced,
     keeps_contents_apart as keeps_contents_apart,
+    sample,
+    scaled_up,
 )
 from keras_deeptools.engine._backends.torch.tensor_lists import (
     number as number,
@@ -208,12 +210,14 @@ def _careful_norms(values: list[Any]) -> tuple[Any, Any]:
 
 
 @torch.no_grad()
-def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
-    """The variables' values, unaffected by later assignments.
+def snapshot(
+    variables: list[Any], kept: list[Any] | None, limit: int | None = None
+) -> list[Any]:
+    """The variables' values, or samples of `limit`; later assignments leave them.
 
     `kept` is an earlier snapshot of the same variables, whose memory is used again.
     """
-    values = [variable.value for variable in variables]
+    values = [sample(variable.value, limit) for variable in variables]
     if kept is None or [k.shape for k in kept] != [v.shape for v in values]:
         return [value.clone() for value in values]
     torch._foreach_copy_(kept, values)
@@ -221,24 +225,29 @@ def snapshot(variables: list[Any], kept: list[Any] | None) -> list[Any]:
 
 
 @torch.no_grad()
-def update_norms(variables: list[Any], before: list[Any]) -> tuple[Any, Any]:
-    """L2 norms of the change since the snapshot, and of the snapshot.
+def update_norms(
+    variables: list[Any], before: list[Any], limit: int | None = None
+) -> tuple[Any, Any]:
+    """L2 norms of the change since a snapshot with this `limit`, and of itself.
 
     The snapshot's memory is overwritten with the change.
     """
-    values = [variable.value for variable in variables]
+    values = [sample(variable.value, limit) for variable in variables]
     if values[0].device.type != "cpu":
-        weights = torch._foreach_norm(_floats(before), 2)
+        weights = torch.stack(torch._foreach_norm(_floats(before), 2))
         torch._foreach_sub_(before, values)
-        return torch.stack(torch._foreach_norm(_floats(before), 2)), torch.stack(
-            weights
-        )
-    # One variable at a time stays in the processor's cache.
-    weights, changes = [], []
-    for old, value in zip(before, values, strict=True):
-        weights.append(_square(*_floats([old])))
-        changes.append(_square(*_floats([old.sub_(value)])))
-    return torch.stack(changes).sqrt(), torch.stack(weights).sqrt()
+        changes = torch.stack(torch._foreach_norm(_floats(before), 2))
+    else:
+        # One variable at a time stays in the processor's cache.
+        squares = []
+        for old, value in zip(before, values, strict=True):
+            weight = _square(*_floats([old]))
+            squares.append(torch.stack([_square(*_floats([old.sub_(value)])), weight]))
+        changes, weights = torch.stack(squares, dim=1).sqrt()
+    return (
+        scaled_up(changes, variables, limit),
+        scaled_up(weights, variables, limit),
+    )
 
 
 @torch.no_grad()
