@@ -42,7 +42,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     import keras_deeptools.pretraining
     import keras_deeptools.transfer  # noqa: F401
     from keras_deeptools.diagnosis import diagnose
-    from keras_deeptools.diagnosis._diagnose.saved_files import (
+    from keras_deeptools.diagnosis._diagnose.diagnose import (
         saved_arrays,
         saved_model,
         validation_of,

@@ -13,7 +13,7 @@ import pytest
 
 import public_api
 from hiding import run_python
-from keras_deeptools._distributed_search.plan import MEMBER
+from keras_deeptools._distributed_search.process import MEMBER
 from keras_deeptools._files import move_when_free, write_text
 from keras_deeptools.tuning._trials import watch
 

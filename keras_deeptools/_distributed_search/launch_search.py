@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import checked_bool, checked_count, checked_float
-from keras_deeptools._distributed_search.plan import (
+from keras_deeptools._distributed_search.process import (
     Plan,
+    Process,
     command,
     device_environments,
+    ending,
     gpus,
 )
-from keras_deeptools._distributed_search.process import Process, ending
 from keras_deeptools._text_table import NotebookText
 
 OWNER = "launch_search"

@@ -8,11 +8,11 @@ from keras_deeptools.callbacks._best_weights import BestWeights
 from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
 from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
-from keras_deeptools.callbacks._gradient_monitor.alarm import (
+from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
+from keras_deeptools.callbacks._gradient_monitor.readings import (
     GradientProblemError,
     GradientWarning,
 )
-from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
 from keras_deeptools.callbacks._gradient_noise_scale import (
     GradientNoiseScale,
     SharpnessMonitor,

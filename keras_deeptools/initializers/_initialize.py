@@ -10,8 +10,7 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_option, checked_seed, message
 from keras_deeptools._text_table import NotebookText, text_table
-from keras_deeptools.engine._building.first_call import is_built
-from keras_deeptools.engine._building.later_weights import initialize_later
+from keras_deeptools.engine._building.first_call import initialize_later, is_built
 from keras_deeptools.engine._graph.calls import Call, calls_in_a_row, calls_of
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, MODES, FanScaling

@@ -9,8 +9,8 @@ from keras import ops
 from keras_deeptools._arguments import checked_model, message
 from keras_deeptools.engine._graph.calls import calls_of, submodel
 from keras_deeptools.engine._graph.tensors import tensor_after, tensor_before_head
-from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.engine._retraining.retrain import leaves_of
+from keras_deeptools.engine._state.temporary_weights import ModelFunction
 
 
 class Encoder:

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_deeptools._arguments import checked_count, checked_float, message
-from keras_deeptools.engine._passes.functional_call import ModelFunction
+from keras_deeptools.engine._state.temporary_weights import ModelFunction
 from keras_deeptools.pretraining._encoder import Copied, Encoder, Pretrainer
 from keras_deeptools.pretraining._pretraining import (
     FitOptions,

@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_option
 from keras_deeptools.engine._building.first_call import built_by_first
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.engine._graph.calls import producer, submodel
 from keras_deeptools.uncertainty._labelled_rows import ragged
-from keras_deeptools.uncertainty._logit_moments import (
+from keras_deeptools.uncertainty._negative_log_likelihood import (
     NUM_NODES,
     Logits,
     logit_moments,

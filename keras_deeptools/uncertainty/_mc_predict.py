@@ -17,7 +17,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.engine._building.first_call import built_by_first
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._dropout.monte_carlo_pass import stochastic_pass
 from keras_deeptools.engine._dropout.stochastic_layers import stochastic_layers
 from keras_deeptools.uncertainty._mc_prediction import MCPrediction

@@ -6,13 +6,15 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine._building.first_call import built_by
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._keras_private.versions import loss_argument
 from keras_deeptools.engine._passes.compiled_with import Head, heads_of
 from keras_deeptools.uncertainty._labelled_rows import ragged
-from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._mc_predict import mc_predict
-from keras_deeptools.uncertainty._negative_log_likelihood import labelled_logits
+from keras_deeptools.uncertainty._negative_log_likelihood import (
+    labelled_logits,
+    log_softmax,
+)
 
 REGRESSION = ("squarederror", "mse", "absoluteerror", "mae", "huber", "logcosh")
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._data.predict_rows import RowBatches, inner_shapes, padded
+from keras_deeptools.engine._data.samples import RowBatches, inner_shapes, padded
 from keras_deeptools.engine._dropout.monte_carlo_pass import StochasticPass, Tile
 from keras_deeptools.uncertainty._output_statistics import (
     OutputStatistics,

@@ -15,9 +15,9 @@ from keras_deeptools.uncertainty._labelled_rows import (
     pixel_by_pixel,
     read_predictions,
 )
-from keras_deeptools.uncertainty._logit_moments import log_softmax
 from keras_deeptools.uncertainty._negative_log_likelihood import (
     labelled_logits,
+    log_softmax,
     logits_of,
     smallest_step,
 )

@@ -17,7 +17,7 @@ from keras_deeptools._arguments import (
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._building.first_call import built_by_first
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._dropout.stochastic_layers import with_dropout_rate
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.uncertainty._predictive_likelihood import (

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_deeptools.engine._building.first_call import initialize_later
 from keras_deeptools.engine._building.first_step import _initial_values
-from keras_deeptools.engine._building.later_weights import initialize_later
 from keras_deeptools.engine._dropout.mask_sampling import Draws
 from keras_deeptools.engine._dropout.monte_carlo_pass import _SameSeed
 from keras_deeptools.engine._dropout.stochastic_layers import dropping

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from keras_deeptools._distributed_search.plan import device_environments, gpus
+from keras_deeptools._distributed_search.process import device_environments, gpus
 
 pytestmark = pytest.mark.backend_free
 

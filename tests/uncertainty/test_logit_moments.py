@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from keras_deeptools.uncertainty._logit_moments import (
+from keras_deeptools.uncertainty._negative_log_likelihood import (
     log_odds_moments,
     logit_moments,
     mean_field_softmax,

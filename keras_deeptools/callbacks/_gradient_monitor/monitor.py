@@ -10,12 +10,12 @@ import numpy as np
 
 from keras_deeptools import _arguments
 from keras_deeptools._arguments import checked_option, message
-from keras_deeptools.callbacks._gradient_monitor.alarm import sound
 from keras_deeptools.callbacks._gradient_monitor.display import EventFile
 from keras_deeptools.callbacks._gradient_monitor.history import GradientHistory
 from keras_deeptools.callbacks._gradient_monitor.readings import (
     GradientReadings,
     nothing_trains,
+    sound,
 )
 from keras_deeptools.callbacks._gradient_monitor.record import (
     STATISTICS,

@@ -13,12 +13,10 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.arguments import (
     checked_schedules,
     scheduled_variables,
 )
-from keras_deeptools.callbacks._hyperparameter_scheduler.recorded_values import (
-    ScheduledValues,
-    draw_values,
-)
 from keras_deeptools.callbacks._hyperparameter_scheduler.run import (
+    ScheduledValues,
     cycle_length,
+    draw_values,
     first_update,
     params_of,
     run_start,

@@ -22,7 +22,7 @@ from keras_deeptools.callbacks._hyperparameter_scheduler.run import (
     tell_held_values,
 )
 from keras_deeptools.engine import Leaf, tensors
-from keras_deeptools.engine._update.step_functions import (
+from keras_deeptools.engine._update.scheduled_variables import (
     call_with_reads,
     check_traceable,
     operations_of,

@@ -15,8 +15,10 @@ from keras_deeptools.callbacks._learning_rate_finder.arguments import (
     chosen_optimizer,
     refuse_fit_arguments,
 )
-from keras_deeptools.callbacks._learning_rate_finder.progress import LossLog
-from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
+from keras_deeptools.callbacks._learning_rate_finder.range_test import (
+    LossLog,
+    RangeTest,
+)
 from keras_deeptools.engine import Feature, Leaf, attach, preserved
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
 from keras_deeptools.engine._data.errors import advice

@@ -27,7 +27,7 @@ from keras_deeptools.callbacks._weight_averaging.running_average import (
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._passes.batch_norm_statistics import BatchStatistics
-from keras_deeptools.engine._retraining.callback_state import ResumableArrays
+from keras_deeptools.engine._retraining.checkpointed_state import ResumableArrays
 from keras_deeptools.engine._state.temporary_weights import StandIns
 from keras_deeptools.engine._update.attachment import attached_features
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice

@@ -16,8 +16,13 @@ from keras_deeptools.diagnosis._audit import (
     optimizer_rules,
     weight_rules,
 )
-from keras_deeptools.diagnosis._audit.output_ends import OutputEnd, output_ends
-from keras_deeptools.diagnosis._audit.subject import Subject, listing, subject_of
+from keras_deeptools.diagnosis._audit.subject import (
+    OutputEnd,
+    Subject,
+    listing,
+    output_ends,
+    subject_of,
+)
 from keras_deeptools.engine import Capture
 from keras_deeptools.engine._building.first_call import has_call
 from keras_deeptools.engine._data.checks import checked_batch

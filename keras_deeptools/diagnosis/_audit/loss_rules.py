@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import keras
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit.output_ends import (
+from keras_deeptools.diagnosis._audit.subject import (
     LINEAR,
     LINEAR_END,
     OutputEnd,
+    Subject,
     activation_name,
     activation_units,
     output_ends,
 )
-from keras_deeptools.diagnosis._audit.subject import Subject
 
 BINARY = {"binarycrossentropy", "binaryfocalcrossentropy"}
 CATEGORICAL = {

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._audit.output_ends import OutputEnd
+from keras_deeptools.diagnosis._audit.subject import OutputEnd
 from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
 
 MOST_ROWS = 1500
@@ -31,7 +31,7 @@ def constant_loss(loss: Any, end: OutputEnd, y: np.ndarray) -> float:
 
     >>> import keras, numpy as np
     >>> from keras_deeptools.diagnosis._diagnose.baselines import constant_loss
-    >>> from keras_deeptools.diagnosis._audit.output_ends import output_ends
+    >>> from keras_deeptools.diagnosis._audit.subject import output_ends
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3, "softmax")])
     >>> model.compile("sgd", "sparse_categorical_crossentropy")
     >>> [end] = output_ends(model)

@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.diagnosis._audit.output_ends import OutputEnd
-from keras_deeptools.diagnosis._audit.subject import Subject
+from keras_deeptools.diagnosis._audit.subject import OutputEnd, Subject
 from keras_deeptools.diagnosis._diagnose.trial import ShortRun, Trial
 from keras_deeptools.diagnosis._signal_propagation.measurement import LayerSignal
-from keras_deeptools.engine._data.rows_in_order import RowsInOrder
+from keras_deeptools.engine._data.samples import RowsInOrder
 
 PLANNED = 1000
 """Number of planned updates that is assumed if none is given."""

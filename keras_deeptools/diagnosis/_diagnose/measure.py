@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._audit.loss_rules import REGRESSIONS
-from keras_deeptools.diagnosis._audit.output_ends import output_ends
-from keras_deeptools.diagnosis._audit.subject import subject_of
+from keras_deeptools.diagnosis._audit.subject import output_ends, subject_of
 from keras_deeptools.diagnosis._diagnose.baselines import (
     constant_loss,
     probe,
@@ -32,7 +31,7 @@ from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._building.first_call import reason_of
 from keras_deeptools.engine._data.checks import checked_batch
 from keras_deeptools.engine._data.fit_batches import Batches
-from keras_deeptools.engine._data.rows_in_order import RowsInOrder, rows_in_order
+from keras_deeptools.engine._data.samples import RowsInOrder, rows_in_order
 from keras_deeptools.engine._data.step_errors import misfit_of, text_in
 from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._keras_private.training import compile_config, loss_given

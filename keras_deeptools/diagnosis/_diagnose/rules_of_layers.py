@@ -7,8 +7,11 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit.output_ends import activation_name
-from keras_deeptools.diagnosis._audit.subject import activation_of, listing
+from keras_deeptools.diagnosis._audit.subject import (
+    activation_name,
+    activation_of,
+    listing,
+)
 from keras_deeptools.diagnosis._diagnose.facts import Facts
 
 FEW_UNITS = 2

@@ -8,7 +8,7 @@ import numpy as np
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._audit import loss_rules
 from keras_deeptools.diagnosis._audit.loss_rules import BINARY, CATEGORICAL, REGRESSIONS
-from keras_deeptools.diagnosis._audit.output_ends import OutputEnd
+from keras_deeptools.diagnosis._audit.subject import OutputEnd
 from keras_deeptools.diagnosis._diagnose.facts import (
     Facts,
     OutputFacts,

@@ -21,9 +21,8 @@ from keras_deeptools.diagnosis._diagnose.ranking import ranked
 from keras_deeptools.diagnosis._diagnose.trial import LEAST_STEPS
 from keras_deeptools.diagnosis._repair.copies_in_training import Candidate, Trainer
 from keras_deeptools.diagnosis._repair.data import OWNER, RepairData, read
-from keras_deeptools.diagnosis._repair.remedies import answer_to
 from keras_deeptools.diagnosis._repair.result import Repair, RepairStep
-from keras_deeptools.diagnosis._repair.search import Search
+from keras_deeptools.diagnosis._repair.search import Search, answer_to
 from keras_deeptools.engine._state.random_state import RandomState, seeded
 
 BUDGETS = {"quick": 300, "thorough": 2000}

@@ -32,19 +32,17 @@ from keras_deeptools.diagnosis._training_doctor.causes import (
     CERTAIN,
     RENAMED,
     STUCK,
+    clipping_of,
     is_finite,
+    learning_rate,
     misfits,
+    slow_convergence,
     static_causes,
     with_rate_first,
 )
 from keras_deeptools.diagnosis._training_doctor.curves import BatchLosses
 from keras_deeptools.diagnosis._training_doctor.given import Given, given_to
 from keras_deeptools.diagnosis._training_doctor.last_good import LastGood
-from keras_deeptools.diagnosis._training_doctor.learning_rate import (
-    clipping_of,
-    learning_rate,
-    slow_convergence,
-)
 from keras_deeptools.diagnosis._training_doctor.non_finite_findings import (
     finding_of,
     of_data,

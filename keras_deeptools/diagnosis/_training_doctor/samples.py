@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._finding import Finding
-from keras_deeptools.diagnosis._audit.output_ends import output_ends
+from keras_deeptools.diagnosis._audit.subject import output_ends
 from keras_deeptools.diagnosis._diagnose.baselines import constant_loss, probe
 from keras_deeptools.diagnosis._diagnose.facts import TargetFacts
 from keras_deeptools.diagnosis._diagnose.measure import target_facts
@@ -19,9 +19,9 @@ from keras_deeptools.diagnosis._training_doctor.given import Given
 from keras_deeptools.engine._backends.active import programs, training
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._keras_private.training import loss_given
-from keras_deeptools.engine._passes.functional_call import ModelFunction
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._state.snapshot import ModuleState
+from keras_deeptools.engine._state.temporary_weights import ModelFunction
 
 LEAST_SAMPLES = 20
 MOST_LISTED = 10

@@ -18,7 +18,7 @@ from keras_deeptools.engine._building.first_call import (
 )
 from keras_deeptools.engine._building.first_step import build_in_first_step
 from keras_deeptools.engine._data.fit_batches import random_generators
-from keras_deeptools.engine._data.rows_in_order import (
+from keras_deeptools.engine._data.samples import (
     concatenated,
     num_rows,
     numpy_batches,

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._data.predict_rows import BatchPadding, padded
+from keras_deeptools.engine._data.samples import BatchPadding, padded
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
 from keras_deeptools.engine._graph.calls import calls_of, producer
 from keras_deeptools.engine._graph.execution import INPUTS, Steps, graph_of, run_steps

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._keras_private.layers import flat_layers
 from keras_deeptools.engine._passes.capture import Capture
 from keras_deeptools.engine._passes.layer_call import LayerCall

@@ -21,7 +21,7 @@ from keras_deeptools.engine._keras_private.optimizers import (
     weight_averages,
 )
 from keras_deeptools.engine._keras_private.versions import multi_optimizers
-from keras_deeptools.engine._retraining.variable_ages import Births, settle
+from keras_deeptools.engine._retraining.checkpointed_state import Births, settle
 from keras_deeptools.engine._state.snapshot import Structure
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._update.optimizer_hooks import SITE, Session, Site

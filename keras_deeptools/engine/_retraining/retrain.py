@@ -32,8 +32,7 @@ from keras_deeptools.engine._retraining.optimizer_slots import (
     take_out,
 )
 from keras_deeptools.engine._state.snapshot import optimizer_structures
-from keras_deeptools.engine._update.kept_trace import drop_trace
-from keras_deeptools.engine._update.train_step import trace_again
+from keras_deeptools.engine._update.train_step import drop_trace, trace_again
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import keras
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._keras_private.registry import check_seams
 from keras_deeptools.engine._update.feature import Feature
-from keras_deeptools.engine._update.kept_trace import keep_trace
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
@@ -22,6 +21,7 @@ from keras_deeptools.engine._update.train_step import (
     forget_functions,
     forget_trace,
     is_fitting,
+    keep_trace,
     trace_again,
 )
 from keras_deeptools.engine._update.update_canary import check_update

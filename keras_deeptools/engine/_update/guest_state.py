@@ -16,7 +16,7 @@ import keras
 from keras_deeptools.engine._backends.active import tensors
 from keras_deeptools.engine._keras_private.layers import current_scope
 from keras_deeptools.engine._keras_private.optimizers import track, untrack
-from keras_deeptools.engine._update.kept_trace import KEPT
+from keras_deeptools.engine._update.train_step import KEPT
 
 GUESTS = "_keras_deeptools_guests"
 

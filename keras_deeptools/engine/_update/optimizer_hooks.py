@@ -23,16 +23,23 @@ from keras_deeptools.engine._update.checkpoint_notes import (
 )
 from keras_deeptools.engine._update.feature import sample_size
 from keras_deeptools.engine._update.guest_state import leave, take_in
-from keras_deeptools.engine._update.kept_trace import delist, enlist, kept_variables
 from keras_deeptools.engine._update.leaf import Leaf, leaf_optimizers, optimizer_parts
 from keras_deeptools.engine._update.rate_multipliers import hold_seam, release_seam
-from keras_deeptools.engine._update.scheduled_hyperparameters import scheduled
+from keras_deeptools.engine._update.scheduled_hyperparameters import (
+    check_free,
+    scheduled,
+)
 from keras_deeptools.engine._update.scheduled_variables import (
     ScheduledVariable,
     join_model,
 )
 from keras_deeptools.engine._update.target import BuildWatch
-from keras_deeptools.engine._update.train_step import note_functions
+from keras_deeptools.engine._update.train_step import (
+    delist,
+    enlist,
+    kept_variables,
+    note_functions,
+)
 
 
 @dataclass(eq=False)
@@ -45,15 +52,6 @@ class Session:
     prepared: bool = False
     hyperparameters: list[Any] = field(default_factory=list)
     variables: list[Any] = field(default_factory=list)
-
-
-def check_free(leaf: Leaf, name: str, owner: str) -> None:
-    """Raises if a hyperparameter is scheduled already."""
-    if name in leaf.scheduled:
-        raise ValueError(
-            f"{owner}: a hyperparameter can have one schedule. Received: {name!r}, "
-            "which another attached feature schedules already. Use one of the two."
-        )
 
 
 SITE = "_keras_deeptools_site"

@@ -263,6 +263,15 @@ class OverriddenSchedule(ScheduledAttribute):
         self._shown.undo()
 
 
+def check_free(leaf: Leaf, name: str, owner: str) -> None:
+    """Raises if a hyperparameter is scheduled already."""
+    if name in leaf.scheduled:
+        raise ValueError(
+            f"{owner}: a hyperparameter can have one schedule. Received: {name!r}, "
+            "which another attached feature schedules already. Use one of the two."
+        )
+
+
 def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
     """Makes the hyperparameter `name` of an optimizer a function of the step."""
     if name == "learning_rate":

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.engine._data.predict_rows import RowBatches, inner_shapes
+from keras_deeptools.engine._data.samples import RowBatches, inner_shapes
 from keras_deeptools.engine._frozen_features.computation import FeaturePass
 from keras_deeptools.engine._frozen_features.cut import FeatureCut
 from keras_deeptools.engine._graph.tensors import step_config

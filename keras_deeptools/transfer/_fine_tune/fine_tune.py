@@ -19,22 +19,25 @@ from keras_deeptools.engine._graph.layers import layers_of
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.statistics._metric_direction import checked_direction
 from keras_deeptools.transfer._backbones.check_pixels import check_pixels_of
-from keras_deeptools.transfer._fine_tune.data import FineTuningData, ready_data
-from keras_deeptools.transfer._fine_tune.loss import compiled_for
+from keras_deeptools.transfer._fine_tune.data import (
+    FineTuningData,
+    compiled_for,
+    ready_data,
+)
 from keras_deeptools.transfer._fine_tune.plan import (
     OWNER,
     FineTuning,
     first_of_head,
     planned_phases,
 )
-from keras_deeptools.transfer._fine_tune.progress import KeptProgress
-from keras_deeptools.transfer._fine_tune.run import FineTuningRun
-from keras_deeptools.transfer._fine_tune.run_store import (
+from keras_deeptools.transfer._fine_tune.progress import (
+    KeptProgress,
     RunFiles,
     RunMemory,
     described,
     facts_of,
 )
+from keras_deeptools.transfer._fine_tune.run import FineTuningRun
 from keras_deeptools.transfer._freezing.freeze import BATCH_NORM
 from keras_deeptools.transfer._layer_groups.groups import LayerGroups, layer_groups
 

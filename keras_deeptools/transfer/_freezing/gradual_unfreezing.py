@@ -16,7 +16,7 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools.callbacks._training_feature import ConfiguredCallback
 from keras_deeptools.engine._building.first_step import build_for_fit
-from keras_deeptools.engine._retraining.callback_state import Resumable
+from keras_deeptools.engine._retraining.checkpointed_state import Resumable
 from keras_deeptools.engine._retraining.retrain import retrain
 from keras_deeptools.engine._update.model_optimizers import check_one_optimizer
 from keras_deeptools.statistics._metric_direction import checked_direction

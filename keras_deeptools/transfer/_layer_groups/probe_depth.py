@@ -14,7 +14,7 @@ from keras_deeptools._arguments import (
 )
 from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import NotebookText, text_table
-from keras_deeptools.engine._data.predict_rows import RowBatches
+from keras_deeptools.engine._data.samples import RowBatches
 from keras_deeptools.engine._frozen_features.computation import PooledOutputs
 from keras_deeptools.engine._graph.calls import calls_of, output_calls_of
 from keras_deeptools.transfer._fine_tune.chosen_loss import are_one_hot

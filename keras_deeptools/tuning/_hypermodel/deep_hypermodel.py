@@ -19,10 +19,10 @@ from keras_deeptools.tuning._hypermodel.fit_data import (
     named_arguments,
     validation_rows,
 )
-from keras_deeptools.tuning._hypermodel.learning_rate import RangeTestedRates
 from keras_deeptools.tuning._hypermodel.parts import PARTS, Draft, Run
-from keras_deeptools.tuning._search_report.recipe_text import json_of
+from keras_deeptools.tuning._search_report.best_recipe import json_of
 from keras_deeptools.tuning._trials.fit_trial import (
+    RangeTestedRates,
     ending_the_search_of_several_replicas,
     fit_searched,
 )

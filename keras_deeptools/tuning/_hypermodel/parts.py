@@ -20,16 +20,16 @@ from keras_deeptools.tuning._hypermodel.fit_data import (
     is_in_rows,
     training_rows,
 )
-from keras_deeptools.tuning._hypermodel.learning_rate import (
-    OneCycleOverHorizon,
-    RangeTestedRates,
-)
 from keras_deeptools.tuning._search_space.ranges import FloatRange, OneOf
 from keras_deeptools.tuning._search_space.search_space import searched
 from keras_deeptools.tuning._search_space.searched_optimizer import (
     FACTOR,
     rate_factor,
     searched_optimizer,
+)
+from keras_deeptools.tuning._trials.fit_trial import (
+    OneCycleOverHorizon,
+    RangeTestedRates,
 )
 
 

@@ -35,10 +35,9 @@ from keras_deeptools.transfer._fine_tune.plan import (
     group_factors,
 )
 from keras_deeptools.transfer._freezing.freeze_to import states_after
-from keras_deeptools.tuning._hypermodel.learning_rate import OneCycleOverHorizon
 from keras_deeptools.tuning._transfer.pooled_features import PooledFeatures, Rows
 from keras_deeptools.tuning._transfer.recipe import TransferRecipe
-from keras_deeptools.tuning._trials.fit_trial import fit_searched
+from keras_deeptools.tuning._trials.fit_trial import OneCycleOverHorizon, fit_searched
 
 HEAD = "head"
 
