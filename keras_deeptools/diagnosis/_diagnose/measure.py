@@ -42,7 +42,7 @@ ROWS_OF_A_PASS = 64
 LARGE_SAMPLE = 10_000
 """Numbers in a sample from which on signals are measured on fewer samples."""
 
-ROWS_OF_LARGE_SAMPLES = 24
+ROWS_OF_LARGE_SAMPLES = 16
 QUANTITATIVE = REGRESSIONS | {"poisson"}
 """Losses whose targets are quantities even where they are whole numbers."""
 MOST_CLASSES = 1000

@@ -45,6 +45,9 @@ class PhaseProgress(keras.callbacks.Callback):
         verbose: Int, 1 for a bar, 2 for a line for each epoch.
     """
 
+    async_safe = True
+    """Like the bar of Keras, it moves in another thread while training continues."""
+
     def __init__(
         self, phase: str, num_epochs: int, num_steps: int, verbose: int
     ) -> None:

@@ -81,6 +81,9 @@ class HopelessTrialStopper(ConfiguredCallback):
         https://doi.org/10.1145/3097983.3098043
     """
 
+    async_safe = True
+    """Lets Keras train on while the logs of a batch are handed on."""
+
     def __init__(
         self,
         patience: int = 5,
