@@ -129,7 +129,8 @@ class TemperatureScaling(keras.layers.Layer):
     outputs (sigmoids) are scaled one by one. `fit` remembers which they were.
 
     Args:
-        temperature: Float > 0, if you do not want to `fit` it.
+        temperature: Float > 0, or None to `fit` it. Until then, as a layer, it changes
+            nothing.
         from_logits: Bool, whether predictions are logits. With probabilities the result
             is the same, except for those that were rounded to 0 or 1.
         multi_label: Bool, whether outputs are independent of one another (several
@@ -171,13 +172,16 @@ class TemperatureScaling(keras.layers.Layer):
 
     def __init__(
         self,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         from_logits: bool = False,
         multi_label: bool | None = None,
         **kwargs: Any,
     ) -> None:
         owner = type(self).__name__
-        initial = checked_float(owner, "temperature", temperature, above=0)
+        initial = 1.0
+        if temperature is not None:
+            initial = checked_float(owner, "temperature", temperature, above=0)
+        self._is_settled = temperature is not None
         self.from_logits = checked_bool(owner, "from_logits", from_logits)
         if multi_label is not None:
             checked_bool(owner, "multi_label", multi_label)
@@ -196,6 +200,11 @@ class TemperatureScaling(keras.layers.Layer):
     def temperature(self) -> float:
         """The number that logits are divided by."""
         return float(keras.ops.convert_to_numpy(self._temperature.value))
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the temperature was given, fitted, or loaded as a weight."""
+        return self._is_settled or self.temperature != 1.0
 
     def fit(
         self,
@@ -264,6 +273,7 @@ class TemperatureScaling(keras.layers.Layer):
                 stacklevel=2,
             )
         self._temperature.assign(found)
+        self._is_settled = True
         self.multi_label = rows.is_binary
         return self
 
@@ -278,9 +288,15 @@ class TemperatureScaling(keras.layers.Layer):
             Float64 array of probabilities, same shape as `predictions`.
 
         Raises:
-            ValueError: If a value is not a prediction.
+            ValueError: If a value is not a prediction, or there is no temperature.
         """
         owner = f"{type(self).__name__}.apply"
+        if not self._is_known:
+            raise ValueError(
+                f"{owner}: the temperature must be known. Received: a layer that was "
+                "neither fitted nor given one. Call `fit(predictions, labels)` with "
+                "samples that were not used in training, or pass `temperature=...`."
+            )
         argument = "logits" if self.from_logits else "probabilities"
         values = read_predictions(owner, argument, predictions)
         independent = self._is_independent(owner, values.shape)
@@ -335,9 +351,9 @@ class TemperatureScaling(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments, with the temperature as it is now."""
+        """Returns the arguments, with the temperature as it is now, if it is known."""
         ours = {
-            "temperature": self.temperature,
+            "temperature": self.temperature if self._is_known else None,
             "from_logits": self.from_logits,
             "multi_label": self.multi_label,
         }

@@ -7,6 +7,7 @@ import keras_tuner
 import pytest
 
 from keras_deeptools.tuning import SearchedTrial, SearchReport, search_report
+from keras_deeptools.tuning._search_report.trials import aligned, short_name
 from keras_deeptools.tuning._trials.searched_trial import write_record
 from report_pages import PageReader, charts_of
 from tuning.searches import hyperband, random_search
@@ -290,3 +291,16 @@ def test_without_matplotlib_there_is_still_the_table(
         with pytest.raises(ImportError, match=r"keras-deeptools\[plot\]"):
             draw()
     assert not Path("page.html").exists()
+
+
+def test_long_names_are_cut_to_the_parts_that_tell_them_apart() -> None:
+    known = {"adamw/rate", "sgd/rate", "one_cycle", "one_cycle/warmup"}
+    short = [short_name(name, known) for name in sorted(known)]
+    assert short == ["adamw/rate", "one_cycle", "warmup", "sgd/rate"]
+
+
+def test_a_wide_table_goes_on_below_with_the_trials_repeated() -> None:
+    titles = ["trial", *(f"hyperparameter_{n:02}" for n in range(8))]
+    lines = aligned(titles, [[str(n) for n in range(9)]]).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[0] for line in lines if line] == ["trial", "0"] * 2

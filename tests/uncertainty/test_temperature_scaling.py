@@ -181,3 +181,8 @@ def test_wrong_data_change_nothing():
     with pytest.raises(ValueError, match="^TemperatureScaling.fit: `probabilities`"):
         scaling.fit([[2.0, -1.0]], [0])
     assert scaling.temperature == 2.0
+
+
+def test_probabilities_are_not_scaled_before_a_fit():
+    with pytest.raises(ValueError, match="^TemperatureScaling.apply: the temperature"):
+        TemperatureScaling().apply([[0.9, 0.1]])

@@ -4,13 +4,13 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools._text_table import text_table
+from keras_deeptools._text_table import GAP, text_table
 from keras_deeptools.tuning._trials.searched_trial import (
     SearchedTrial,
     read_records,
@@ -18,6 +18,9 @@ from keras_deeptools.tuning._trials.searched_trial import (
 )
 
 OWNER = "search_report"
+
+WIDTH = 100
+"""Characters of a line of a table, unless a single column is wider."""
 
 ORDER = ("completed", "stopped", "running", "invalid", "failed")
 
@@ -238,14 +241,49 @@ def rows_of(
     for name in optional:
         if not any(columns[name]):
             del columns[name]
+    known = {*columns, *(name for trial in trials for name in trial.values)}
     for name in names:
-        columns[name] = [shown(trial.values.get(name)) for trial in trials]
+        values = [shown(trial.values.get(name)) for trial in trials]
+        columns[short_name(name, known)] = values
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
+def short_name(name: str, known: Collection[str]) -> str:
+    """The last parts of a hyperparameter's name, as many as tell it from others.
+
+    Args:
+        name: Str, its parts between slashes.
+        known: All names.
+    """
+    parts = name.split("/")
+    for count in range(1, len(parts)):
+        short = "/".join(parts[-count:])
+        alike = [each for each in known if f"/{each}".endswith(f"/{short}")]
+        if len(alike) == 1:
+            return short
+    return name
+
+
 def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The cells of each line in columns, an empty cell as a dash."""
-    return text_table(titles, [[cell or "-" for cell in row] for row in rows], (0, 1))
+    """The cells of each line in columns, an empty cell as a dash.
+
+    What is wider than `WIDTH` goes on in further tables, which begin with the first
+    column again.
+    """
+    lines = [list(titles), *([cell or "-" for cell in row] for row in rows)]
+    blocks, width = [[0]], max(len(line[0]) for line in lines)
+    for position in range(1, len(titles)):
+        wide = len(GAP) + max(len(line[position]) for line in lines)
+        if len(blocks[-1]) > 1 and width + wide > WIDTH:
+            blocks.append([0])
+            width = max(len(line[0]) for line in lines)
+        blocks[-1].append(position)
+        width += wide
+    tables = []
+    for block in blocks:
+        head, *body = [[line[position] for position in block] for line in lines]
+        tables.append(text_table(head, body, (0, 1) if block[1:2] == [1] else (0,)))
+    return "\n\n".join(tables)
 
 
 def shown(value: Any) -> str:
