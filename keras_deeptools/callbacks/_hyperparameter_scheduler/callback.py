@@ -46,8 +46,8 @@ class HyperparameterScheduler(TrainingFeature):
     also with `steps_per_execution` and gradient accumulation.
 
     Every `fit` follows the schedules from their beginning; one that is resumed
-    (`initial_epoch`, `BackupAndRestore`) continues where it was. The values of
-    an epoch's last update go to its logs, under their names. If another callback assigns to
+    (`initial_epoch`, `BackupAndRestore`) continues where it was. The values of the last
+    update of an epoch go to its logs, under their names. If another callback assigns to
     `optimizer.learning_rate` (Keras' `ReduceLROnPlateau`), the schedule's values are
     multiplied accordingly from then on; Keras' `LearningRateScheduler`, and a schedule
     that the optimizer was built with, are overruled, and a warning says so. After
