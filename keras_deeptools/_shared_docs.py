@@ -48,14 +48,16 @@ def shared_docs(**parts: str) -> Callable[[Documented], Documented]:
     return documented
 
 
-def delegates(base: Callable) -> Callable[[Documented], Documented]:
-    """Shows in a signature what `**kwargs` are: keywords of the function they go to.
+def delegates(base: Callable, *names: str) -> Callable[[Documented], Documented]:
+    """Shows in a signature what `**kwargs` are: arguments of the function they go to.
 
     `help`, notebooks and the documentation then show them, and siblings need not repeat
     them one by one.
 
     Args:
         base: Function that gets the `**kwargs`, most often `__init__` of a base class.
+        *names: Str. Which of its arguments are shown; by default all that can only be
+            given by keyword.
 
     Returns:
         Decorator.
@@ -64,26 +66,33 @@ def delegates(base: Callable) -> Callable[[Documented], Documented]:
 
     >>> from inspect import signature
     >>> from keras_deeptools._shared_docs import delegates
-    >>> def base(size, *, name=None):
+    >>> def base(size, *, name: str | None = None):
     ...     pass
     >>> @delegates(base)
     ... def built(size, depth, **kwargs):
     ...     pass
     >>> signature(built)
-    <Signature (size, depth, *, name=None)>
+    <Signature (size, depth, *, name: str | None = None, **kwargs)>
     """
 
     def shown(function: Any) -> Any:
         signature = inspect.signature(function)
-        *own, _ = signature.parameters.values()
+        *own, rest = signature.parameters.values()
         known = {parameter.name for parameter in own}
         more = [
-            parameter
-            for parameter in inspect.signature(base).parameters.values()
-            if parameter.name not in known
-            and parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
+            parameter.replace(
+                kind=inspect.Parameter.KEYWORD_ONLY,
+                annotation=(
+                    Any
+                    if parameter.annotation is inspect.Parameter.empty
+                    else parameter.annotation
+                ),
+            )
+            for name, parameter in inspect.signature(base).parameters.items()
+            if name not in known
+            and (name in names if names else parameter.kind == parameter.KEYWORD_ONLY)
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *more])
+        function.__signature__ = signature.replace(parameters=[*own, *more, rest])
         return function
 
     return shown
