@@ -52,7 +52,7 @@ def delegates(base: Callable, *names: str) -> Callable[[Documented], Documented]
     """Shows in a signature what `**kwargs` are: arguments of the function they go to.
 
     `help`, notebooks and the documentation then show them, and siblings need not repeat
-    them one by one.
+    them one by one. `**kwargs` remain in the signature where `base` has some, too.
 
     Args:
         base: Function that gets the `**kwargs`, most often `__init__` of a base class.
@@ -92,7 +92,11 @@ def delegates(base: Callable, *names: str) -> Callable[[Documented], Documented]
             if name not in known
             and (name in names if names else parameter.kind == parameter.KEYWORD_ONLY)
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *more, rest])
+        if any(
+            p.kind == p.VAR_KEYWORD for p in inspect.signature(base).parameters.values()
+        ):
+            more.append(rest)
+        function.__signature__ = signature.replace(parameters=[*own, *more])
         return function
 
     return shown
