@@ -1,7 +1,7 @@
 """Dropout that can stay on at inference."""
 
 import zlib
-from collections.abc import Callable
+from textwrap import indent
 from typing import Any
 
 import keras
@@ -16,7 +16,17 @@ seed: Int or None. Layers with the same seed and different names draw
     different masks; None takes a new seed for every layer.
 stochastic_inference: Bool, whether to drop in every inference call.
 """
-described: Callable[[type], type] = shared_docs(
+TRAINING_TO_RAISES = """\
+    training: Bool.
+
+Returns:
+    Tensor, same shape and dtype as `inputs`.
+
+Raises:
+    ValueError: If `rate` is outside [0, 1).
+    TypeError: If an argument is of the wrong type.
+"""
+described = shared_docs(
     noise_shape="""\
 noise_shape: Tuple or None. Shape of the mask: inputs share it along axes of
     size 1; None for an axis stands for its size.
@@ -28,16 +38,14 @@ data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
     format.
 {SEED_AND_INFERENCE}**kwargs: `name`, `dtype`.
 """,
-    training_to_raises="""\
-    training: Bool.
+    training_to_raises=TRAINING_TO_RAISES,
+    seed_to_raises=f"""\
+{indent(SEED_AND_INFERENCE, " " * 4)}\
+    **kwargs: `name`, `dtype` and so on, as for every layer.
 
-Returns:
-    Tensor, same shape and dtype as `inputs`.
-
-Raises:
-    ValueError: If `rate` is outside [0, 1).
-    TypeError: If an argument is of the wrong type.
-""",
+Call arguments:
+    inputs: Tensor of any shape.
+{TRAINING_TO_RAISES}""",
     tompson="""\
 Reference:
     Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
@@ -123,12 +131,7 @@ class MCDropout(WithNoiseShape, keras.layers.Dropout):
         rate: Float in [0, 1). Fraction of the inputs to drop; the others are scaled
             up by `1 / (1 - rate)`.
         {{noise_shape}}
-        {{seed_and_inference}}
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-    {{training_to_raises}}
+    {{seed_to_raises}}
 
     Example:
 
@@ -158,12 +161,7 @@ class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
     Args:
         rate: Float in [0, 1). Fraction of the inputs to set to the lower limit of SELU.
         {{noise_shape}}
-        {{seed_and_inference}}
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-    {{training_to_raises}}
+    {{seed_to_raises}}
 
     Example:
 
@@ -192,12 +190,7 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
     Args:
         rate: Float in [0, 1). The noise has the variance of dropout at this dropout
             rate.
-        {{seed_and_inference}}
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-    {{training_to_raises}}
+    {{seed_to_raises}}
 
     Example:
 

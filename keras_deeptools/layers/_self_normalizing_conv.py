@@ -1,6 +1,5 @@
 """Convolutions that keep mean and variance."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -144,7 +143,7 @@ class SelfNormalizingConv(SelfNormalizing):
         return super().get_config() | {"padding": padding}
 
 
-described: Callable[[type], type] = shared_docs(
+described = shared_docs(
     padding="""\
 padding: `"valid"`, `"same"` (zeros; outputs with `r` of `k` taps on data are
     multiplied by `sqrt(k / r)`) or `"reflect"` (mirrored data, output sizes as for
