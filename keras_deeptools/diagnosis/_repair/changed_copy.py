@@ -312,18 +312,13 @@ def set_in_place(layer: Any, changes: dict[str, Any]) -> None:
             if variable is not None:
                 fresh = keras.initializers.get(value)
                 variable.assign(fresh(variable.shape, dtype=variable.dtype))
-        elif key.endswith("_regularizer"):
-            chosen = keras.regularizers.get(value)
+        elif key.endswith(("_regularizer", "_constraint")):
+            role, _, kind = key.rpartition("_")
+            chosen = getattr(keras, f"{kind}s").get(value)
             setattr(layer, key, chosen)
-            variable = getattr(layer, key.removesuffix("_regularizer"), None)
+            variable = getattr(layer, role, None)
             if variable is not None:
-                variable.regularizer = chosen
-        elif key.endswith("_constraint"):
-            limit = keras.constraints.get(value)
-            setattr(layer, key, limit)
-            variable = getattr(layer, key.removesuffix("_constraint"), None)
-            if variable is not None:
-                variable.constraint = limit
+                setattr(variable, kind, chosen)
         elif key in ("rate", "momentum"):
             setattr(layer, key, value)
         else:
