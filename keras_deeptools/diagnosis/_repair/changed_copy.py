@@ -303,20 +303,18 @@ def set_in_place(layer: Any, changes: dict[str, Any]) -> None:
         ValueError: If an entry decides on shapes or on what is called.
     """
     for key, value in changes.items():
+        role, _, kind = key.rpartition("_")
+        variable = getattr(layer, role, None) if role else None
         if key == "activation":
             layer.activation = keras.activations.get(value)
-        elif key.endswith("_initializer"):
-            role = key.removesuffix("_initializer")
-            variable = getattr(layer, role, None)
+        elif kind == "initializer":
             setattr(layer, key, keras.initializers.get(value))
             if variable is not None:
                 fresh = keras.initializers.get(value)
                 variable.assign(fresh(variable.shape, dtype=variable.dtype))
-        elif key.endswith(("_regularizer", "_constraint")):
-            role, _, kind = key.rpartition("_")
+        elif kind in ("regularizer", "constraint"):
             chosen = getattr(keras, f"{kind}s").get(value)
             setattr(layer, key, chosen)
-            variable = getattr(layer, role, None)
             if variable is not None:
                 setattr(variable, kind, chosen)
         elif key in ("rate", "momentum"):
