@@ -72,7 +72,7 @@ def delegates(base: Callable, *names: str) -> Callable[[Documented], Documented]
     ... def built(size, depth, **kwargs):
     ...     pass
     >>> signature(built)
-    <Signature (size, depth, *, name: str | None = None, **kwargs)>
+    <Signature (size, depth, *, name: str | None = None)>
     """
 
     def shown(function: Any) -> Any:
