@@ -24,12 +24,12 @@ def known_elsewhere_as(
     """Answers an argument's name in other libraries with its name in this package.
 
     Args:
-        names: Name elsewhere -> name here.
+        **names: Name here -> names elsewhere, with spaces between them.
 
     Example:
 
     >>> from keras_deeptools._arguments import known_elsewhere_as
-    >>> @known_elsewhere_as(lr="learning_rate")
+    >>> @known_elsewhere_as(learning_rate="lr base_lr")
     ... def train(learning_rate=0.1):
     ...     return learning_rate
     >>> train(lr=0.2)
@@ -37,14 +37,15 @@ def known_elsewhere_as(
         ...
     TypeError: train: `lr` must be given as `learning_rate` here. Received: lr=0.2.
     """
+    here = {there: name for name, known in names.items() for there in known.split()}
 
     def decorated(function: Callable[Parameters, Result]) -> Callable:
         owner = function.__qualname__.removesuffix(".__init__")
 
         @functools.wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            for name in names.keys() & kwargs.keys():
-                rule = f"given as `{names[name]}` here"
+            for name in here.keys() & kwargs.keys():
+                rule = f"given as `{here[name]}` here"
                 raise TypeError(message(owner, name, rule, kwargs[name]))
             return function(*args, **kwargs)
 

@@ -2,10 +2,26 @@
 
 from typing import Any
 
+from keras_deeptools._shared_docs import shared_docs
+
 _MISSING = (
     "{}: matplotlib is not installed. "
     'Install it with `pip install "keras-deeptools[plot]"`.'
 )
+
+describes_figure = shared_docs(
+    path_to_import_error="""\
+Args:
+    path: Str or None, file to save the figure to.
+
+Returns:
+    `matplotlib.figure.Figure`.
+
+Raises:
+    ImportError: If matplotlib is not installed.
+"""
+)
+"""Fills in the docstring of a method that draws a figure and saves it if asked to."""
 
 
 def new_axes(owner: str) -> Any:

@@ -101,6 +101,23 @@ class Finding:
         )
 
 
+def lines_of_finding(mark: str, finding: Finding) -> list[str]:
+    """Lines of a report: what was found where, then message, remedy and source.
+
+    Args:
+        mark: Str. What the first line begins with, such as "-" or "1.".
+        finding: `Finding`.
+    """
+    parts = {
+        "seen": finding.message,
+        "remedy": finding.remedy,
+        "code": finding.code,
+        "source": finding.reference,
+    }
+    first = f"{mark} {finding.kind} ({finding.severity}): {finding.where}"
+    return [first, *(f"    {name:<8}{text}" for name, text in parts.items() if text)]
+
+
 class FindingsError(RuntimeError):
     """Base class of errors that are raised for findings, if a user has asked for that.
 

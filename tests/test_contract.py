@@ -152,6 +152,12 @@ def test_public_objects_are_documented_with_one_line_first() -> None:
 
 
 @pytest.mark.backend_free
+def test_docstrings_have_no_placeholder_left() -> None:
+    documented = PUBLIC | METHODS | PROPERTIES
+    assert not [p for p, it in documented.items() if "{{" in (inspect.getdoc(it) or "")]
+
+
+@pytest.mark.backend_free
 def test_public_objects_show_an_example() -> None:
     assert not [
         p for p, it in PUBLIC.items() if ">>> " not in (inspect.getdoc(it) or "")

@@ -19,7 +19,7 @@ from keras_deeptools.callbacks._layer_selection import (
     output_variables,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature, beside
-from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice
+from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice, describes_axis
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
@@ -45,6 +45,7 @@ class Units:
     num_updates: Any
 
 
+@describes_axis
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class AdaptiveGradientClipping(TrainingFeature):
     """Limits the gradient of each unit to a fraction of the norm of its weights (AGC).
@@ -76,17 +77,7 @@ class AdaptiveGradientClipping(TrainingFeature):
             that returns a bool; one or a list of them. None chooses all layers except
             embeddings and the output layers of the model, as the paper recommends;
             `"*"` chooses those too.
-        axis: None chooses the axes by the kind of layer; an int or tuple of ints gives
-            the axes that hold the incoming weights of one unit, for all chosen weights;
-            a dict maps names and patterns to axes (None leaves the weights alone).
-        optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
-
-    Attributes:
-        left_alone: List of the paths of the weights that the last `fit` left alone,
-            because their axes are not known.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
+    {{axis_to_type_error}}
         ValueError: If a number is out of range. When training starts: if `layers` or
             `axis` match nothing.
 

@@ -12,7 +12,7 @@ from keras_deeptools.callbacks._layer_selection import (
     names_of,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice
+from keras_deeptools.callbacks._unit_axes import Axis, AxisChoice, describes_axis
 from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._graph.layers import Layers
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
@@ -20,6 +20,7 @@ from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 OWNER = "GradientCentralizer"
 
 
+@describes_axis
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class GradientCentralizer(TrainingFeature):
     """Subtracts from the gradient of each unit its mean over the incoming weights.
@@ -36,17 +37,7 @@ class GradientCentralizer(TrainingFeature):
     Args:
         layers: Names, patterns such as `"block3_*"`, layers, or a function of a layer
             that returns a bool; one or a list of them. None chooses all layers.
-        axis: None chooses the axes by the kind of layer; an int or tuple of ints gives
-            the axes that hold the incoming weights of one unit, for all chosen weights;
-            a dict maps names and patterns to axes (None leaves the weights alone).
-        optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
-
-    Attributes:
-        left_alone: List of the paths of the weights that the last `fit` left alone,
-            because their axes are not known.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
+    {{axis_to_type_error}}
         ValueError: When training starts: if `layers` or `axis` match nothing.
 
     Example:

@@ -106,12 +106,9 @@ class GradientClipper(TrainingFeature):
     """
 
     @known_elsewhere_as(
-        clipnorm="norm",
-        max_norm="global_norm",
-        global_clipnorm="global_norm",
-        gradient_clip_val="global_norm",
-        clipvalue="value",
-        clip_value="value",
+        norm="clipnorm",
+        global_norm="max_norm global_clipnorm gradient_clip_val",
+        value="clipvalue clip_value",
     )
     def __init__(
         self,

@@ -132,11 +132,7 @@ class MaxNormEnforcer(TrainingFeature):
         Srivastava et al., 2014, section 5.1. https://jmlr.org/papers/v15/srivastava14a
     """
 
-    @known_elsewhere_as(
-        max_value="max_norm",
-        max_val="max_norm",
-        maxnorm="max_norm",
-    )
+    @known_elsewhere_as(max_norm="max_value max_val maxnorm")
     def __init__(
         self,
         max_norm: float = 2.0,

@@ -87,16 +87,12 @@ class OneCycleScheduler(HyperparameterScheduler):
     """
 
     @known_elsewhere_as(
-        max_lr="max_learning_rate",
-        lr_max="max_learning_rate",
-        peak_value="max_learning_rate",
-        pct_start="warmup_fraction",
-        div_factor="initial_divisor",
-        div="initial_divisor",
-        final_div_factor="final_divisor",
-        div_final="final_divisor",
-        moms="momentum_range",
-        anneal_strategy="shape",
+        max_learning_rate="max_lr lr_max peak_value",
+        warmup_fraction="pct_start",
+        initial_divisor="div_factor div",
+        final_divisor="final_div_factor div_final",
+        momentum_range="moms",
+        shape="anneal_strategy",
     )
     def __init__(
         self,

@@ -81,9 +81,7 @@ class SharpnessAwareMinimization(TrainingFeature):
         Foret et al., 2021, algorithm 1. https://arxiv.org/abs/2010.01412
     """
 
-    @known_elsewhere_as(
-        rho="radius",
-    )
+    @known_elsewhere_as(radius="rho")
     def __init__(
         self,
         radius: float = 0.05,

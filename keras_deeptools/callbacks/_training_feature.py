@@ -7,6 +7,7 @@ import keras
 
 from keras_deeptools.engine import Attachment, Feature, Leaf, attach
 from keras_deeptools.engine._building.first_step import build_for_optimizers
+from keras_deeptools.engine._update.feature import overrides_both
 from keras_deeptools.engine._update.model_optimizers import (
     ModelOptimizer,
     OptimizerChoice,
@@ -103,9 +104,7 @@ class TrainingFeature(Feature, ConfiguredCallback):
     @property
     def follows(self) -> bool:
         """Whether `adapt` works: the callback overrides it, or does not need it."""
-        cls = type(self)
-        plain = cls.begin is TrainingFeature.begin
-        return plain or cls.adapt is not TrainingFeature.adapt
+        return overrides_both(self, TrainingFeature, "begin", "adapt")
 
     def finish(self, state: Any, leaf: Leaf) -> None:
         """Reads the rest of the state before it is removed."""

@@ -3,6 +3,7 @@
 import contextlib
 
 from keras_deeptools._arguments import is_integer
+from keras_deeptools._shared_docs import shared_docs
 from keras_deeptools.callbacks._layer_selection import Held, LayerSelection
 from keras_deeptools.engine import Leaf
 from keras_deeptools.statistics import incoming_axes
@@ -13,6 +14,23 @@ Axes = tuple[int, ...]
 FACTORS = ("lora_kernel", "lora_embeddings")
 """Prefixes of the roles of low-rank factors. The kernel that they adapt is frozen, and
 neither of the two factors alone holds the weights of a unit."""
+
+describes_axis = shared_docs(
+    axis_to_type_error="""\
+    axis: None chooses the axes by the kind of layer; an int or tuple of ints gives
+        the axes that hold the incoming weights of one unit, for all chosen weights;
+        a dict maps names and patterns to axes (None leaves the weights alone).
+    optimizer: Which optimizers of the model to act on, as for `TrainingFeature`.
+
+Attributes:
+    left_alone: List of the paths of the weights that the last `fit` left alone,
+        because their axes are not known.
+
+Raises:
+    TypeError: If an argument is of the wrong type.
+"""
+)
+"""Fills in the end of `Args:` in the docstring of a callback with `axis`, and so on."""
 
 
 class AxisChoice:

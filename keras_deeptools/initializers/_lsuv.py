@@ -15,9 +15,9 @@ from keras_deeptools.initializers._scale_walk import (
     WalkRow,
     check_kernels,
     check_scaling,
+    scaled_layer,
 )
 from keras_deeptools.initializers._scaling_report import (
-    ScaledLayer,
     ScalingReport,
     merged,
 )
@@ -233,11 +233,10 @@ def _scaled(
     bar.add(2)
     report = ScalingReport(
         tuple(
-            ScaledLayer(
-                name=old.call.name,
-                std_before=old.std,
-                std_after=new.std,
-                scale=float(total[new.kernel]),
+            scaled_layer(
+                old,
+                new,
+                total,
                 note=_note(new, rows),
             )
             for old, new in zip(before, rows, strict=True)

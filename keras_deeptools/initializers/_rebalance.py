@@ -17,8 +17,9 @@ from keras_deeptools.initializers._scale_walk import (
     WalkRow,
     check_kernels,
     check_scaling,
+    scaled_layer,
 )
-from keras_deeptools.initializers._scaling_report import ScaledLayer, ScalingReport
+from keras_deeptools.initializers._scaling_report import ScalingReport
 from keras_deeptools.statistics._input_findings import findings_of_arrays
 
 
@@ -306,11 +307,10 @@ def rebalance(
             scales, after = np.ones(len(scales)), before
     return ScalingReport(
         tuple(
-            ScaledLayer(
-                name=old.call.name,
-                std_before=old.std,
-                std_after=new.std,
-                scale=float(scales[new.kernel]),
+            scaled_layer(
+                old,
+                new,
+                scales,
                 gradient_before=old.gradient,
                 gradient_after=new.gradient,
             )

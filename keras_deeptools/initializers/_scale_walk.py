@@ -13,6 +13,7 @@ from keras_deeptools._arguments import checked_verbose, is_integer, is_number, m
 from keras_deeptools._finding import Finding
 from keras_deeptools.engine import Capture, LayerCall
 from keras_deeptools.engine._graph.layers import layers_of, may_be_kernel
+from keras_deeptools.initializers._scaling_report import ScaledLayer
 from keras_deeptools.statistics._input_findings import findings_of_received, received_by
 
 LEAST_VARIANCE = 1e-36
@@ -114,6 +115,21 @@ class WalkRow:
     bias_scale: float
     varies: bool
     gradient: float
+
+
+def scaled_layer(
+    old: WalkRow, new: WalkRow, scales: np.ndarray, **more: Any
+) -> ScaledLayer:
+    """What has become of a call, for the report.
+
+    Args:
+        old: `WalkRow` of the call before.
+        new: `WalkRow` of the call after.
+        scales: Array of the factors of all kernels.
+        **more: Further attributes of the `ScaledLayer`.
+    """
+    scale = float(scales[new.kernel])
+    return ScaledLayer(new.call.name, old.std, new.std, scale, **more)
 
 
 class ScaleWalk:

@@ -5,8 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools.initializers._fan_scaling import FanScaling
+from keras_deeptools._shared_docs import delegates
+from keras_deeptools.initializers._fan_scaling import DISTRIBUTIONS, FanScaling
 from keras_deeptools.initializers._kernel import Kernel, orthogonal
+
+OF_LAYER = ("groups", "strides", "input_axes", "output_axes", "seed")
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -48,27 +51,15 @@ class ScaledOrthogonal(FanScaling):
         Saxe et al., 2014, section 3. https://arxiv.org/abs/1312.6120
     """
 
+    @delegates(FanScaling.__init__, *OF_LAYER)
     def __init__(
         self,
         gain: float = 1.0,
         kind: str | None = None,
         mode: str = "fan_in",
-        groups: int = 1,
-        strides: int | tuple[int, ...] = 1,
-        input_axes: list[int] | tuple[int, ...] | None = None,
-        output_axes: list[int] | tuple[int, ...] | None = None,
-        seed: int | None = None,
+        **layer: Any,
     ) -> None:
-        super().__init__(
-            gain,
-            kind,
-            mode,
-            groups=groups,
-            strides=strides,
-            input_axes=input_axes,
-            output_axes=output_axes,
-            seed=seed,
-        )
+        super().__init__(gain, kind, mode, DISTRIBUTIONS[0], **layer)
 
     def draw(self, kernel: Kernel, rng: np.random.Generator) -> np.ndarray:
         """Draw the values for a `kernel` from `rng`."""

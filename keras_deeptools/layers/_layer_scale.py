@@ -6,6 +6,21 @@ import keras
 
 from keras_deeptools._arguments import checked_float, is_integer, message
 
+LEARNED_SCALAR = """\
+    **kwargs: As for every Keras layer, such as `name` and `dtype`.
+
+Call arguments:
+    inputs: Tensor of any shape.
+
+Returns:
+    Tensor of the shape of `inputs`.
+
+Raises:
+    ValueError: If `initial_value` is not finite.
+    TypeError: If `initial_value` is not a number.
+"""
+"""What the docstrings of layers with one learned number have in common."""
+
 
 class LearnedNumbers(keras.layers.Layer):
     """A layer that keeps the shape of inputs; its weights start at one value."""

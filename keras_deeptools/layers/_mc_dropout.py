@@ -1,13 +1,57 @@
 """Dropout that can stay on at inference."""
 
 import zlib
+from textwrap import indent
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_deeptools._arguments import checked_bool, checked_dropout_rate
+from keras_deeptools._shared_docs import delegates, shared_docs
 from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
+
+SEED_AND_INFERENCE = """\
+seed: Int or None. Layers with the same seed and different names draw
+    different masks; None takes a new seed for every layer.
+stochastic_inference: Bool, whether to drop in every inference call.
+"""
+TRAINING_TO_RAISES = """\
+    training: Bool.
+
+Returns:
+    Tensor, same shape and dtype as `inputs`.
+
+Raises:
+    ValueError: If `rate` is outside [0, 1).
+    TypeError: If an argument is of the wrong type.
+"""
+described = shared_docs(
+    noise_shape="""\
+noise_shape: Tuple or None. Shape of the mask: inputs share it along axes of
+    size 1; None for an axis stands for its size.
+""",
+    seed_and_inference=SEED_AND_INFERENCE,
+    spatial_arguments=f"""\
+rate: Float in [0, 1). Fraction of the feature maps to drop.
+data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
+    format.
+{SEED_AND_INFERENCE}**kwargs: `name`, `dtype`.
+""",
+    training_to_raises=TRAINING_TO_RAISES,
+    seed_to_raises=f"""\
+{indent(SEED_AND_INFERENCE, " " * 4)}\
+    **kwargs: `name`, `dtype` and so on, as for every layer.
+
+Call arguments:
+    inputs: Tensor of any shape.
+{TRAINING_TO_RAISES}""",
+    tompson="""\
+Reference:
+    Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+""",
+)
+"""Fills in what the docstrings of all these layers say."""
 
 
 class MonteCarlo(keras.Layer):
@@ -48,39 +92,32 @@ class MonteCarlo(keras.Layer):
 class WithNoiseShape(MonteCarlo):
     """Base class of layers that take the shape of the mask."""
 
+    @delegates(MonteCarlo.__init__)
     def __init__(
         self,
         rate: float,
         noise_shape: tuple[int | None, ...] | None = None,
         seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        kwargs["noise_shape"] = noise_shape
-        super().__init__(
-            rate, seed, stochastic_inference=stochastic_inference, **kwargs
-        )
+        super().__init__(rate, seed, noise_shape=noise_shape, **kwargs)
 
 
 class WithDataFormat(MonteCarlo):
     """Base class of layers for images or volumes, with channels first or last."""
 
+    @delegates(MonteCarlo.__init__)
     def __init__(
         self,
         rate: float,
         data_format: str | None = None,
         seed: int | None = None,
-        *,
-        stochastic_inference: bool = False,
         **kwargs: Any,
     ) -> None:
-        kwargs["data_format"] = data_format
-        super().__init__(
-            rate, seed, stochastic_inference=stochastic_inference, **kwargs
-        )
+        super().__init__(rate, seed, data_format=data_format, **kwargs)
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCDropout(WithNoiseShape, keras.layers.Dropout):
     """Dropout that Monte Carlo prediction turns on.
@@ -93,23 +130,8 @@ class MCDropout(WithNoiseShape, keras.layers.Dropout):
     Args:
         rate: Float in [0, 1). Fraction of the inputs to drop; the others are scaled
             up by `1 / (1 - rate)`.
-        noise_shape: Tuple or None. Shape of the mask: inputs share it along axes of
-            size 1; None for an axis stands for its size.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+        {{noise_shape}}
+    {{seed_to_raises}}
 
     Example:
 
@@ -127,6 +149,7 @@ class MCDropout(WithNoiseShape, keras.layers.Dropout):
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
     """Alpha dropout that Monte Carlo prediction turns on.
@@ -137,23 +160,8 @@ class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
 
     Args:
         rate: Float in [0, 1). Fraction of the inputs to set to the lower limit of SELU.
-        noise_shape: Tuple or None. Shape of the mask: inputs share it along axes of
-            size 1; None for an axis stands for its size.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+        {{noise_shape}}
+    {{seed_to_raises}}
 
     Example:
 
@@ -170,6 +178,7 @@ class MCAlphaDropout(WithNoiseShape, keras.layers.AlphaDropout):
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
     """Gaussian dropout that Monte Carlo prediction turns on.
@@ -181,21 +190,7 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
     Args:
         rate: Float in [0, 1). The noise has the variance of dropout at this dropout
             rate.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
-        **kwargs: `name`, `dtype` and so on, as for every layer.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+    {{seed_to_raises}}
 
     Example:
 
@@ -211,6 +206,7 @@ class MCGaussianDropout(MonteCarlo, keras.layers.GaussianDropout):
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
     """Dropout of whole 1D feature maps that Monte Carlo prediction turns on.
@@ -220,21 +216,12 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
 
     Args:
         rate: Float in [0, 1). Fraction of the feature maps to drop.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
+        {{seed_and_inference}}
         **kwargs: `name`, `dtype`.
 
     Call arguments:
         inputs: Tensor `(batch, steps, channels)`.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+    {{training_to_raises}}
 
     Example:
 
@@ -245,11 +232,11 @@ class MCSpatialDropout1D(MonteCarlo, keras.layers.SpatialDropout1D):
     >>> bool((np.ptp(y, axis=1) == 0).all())
     True
 
-    Reference:
-        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    {{tompson}}
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
     """Dropout of whole 2D feature maps that Monte Carlo prediction turns on.
@@ -258,24 +245,11 @@ class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
     it drops.
 
     Args:
-        rate: Float in [0, 1). Fraction of the feature maps to drop.
-        data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
-            format.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
-        **kwargs: `name`, `dtype`.
+        {{spatial_arguments}}
 
     Call arguments:
         inputs: Tensor `(batch, height, width, channels)`, or with channels at axis 1.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+    {{training_to_raises}}
 
     Example:
 
@@ -286,11 +260,11 @@ class MCSpatialDropout2D(WithDataFormat, keras.layers.SpatialDropout2D):
     >>> bool((np.ptp(y, axis=(1, 2)) == 0).all())
     True
 
-    Reference:
-        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    {{tompson}}
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class MCSpatialDropout3D(WithDataFormat, keras.layers.SpatialDropout3D):
     """Dropout of whole 3D feature maps that Monte Carlo prediction turns on.
@@ -299,25 +273,12 @@ class MCSpatialDropout3D(WithDataFormat, keras.layers.SpatialDropout3D):
     it drops.
 
     Args:
-        rate: Float in [0, 1). Fraction of the feature maps to drop.
-        data_format: `"channels_last"`, `"channels_first"` or None for Keras' configured
-            format.
-        seed: Int or None. Layers with the same seed and different names draw
-            different masks; None takes a new seed for every layer.
-        stochastic_inference: Bool, whether to drop in every inference call.
-        **kwargs: `name`, `dtype`.
+        {{spatial_arguments}}
 
     Call arguments:
         inputs: Tensor `(batch, depth, height, width, channels)`, or with channels at
             axis 1.
-        training: Bool.
-
-    Returns:
-        Tensor, same shape and dtype as `inputs`.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
-        TypeError: If an argument is of the wrong type.
+    {{training_to_raises}}
 
     Example:
 
@@ -328,6 +289,5 @@ class MCSpatialDropout3D(WithDataFormat, keras.layers.SpatialDropout3D):
     >>> bool((np.ptp(y, axis=(1, 2, 3)) == 0).all())
     True
 
-    Reference:
-        Tompson et al., 2015, section 3.2. https://arxiv.org/abs/1411.4280
+    {{tompson}}
     """

@@ -12,10 +12,10 @@ from keras_deeptools._arguments import (
     spawned_seeds,
 )
 from keras_deeptools.layers._layer_scale import LayerScale
-from keras_deeptools.layers._residual import Residual
 from keras_deeptools.layers._scalar_bias import ScalarBias
 from keras_deeptools.layers._scaled_activation import ScaledActivation
 from keras_deeptools.layers._scaled_ws_conv2d import ScaledWSConv2D
+from keras_deeptools.layers._self_normalizing_residual import Residual
 from keras_deeptools.layers._skip_init import SkipInit
 
 OWNER = "norm_free_block"

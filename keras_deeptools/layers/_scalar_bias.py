@@ -4,26 +4,18 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._layer_scale import LearnedNumbers
+from keras_deeptools._shared_docs import shared_docs
+from keras_deeptools.layers._layer_scale import LEARNED_SCALAR, LearnedNumbers
 
 
+@shared_docs(learned_scalar=LEARNED_SCALAR)
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class ScalarBias(LearnedNumbers):
     """Adds one learned number, as Fixup does before each weight layer and activation.
 
     Args:
         initial_value: Finite float. Initial value of the number.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-
-    Returns:
-        Tensor of the shape of `inputs`.
-
-    Raises:
-        ValueError: If `initial_value` is not finite.
-        TypeError: If `initial_value` is not a number.
+    {{learned_scalar}}
 
     Example:
 

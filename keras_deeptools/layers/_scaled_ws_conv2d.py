@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_deeptools._shared_docs import delegates
+from keras_deeptools.layers._self_normalizing_dense import OF_WEIGHTS
 from keras_deeptools.statistics._activation_moments import gain_of
 
 EPSILON = 1e-8
@@ -66,6 +68,7 @@ class ScaledWSConv2D(keras.layers.Conv2D):
         follows the activation; in the paper it is in the next layer's weights.
     """
 
+    @delegates(keras.layers.Conv2D.__init__, *OF_WEIGHTS)
     def __init__(
         self,
         filters: int,
@@ -76,35 +79,14 @@ class ScaledWSConv2D(keras.layers.Conv2D):
         dilation_rate: int | tuple[int, int] = 1,
         groups: int = 1,
         activation: Any = None,
-        use_bias: bool = True,
+        *,
         use_gain: bool = True,
         kernel_initializer: Any = "lecun_normal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
+        window = (filters, kernel_size, strides, padding, data_format, dilation_rate)
         super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            groups=groups,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
+            *window, groups, activation, kernel_initializer=kernel_initializer, **kwargs
         )
         self.use_gain = use_gain
         self.gain = None

@@ -1,19 +1,91 @@
 """Convolutions that keep mean and variance."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_deeptools._arguments import message
-from keras_deeptools.layers._edge_variance import (
-    along,
-    edge_gain,
-    reflection_padded,
-    same_padding,
-    spatial_axes,
+from keras_deeptools._shared_docs import delegates, shared_docs
+from keras_deeptools.layers._self_normalizing_dense import (
+    OF_WEIGHTS,
+    WEIGHTS,
+    SelfNormalizing,
 )
-from keras_deeptools.layers._self_normalizing_dense import SelfNormalizing
+
+
+def edge_gain(
+    size: Any, kernel_size: int, stride: int, dilation: int, causal: bool
+) -> Any:
+    """The factor by position that keeps the variance of a zero-padded convolution.
+
+    Near an edge only `r` of the kernel's `k` taps along an axis fall on data. With
+    independent weights of mean 0 the variance there is `r / k` of that in the interior,
+    whatever the data, so `sqrt(k / r)` restores it exactly; the factors of several axes
+    are multiplied.
+
+    Args:
+        size: Int or scalar tensor. Length of the input along the axis.
+        kernel_size: Int. Taps along the axis.
+        stride: Int. Step between outputs.
+        dilation: Int. Step between taps.
+        causal: Bool. Whether all padding is in front; otherwise it is "same" padding.
+
+    Returns:
+        Float32 tensor `(ceil(size / stride),)`, 1 in the interior.
+    """
+    reach = (kernel_size - 1) * dilation
+    length = (size + stride - 1) // stride
+    front = reach
+    if not causal:
+        front = ops.maximum((length - 1) * stride + reach + 1 - size, 0) // 2
+    first = ops.arange(length) * stride - front
+    taps = ops.expand_dims(first, 1) + dilation * ops.arange(kernel_size)
+    real = ops.sum(ops.logical_and(taps >= 0, taps < size), axis=1)
+    return ops.sqrt(kernel_size / ops.cast(ops.maximum(real, 1), "float32"))
+
+
+def reflection_padded(x: Any, axis: int, front: int, back: int) -> Any:
+    """`x` with `front` and `back` more entries along `axis`, mirrored at its ends.
+
+    The entries at the ends themselves are not repeated. The mirrored taps carry data,
+    so the convolution's variance at the edges is the same as in the interior.
+
+    Args:
+        x: Tensor.
+        axis: Int >= 0.
+        front: Int in [0, length of the axis).
+        back: Int in [0, length of the axis).
+    """
+    before = (slice(None),) * axis
+    length = ops.shape(x)[axis]
+    mirrored = [
+        ops.flip(x[(*before, slice(1, front + 1))], axis=axis),
+        x,
+        ops.flip(x[(*before, slice(length - 1 - back, length - 1))], axis=axis),
+    ]
+    return ops.concatenate(mirrored, axis=axis)
+
+
+def same_padding(
+    size: int, kernel_size: int, stride: int, dilation: int
+) -> tuple[int, int]:
+    """Entries before and after that make the output `ceil(size / stride)` long."""
+    length = -(-size // stride)
+    total = max((length - 1) * stride + (kernel_size - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def along(vector: Any, axis: int, rank: int) -> Any:
+    """`vector` as a tensor of `rank` axes that varies along `axis` only."""
+    return ops.reshape(vector, [-1 if i == axis else 1 for i in range(rank)])
+
+
+def spatial_axes(rank: int, data_format: str) -> Sequence[int]:
+    """The axes of positions in a batch of `rank`-dimensional feature maps."""
+    first = 1 if data_format == "channels_last" else 2
+    return range(first, first + rank)
 
 
 class SelfNormalizingConv(SelfNormalizing):
@@ -22,6 +94,7 @@ class SelfNormalizingConv(SelfNormalizing):
     It is put before `keras.layers.Conv1D`, `Conv2D` or `Conv3D` as a base class.
     """
 
+    @delegates(keras.layers.Conv2D.__init__, *OF_WEIGHTS)
     def __init__(
         self,
         filters: int,
@@ -32,36 +105,21 @@ class SelfNormalizingConv(SelfNormalizing):
         dilation_rate: int | tuple[int, ...] = 1,
         groups: int = 1,
         rate: float = 0.0,
-        use_bias: bool = True,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         reflects = padding == "reflect"
-        super().__init__(
-            rate,
-            seed,
-            filters=filters,
-            kernel_size=kernel_size,
-            strides=strides,
-            padding="same" if reflects else padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            groups=groups,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
-        )
+        kwargs |= {
+            "filters": filters,
+            "kernel_size": kernel_size,
+            "strides": strides,
+            "padding": "same" if reflects else padding,
+            "data_format": data_format,
+            "dilation_rate": dilation_rate,
+            "groups": groups,
+        }
+        super().__init__(rate, seed, **kwargs)
         self.reflects = reflects
 
     def build(self, input_shape: Any) -> None:
@@ -152,6 +210,38 @@ class SelfNormalizingConv(SelfNormalizing):
         return super().get_config() | {"padding": padding}
 
 
+described = shared_docs(
+    padding="""\
+padding: `"valid"`, `"same"` (zeros; outputs with `r` of `k` taps on data are
+    multiplied by `sqrt(k / r)`) or `"reflect"` (mirrored data, output sizes as for
+    `"same"`; needs inputs of known size).
+""",
+    data_format="""\
+data_format: `"channels_last"` or `"channels_first"`. None takes Keras' setting.
+""",
+    groups_to_kwargs=f"""\
+groups: Int >= 1. Groups of channels that are convolved separately.
+rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
+    negative saturation value in training.
+seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks.
+{WEIGHTS}**kwargs: As for every Keras layer, such as `name` and `dtype`.
+""",
+    errors="""\
+Raises:
+    ValueError: If an argument is out of range. When built: if `"reflect"` would
+        need more data than there are, or if inputs are of unknown size.
+    TypeError: If an argument is of the wrong type.
+""",
+    reference="""\
+Reference:
+    Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
+    (dense layers only; the treatment of edges is not from the paper)
+""",
+)
+"""Fills in what the docstrings of all three convolutions say."""
+
+
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
     """A convolution over sequences that keeps mean 0 and variance 1, also at the edges.
@@ -165,25 +255,11 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
         filters: Int >= 1. Number of output channels.
         kernel_size: Int >= 1 or tuple of one int. Taps of the kernel.
         strides: Int >= 1 or tuple of one int. Step between outputs.
-        padding: `"valid"`, `"same"` (zeros; outputs with `r` of `k` taps on data are
-            multiplied by `sqrt(k / r)`) or `"reflect"` (mirrored data, output sizes
-            as for `"same"`; needs inputs of known size),
-            or `"causal"` (zeros in front only, with the same factor).
-        data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
-            setting.
+        {{padding}}
+            A fourth value is `"causal"` (zeros in front only, with the same factor).
+        {{data_format}}
         dilation_rate: Int >= 1 or tuple of one int. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved separately.
-        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
-            negative saturation value in training.
-        use_bias: Bool. Whether to add a bias.
-        bias_initializer: Initializer of the bias.
-        kernel_regularizer: Regularizer of the kernel.
-        bias_regularizer: Regularizer of the bias.
-        activity_regularizer: Regularizer of the outputs.
-        kernel_constraint: Constraint of the kernel.
-        bias_constraint: Constraint of the bias.
-        seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+        {{groups_to_kwargs}}
 
     Call arguments:
         inputs: Tensor `(batch, steps, channels)`, or with channels first, of
@@ -193,10 +269,7 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
     Returns:
         Tensor `(batch, new_steps, filters)`, or with channels first.
 
-    Raises:
-        ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there are, or if inputs are of unknown size.
-        TypeError: If an argument is of the wrong type.
+    {{errors}}
 
     Example:
 
@@ -209,12 +282,11 @@ class SelfNormalizingConv1D(SelfNormalizingConv, keras.layers.Conv1D):
     >>> bool(0.9 < corner < 1.1)
     True
 
-    Reference:
-        Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is not from the paper)
+    {{reference}}
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
     """A convolution over images that keeps mean 0 and variance 1, also at the edges.
@@ -228,24 +300,10 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
         filters: Int >= 1. Number of output channels.
         kernel_size: Int >= 1 or tuple of two ints. Taps of the kernel by axis.
         strides: Int >= 1 or tuple of two ints. Step between outputs.
-        padding: `"valid"`, `"same"` (zeros; outputs with `r` of `k` taps on data are
-            multiplied by `sqrt(k / r)`) or `"reflect"` (mirrored data, output sizes
-            as for `"same"`; needs inputs of known size).
-        data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
-            setting.
+        {{padding}}
+        {{data_format}}
         dilation_rate: Int >= 1 or tuple of two ints. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved separately.
-        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
-            negative saturation value in training.
-        use_bias: Bool. Whether to add a bias.
-        bias_initializer: Initializer of the bias.
-        kernel_regularizer: Regularizer of the kernel.
-        bias_regularizer: Regularizer of the bias.
-        activity_regularizer: Regularizer of the outputs.
-        kernel_constraint: Constraint of the kernel.
-        bias_constraint: Constraint of the bias.
-        seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+        {{groups_to_kwargs}}
 
     Call arguments:
         inputs: Tensor `(batch, height, width, channels)`, or with channels first, of
@@ -255,10 +313,7 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
     Returns:
         Tensor `(batch, new_height, new_width, filters)`, or with channels first.
 
-    Raises:
-        ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there are, or if inputs are of unknown size.
-        TypeError: If an argument is of the wrong type.
+    {{errors}}
 
     Example:
 
@@ -271,12 +326,11 @@ class SelfNormalizingConv2D(SelfNormalizingConv, keras.layers.Conv2D):
     >>> bool(0.9 < corner < 1.1)
     True
 
-    Reference:
-        Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is not from the paper)
+    {{reference}}
     """
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
     """A convolution over volumes that keeps mean 0 and variance 1, also at the edges.
@@ -290,24 +344,10 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
         filters: Int >= 1. Number of output channels.
         kernel_size: Int >= 1 or tuple of three ints. Taps of the kernel by axis.
         strides: Int >= 1 or tuple of three ints. Step between outputs.
-        padding: `"valid"`, `"same"` (zeros; outputs with `r` of `k` taps on data are
-            multiplied by `sqrt(k / r)`) or `"reflect"` (mirrored data, output sizes
-            as for `"same"`; needs inputs of known size).
-        data_format: `"channels_last"` or `"channels_first"`. None takes Keras'
-            setting.
+        {{padding}}
+        {{data_format}}
         dilation_rate: Int >= 1 or tuple of three ints. Step between taps.
-        groups: Int >= 1. Groups of channels that are convolved separately.
-        rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
-            negative saturation value in training.
-        use_bias: Bool. Whether to add a bias.
-        bias_initializer: Initializer of the bias.
-        kernel_regularizer: Regularizer of the kernel.
-        bias_regularizer: Regularizer of the bias.
-        activity_regularizer: Regularizer of the outputs.
-        kernel_constraint: Constraint of the kernel.
-        bias_constraint: Constraint of the bias.
-        seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
+        {{groups_to_kwargs}}
 
     Call arguments:
         inputs: Tensor `(batch, depth, height, width, channels)`, or with channels
@@ -318,10 +358,7 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
         Tensor `(batch, new_depth, new_height, new_width, filters)`, or with channels
         first.
 
-    Raises:
-        ValueError: If an argument is out of range. When built: if `"reflect"` would
-            need more data than there are, or if inputs are of unknown size.
-        TypeError: If an argument is of the wrong type.
+    {{errors}}
 
     Example:
 
@@ -334,7 +371,5 @@ class SelfNormalizingConv3D(SelfNormalizingConv, keras.layers.Conv3D):
     >>> bool(0.9 < corner < 1.1)
     True
 
-    Reference:
-        Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
-        (dense layers only; the treatment of edges is not from the paper)
+    {{reference}}
     """

@@ -12,8 +12,28 @@ from keras_deeptools._arguments import (
     message,
     spawned_seeds,
 )
+from keras_deeptools._shared_docs import delegates, shared_docs
 
 OWNER = "self_normalizing_mlp"
+OF_WEIGHTS = (
+    "use_bias",
+    "bias_initializer",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+"""Keras' arguments for kernel, bias and outputs of a dense layer or a convolution."""
+WEIGHTS = """\
+use_bias: Bool. Whether to add a bias.
+bias_initializer: Initializer of the bias.
+kernel_regularizer: Regularizer of the kernel.
+bias_regularizer: Regularizer of the bias.
+activity_regularizer: Regularizer of the outputs.
+kernel_constraint: Constraint of the kernel.
+bias_constraint: Constraint of the bias.
+"""
 
 
 class SelfNormalizing(keras.Layer):
@@ -45,6 +65,7 @@ class SelfNormalizing(keras.Layer):
         return config | {"rate": self.rate, "seed": self.seed}
 
 
+@shared_docs(weights=WEIGHTS)
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
     """A dense layer with all parts that self-normalization needs, and no others.
@@ -61,13 +82,7 @@ class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
         units: Int >= 1. Number of outputs.
         rate: Float in [0, 1). Fraction of the outputs that AlphaDropout sets to the
             negative saturation value in training. 0.05 to 0.1 is usual.
-        use_bias: Bool. Whether to add a bias.
-        bias_initializer: Initializer of the bias.
-        kernel_regularizer: Regularizer of the kernel.
-        bias_regularizer: Regularizer of the bias.
-        activity_regularizer: Regularizer of the outputs.
-        kernel_constraint: Constraint of the kernel.
-        bias_constraint: Constraint of the bias.
+        {{weights}}
         seed: Int >= 0 or None. Fixes the initial kernel and the dropout masks. As with
             Keras' initializers, two layers with the same seed start with equal weights.
         **kwargs: As for every Keras layer, such as `name` and `dtype`.
@@ -97,33 +112,17 @@ class SelfNormalizingDense(SelfNormalizing, keras.layers.Dense):
         Klambauer et al., 2017, section 2. https://arxiv.org/abs/1706.02515
     """
 
+    @delegates(keras.layers.Dense.__init__, *OF_WEIGHTS)
     def __init__(
         self,
         units: int,
         rate: float = 0.0,
-        use_bias: bool = True,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            rate,
-            seed,
-            units=checked_count(type(self).__name__, "units", units),
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
-        )
+        units = checked_count(type(self).__name__, "units", units)
+        super().__init__(rate, seed, units=units, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Multiplies `inputs` by the kernel, then applies SELU and AlphaDropout."""

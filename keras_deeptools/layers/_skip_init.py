@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_deeptools.layers._layer_scale import LearnedNumbers
+from keras_deeptools._shared_docs import shared_docs
+from keras_deeptools.layers._layer_scale import LEARNED_SCALAR, LearnedNumbers
 
 
+@shared_docs(learned_scalar=LEARNED_SCALAR)
 @keras.saving.register_keras_serializable(package="keras_deeptools")
 class SkipInit(LearnedNumbers):
     """Multiplies a residual branch by one learned number, which starts at 0.
@@ -19,17 +21,7 @@ class SkipInit(LearnedNumbers):
     Args:
         initial_value: Finite float. Initial value of the number: 0, or
             `1 / sqrt(num_blocks)`.
-        **kwargs: As for every Keras layer, such as `name` and `dtype`.
-
-    Call arguments:
-        inputs: Tensor of any shape.
-
-    Returns:
-        Tensor of the shape of `inputs`.
-
-    Raises:
-        ValueError: If `initial_value` is not finite.
-        TypeError: If `initial_value` is not a number.
+    {{learned_scalar}}
 
     Example:
 

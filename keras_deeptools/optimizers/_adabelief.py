@@ -4,19 +4,15 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    moved,
-    root,
-    weight_seen,
-)
+from keras_deeptools.engine._update import elementwise_ops as ops
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "AdaBelief"
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class AdaBelief(ElementwiseOptimizer):
+class AdaBelief(AdamVariant):
     """Adam that divides by the deviation of the gradients from their mean.
 
     Adam divides by the root of the mean square of the gradients; AdaBelief divides by
@@ -30,20 +26,11 @@ class AdaBelief(ElementwiseOptimizer):
     Adam's.
 
     Args:
-        learning_rate: Float, schedule, or a function without arguments.
+        {{learning_rate}}
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of the squared distances from it.
         epsilon: Float > 0. Added to that mean in every update, and to its root.
-        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
-            rate, as in AdamW.
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
-
-    Raises:
-        TypeError: If an argument that must be a number is not one.
-        ValueError: If a number is out of range.
+    {{decay_and_options}}
 
     Example:
 
@@ -51,8 +38,7 @@ class AdaBelief(ElementwiseOptimizer):
     >>> from keras_deeptools.optimizers import AdaBelief
     >>> weight = keras.Variable(1.0)
     >>> optimizer = AdaBelief(learning_rate=0.09)
-    >>> optimizer.build([weight])
-    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)])
+    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)], [weight])
     >>> round(float(weight.numpy()), 5)
     0.9
 
@@ -61,7 +47,6 @@ class AdaBelief(ElementwiseOptimizer):
     """
 
     SLOTS: ClassVar = ("momentum", "deviation")
-    NUMBERS: ClassVar = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
         self,
@@ -69,29 +54,24 @@ class AdaBelief(ElementwiseOptimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-16,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
 
     def _scalars(self, step: Any) -> dict[str, Any]:
         beta_1, beta_2 = self.hyperparameter("beta_1"), self.hyperparameter("beta_2")
         return {
             "new_1": 1 - beta_1,
             "new_2": 1 - beta_2,
-            "scale_1": 1 / weight_seen(beta_1, step),
-            "scale_2": weight_seen(beta_2, step) ** -0.5,
+            "scale_1": 1 / ops.weight_seen(beta_1, step),
+            "scale_2": ops.weight_seen(beta_2, step) ** -0.5,
         }
 
     def _formula(self, gradient: Any, slots: list[Any], scalars: dict[str, Any]) -> Any:
         momentum, deviation = slots
-        momentum = moved(momentum, gradient, scalars["new_1"])
+        momentum = ops.moved(momentum, gradient, scalars["new_1"])
         distance = gradient - momentum
-        deviation = moved(deviation, distance * distance, scalars["new_2"])
+        deviation = ops.moved(deviation, distance * distance, scalars["new_2"])
         deviation = deviation + self.epsilon
-        divisor = root(deviation) * scalars["scale_2"] + self.epsilon
+        divisor = ops.root(deviation) * scalars["scale_2"] + self.epsilon
         return momentum * scalars["scale_1"] / divisor, [momentum, deviation]

@@ -4,20 +4,16 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    chosen,
-    moved,
-    root,
-    weight_seen,
-)
+from keras_deeptools._arguments import checked_rate
+from keras_deeptools.engine._update import elementwise_ops as ops
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "Adan"
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class Adan(ElementwiseOptimizer):
+class Adan(AdamVariant):
     """Adaptive Nesterov momentum: averages gradients and their differences.
 
     Nesterov momentum looks ahead along the path; Adan does so without a second
@@ -27,7 +23,7 @@ class Adan(ElementwiseOptimizer):
     the weights.
 
     Args:
-        learning_rate: Float, schedule, or a function without arguments.
+        {{learning_rate}}
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their differences, and the weight
             of these in the update.
@@ -37,14 +33,7 @@ class Adan(ElementwiseOptimizer):
         weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
             rate, as in AdamW (the authors' `no_prox=True`; their value of 0.02 belongs
             to their large learning rates).
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
-
-    Raises:
-        TypeError: If an argument that must be a number is not one.
-        ValueError: If a number is out of range.
+    {{options}}
 
     Example:
 
@@ -52,8 +41,7 @@ class Adan(ElementwiseOptimizer):
     >>> from keras_deeptools.optimizers import Adan
     >>> weight = keras.Variable(1.0)
     >>> optimizer = Adan(learning_rate=0.25)
-    >>> optimizer.build([weight])
-    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)])
+    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)], [weight])
     >>> round(float(weight.numpy()), 6)
     0.75
 
@@ -71,15 +59,10 @@ class Adan(ElementwiseOptimizer):
         beta_2: float = 0.92,
         beta_3: float = 0.99,
         epsilon: float = 1e-8,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
         self.beta_3 = checked_rate(OWNER, "beta_3", beta_3)
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
 
     def _scalars(self, step: Any) -> dict[str, Any]:
         beta_1, beta_2, beta_3 = map(self.hyperparameter, self.NUMBERS[:3])
@@ -89,19 +72,19 @@ class Adan(ElementwiseOptimizer):
             "new_3": 1 - beta_3,
             "ahead": beta_2,
             # The first gradient has no predecessor to differ from.
-            "differs": chosen(step == 1, 0.0, 1.0),
-            "scale_1": 1 / weight_seen(beta_1, step),
-            "scale_2": beta_2 / weight_seen(beta_2, step),
-            "scale_3": weight_seen(beta_3, step) ** -0.5,
+            "differs": ops.chosen(step == 1, 0.0, 1.0),
+            "scale_1": 1 / ops.weight_seen(beta_1, step),
+            "scale_2": beta_2 / ops.weight_seen(beta_2, step),
+            "scale_3": ops.weight_seen(beta_3, step) ** -0.5,
         }
 
     def _formula(self, gradient: Any, slots: list[Any], scalars: dict[str, Any]) -> Any:
         momentum, difference, velocity, previous = slots
         change = (gradient - previous) * scalars["differs"]
         ahead = gradient + change * scalars["ahead"]
-        momentum = moved(momentum, gradient, scalars["new_1"])
-        difference = moved(difference, change, scalars["new_2"])
-        velocity = moved(velocity, ahead * ahead, scalars["new_3"])
+        momentum = ops.moved(momentum, gradient, scalars["new_1"])
+        difference = ops.moved(difference, change, scalars["new_2"])
+        velocity = ops.moved(velocity, ahead * ahead, scalars["new_3"])
         step = momentum * scalars["scale_1"] + difference * scalars["scale_2"]
-        divisor = root(velocity) * scalars["scale_3"] + self.epsilon
+        divisor = ops.root(velocity) * scalars["scale_3"] + self.epsilon
         return step / divisor, [momentum, difference, velocity, gradient]

@@ -4,22 +4,16 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_deeptools._arguments import checked_count, checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    exponential_less_one,
-    logarithm,
-    moved,
-    root,
-    smaller,
-    weight_seen,
-)
+from keras_deeptools._arguments import checked_count, checked_float
+from keras_deeptools.engine._update import elementwise_ops as ops
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "AdEMAMix"
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class AdEMAMix(ElementwiseOptimizer):
+class AdEMAMix(AdamVariant):
     """AdamW that also remembers the gradients of thousands of updates ago.
 
     One moving average of the gradients cannot both follow the latest gradients and
@@ -31,7 +25,7 @@ class AdEMAMix(ElementwiseOptimizer):
     weights.
 
     Args:
-        learning_rate: Float, schedule, or a function without arguments.
+        {{learning_rate}}
         beta_1: Float in (0, 1). Decay of the fast mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their squares.
         beta_3: Float in (0, 1), at least `beta_1`. Decay of the slow mean.
@@ -41,16 +35,7 @@ class AdEMAMix(ElementwiseOptimizer):
             all updates of the run. With None, both are constant from the first update
             on, and training may diverge.
         epsilon: Float > 0. Added to the divisor.
-        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
-            rate, as in AdamW.
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
-
-    Raises:
-        TypeError: If an argument that must be a number is not one.
-        ValueError: If a number is out of range.
+    {{decay_and_options}}
 
     Example:
 
@@ -58,8 +43,7 @@ class AdEMAMix(ElementwiseOptimizer):
     >>> from keras_deeptools.optimizers import AdEMAMix
     >>> weight = keras.Variable(1.0)
     >>> optimizer = AdEMAMix(learning_rate=0.25, warmup_steps=1000)
-    >>> optimizer.build([weight])
-    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)])
+    >>> optimizer.apply([keras.ops.convert_to_tensor(0.5)], [weight])
     >>> round(float(weight.numpy()), 3)
     0.75
 
@@ -86,13 +70,10 @@ class AdEMAMix(ElementwiseOptimizer):
         alpha: float = 5.0,
         warmup_steps: int | None = None,
         epsilon: float = 1e-8,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_float(OWNER, "beta_1", beta_1, above=0, below=1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
+        beta_1 = checked_float(OWNER, "beta_1", beta_1, above=0, below=1)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
         self.beta_3 = checked_float(
             OWNER, "beta_3", beta_3, at_least=self.beta_1, below=1
         )
@@ -102,31 +83,30 @@ class AdEMAMix(ElementwiseOptimizer):
             if warmup_steps is None
             else checked_count(OWNER, "warmup_steps", warmup_steps)
         )
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
 
     def _scalars(self, step: Any) -> dict[str, Any]:
         beta_1, beta_2, beta_3 = map(self.hyperparameter, self.NUMBERS[:3])
         alpha, new_3 = self.hyperparameter("alpha"), 1 - beta_3
         if self.warmup_steps is not None:
-            done = smaller(step / self.warmup_steps, 1.0)
+            done = ops.smaller(step / self.warmup_steps, 1.0)
             alpha = alpha * done
             # Lifetimes, 1 / -log(beta), are half-lives up to a constant factor.
-            short, long = -1 / logarithm(beta_1), -1 / logarithm(beta_3)
-            new_3 = -exponential_less_one(-1 / (short + (long - short) * done))
+            short, long = -1 / ops.logarithm(beta_1), -1 / ops.logarithm(beta_3)
+            new_3 = -ops.exponential_less_one(-1 / (short + (long - short) * done))
         return {
             "new_1": 1 - beta_1,
             "new_2": 1 - beta_2,
             "new_3": new_3,
             "alpha": alpha,
-            "scale_1": 1 / weight_seen(beta_1, step),
-            "scale_2": weight_seen(beta_2, step) ** -0.5,
+            "scale_1": 1 / ops.weight_seen(beta_1, step),
+            "scale_2": ops.weight_seen(beta_2, step) ** -0.5,
         }
 
     def _formula(self, gradient: Any, slots: list[Any], scalars: dict[str, Any]) -> Any:
         momentum, slow, velocity = slots
-        momentum = moved(momentum, gradient, scalars["new_1"])
-        slow = moved(slow, gradient, scalars["new_3"])
-        velocity = moved(velocity, gradient * gradient, scalars["new_2"])
+        momentum = ops.moved(momentum, gradient, scalars["new_1"])
+        slow = ops.moved(slow, gradient, scalars["new_3"])
+        velocity = ops.moved(velocity, gradient * gradient, scalars["new_2"])
         step = momentum * scalars["scale_1"] + slow * scalars["alpha"]
-        divisor = root(velocity) * scalars["scale_2"] + self.epsilon
+        divisor = ops.root(velocity) * scalars["scale_2"] + self.epsilon
         return step / divisor, [momentum, slow, velocity]

@@ -4,21 +4,16 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_deeptools._arguments import checked_float, checked_rate
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    at_least,
-    chosen,
-    limited,
-    moved,
-    root,
-)
+from keras_deeptools._arguments import checked_float
+from keras_deeptools.engine._update import elementwise_ops as ops
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "ADOPT"
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class ADOPT(ElementwiseOptimizer):
+class ADOPT(AdamVariant):
     """Adam that divides each gradient by the second moment of the earlier ones.
 
     Adam's divisor contains the current gradient, which is why Adam may fail to
@@ -29,22 +24,13 @@ class ADOPT(ElementwiseOptimizer):
     weights.
 
     Args:
-        learning_rate: Float, schedule, or a function without arguments.
+        {{learning_rate}}
         beta_1: Float in [0, 1). Decay of the mean of the divided gradients.
         beta_2: Float in [0, 1). Decay of the mean of the squared gradients.
         epsilon: Float > 0. The smallest divisor.
         clip_exponent: Float > 0. At the update after `t` others, divided gradients are
             limited to `t ** clip_exponent`, which keeps early steps short.
-        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
-            rate, as in AdamW.
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
-
-    Raises:
-        TypeError: If an argument that must be a number is not one.
-        ValueError: If a number is out of range.
+    {{decay_and_options}}
 
     Example:
 
@@ -72,14 +58,9 @@ class ADOPT(ElementwiseOptimizer):
         beta_2: float = 0.9999,
         epsilon: float = 1e-6,
         clip_exponent: float = 0.25,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
         self.clip_exponent = checked_float(
             OWNER, "clip_exponent", clip_exponent, above=0
         )
@@ -88,15 +69,15 @@ class ADOPT(ElementwiseOptimizer):
         return {
             "new_1": 1 - self.hyperparameter("beta_1"),
             # At the first update there is no other gradient to average with.
-            "new_2": chosen(step == 1, 1.0, 1 - self.hyperparameter("beta_2")),
+            "new_2": ops.chosen(step == 1, 1.0, 1 - self.hyperparameter("beta_2")),
             # 0 at the first update, which leaves momentum and weights as they are.
             "limit": (step - 1) ** self.clip_exponent,
         }
 
     def _formula(self, gradient: Any, slots: list[Any], scalars: dict[str, Any]) -> Any:
         momentum, velocity = slots
-        divided = gradient / at_least(root(velocity), self.epsilon)
-        divided = limited(divided, scalars["limit"])
-        momentum = moved(momentum, divided, scalars["new_1"])
-        velocity = moved(velocity, gradient * gradient, scalars["new_2"])
+        divided = gradient / ops.at_least(ops.root(velocity), self.epsilon)
+        divided = ops.limited(divided, scalars["limit"])
+        momentum = ops.moved(momentum, divided, scalars["new_1"])
+        velocity = ops.moved(velocity, gradient * gradient, scalars["new_2"])
         return momentum, [momentum, velocity]

@@ -4,28 +4,20 @@ import math
 from typing import Any, ClassVar
 
 import keras
-from keras import ops
 
 from keras_deeptools._arguments import checked_bool, checked_float, checked_rate
 from keras_deeptools.engine import tensors
 from keras_deeptools.engine._keras_private.optimizers import decays
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    chosen,
-    larger,
-    magnitude,
-    moved,
-    product,
-    root,
-    weight_seen,
-)
+from keras_deeptools.engine._update import elementwise_ops as ops
 from keras_deeptools.engine._update.rate_multipliers import hold_seam
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "Prodigy"
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class Prodigy(ElementwiseOptimizer):
+class Prodigy(AdamVariant):
     """Adam that estimates its learning rate from how far the weights have come.
 
     The best learning rate of many methods is proportional to the distance from the
@@ -58,17 +50,10 @@ class Prodigy(ElementwiseOptimizer):
         epsilon: Float > 0. Multiplied by the estimate and added to the divisor.
         weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
             rate and the estimate.
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
+    {{options}}
 
     Attributes:
         estimate: Scalar variable, the estimate; available once the optimizer is built.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range.
 
     Example:
 
@@ -111,13 +96,9 @@ class Prodigy(ElementwiseOptimizer):
         bias_correction: bool = False,
         safeguard_warmup: bool = False,
         epsilon: float = 1e-8,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
         beta_3 = math.sqrt(self.beta_2) if beta_3 is None else beta_3
         self.beta_3 = checked_rate(OWNER, "beta_3", beta_3)
         self.initial_estimate = checked_float(
@@ -128,7 +109,6 @@ class Prodigy(ElementwiseOptimizer):
         self.safeguard_warmup = checked_bool(
             OWNER, "safeguard_warmup", safeguard_warmup
         )
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
 
     def build(self, variables: list[Any]) -> None:
         """Creates the slots of `variables`, and the state that all of them share."""
@@ -161,32 +141,38 @@ class Prodigy(ElementwiseOptimizer):
         rate = estimate * tensors.number(learning_rate)
         if self.bias_correction:
             step = self.step_number()
-            rate = rate * weight_seen(beta_2, step) ** 0.5 / weight_seen(beta_1, step)
+            rate = (
+                rate
+                * ops.weight_seen(beta_2, step) ** 0.5
+                / ops.weight_seen(beta_1, step)
+            )
         relative = estimate / self.initial_estimate
         added = relative * (estimate if self.safeguard_warmup else rate)
         numerator, denominator, found = 0.0, 0.0, []
         for unit in self.units(gradients, variables):
             momentum, velocity, weighted, initial = unit.slots
-            distance = product(unit.gradient, initial - unit.read())
+            distance = ops.product(unit.gradient, initial - unit.read())
             numerator = numerator + distance
             gradient = unit.gradient * unit.scalar(estimate)
-            momentum = moved(momentum, gradient, unit.scalar(1 - beta_1))
-            velocity = moved(velocity, gradient * gradient, unit.scalar(1 - beta_2))
+            momentum = ops.moved(momentum, gradient, unit.scalar(1 - beta_1))
+            velocity = ops.moved(velocity, gradient * gradient, unit.scalar(1 - beta_2))
             weighted = weighted * unit.scalar(beta_3)
             weighted = weighted + unit.gradient * unit.scalar(added)
-            denominator = denominator + magnitude(weighted)
+            denominator = denominator + ops.magnitude(weighted)
             found.append((unit, [momentum, velocity, weighted, initial]))
         numerator = (
             tensors.scalar(self.numerator) * beta_3 + relative * rate * numerator
         )
         is_known = denominator > 0
-        candidate = self.coefficient * numerator / chosen(is_known, denominator, 1.0)
-        new = larger(estimate, chosen(is_known, candidate, 0.0))
+        candidate = (
+            self.coefficient * numerator / ops.chosen(is_known, denominator, 1.0)
+        )
+        new = ops.larger(estimate, ops.chosen(is_known, candidate, 0.0))
         tensors.set_scalar(self.numerator, numerator)
         tensors.set_scalar(self.estimate, new)
         self._decay(variables, rate)
         for unit, slots in found:
-            divisor = root(slots[1]) + unit.scalar(new * self.epsilon)
+            divisor = ops.root(slots[1]) + unit.scalar(new * self.epsilon)
             weight = unit.read() - slots[0] / divisor * unit.scalar(rate)
             unit.write(slots, weight)
 
@@ -196,5 +182,5 @@ class Prodigy(ElementwiseOptimizer):
         kept = 1 - rate * self.hyperparameter("weight_decay")
         for variable in variables:
             if decays(self, variable):
-                value = ops.convert_to_tensor(variable)
-                variable.assign(value * ops.cast(kept, variable.dtype))
+                value = keras.ops.convert_to_tensor(variable)
+                variable.assign(value * keras.ops.cast(kept, variable.dtype))

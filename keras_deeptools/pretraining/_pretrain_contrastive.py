@@ -1,6 +1,5 @@
 """Contrastive pretraining, which makes the codes of two views of an input similar."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,10 +9,9 @@ from keras_deeptools._arguments import checked_count, checked_float, message
 from keras_deeptools.engine._state.temporary_weights import ModelFunction
 from keras_deeptools.pretraining._encoder import Copied, Encoder, Pretrainer
 from keras_deeptools.pretraining._pretraining import (
-    FitOptions,
     Pretraining,
-    TrainingData,
     checked_run,
+    takes_fit_options,
 )
 
 OWNER = "pretrain_contrastive"
@@ -98,6 +96,7 @@ def nt_xent(cosines: Any, temperature: float) -> Any:
     return ops.mean(ops.reshape(losses, (2, -1)), axis=0)
 
 
+@takes_fit_options
 def pretrain_contrastive(
     model: keras.Model,
     x: Any,
@@ -108,12 +107,7 @@ def pretrain_contrastive(
     until: str | None = None,
     epochs: int = 100,
     batch_size: int = 256,
-    optimizer: Any = "adam",
-    validation_data: Any = None,
-    steps_per_epoch: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] | None = None,
-    seed: int | None = None,
-    verbose: str | int = "auto",
+    **fit_options: Any,
 ) -> Pretraining:
     """Pretrains a network without labels to recognize an input in another view.
 
@@ -143,24 +137,14 @@ def pretrain_contrastive(
         epochs: Int >= 1.
         batch_size: Int >= 2, samples in a batch if `x` is an array. Larger batches have
             more views to tell apart: use 256 and more if memory allows.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
-        validation_data: None, or as `x`: more inputs, on which all are measured.
-        steps_per_epoch: None, or int >= 1, batches in an epoch.
-        callbacks: None, or callbacks for `fit`. Their `model` is the pretrainer.
-        seed: Int >= 0 or None, as for `pretrain_denoising`; seed of projection, views,
-            dropout and order of samples.
-        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+        {{fit_options}}
 
     Returns:
         `Pretraining`: by epoch the loss; `accuracy`, the fraction of views whose
         nearest other view is their partner; `alignment`, the mean squared distance of
         partners on the unit sphere; `uniformity`, low if views spread over it.
 
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
-            `x` does not fit, an argument is out of range, or values are not finite. The
-            model is then unchanged.
+    {{errors}}
 
     Example:
 
@@ -184,9 +168,9 @@ def pretrain_contrastive(
         Isola, 2020, section 4.2, https://arxiv.org/abs/2005.10242; their uniformity
         leaves partners out.
     """
-    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
-    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
-    run = checked_run(OWNER, model, until, data, options, smallest_batch=2)
+    run = checked_run(
+        OWNER, model, x, until, epochs, batch_size, fit_options, smallest_batch=2
+    )
     divisor = checked_float(OWNER, "temperature", temperature, above=0)
     num_units = checked_count(OWNER, "projection_units", projection_units)
     views = _checked_augmentation(augmentation, run.encoder)

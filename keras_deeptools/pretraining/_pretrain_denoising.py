@@ -1,6 +1,6 @@
 """Pretraining of a whole network that learns to reconstruct corrupted inputs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,11 +14,10 @@ from keras_deeptools.pretraining._autoencoder import checked_corruption
 from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
 from keras_deeptools.pretraining._mirrored_layers import mirror
 from keras_deeptools.pretraining._pretraining import (
-    FitOptions,
     Pretraining,
     Run,
-    TrainingData,
     checked_run,
+    takes_fit_options,
 )
 
 OWNER = "pretrain_denoising"
@@ -205,6 +204,7 @@ def reconstructed(
     )
 
 
+@takes_fit_options
 def pretrain_denoising(
     model: keras.Model,
     x: Any,
@@ -216,12 +216,7 @@ def pretrain_denoising(
     loss: str = "auto",
     epochs: int = 50,
     batch_size: int = 32,
-    optimizer: Any = "adam",
-    validation_data: Any = None,
-    steps_per_epoch: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] | None = None,
-    seed: int | None = None,
-    verbose: str | int = "auto",
+    **fit_options: Any,
 ) -> Pretraining:
     """Pretrains a network without labels as a denoising autoencoder, end to end.
 
@@ -257,23 +252,12 @@ def pretrain_denoising(
             in [0, 1].
         epochs: Int >= 1.
         batch_size: Int >= 1, samples in a batch if `x` is an array.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
-        validation_data: None, or as `x`: more inputs, on which the loss is measured.
-        steps_per_epoch: None, or int >= 1, batches in an epoch.
-        callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
-        seed: Int >= 0 or None. Decoder, noise, dropout and order of samples come from
-            it, so that the result is the same each time on a backend. None takes one
-            from Python's random state. No other random state changes.
-        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+        {{fit_options}}
 
     Returns:
         `Pretraining`: loss by epoch; you can print or plot it.
 
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
-            `x` does not fit, an argument is out of range, or values are not finite. The
-            model is then unchanged.
+    {{errors}}
 
     Example:
 
@@ -291,9 +275,7 @@ def pretrain_denoising(
         Vincent et al., 2008, section 2. https://doi.org/10.1145/1390156.1390294.
         They pretrain single layers; here the whole network is trained at once.
     """
-    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
-    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
-    run = checked_run(OWNER, model, until, data, options)
+    run = checked_run(OWNER, model, x, until, epochs, batch_size, fit_options)
     corruption = checked_corruption(OWNER, noise, noise_level)
 
     def spoil(inputs: Any, generator: keras.random.SeedGenerator) -> tuple[Any, Any]:

@@ -1,7 +1,6 @@
 """Pretraining of a whole network as a masked autoencoder."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,10 +10,9 @@ from keras_deeptools._arguments import checked_float, is_integer
 from keras_deeptools.pretraining._encoder import Encoder
 from keras_deeptools.pretraining._pretrain_denoising import reconstructed
 from keras_deeptools.pretraining._pretraining import (
-    FitOptions,
     Pretraining,
-    TrainingData,
     checked_run,
+    takes_fit_options,
 )
 
 
@@ -96,6 +94,7 @@ def random_mask(
 OWNER = "pretrain_masked"
 
 
+@takes_fit_options
 def pretrain_masked(
     model: keras.Model,
     x: Any,
@@ -108,12 +107,7 @@ def pretrain_masked(
     loss: str = "auto",
     epochs: int = 50,
     batch_size: int = 32,
-    optimizer: Any = "adam",
-    validation_data: Any = None,
-    steps_per_epoch: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] | None = None,
-    seed: int | None = None,
-    verbose: str | int = "auto",
+    **fit_options: Any,
 ) -> Pretraining:
     """Pretrains a network without labels to fill in what is masked.
 
@@ -146,22 +140,12 @@ def pretrain_masked(
             `pretrain_denoising`.
         epochs: Int >= 1.
         batch_size: Int >= 1, samples in a batch if `x` is an array.
-        optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
-        validation_data: None, or as `x`: more inputs, on which the loss is measured.
-        steps_per_epoch: None, or int >= 1, batches in an epoch.
-        callbacks: None, or callbacks for `fit`. Their `model` is the autoencoder.
-        seed: Int >= 0 or None, as for `pretrain_denoising`; seed of decoder, masks,
-            dropout and order of samples.
-        verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+        {{fit_options}}
 
     Returns:
         `Pretraining`: loss by epoch, over hidden elements; you can print or plot it.
 
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If the model cannot be cut or nothing in the encoder is trainable,
-            `x` does not fit, an argument is out of range, or values are not finite. The
-            model is then unchanged.
+    {{errors}}
 
     Example:
 
@@ -180,9 +164,7 @@ def pretrain_masked(
     Reference:
         He et al., 2022, sections 3 and 4.1. https://arxiv.org/abs/2111.06377
     """
-    data = TrainingData(x, validation_data, batch_size, steps_per_epoch)
-    options = FitOptions(epochs, optimizer, callbacks, seed, verbose)
-    run = checked_run(OWNER, model, until, data, options)
+    run = checked_run(OWNER, model, x, until, epochs, batch_size, fit_options)
     sizes, axis = _masked_axes(run.encoder)
     patch = checked_patches(OWNER, patch_size, sizes)
     rate = checked_float(

@@ -4,7 +4,7 @@ import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools._axes import new_axes
+from keras_deeptools._shared_docs import delegates, shared_docs
 from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.engine._state.random_state import seeded
 from keras_deeptools.pretraining._encoder import Encoder, Pretrainer
@@ -96,23 +97,51 @@ class Pretraining(NotebookText):
 MOST_NAMES = 8
 
 
-class TrainingData(NamedTuple):
-    """Inputs without labels, as given by the user."""
+FIT_OPTIONS = """\
+optimizer: Name or `keras.optimizers.Optimizer`. A fresh copy of it is used.
+validation_data: None, or as `x`: more inputs, on which loss and metrics are
+    measured.
+steps_per_epoch: None, or int >= 1, batches in an epoch.
+callbacks: None, or callbacks for `fit`. Their `model` is what is trained: the encoder
+    with its decoder or projection.
+seed: Int >= 0 or None. Initial weights of what is put behind the encoder, noise, masks
+    or views, dropout and the order of samples come from it, so that the result is the
+    same each time on a backend. None takes one from Python's random state. No other
+    random state changes.
+verbose: `"auto"`, 0, 1 or 2, as for `fit`.
+"""
+ERRORS = """\
+Raises:
+    TypeError: If an argument has the wrong type.
+    ValueError: If the model cannot be cut or nothing in the encoder is trainable, `x`
+        does not fit, an argument is out of range, or values are not finite. The model
+        is then unchanged.
+"""
+Function = TypeVar("Function", bound=Callable)
 
-    x: Any
-    validation_data: Any
-    batch_size: int
-    steps_per_epoch: int | None
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a pretrainer is fitted, as far as all functions take the same arguments."""
+
+    optimizer: Any = "adam"
+    validation_data: Any = None
+    steps_per_epoch: int | None = None
+    callbacks: Sequence[keras.callbacks.Callback] | None = None
+    seed: int | None = None
+    verbose: str | int = "auto"
 
 
-class FitOptions(NamedTuple):
-    """Options of training on them, as given by the user."""
+def takes_fit_options(function: Function) -> Function:
+    """Completes signature and docstring of a function that passes `**fit_options` on.
 
-    epochs: int
-    optimizer: Any
-    callbacks: Sequence[keras.callbacks.Callback] | None
-    seed: int | None
-    verbose: str | int
+    Args:
+        function: Function with the placeholder `fit_options` in its docstring, and
+            `errors` in place of what it raises.
+    """
+    return shared_docs(fit_options=FIT_OPTIONS, errors=ERRORS)(
+        delegates(FitOptions)(function)
+    )
 
 
 @dataclass(frozen=True)
@@ -155,19 +184,23 @@ class Run:
 def checked_run(
     owner: str,
     model: keras.Model,
+    x: Any,
     until: str | None,
-    data: TrainingData,
-    options: FitOptions,
+    epochs: int,
+    batch_size: int,
+    fit_options: dict[str, Any],
     smallest_batch: int = 1,
 ) -> Run:
     """Returns a `Run`, or raises an error for a bad argument before any change."""
-    x, validation_data, batch_size, steps_per_epoch = data
-    epochs, optimizer, callbacks, seed, verbose = options
+    for name in fit_options.keys() - inspect.signature(FitOptions).parameters:
+        raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
+    options = FitOptions(**fit_options)
+    validation_data, steps_per_epoch = options.validation_data, options.steps_per_epoch
     encoder = Encoder(owner, model, until)
     fit_arguments: dict[str, Any] = {
         "epochs": checked_count(owner, "epochs", epochs),
-        "callbacks": list(callbacks or ()),
-        "verbose": checked_verbose(owner, verbose),
+        "callbacks": list(options.callbacks or ()),
+        "verbose": checked_verbose(owner, options.verbose),
     }
     if steps_per_epoch is not None:
         steps = checked_count(owner, "steps_per_epoch", steps_per_epoch)
@@ -185,8 +218,8 @@ def checked_run(
             )
             fit_arguments["validation_batch_size"] = size
         fit_arguments["validation_data"] = validation_data
-    chosen = checked_optimizer(owner, optimizer)
-    given_seed = checked_seed(owner, seed)
+    chosen = checked_optimizer(owner, options.optimizer)
+    given_seed = checked_seed(owner, options.seed)
     drawn = random.randrange(2**31) if given_seed is None else given_seed
     return Run(owner, encoder, x, fit_arguments, chosen, drawn)
 

@@ -14,7 +14,7 @@ from keras_deeptools._arguments import (
     message,
 )
 from keras_deeptools.schedules._schedule import (
-    Schedule,
+    ConfiguredSchedule,
     as_float,
     checked_steps,
     count_updates,
@@ -124,7 +124,6 @@ def ramp_positions(step: Any, num_steps: int, xp: ModuleType) -> tuple[Any, Any]
 
 def run_cycle(
     step: Any,
-    *,
     values: tuple[float, float, float | None, float],
     total_steps: int,
     warmup_fraction: float,
@@ -144,7 +143,7 @@ def run_cycle(
     return run_phases(step, phases, xp)
 
 
-class Cycle(Schedule):
+class Cycle(ConfiguredSchedule):
     """The arguments that learning rate and momentum of the 1cycle policy share."""
 
     def __init__(
@@ -171,12 +170,3 @@ class Cycle(Schedule):
     def last_step(self) -> int:
         """Int, the last update of the cycle."""
         return self.total_steps - 1
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the shared arguments."""
-        return {
-            "total_steps": self.total_steps,
-            "warmup_fraction": self.warmup_fraction,
-            "shape": self.shape,
-            "three_phase": self.three_phase,
-        }

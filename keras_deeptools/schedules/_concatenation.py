@@ -18,9 +18,11 @@ from keras_deeptools.schedules._schedule import (
     Schedule,
     checked_boundaries,
     count_updates,
+    function_of,
 )
 
 
+@function_of("Concatenation")
 def concatenation(
     step: Any,
     *,
@@ -30,17 +32,12 @@ def concatenation(
 ) -> Any:
     """Return the value of the schedule that is active at `step`.
 
-    This is the pure function behind `Concatenation`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         schedules: Functions of the step, each counting from the step where it starts.
         boundaries: Increasing ints >= 1. The first step of every schedule but the
             first.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 

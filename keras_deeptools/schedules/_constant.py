@@ -9,7 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_deeptools._arguments import checked_float, message
-from keras_deeptools.schedules._schedule import Schedule, as_float, count_updates
+from keras_deeptools.schedules._schedule import (
+    ConfiguredSchedule,
+    Schedule,
+    as_float,
+    count_updates,
+)
 
 
 def constant(step: Any, *, value: float, xp: ModuleType = np) -> Any:
@@ -33,7 +38,7 @@ def constant(step: Any, *, value: float, xp: ModuleType = np) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class Constant(Schedule):
+class Constant(ConfiguredSchedule):
     """One value for every step, as a part of a `Concatenation` or under `Warmup`.
 
     Args:
@@ -60,10 +65,6 @@ class Constant(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return constant(step, value=self.value, xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {"value": self.value}
 
 
 def checked_schedule(owner: str, argument: str, schedule: Any) -> Any:

@@ -10,15 +10,17 @@ from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import checked_minimum, rise
 from keras_deeptools.schedules._schedule import (
     MAX_STEP,
-    Schedule,
+    ConfiguredSchedule,
     as_float,
     as_integer,
     checked_steps,
     count_updates,
+    function_of,
     num_reached,
 )
 
 
+@function_of("CosineRestarts")
 def cosine_restarts(
     step: Any,
     *,
@@ -30,20 +32,15 @@ def cosine_restarts(
 ) -> Any:
     """Return a half cosine that starts again after every period.
 
-    This is the pure function behind `CosineRestarts`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         max_learning_rate: Float > 0. The value at every restart.
         period: Int >= 1. Updates until the first restart.
         period_multiplier: Int >= 1. Ratio of the length of each period to the previous
             one.
         min_learning_rate: Float in [0, max_learning_rate]. The value that the curve
             approaches.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -70,7 +67,7 @@ def cosine_restarts(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class CosineRestarts(Schedule):
+class CosineRestarts(ConfiguredSchedule):
     """Cosine annealing with warm restarts (SGDR).
 
     The learning rate falls along a half cosine and jumps back up at the end of every
@@ -122,12 +119,3 @@ class CosineRestarts(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return cosine_restarts(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "max_learning_rate": self.max_learning_rate,
-            "period": self.period,
-            "period_multiplier": self.period_multiplier,
-            "min_learning_rate": self.min_learning_rate,
-        }

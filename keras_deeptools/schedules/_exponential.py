@@ -9,13 +9,15 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_bool, checked_float
 from keras_deeptools.schedules._schedule import (
-    Schedule,
+    ConfiguredSchedule,
     as_float,
     checked_steps,
     count_updates,
+    function_of,
 )
 
 
+@function_of("Exponential")
 def exponential(
     step: Any,
     *,
@@ -27,18 +29,13 @@ def exponential(
 ) -> Any:
     """Return `initial_learning_rate * decay_rate ** (step / decay_steps)`.
 
-    This is the pure function behind `Exponential`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         initial_learning_rate: Float > 0. The value at step 0.
         decay_rate: Float in (0, 1]. The factor of `decay_steps` updates.
         decay_steps: Int >= 1. Updates in which the value is multiplied by `decay_rate`.
         staircase: Bool. Whether to decay once every `decay_steps` updates.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -56,7 +53,7 @@ def exponential(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class Exponential(Schedule):
+class Exponential(ConfiguredSchedule):
     """Learning rate that shrinks by the same factor every so many updates.
 
     A simple default for long runs without a fixed end. With `staircase`, and with
@@ -106,12 +103,3 @@ class Exponential(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return exponential(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_rate": self.decay_rate,
-            "decay_steps": self.decay_steps,
-            "staircase": self.staircase,
-        }

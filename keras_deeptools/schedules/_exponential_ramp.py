@@ -9,8 +9,10 @@ import numpy as np
 
 from keras_deeptools.schedules._anneal import ramp_positions
 from keras_deeptools.schedules._linear_ramp import Ramp
+from keras_deeptools.schedules._schedule import function_of
 
 
+@function_of("ExponentialRamp")
 def exponential_ramp(
     step: Any,
     *,
@@ -21,17 +23,12 @@ def exponential_ramp(
 ) -> Any:
     """Return values at equal ratios.
 
-    This is the pure function behind `ExponentialRamp`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         initial_value: Float > 0. The value at step 0.
         final_value: Float > 0. The value at step `num_steps - 1` and later.
         num_steps: Int >= 2. How many different values there are.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 

@@ -8,9 +8,14 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import Phase, checked_minimum, run_phases
-from keras_deeptools.schedules._schedule import Schedule, checked_steps
+from keras_deeptools.schedules._schedule import (
+    ConfiguredSchedule,
+    checked_steps,
+    function_of,
+)
 
 
+@function_of("FlatCosine")
 def flat_cosine(
     step: Any,
     *,
@@ -22,18 +27,13 @@ def flat_cosine(
 ) -> Any:
     """Return a constant value that falls along a half cosine at the end.
 
-    This is the pure function behind `FlatCosine`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         max_learning_rate: Float > 0. The value of the flat part.
         total_steps: Int >= 1. Updates until the end of the decay.
         flat_fraction: Float in [0, 1]. Fraction of `total_steps` that is flat.
         min_learning_rate: Float in [0, max_learning_rate]. Value at `total_steps`.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -52,7 +52,7 @@ def flat_cosine(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class FlatCosine(Schedule):
+class FlatCosine(ConfiguredSchedule):
     """Learning rate that is flat for most of the run and then anneals along a cosine.
 
     It suits optimizers that warm up by themselves or adapt, such as RAdam or Ranger,
@@ -107,12 +107,3 @@ class FlatCosine(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return flat_cosine(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "max_learning_rate": self.max_learning_rate,
-            "total_steps": self.total_steps,
-            "flat_fraction": self.flat_fraction,
-            "min_learning_rate": self.min_learning_rate,
-        }

@@ -8,13 +8,15 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._schedule import (
-    Schedule,
+    ConfiguredSchedule,
     as_float,
     checked_steps,
     count_updates,
+    function_of,
 )
 
 
+@function_of("InverseTimePower")
 def inverse_time_power(
     step: Any,
     *,
@@ -25,17 +27,12 @@ def inverse_time_power(
 ) -> Any:
     """Return `initial_learning_rate / (1 + step / decay_steps) ** power`.
 
-    This is the pure function behind `InverseTimePower`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         initial_learning_rate: Float > 0. The value at step 0.
         decay_steps: Int >= 1. Updates after which the base of the power is 2.
         power: Float > 0. The exponent.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -48,7 +45,7 @@ def inverse_time_power(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class InverseTimePower(Schedule):
+class InverseTimePower(ConfiguredSchedule):
     """Learning rate that falls fast at first and then more and more slowly.
 
     With power 1 the learning rate falls to 1/2 of its first value after `decay_steps`
@@ -88,11 +85,3 @@ class InverseTimePower(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return inverse_time_power(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "power": self.power,
-        }

@@ -8,9 +8,14 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float
 from keras_deeptools.schedules._anneal import ramp_positions
-from keras_deeptools.schedules._schedule import Schedule, checked_steps
+from keras_deeptools.schedules._schedule import (
+    ConfiguredSchedule,
+    checked_steps,
+    function_of,
+)
 
 
+@function_of("LinearRamp")
 def linear_ramp(
     step: Any,
     *,
@@ -21,17 +26,12 @@ def linear_ramp(
 ) -> Any:
     """Return values at equal differences.
 
-    This is the pure function behind `LinearRamp`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         initial_value: Float. The value at step 0.
         final_value: Float. The value at step `num_steps - 1` and later.
         num_steps: Int >= 2. How many different values there are.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -43,7 +43,7 @@ def linear_ramp(
     return initial_value * remaining + final_value * elapsed
 
 
-class Ramp(Schedule):
+class Ramp(ConfiguredSchedule):
     """The arguments that both ramps share."""
 
     quantity = "value"
@@ -71,14 +71,6 @@ class Ramp(Schedule):
     def last_step(self) -> int:
         """Int, `num_steps - 1`."""
         return self.num_steps - 1
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "initial_value": self.initial_value,
-            "final_value": self.final_value,
-            "num_steps": self.num_steps,
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")

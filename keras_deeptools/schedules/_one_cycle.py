@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, message
 from keras_deeptools.schedules._anneal import Cycle, run_cycle
+from keras_deeptools.schedules._schedule import function_of
 
 
+@function_of("OneCycle")
 def one_cycle(
     step: Any,
     *,
@@ -24,11 +26,8 @@ def one_cycle(
 ) -> Any:
     """Return the learning rate of the 1cycle policy at `step`.
 
-    This is the pure function behind `OneCycle`, which explains and checks the
-    arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         max_learning_rate: Float > 0. The peak.
         total_steps: Int >= 1. Updates in the cycle.
         warmup_fraction: Float in [0, 1]. Fraction of the cycle that rises.
@@ -37,10 +36,7 @@ def one_cycle(
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. Whether to fall as slowly as the learning rate rose, and then
             to the end.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -50,14 +46,8 @@ def one_cycle(
     """
     initial = max_learning_rate / initial_divisor
     middle = initial if three_phase else None
-    return run_cycle(
-        step,
-        values=(initial, max_learning_rate, middle, initial / final_divisor),
-        total_steps=total_steps,
-        warmup_fraction=warmup_fraction,
-        shape=shape,
-        xp=xp,
-    )
+    values = (initial, max_learning_rate, middle, initial / final_divisor)
+    return run_cycle(step, values, total_steps, warmup_fraction, shape, xp)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -124,16 +114,8 @@ class OneCycle(Cycle):
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return one_cycle(step, **self.get_config(), xp=xp)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "max_learning_rate": self.max_learning_rate,
-            "initial_divisor": self.initial_divisor,
-            "final_divisor": self.final_divisor,
-            **super().get_config(),
-        }
 
-
+@function_of("OneCycleMomentum")
 def one_cycle_momentum(
     step: Any,
     *,
@@ -146,20 +128,15 @@ def one_cycle_momentum(
 ) -> Any:
     """Return the momentum of the 1cycle policy at `step`.
 
-    This is the pure function behind `OneCycleMomentum`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         total_steps: Int >= 1. Updates in the cycle.
         momentum_range: Two floats in [0, 1). Momentum at the peak of the learning rate,
             and at both ends.
         warmup_fraction: Float in [0, 1]. Fraction of the cycle in which momentum falls.
         shape: `"cosine"` or `"linear"`.
         three_phase: Bool. As in `one_cycle`.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -168,14 +145,8 @@ def one_cycle_momentum(
     0.85
     """
     low, high = momentum_range
-    return run_cycle(
-        step,
-        values=(high, low, high if three_phase else None, high),
-        total_steps=total_steps,
-        warmup_fraction=warmup_fraction,
-        shape=shape,
-        xp=xp,
-    )
+    values = (high, low, high if three_phase else None, high)
+    return run_cycle(step, values, total_steps, warmup_fraction, shape, xp)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
@@ -236,4 +207,4 @@ class OneCycleMomentum(Cycle):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {"momentum_range": list(self.momentum_range), **super().get_config()}
+        return super().get_config() | {"momentum_range": list(self.momentum_range)}

@@ -13,10 +13,12 @@ from keras_deeptools.schedules._schedule import (
     as_float,
     checked_boundaries,
     count_updates,
+    function_of,
     num_reached,
 )
 
 
+@function_of("PiecewiseConstant")
 def piecewise_constant(
     step: Any,
     *,
@@ -26,16 +28,11 @@ def piecewise_constant(
 ) -> Any:
     """Return the value of the piece that contains `step`.
 
-    This is the pure function behind `PiecewiseConstant`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         boundaries: Increasing ints >= 1. The first step of every piece but the first.
         values: Floats, one more than `boundaries`.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 

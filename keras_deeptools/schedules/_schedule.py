@@ -1,9 +1,11 @@
 """What all schedules share: their base class, and counts of optimizer updates."""
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -11,6 +13,9 @@ from keras import ops
 
 from keras_deeptools._arguments import checked_count, message
 from keras_deeptools._axes import new_axes
+from keras_deeptools._shared_docs import shared_docs
+
+Curve = TypeVar("Curve", bound=Callable)
 
 MAX_PLOTTED_STEPS = 5000
 LARGEST_COUNT = 2**30
@@ -125,6 +130,41 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule, ABC):
         ax.set_xlabel("step (optimizer update)")
         ax.set_ylabel(self.quantity)
         return ax
+
+
+class ConfiguredSchedule(Schedule):
+    """A schedule whose attributes have the names of its constructor's arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {name: getattr(self, name) for name in argument_names(type(self))}
+
+
+@functools.cache
+def argument_names(cls: type) -> list[str]:
+    """Return the names of the arguments of a class."""
+    return list(inspect.signature(cls).parameters)
+
+
+def function_of(schedule: str) -> Callable[[Curve], Curve]:
+    """Complete the docstring of the pure function of a schedule.
+
+    Args:
+        schedule: Str. Name of the class, which checks the arguments.
+
+    Returns:
+        Decorator that fills in `step`, `xp` and what is returned.
+    """
+    return shared_docs(
+        step="step: Integer scalar or array. Optimizer updates so far, from 0.",
+        xp_and_returns=f"""\
+    xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
+
+Returns:
+    Float array of the same shape as `step`. `{schedule}` is the schedule with these
+    values, and checks the arguments.
+""",
+    )
 
 
 def checked_steps(

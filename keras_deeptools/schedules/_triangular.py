@@ -8,16 +8,18 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option
 from keras_deeptools.schedules._schedule import (
-    Schedule,
+    ConfiguredSchedule,
     as_float,
     checked_steps,
     count_updates,
+    function_of,
 )
 
 MODES = ("triangular", "triangular2")
 MAX_HALVINGS = 64
 
 
+@function_of("Triangular")
 def triangular(
     step: Any,
     *,
@@ -30,19 +32,14 @@ def triangular(
 ) -> Any:
     """Return a learning rate that rises and falls between two values again and again.
 
-    This is the pure function behind `Triangular`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         min_learning_rate: Float >= 0. The value at the start of every cycle.
         max_learning_rate: Float > min_learning_rate. The peak of the first cycle.
         num_up_steps: Int >= 1. Updates from the lower value to the peak.
         num_down_steps: Int >= 1. Updates from the peak back. Default: `num_up_steps`.
         mode: `"triangular"` or `"triangular2"`, which halves the height every cycle.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -71,7 +68,7 @@ def triangular(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class Triangular(Schedule):
+class Triangular(ConfiguredSchedule):
     """Cyclical learning rate that rises and falls in straight lines, again and again.
 
     It explores with large learning rates and settles with small ones, without a fixed
@@ -123,13 +120,3 @@ class Triangular(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return triangular(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "min_learning_rate": self.min_learning_rate,
-            "max_learning_rate": self.max_learning_rate,
-            "num_up_steps": self.num_up_steps,
-            "num_down_steps": self.num_down_steps,
-            "mode": self.mode,
-        }

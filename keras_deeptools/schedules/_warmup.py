@@ -19,9 +19,11 @@ from keras_deeptools.schedules._schedule import (
     Schedule,
     checked_steps,
     count_updates,
+    function_of,
 )
 
 
+@function_of("Warmup")
 def warmup(
     step: Any,
     *,
@@ -33,18 +35,13 @@ def warmup(
 ) -> Any:
     """Return the values of `schedule` after a rise to its first one.
 
-    This is the pure function behind `Warmup`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         schedule: Function of the step that works in the namespace `xp`.
         num_steps: Int >= 1. Updates of the rise; `schedule` starts after them.
         initial_factor: Float in [0, 1]. Ratio of the first value to `schedule(0)`.
         shape: `"linear"` or `"cosine"`.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -137,21 +134,17 @@ class Warmup(Schedule):
         return cls(**{**config, "schedule": inner})
 
 
+@function_of("Scaled")
 def scaled(
     step: Any, *, schedule: Callable[[Any], Any], factor: float, xp: ModuleType = np
 ) -> Any:
     """Return the values of `schedule`, each multiplied by `factor`.
 
-    This is the pure function behind `Scaled`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         schedule: Function of the step that works in the namespace `xp`.
         factor: Float. The factor that each value is multiplied by.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 

@@ -8,11 +8,16 @@ import numpy as np
 
 from keras_deeptools._arguments import checked_float, checked_option, message
 from keras_deeptools.schedules._anneal import Phase, run_phases
-from keras_deeptools.schedules._schedule import Schedule, checked_steps
+from keras_deeptools.schedules._schedule import (
+    ConfiguredSchedule,
+    checked_steps,
+    function_of,
+)
 
 DECAY_SHAPES = ("linear", "cosine", "sqrt")
 
 
+@function_of("WarmupStableDecay")
 def warmup_stable_decay(
     step: Any,
     *,
@@ -27,10 +32,8 @@ def warmup_stable_decay(
 ) -> Any:
     """Return a linear rise, a plateau, and a decay over the last steps.
 
-    This is the pure function behind `WarmupStableDecay`, which checks the arguments.
-
     Args:
-        step: Integer scalar or array. Optimizer updates so far, from 0.
+        {{step}}
         max_learning_rate: Float > 0. The value of the plateau.
         total_steps: Int >= 1. Updates until the end of the decay.
         num_warmup_steps: Int >= 0. Updates of the rise.
@@ -39,10 +42,7 @@ def warmup_stable_decay(
         final_factor: Float in [0, 1]. Ratio of the value at `total_steps` to the
             plateau.
         shape: `"linear"`, `"cosine"` or `"sqrt"`, of the decay.
-        xp: Array namespace: `numpy` (float64) or `keras.ops` (float32).
-
-    Returns:
-        Float array of the same shape as `step`.
+    {{xp_and_returns}}
 
     Example:
 
@@ -66,7 +66,7 @@ def warmup_stable_decay(
 
 
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class WarmupStableDecay(Schedule):
+class WarmupStableDecay(ConfiguredSchedule):
     """Learning rate that warms up, stays, and decays only at the end (WSD).
 
     The plateau can be prolonged without starting over: restore a checkpoint from it and
@@ -153,15 +153,3 @@ class WarmupStableDecay(Schedule):
 
     def evaluate(self, step: Any, xp: ModuleType) -> Any:
         return warmup_stable_decay(step, **self.get_config(), xp=xp)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {
-            "max_learning_rate": self.max_learning_rate,
-            "total_steps": self.total_steps,
-            "num_warmup_steps": self.num_warmup_steps,
-            "num_decay_steps": self.num_decay_steps,
-            "initial_factor": self.initial_factor,
-            "final_factor": self.final_factor,
-            "shape": self.shape,
-        }

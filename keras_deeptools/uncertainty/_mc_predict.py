@@ -65,13 +65,7 @@ FIRST_LOOK = 25
 
 
 @known_elsewhere_as(
-    n_samples="num_samples",
-    samples="num_samples",
-    n="num_samples",
-    T="num_samples",
-    num_passes="num_samples",
-    max_iterations="num_samples",
-    num_estimators="num_samples",
+    num_samples="n_samples samples n T num_passes max_iterations num_estimators"
 )
 def mc_predict(
     model: keras.Model,

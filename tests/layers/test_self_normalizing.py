@@ -17,7 +17,7 @@ from keras_deeptools.layers import (
     SelfNormalizingResidual,
     self_normalizing_mlp,
 )
-from keras_deeptools.layers._edge_variance import edge_gain
+from keras_deeptools.layers._self_normalizing_conv import edge_gain
 
 CONVS = {1: SelfNormalizingConv1D, 2: SelfNormalizingConv2D, 3: SelfNormalizingConv3D}
 

@@ -18,7 +18,7 @@ from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
 )
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.engine._building.first_step import build_for_optimizers
-from keras_deeptools.engine._update.attachment import is_attached
+from keras_deeptools.engine._update.attachment import attached_features
 from keras_deeptools.engine._update.model_optimizers import ModelOptimizer
 
 OPTIONS: dict[str, Any] = {
@@ -121,7 +121,7 @@ class LearningRateFinder(keras.callbacks.Callback):
             each.optimizer.learning_rate = float(self.result)
 
     def _check(self, chosen: list[ModelOptimizer]) -> None:
-        if is_attached(self.model):
+        if attached_features(self.model):
             raise ValueError(
                 "LearningRateFinder: it must stand before the callbacks that act on "
                 "updates, or they would record and steer the range test too. Received: "

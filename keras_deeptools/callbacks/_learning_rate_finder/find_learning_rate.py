@@ -39,15 +39,9 @@ Schedule = ExponentialRamp | LinearRamp
 
 
 @known_elsewhere_as(
-    min_lr="min_learning_rate",
-    start_lr="min_learning_rate",
-    init_value="min_learning_rate",
-    max_lr="max_learning_rate",
-    end_lr="max_learning_rate",
-    final_value="max_learning_rate",
-    num_it="num_steps",
-    num_iter="num_steps",
-    num_training="num_steps",
+    min_learning_rate="min_lr start_lr init_value",
+    max_learning_rate="max_lr end_lr final_value",
+    num_steps="num_it num_iter num_training",
 )
 def find_learning_rate(
     model: keras.Model,

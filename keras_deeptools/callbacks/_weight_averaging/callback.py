@@ -202,11 +202,9 @@ class WeightAveraging(TrainingFeature):
     """
 
     @known_elsewhere_as(
-        momentum="decay",
-        ema_momentum="decay",
-        beta="decay",
-        start_averaging="start",
-        average_period="every",
+        decay="momentum ema_momentum beta",
+        start="start_averaging",
+        every="average_period",
     )
     def __init__(
         self,

@@ -64,13 +64,7 @@ class RunningAverage:
 
     def follow(self) -> None:
         """Continues with the present variables; new averages start at their values."""
-        known = self.averages
-        self.averages = {
-            id(v): known[id(v)] if id(v) in known else self._begun(v)
-            for v in self.leaf.variables
-        }
-        gone = known.keys() - self.averages.keys()
-        self.leaf.drop_state([known[key] for key in gone])
+        self.averages = self.leaf.state_by_variable(self.averages, self._begun)
 
     def _begun(self, variable: Any) -> Any:
         shape = tuple(variable.shape)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_deeptools._finding import Finding
+from keras_deeptools._finding import Finding, lines_of_finding
 from keras_deeptools._text_table import NotebookText
 from keras_deeptools.diagnosis._audit import (
     depth_rules,
@@ -143,14 +143,7 @@ class Audit(NotebookText):
         found = f"{number} finding{'s' * (number != 1)}" if number else "nothing found"
         lines = [f"Audit of {self.model}: {found}."]
         for finding in self.findings:
-            lines.append(f"- {finding.kind} ({finding.severity}): {finding.where}")
-            parts = {
-                "seen": finding.message,
-                "remedy": finding.remedy,
-                "code": finding.code,
-                "source": finding.reference,
-            }
-            lines += [f"    {name:<8}{text}" for name, text in parts.items() if text]
+            lines += lines_of_finding("-", finding)
         if self.not_seen:
             lines += ["Not looked at:", *(f"  {text}" for text in self.not_seen)]
         return "\n".join(lines)

@@ -25,13 +25,17 @@ UNIT_DROPOUTS = tuple(it for it in DROPOUTS if it is not keras.layers.AlphaDropo
 """What drops units and keeps their mean; AlphaDropout keeps the variance too."""
 
 
+def is_called_with(call: Any, *, training: bool) -> bool:
+    """Whether a call, or one around it, was given `training`."""
+    return any(each.training is training for each in (*call.enclosing, call))
+
+
 def forced_dropout(subject: Subject) -> Iterator[Finding]:
     """`Dropout(...)(x, training=True)`, which inference overrides."""
     names = [
         call.operation.name
         for call in subject.calls
-        if rate_of(call.operation) > 0
-        and any(it.training is True for it in (*call.enclosing, call))
+        if rate_of(call.operation) > 0 and is_called_with(call, training=True)
     ]
     if names:
         yield Finding(
@@ -155,8 +159,7 @@ def drifting(subject: Subject) -> Iterator[Finding]:
     names = [
         call.operation.name
         for _, call in subject.calls_to(keras.layers.BatchNormalization)
-        if call.operation.trainable
-        and any(it.training is False for it in (*call.enclosing, call))
+        if call.operation.trainable and is_called_with(call, training=False)
     ]
     if names:
         yield Finding(

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from keras_deeptools._axes import describes_figure
 from keras_deeptools._files import write_text
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import data_frame
@@ -187,17 +188,11 @@ class Diagnosis:
         page = page_of(title, self._lead(), self.findings, self.not_seen, self.measured)
         return _written(page.html(), path)
 
+    @describes_figure
     def plot(self, path: str | None = None) -> Any:
         """Draws what was measured: losses, targets, inputs and layers.
 
-        Args:
-            path: Str or None, file to save the figure to.
-
-        Returns:
-            `matplotlib.figure.Figure`.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        {{path_to_import_error}}
             ValueError: If nothing was measured that could be drawn.
         """
         return plot_diagnosis(self.measured, path)

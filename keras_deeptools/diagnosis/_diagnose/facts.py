@@ -261,3 +261,16 @@ def accumulated_batches(facts: Facts) -> int:
         for _, optimizer in facts.subject.optimizers
     ]
     return max(given, default=1)
+
+
+def finite_numbers(value: Any) -> tuple[np.ndarray, np.ndarray]:
+    """An array in float64, and its finite elements; none if it does not hold numbers.
+
+    Args:
+        value: Array, or what numpy makes one of.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        return array, np.zeros(0)
+    array = array.astype("float64")
+    return array, array[np.isfinite(array)]

@@ -22,6 +22,7 @@ from keras_deeptools.diagnosis._diagnose.facts import (
     InputFacts,
     OutputFacts,
     TargetFacts,
+    finite_numbers,
 )
 from keras_deeptools.diagnosis._diagnose.trial import run_trial
 from keras_deeptools.diagnosis._signal_propagation.measurement import (
@@ -319,14 +320,10 @@ def target_facts(y: Any) -> TargetFacts | None:
     >>> target_facts(np.array([0, 2, 1, 2])).kind, target_facts(np.eye(3)).kind
     ('classes', 'one-hot')
     """
-    y = np.asarray(y)
-    if y.dtype.kind not in "biuf" or not y.size:
-        return None
-    values = y.astype("float64")
-    known = values[np.isfinite(values)]
+    values, known = finite_numbers(y)
     if not known.size:
         return None
-    shape = y.shape[1:]
+    shape = values.shape[1:]
     flat = values.reshape(len(values), -1)
     kind, labels = _kind(flat, known, len(y))
     classes, counts = np.zeros(0), np.zeros(0, int)

@@ -5,22 +5,12 @@ from typing import Any
 
 from keras_deeptools._finding import Finding
 from keras_deeptools.diagnosis._diagnose.plots import Measurements, Panel, panels_of
-from keras_deeptools.report import Page
+from keras_deeptools.report import Page, _markup
 from keras_deeptools.report._charts import (
     figure_elements,
     legend_below,
     new_chart,
     page_style,
-)
-from keras_deeptools.report._markup import (
-    Markup,
-    charts,
-    escaped,
-    folded,
-    grid,
-    joined,
-    listing,
-    paragraph,
 )
 from keras_deeptools.report._page import explanation, finding_element
 
@@ -64,12 +54,12 @@ def page_of(
     for index, (topic, panels) in enumerate(topics.items()):
         page.add(topic, _charts(f"d{index}", topic, panels))
     if not_seen:
-        items = "".join(f"<li>{escaped(text)}</li>" for text in not_seen)
-        page.add("Not looked at", Markup(f"<ul>{items}</ul>"))
+        items = "".join(f"<li>{_markup.escaped(text)}</li>" for text in not_seen)
+        page.add("Not looked at", _markup.Markup(f"<ul>{items}</ul>"))
     return page
 
 
-def findings_with_consequences(findings: Sequence[Finding]) -> Markup:
+def findings_with_consequences(findings: Sequence[Finding]) -> _markup.Markup:
     """Causes, each with its numbers and what follows from it folded under it.
 
     Args:
@@ -77,17 +67,19 @@ def findings_with_consequences(findings: Sequence[Finding]) -> Markup:
     """
     causes = [each for each in findings if not each.caused_by]
     if not causes:
-        return paragraph("Nothing was found.")
+        return _markup.paragraph("Nothing was found.")
     elements = []
     for cause in causes:
         follow = [each for each in findings if each.caused_by == cause.kind]
         more = [_numbers(cause)]
         if follow:
             kinds = ", ".join(dict.fromkeys(each.kind for each in follow))
-            inner = joined(finding_element(each, _numbers(each)) for each in follow)
-            more.append(folded(f"Follows from it: {kinds}", inner))
+            inner = _markup.joined(
+                finding_element(each, _numbers(each)) for each in follow
+            )
+            more.append(_markup.folded(f"Follows from it: {kinds}", inner))
         elements.append(finding_element(cause, *more))
-    return joined(elements)
+    return _markup.joined(elements)
 
 
 def notebook_element(
@@ -100,42 +92,51 @@ def notebook_element(
         findings: Sequence of `Finding`, ranked.
         not_seen: Sequence of str.
     """
-    pieces = [paragraph(headline), *map(_in_notebook, findings)]
+    pieces = [_markup.paragraph(headline), *map(_in_notebook, findings)]
     if not_seen:
-        items = "".join(f"<li>{escaped(text)}</li>" for text in not_seen)
-        pieces.append(folded("Not looked at", Markup(f"<ul>{items}</ul>")))
+        items = "".join(f"<li>{_markup.escaped(text)}</li>" for text in not_seen)
+        pieces.append(
+            _markup.folded("Not looked at", _markup.Markup(f"<ul>{items}</ul>"))
+        )
     style = f"<style>{NOTEBOOK_STYLE}</style>"
-    return f'<section class="kdt-diagnosis">{style}{joined(pieces)}</section>'
+    return f'<section class="kdt-diagnosis">{style}{_markup.joined(pieces)}</section>'
 
 
-def _in_notebook(finding: Finding) -> Markup:
+def _in_notebook(finding: Finding) -> _markup.Markup:
     if finding.caused_by:
-        return Markup("")
+        return _markup.Markup("")
     place = f" at {finding.place}" if finding.place else ""
+    kind, place = _markup.escaped(finding.kind), _markup.escaped(place)
     pieces = [
-        f"<h3>{escaped(finding.kind)} ({finding.severity}){escaped(place)}</h3>",
-        paragraph(finding.message),
+        f"<h3>{kind} ({finding.severity}){place}</h3>",
+        _markup.paragraph(finding.message),
     ]
     if finding.remedy:
-        pieces.append(f"<p><strong>Remedy:</strong> {escaped(finding.remedy)}</p>")
+        pieces.append(
+            f"<p><strong>Remedy:</strong> {_markup.escaped(finding.remedy)}</p>"
+        )
     if finding.code:
-        pieces.append(listing(finding.code, f"Remedy for {finding.kind} as code"))
+        pieces.append(
+            _markup.listing(finding.code, f"Remedy for {finding.kind} as code")
+        )
     if finding.causes:
-        pieces.append(paragraph(f"Follows from it: {', '.join(finding.causes)}."))
+        pieces.append(
+            _markup.paragraph(f"Follows from it: {', '.join(finding.causes)}.")
+        )
     pieces.append(explanation(finding))
-    return Markup(f'<div class="{finding.severity}">{"".join(pieces)}</div>')
+    return _markup.Markup(f'<div class="{finding.severity}">{"".join(pieces)}</div>')
 
 
-def _numbers(finding: Finding) -> Markup:
+def _numbers(finding: Finding) -> _markup.Markup:
     """The evidence as a table."""
     if not finding.evidence:
-        return Markup("")
+        return _markup.Markup("")
     rows = [
         [name.replace("_", " "), _shown(value)]
         for name, value in finding.evidence.items()
     ]
-    table = grid(f"Numbers of {finding.kind}", ["measured", "value"], rows)
-    return folded("The numbers", table)
+    table = _markup.grid(f"Numbers of {finding.kind}", ["measured", "value"], rows)
+    return _markup.folded("The numbers", table)
 
 
 def _shown(value: Any) -> str:
@@ -144,7 +145,9 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _charts(key: str, title: str, panels: Sequence[tuple[str, Panel]]) -> Markup:
+def _charts(
+    key: str, title: str, panels: Sequence[tuple[str, Panel]]
+) -> _markup.Markup:
     """Charts in the style of the page; a sentence where they cannot be drawn."""
     try:
         with page_style(OWNER):
@@ -156,8 +159,8 @@ def _charts(key: str, title: str, panels: Sequence[tuple[str, Panel]]) -> Markup
                 )
             ]
     except ImportError as error:
-        return paragraph(f"No charts: {error}", "muted")
-    return charts(elements)
+        return _markup.paragraph(f"No charts: {error}", "muted")
+    return _markup.charts(elements)
 
 
 def _drawn(draw: Panel) -> Iterator[Any]:

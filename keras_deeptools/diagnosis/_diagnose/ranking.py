@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_deeptools._finding import SEVERITIES, Finding
+from keras_deeptools._finding import SEVERITIES, Finding, lines_of_finding
 from keras_deeptools.diagnosis._diagnose.facts import Facts, learning
 
 SYMPTOMS = {
@@ -281,14 +281,7 @@ def lines_of(findings: Sequence[Finding]) -> list[str]:
     lines = []
     causes = [each for each in findings if not each.caused_by]
     for number, each in enumerate(causes, 1):
-        lines.append(f"{number}. {each.kind} ({each.severity}): {each.where}")
-        parts = {
-            "seen": each.message,
-            "remedy": each.remedy,
-            "code": each.code,
-            "source": each.reference,
-        }
-        lines += [f"    {name:<8}{text}" for name, text in parts.items() if text]
+        lines += lines_of_finding(f"{number}.", each)
         if each.causes:
             lines.append(f"    {'causes':<8}{', '.join(each.causes)}")
     return lines

@@ -303,27 +303,20 @@ def set_in_place(layer: Any, changes: dict[str, Any]) -> None:
         ValueError: If an entry decides on shapes or on what is called.
     """
     for key, value in changes.items():
+        role, _, kind = key.rpartition("_")
+        variable = getattr(layer, role, None) if role else None
         if key == "activation":
             layer.activation = keras.activations.get(value)
-        elif key.endswith("_initializer"):
-            role = key.removesuffix("_initializer")
-            variable = getattr(layer, role, None)
+        elif kind == "initializer":
             setattr(layer, key, keras.initializers.get(value))
             if variable is not None:
                 fresh = keras.initializers.get(value)
                 variable.assign(fresh(variable.shape, dtype=variable.dtype))
-        elif key.endswith("_regularizer"):
-            chosen = keras.regularizers.get(value)
+        elif kind in ("regularizer", "constraint"):
+            chosen = getattr(keras, f"{kind}s").get(value)
             setattr(layer, key, chosen)
-            variable = getattr(layer, key.removesuffix("_regularizer"), None)
             if variable is not None:
-                variable.regularizer = chosen
-        elif key.endswith("_constraint"):
-            limit = keras.constraints.get(value)
-            setattr(layer, key, limit)
-            variable = getattr(layer, key.removesuffix("_constraint"), None)
-            if variable is not None:
-                variable.constraint = limit
+                setattr(variable, kind, chosen)
         elif key in ("rate", "momentum"):
             setattr(layer, key, value)
         else:

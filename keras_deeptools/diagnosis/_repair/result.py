@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_deeptools._axes import new_panels
+from keras_deeptools._axes import describes_figure, new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import NotebookText, text_table
 
@@ -99,17 +99,11 @@ class Repair(NotebookText):
         ]
         return text_table(["remedy for", "score", "kept"], rows, text=(0, 2))
 
+    @describes_figure
     def plot(self, path: str | None = None) -> Any:
         """Draws both learning curves.
 
-        Args:
-            path: Str or None, file to save the figure to.
-
-        Returns:
-            `matplotlib.figure.Figure`.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        {{path_to_import_error}}
         """
         ax = new_panels("Repair.plot", 1, 1, (6, 4))[0, 0]
         ax.set_title("Training before and after the repair")

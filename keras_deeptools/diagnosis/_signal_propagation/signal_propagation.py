@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools._arguments import is_integer
-from keras_deeptools._axes import new_panels
+from keras_deeptools._axes import describes_figure, new_panels
 from keras_deeptools._finding import Finding
 from keras_deeptools._text_table import NotebookText, text_table
 from keras_deeptools.diagnosis._signal_propagation.findings import find
@@ -196,6 +196,7 @@ class SignalPropagation(NotebookText):
             rows.append([layer.name, layer.kind, *cells])
         return text_table(["layer", "kind", *titles], rows, text=(0, 1))
 
+    @describes_figure
     def plot(self, path: str | None = None) -> Any:
         """Draws the numbers in the manner of Glorot and Bengio's figures 2, 6, 7, 8.
 
@@ -203,14 +204,7 @@ class SignalPropagation(NotebookText):
         by layer, histograms of the outputs, of the back-propagated gradients and of the
         weights' gradients.
 
-        Args:
-            path: Str or None, file to save the figure to.
-
-        Returns:
-            `matplotlib.figure.Figure`.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
+        {{path_to_import_error}}
         """
         return plot_signals(self, path)
 

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeptools.diagnosis._diagnose.facts import finite_numbers
 from keras_deeptools.engine._backends.common import FOREIGN, on_host
 
 LIBRARIES = {*FOREIGN, "keras_deeptools"}
@@ -76,11 +77,7 @@ def numbers_of(name: str, value: Any) -> Numbers | None:
         dtype = str(getattr(value, "dtype", type(value).__name__))
     else:
         return None
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or not array.size:
-        return None
-    array = array.astype("float64")
-    known = array[np.isfinite(array)]
+    array, known = finite_numbers(value)
     if not known.size:
         return None
     zeros = int((array == 0).sum())

@@ -202,6 +202,15 @@ class Verdict(NamedTuple):
 Judge = Callable[[list[Any], list[Any], Any, Any, Any], tuple[list[Any], Verdict]]
 
 
+class Judging(NamedTuple):
+    """How a step is judged; the arguments of `with_judged_update`."""
+
+    model: Any
+    memory: list[Any]
+    judge: Judge
+    statistics: Callable[[], list[Any]]
+
+
 def with_judged_update(
     train_step: Callable,
     model: Any,
@@ -223,9 +232,8 @@ def with_judged_update(
             that a batch changes without the optimizer.
     """
     make = _pure_judged if keras.backend.backend() == "jax" else _stateful_judged
-    return functools.wraps(train_step)(
-        make(train_step, model, memory, judge, statistics)
-    )
+    judging = Judging(model, memory, judge, statistics)
+    return functools.wraps(train_step)(make(train_step, judging))
 
 
 def _loss_sums(model: Any) -> tuple[Any, ...]:
@@ -282,13 +290,9 @@ def _clean(logs: Any, results: Mapping) -> Any:
     }
 
 
-def _stateful_judged(
-    train_step: Callable,
-    model: Any,
-    memory: list[Any],
-    judge: Judge,
-    statistics: Callable[[], list[Any]],
-) -> Callable:
+def _stateful_judged(train_step: Callable, judging: Judging) -> Callable:
+    model, memory, judge, statistics = judging
+
     def step(*args: Any, **kwargs: Any) -> Any:
         optimizer = model.optimizer
         tracked = statistics()
@@ -328,13 +332,9 @@ def _stateful_judged(
     return step
 
 
-def _pure_judged(
-    train_step: Callable,
-    model: Any,
-    memory: list[Any],
-    judge: Judge,
-    statistics: Callable[[], list[Any]],
-) -> Callable:
+def _pure_judged(train_step: Callable, judging: Judging) -> Callable:
+    model, memory, judge, statistics = judging
+
     def step(state: Any, *args: Any, **kwargs: Any) -> Any:
         optimizer = model.optimizer
         weights, others, own, metrics = state

@@ -68,12 +68,7 @@ def build_on(model: Any, x: Any) -> None:
 def try_on(model: Any, x: Any) -> None:
     """Passes inputs through a model, by their shapes alone if that is enough.
 
-    Args:
-        model: `keras.Model` with a `call`.
-        x: Inputs: array or nested structure of arrays.
-
-    Raises:
-        Exception: What the model raises for such inputs.
+    Arguments and errors are those of `build_on`.
     """
     try:
         output_spec(model, _without_numbers(x), training=False)

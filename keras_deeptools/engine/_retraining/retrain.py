@@ -140,6 +140,7 @@ def set_flags(root: keras.Layer, states: Iterable[Trainability]) -> None:
             set_own_flag(layer, True)
 
 
+@dataclass(frozen=True)
 class Retraining:
     """What `retrain` changed, so that it can be taken back.
 
@@ -165,27 +166,19 @@ class Retraining:
     2
     """
 
-    def __init__(
-        self,
-        root: keras.Layer,
-        layers: list[keras.Layer],
-        flags: Flags,
-        memories: list[OptimizerMemory],
-        owner: str,
-    ) -> None:
-        self._root = root
-        self._layers = layers
-        self._flags = flags
-        self._memories = memories
-        self._owner = owner
+    root: keras.Layer
+    layers: list[keras.Layer]
+    flags: Flags
+    memories: list[OptimizerMemory]
+    owner: str
 
     def undo(self) -> None:
         """Puts back the flags of the layers, and their slots in the optimizers."""
         _change(
-            self._root,
-            lambda: self._flags.restore(self._layers),
-            self._owner,
-            self._memories,
+            self.root,
+            lambda: self.flags.restore(self.layers),
+            self.owner,
+            self.memories,
         )
 
 

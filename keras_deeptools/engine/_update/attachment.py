@@ -332,28 +332,6 @@ class _GuardedSite(Site):
         return guarded
 
 
-def is_attached(model: keras.Model) -> bool:
-    """Whether features are attached to an optimizer of the model.
-
-    Args:
-        model: `keras.Model`, compiled.
-
-    Example:
-
-    >>> import keras
-    >>> from keras_deeptools.engine import Feature, attach
-    >>> from keras_deeptools.engine._update.attachment import is_attached
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", loss="mse")
-    >>> with attach(model, Feature()):
-    ...     print(is_attached(model))
-    True
-    >>> is_attached(model)
-    False
-    """
-    return bool(_sites(model))
-
-
 def attached_features(model: keras.Model) -> list[Any]:
     """The features that are attached to the model's optimizers, in order.
 

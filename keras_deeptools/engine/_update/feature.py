@@ -8,6 +8,19 @@ from keras_deeptools.engine._update.leaf import Leaf
 ScheduledPair = tuple[Any, Callable]
 
 
+def overrides_both(thing: Any, base: type, method: str, needed: str) -> bool:
+    """Whether the class of `thing` overrides a second method if it does a first one.
+
+    Args:
+        thing: Instance of `base`.
+        base: Class that defines both methods.
+        method: Str. The first method.
+        needed: Str. The method that has to be overridden with it.
+    """
+    plain = getattr(type(thing), method) is getattr(base, method)
+    return plain or getattr(type(thing), needed) is not getattr(base, needed)
+
+
 class Feature:
     """Base class of everything that takes part in the optimizer's compiled update.
 
@@ -187,9 +200,7 @@ class Feature:
     @property
     def follows(self) -> bool:
         """Whether `follow` works: the feature overrides it, or does not need it."""
-        cls = type(self)
-        plain = cls.prepare is Feature.prepare
-        return plain or cls.follow is not Feature.follow
+        return overrides_both(self, Feature, "prepare", "follow")
 
     def release(self, state: Any, leaf: Leaf) -> None:
         """Called once before the state is removed; the last chance to read it."""

@@ -228,6 +228,22 @@ class Leaf:
         self.state = [v for v in self.state if id(v) not in dropped]
         self.copies = [v for v in self.copies if id(v) not in dropped]
 
+    def state_by_variable(
+        self, known: dict[int, Any], begun: Callable[[Any], Any]
+    ) -> dict[int, Any]:
+        """One state variable for each variable of now, by the `id` of that variable.
+
+        Args:
+            known: Dict, as this method returned it before. What is left in it of
+                variables that are gone is removed from the optimizer.
+            begun: Function that makes the state of a variable that is new.
+        """
+        states = {
+            id(v): known[id(v)] if id(v) in known else begun(v) for v in self.variables
+        }
+        self.drop_state([known[key] for key in known.keys() - states.keys()])
+        return states
+
     def read(self, variable: Any) -> np.ndarray:
         """The value of a variable on the host, also during `fit`."""
         self._synchronize()

@@ -105,13 +105,8 @@ class AddedMomentum(ScheduledAttribute):
 
     def follow(self) -> None:
         """Keeps the velocities of variables that were there before."""
-        known = self._velocities
-        self._velocities = {
-            id(v): known[id(v)] if id(v) in known else self._velocity(v)
-            for v in self._leaf.variables
-        }
-        gone = known.keys() - self._velocities.keys()
-        self._leaf.drop_state([known[key] for key in gone])
+        leaf, known = self._leaf, self._velocities
+        self._velocities = leaf.state_by_variable(known, self._velocity)
         self.withdraw()
         velocities = list(self._velocities.values())
         self._added = Replacement(self._leaf.optimizer, "momentums", velocities)

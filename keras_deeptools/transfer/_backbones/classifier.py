@@ -45,12 +45,7 @@ _OWNER = "classifier"
 _HEADS = ("average", "concat")
 
 
-@known_elsewhere_as(
-    classes="num_classes",
-    n_classes="num_classes",
-    n_out="num_classes",
-    dropout="dropout_rate",
-)
+@known_elsewhere_as(num_classes="classes n_classes n_out", dropout_rate="dropout")
 def classifier(
     backbone: keras.Model,
     num_classes: int,

@@ -109,9 +109,9 @@ class CachedFeatures:
 
     >>> import keras, numpy as np
     >>> from keras_deeptools.transfer import cache_features, freeze
-    >>> body = keras.layers.Dense(3, name="body")
-    >>> model = keras.Sequential([keras.Input((2,)), body, keras.layers.Dense(1)])
-    >>> freeze(model, "body")
+    >>> body, head = keras.layers.Dense(3), keras.layers.Dense(1)
+    >>> model = keras.Sequential([keras.Input((2,)), body, head])
+    >>> freeze(model, body.name)
     >>> cached = cache_features(model, np.ones((8, 2)), np.ones((8, 1)), verbose=0)
     >>> cached.features[0].shape, cached.num_bytes, cached.is_current()
     ((8, 3), 96, True)

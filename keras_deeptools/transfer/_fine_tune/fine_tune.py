@@ -132,10 +132,7 @@ def run_entries(directory: Any, data: FineTuningData) -> RunMemory | RunFiles:
 
 
 @known_elsewhere_as(
-    lr="learning_rate",
-    base_lr="learning_rate",
-    freeze_epochs="frozen_epochs",
-    lr_mult="rate_ratio",
+    learning_rate="lr base_lr", frozen_epochs="freeze_epochs", rate_ratio="lr_mult"
 )
 def fine_tune(
     model: keras.Model,

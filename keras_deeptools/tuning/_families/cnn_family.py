@@ -11,6 +11,7 @@ from keras_deeptools.tuning._families.task import (
     Choices,
     FamilyTask,
     Predicted,
+    describes_family,
     family_task,
 )
 from keras_deeptools.tuning._search_space.ranges import IntRange
@@ -20,6 +21,7 @@ CONVOLUTIONS = IntRange(1, 3)
 CHANNELS = IntRange(16, 64, log=True)
 
 
+@describes_family
 def cnn_family(
     input_shape: Sequence[int],
     num_outputs: int,
@@ -47,27 +49,16 @@ def cnn_family(
         input_shape: Tuple of three ints, the shape of an image:
             `(height, width, channels)`, or with the channels first if Keras is
             configured so.
-        num_outputs: Int >= 1, classes or numbers to predict.
-        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
-            1 in each output; sigmoid) or `"regression"` (squared error).
+        {{task}}
         depth: Int >= 1, `IntRange` or `OneOf`. Convolutions in each stage.
         width: Int >= 1, `IntRange` or `OneOf`. Channels of the first stage.
-        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
-            it.
+        {{logits}}
         adapt_to: Array of training images; their mean and variance by channel are used
             to standardize all inputs. None if the inputs are standardized already.
-        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
-            arguments.
+        {{optimizers}}
         activations: Names out of those of `searched_activation`; the first is the
             default.
-        prefix: Str, first part of the hyperparameters' names.
-
-    Returns:
-        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range.
+    {{prefix_to_raises}}
 
     Example:
 

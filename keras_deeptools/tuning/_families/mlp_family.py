@@ -16,6 +16,7 @@ from keras_deeptools.tuning._families.task import (
     Choices,
     FamilyTask,
     Predicted,
+    describes_family,
     family_task,
 )
 from keras_deeptools.tuning._search_space.ranges import IntRange
@@ -28,6 +29,7 @@ UNITS = IntRange(32, 512, log=True)
 SELU_DEPTH = 4
 
 
+@describes_family
 def mlp_family(
     input_shape: int | Sequence[int],
     num_outputs: int,
@@ -56,28 +58,17 @@ def mlp_family(
     Args:
         input_shape: Int or tuple of one int: features of a sample. Other shapes are
             flattened.
-        num_outputs: Int >= 1, classes or numbers to predict.
-        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
-            1 in each output; sigmoid) or `"regression"` (squared error).
+        {{task}}
         depth: Int >= 1, `IntRange` or `OneOf`. Hidden layers.
         width: Int >= 1, `IntRange` or `OneOf`. Units of each hidden layer.
-        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
-            it.
+        {{logits}}
         adapt_to: Array of training inputs; their mean and variance are used to
             standardize all inputs. None if the inputs are standardized already.
-        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
-            arguments.
+        {{optimizers}}
         activations: Names out of those of `searched_activation`, the first is the
             default; None for ReLU and SiLU, and SELU if four layers or more are
             searched.
-        prefix: Str, first part of the hyperparameters' names.
-
-    Returns:
-        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range.
+    {{prefix_to_raises}}
 
     Example:
 

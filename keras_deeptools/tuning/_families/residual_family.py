@@ -12,6 +12,7 @@ from keras_deeptools.tuning._families.task import (
     Choices,
     FamilyTask,
     Predicted,
+    describes_family,
     family_task,
 )
 from keras_deeptools.tuning._search_space.ranges import IntRange
@@ -22,6 +23,7 @@ UNITS = IntRange(32, 512, log=True)
 FILTERS = IntRange(16, 64, log=True)
 
 
+@describes_family
 def residual_family(
     input_shape: int | Sequence[int],
     num_outputs: int,
@@ -49,28 +51,17 @@ def residual_family(
         input_shape: Int or tuple of one int: features of a sample; or tuple of three,
             the shape of an image: `(height, width, channels)`, or with the channels
             first if Keras is configured so.
-        num_outputs: Int >= 1, classes or numbers to predict.
-        task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
-            1 in each output; sigmoid) or `"regression"` (squared error).
+        {{task}}
         depth: Int >= 1, `IntRange` or `OneOf`. Blocks; in each stage, for images.
         width: Int >= 1, `IntRange` or `OneOf`. Units, or channels of the first stage;
             None for 32 to 512 units, or 16 to 64 channels.
-        logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
-            it.
+        {{logits}}
         adapt_to: Array of training inputs; their mean and variance are used to
             standardize all inputs. None if the inputs are standardized already.
-        optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
-            arguments.
+        {{optimizers}}
         activations: Names out of those of `searched_activation` except SELU, which does
             not keep a sum with a skip normalized; the first is the default.
-        prefix: Str, first part of the hyperparameters' names.
-
-    Returns:
-        Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range.
+    {{prefix_to_raises}}
 
     Example:
 

@@ -15,6 +15,7 @@ from keras_deeptools._arguments import (
     checked_option,
     message,
 )
+from keras_deeptools._shared_docs import shared_docs
 from keras_deeptools.tuning._families.hidden_layer import (
     Parts,
     Size,
@@ -28,6 +29,33 @@ from keras_deeptools.tuning._families.searched_block import (
 from keras_deeptools.tuning._search_space.searched_optimizer import searched_optimizer
 
 TASKS = ("classification", "binary", "regression")
+
+describes_family = shared_docs(
+    task="""\
+num_outputs: Int >= 1, classes or numbers to predict.
+task: `"classification"` (labels 0, 1, ...; softmax), `"binary"` (labels 0 and
+    1 in each output; sigmoid) or `"regression"` (squared error).
+""",
+    logits="""\
+logits: Bool. Whether to leave out softmax or sigmoid; the loss then contains
+    it.
+""",
+    optimizers="""\
+optimizers: Names, as for `searched_optimizer`; if empty, AdamW with its default
+    arguments.
+""",
+    prefix_to_raises="""\
+    prefix: Str, first part of the hyperparameters' names.
+
+Returns:
+    Function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
+
+Raises:
+    TypeError: If an argument is of the wrong type.
+    ValueError: If an argument is out of range.
+""",
+)
+"""Fills in what the docstrings of all families say."""
 
 
 class Predicted(NamedTuple):

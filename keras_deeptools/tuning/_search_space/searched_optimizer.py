@@ -144,6 +144,11 @@ def _rate(hp: Any, prefix: str, rates: FloatRange, range_test: bool) -> float | 
 def _made(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
     if name == "sgd":
         options = options | {"momentum": 0.9, "nesterov": True}
+    return named_optimizer(name, options)
+
+
+def named_optimizer(name: str, options: dict[str, Any]) -> Any:
+    """An optimizer of a name with these arguments."""
     return keras.optimizers.get({"class_name": name, "config": options})
 
 
@@ -154,8 +159,7 @@ def _lookahead(
     inner_optimizer: str = "adamw",
 ) -> optimizers.Lookahead:
     """The learning rate of the inner optimizer, which is known by its name."""
-    config = {"class_name": inner_optimizer, "config": {"learning_rate": learning_rate}}
-    inner = keras.optimizers.get(config)
+    inner = named_optimizer(inner_optimizer, {"learning_rate": learning_rate})
     return optimizers.Lookahead(inner, sync_period, slow_step_size)
 
 

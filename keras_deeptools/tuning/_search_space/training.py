@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from keras_deeptools import pretraining, transfer
 from keras_deeptools.callbacks import (
     AdaptiveGradientClipping,
@@ -22,6 +20,7 @@ from keras_deeptools.tuning._search_space.ranges import (
     OneOf,
     SearchSpace,
 )
+from keras_deeptools.tuning._search_space.searched_optimizer import named_optimizer
 
 
 def _backbone(
@@ -42,8 +41,7 @@ def _discriminative(
     inner_optimizer: str = "adamw",
 ) -> transfer.DiscriminativeLearningRates:
     """The head's learning rate, and the factor from each group to the one below."""
-    config = {"class_name": inner_optimizer, "config": {"learning_rate": learning_rate}}
-    optimizer = keras.optimizers.get(config)
+    optimizer = named_optimizer(inner_optimizer, {"learning_rate": learning_rate})
     return transfer.DiscriminativeLearningRates(
         optimizer, groups=groups, layer_decay=layer_decay
     )
