@@ -22,8 +22,7 @@ PAGES = [
     *(
         page
         for page in sorted((ROOT / "docs").rglob("*.md"))
-        if page.name not in WRITTEN
-        and not {"_generated", "_build"} & set(page.parts)
+        if page.name not in WRITTEN and not {"_generated", "_build"} & set(page.parts)
     ),
 ]
 # Folders whose docstrings and comments are read.
