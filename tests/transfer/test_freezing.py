@@ -120,6 +120,7 @@ def test_a_subclassed_layer_that_was_never_built_is_refused() -> None:
         freeze(model)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
