@@ -244,6 +244,7 @@ def test_the_weights_of_the_best_score_are_kept_and_the_learning_rate_falls(
     )
 
 
+@pytest.mark.one_backend
 def test_the_differences_can_be_read() -> None:
     result = repair(network(keras.optimizers.Adam(10.0)), X, LABELS)
     assert result.differences[0] == "- optimizer: learning_rate=10"
@@ -312,11 +313,13 @@ def test_random_states_stay_as_they_are() -> None:
     np.testing.assert_array_equal(np.random.rand(3), wanted)
 
 
+@pytest.mark.one_backend
 def test_a_model_that_is_not_compiled_is_refused() -> None:
     with pytest.raises(ValueError, match="repair: `model` must be compiled"):
         repair(keras.Sequential([keras.Input((8,)), layers.Dense(3)]), X, LABELS)
 
 
+@pytest.mark.one_backend
 def test_data_that_are_no_arrays_are_refused() -> None:
     with pytest.raises((TypeError, ValueError), match="repair: `x` and `y` must"):
         repair(network(), X, LABELS[:5])
