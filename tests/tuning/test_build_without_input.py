@@ -53,7 +53,8 @@ def search(tuner: Any, **options: Any) -> list[str]:
     return [trial.status for trial in tuner.oracle.trials.values()]
 
 
-@pytest.mark.parametrize("build", [row, own])
+@pytest.mark.alternates("build")
+@pytest.mark.parametrize("build", [own, row])
 def test_a_search_with_all_parts_completes_and_gives_back_its_best_model(
     build: Callable, tmp_path: Path
 ) -> None:
