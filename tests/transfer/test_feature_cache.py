@@ -276,6 +276,7 @@ def test_features_of_other_weights_are_refused() -> None:
         cache.fit(**FIT)
 
 
+@pytest.mark.one_backend
 def test_features_are_refused_once_their_layers_train() -> None:
     model = frozen_model()
     cache = cached(model)
@@ -284,6 +285,7 @@ def test_features_are_refused_once_their_layers_train() -> None:
         cache.fit(**FIT)
 
 
+@pytest.mark.one_backend
 def test_freezing_more_does_not_end_the_features() -> None:
     model = frozen_model()
     cache = cached(model)
@@ -327,6 +329,7 @@ def augmented() -> keras.Model:
     return model
 
 
+@pytest.mark.one_backend
 def test_a_random_layer_before_frozen_weights_is_refused_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"'noise', which draws.*Give `views`"):
         cached(augmented())
