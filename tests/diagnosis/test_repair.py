@@ -210,8 +210,25 @@ def test_the_ends_of_several_outputs_are_repaired() -> None:
     assert step.differences[1] == "+ kind: activation='softmax'"
 
 
+FOUND_IN_STRUCTURE = (
+    "softmax in hidden layers",
+    "tanh on the output",
+    "a schedule that begins with 1e-7",
+    "a schedule of negative learning rates",
+)
+"""Faults whose repair changes what was read, and measures as those of the others do."""
+
+
 @pytest.mark.alternates("name")
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.one_backend)
+        if name in FOUND_IN_STRUCTURE
+        else name
+        for name in FAULTS
+    ],
+)
 def test_a_faulty_model_becomes_as_good_as_a_healthy_one(name: str) -> None:
     model, x = FAULTS[name]()
     assert repair(model, x, LABELS).score_after > 0.9
