@@ -14,22 +14,13 @@ ONCE = ("backend_free", "one_backend")
 IN_TURN = ("tensorflow", "jax")
 
 
-def place_of_value(item: pytest.Item, argument: str) -> int:
-    """Where the value of an argument stands in its own `parametrize`."""
-    [values] = [
-        mark.args[1]
-        for mark in item.iter_markers("parametrize")
-        if mark.args[0] == argument
-    ]
-    return list(values).index(item.callspec.params[argument])
-
-
 def turn_of(item: pytest.Item) -> str | None:
     """Of two backends the one on which a test that alternates runs; None: on both."""
     mark = item.get_closest_marker("alternates")
     if mark is None or any(word in item.name for word in mark.kwargs.get("but", ())):
         return None
-    return IN_TURN[sum(place_of_value(item, name) for name in mark.args) % 2]
+    places = item.callspec.indices  # where each value stands in its `parametrize`
+    return IN_TURN[sum(places[name] for name in mark.args) % 2]
 
 
 def runs_on(backend: str, item: pytest.Item) -> bool:

@@ -357,6 +357,7 @@ def trained_thrice(
     return losses, [first, second]
 
 
+@pytest.mark.alternates("make")
 @each(CALLBACKS, "make")
 def test_a_callback_object_trains_a_model_twice_and_then_another(
     make: Callable,
@@ -366,6 +367,7 @@ def test_a_callback_object_trains_a_model_twice_and_then_another(
     assert losses[0] == losses[2]
 
 
+@pytest.mark.alternates("make")
 @each(CALLBACKS, "make")
 def test_a_callback_leaves_the_optimizer_config_of_a_plain_optimizer(
     make: Callable,
@@ -375,6 +377,7 @@ def test_a_callback_leaves_the_optimizer_config_of_a_plain_optimizer(
     assert all(model.optimizer.get_config() == expected for model in models)
 
 
+@pytest.mark.alternates("make", "error")
 @interruptions
 @each(CALLBACKS, "make")
 def test_a_cut_off_fit_leaves_the_optimizer_config_of_a_plain_optimizer(
@@ -384,6 +387,7 @@ def test_a_cut_off_fit_leaves_the_optimizer_config_of_a_plain_optimizer(
     assert model.optimizer.get_config() == small_model().optimizer.get_config()
 
 
+@pytest.mark.alternates("make", "error")
 @interruptions
 @each(CALLBACKS, "make")
 def test_a_model_saved_after_a_cut_off_fit_loads_with_its_optimizer_state(
@@ -400,6 +404,7 @@ def test_a_model_saved_after_a_cut_off_fit_loads_with_its_optimizer_state(
     )
 
 
+@pytest.mark.alternates("make", "error")
 @interruptions
 @each(CALLBACKS, "make")
 def test_a_cut_off_model_trains_on_as_a_model_that_never_met_the_callback(

@@ -44,6 +44,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.alternates("example")
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
 def test_the_example_prints_what_it_shows(example: doctest.DocTest) -> None:
     lines: list[str] = []

@@ -22,21 +22,14 @@ SMALL = {
         "stages": ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24)),
     },
 }
-# A step, a loss or a loop of the author's own, a step that is compiled anew during
-# training, files of a running training, several devices. The others run on one backend.
-ON_ALL_BACKENDS = {
-    "fine_tune",
-    "gan_of_digits",
-    "loop_of_your_own",
-    "many_devices",
-    "resume",
-    "schedule_anything",
-    "unfreeze_gradually",
-    "vae_of_digits",
-}
+# A step, a loss or a loop of the author's own, several devices; and those of which
+# TensorFlow and JAX take turns: a step that is compiled anew during training, files of
+# a running training. The others run on one backend.
+ON_ALL_BACKENDS = {"gan_of_digits", "loop_of_your_own", "many_devices", "vae_of_digits"}
+IN_TURN = {"fine_tune", "resume", "schedule_anything", "unfreeze_gradually"}
 ON_ITS_BACKEND = {f"loop_in_{name}": name for name in ("tensorflow", "jax", "torch")}
 BACKEND = keras.backend.backend()
-SEVERAL = ON_ALL_BACKENDS | ON_ITS_BACKEND.keys()
+SEVERAL = ON_ALL_BACKENDS | IN_TURN | ON_ITS_BACKEND.keys()
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
@@ -45,6 +38,7 @@ def test_the_examples_for_all_backends_are_there() -> None:
     assert {path.stem for path in EXAMPLES} > SEVERAL
 
 
+@pytest.mark.alternates("path", but=(*ON_ALL_BACKENDS, "loop_in"))
 @pytest.mark.parametrize(
     "path",
     [

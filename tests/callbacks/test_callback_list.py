@@ -100,6 +100,7 @@ def test_callbacks_called_one_by_one_need_no_list() -> None:
     assert averaging.num_averaged == 1
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("driven", ["fit", "by hand"])
 def test_a_part_of_an_unknown_number_of_epochs_is_refused_first(driven: str) -> None:
     model, averaging = build(), WeightAveraging(start=0.5)
@@ -132,6 +133,7 @@ def test_layers_are_unfrozen_by_hand_as_in_fit() -> None:
     assert flags[0] == flags[1] == [False, True]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("callback", made(), ids=lambda c: type(c).__name__)
 def test_a_list_without_a_model_or_a_beginning_is_told_so(callback: object) -> None:
     model = build()

@@ -26,6 +26,7 @@ def train(model, *callbacks, **options):
     return model.fit(X, Y, callbacks=list(callbacks), **options)
 
 
+@pytest.mark.one_backend
 def test_two_updates_a_batch_are_told_with_both_numbers_and_the_remedy():
     model = TwoNetworks(SGD(0.1), SGD(0.1), right_updates=2)
     told = (
@@ -38,6 +39,7 @@ def test_two_updates_a_batch_are_told_with_both_numbers_and_the_remedy():
     fit(model, cycle(optimizer="right_optimizer", total_steps=16))
 
 
+@pytest.mark.one_backend
 def test_a_cycle_object_in_a_scheduler_is_told_of_too():
     model = TwoNetworks(SGD(0.1), SGD(0.1), right_updates=2)
     scheduler = HyperparameterScheduler(
@@ -76,14 +78,13 @@ def generator(batches):
             yield X[4 * (i % 4) :][:4], Y[4 * (i % 4) :][:4]
 
 
+@pytest.mark.one_backend
 def test_ordinary_trainings_are_told_nothing():
     train(regression(), cycle())
     train(regression(), cycle(), validation_data=(X, Y), batch_size=5)
     train(regression(), cycle(), initial_epoch=1)
     train(regression(SGD(0.1, gradient_accumulation_steps=3)), cycle(), epochs=3)
     train(regression(), cycle(first_epoch=2), initial_epoch=2, epochs=4)
-    if BACKEND != "torch":
-        train(regression(steps_per_execution=3), cycle())
     regression().fit(
         generator(4),
         steps_per_epoch=4,
@@ -94,12 +95,20 @@ def test_ordinary_trainings_are_told_nothing():
     )
 
 
+if BACKEND != "torch":  # Keras has no steps_per_execution there.
+
+    def test_several_steps_in_one_execution_are_told_nothing():
+        train(regression(steps_per_execution=3), cycle())
+
+
+@pytest.mark.one_backend
 def test_a_training_that_was_stopped_is_told_nothing():
     train(regression(), cycle(), StopAfter(1), epochs=4)
     stopping = keras.callbacks.EarlyStopping("loss", min_delta=100, patience=0)
     train(regression(), cycle(), stopping, epochs=5)
 
 
+@pytest.mark.one_backend
 def test_a_training_that_was_broken_off_is_told_nothing():
     class Break(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -121,12 +130,14 @@ def test_updates_that_loss_scaling_skips_count():
     assert int(optimizer.inner_optimizer.iterations) == 4
 
 
+@pytest.mark.one_backend
 def test_one_cycle_over_several_fits_is_told_nothing():
     model, callback = regression(), cycle(total_steps=16)
     for epoch in range(4):
         train(model, callback, initial_epoch=epoch, epochs=epoch + 1)
 
 
+@pytest.mark.one_backend
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_data_of_unknown_length_may_end_before_the_cycle():
     def few():
@@ -137,6 +148,7 @@ def test_data_of_unknown_length_may_end_before_the_cycle():
     regression().fit(few(), callbacks=callbacks, shuffle=False, verbose=0)
 
 
+@pytest.mark.one_backend
 def test_a_cycle_that_is_shorter_than_the_training_is_told():
     # The steps of one epoch, where those of all were meant.
     with pytest.warns(UserWarning, match="made 12 updates, but .*total_steps=4"):

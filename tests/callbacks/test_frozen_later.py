@@ -57,6 +57,7 @@ CALLBACKS = {
 }
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", CALLBACKS)
 def test_a_layer_frozen_after_a_fit_keeps_every_bit_in_the_next_with(kind: str) -> None:
     model = frozen_after_fit()

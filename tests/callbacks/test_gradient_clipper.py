@@ -284,6 +284,7 @@ def several(head: str = "head/.*") -> keras.optimizers.Optimizer:
     )
 
 
+@pytest.mark.one_backend
 def test_a_global_norm_over_several_optimizers_is_refused() -> None:
     model = build(several())
     with pytest.raises(ValueError, match="`global_norm` must span variables of one"):
@@ -314,6 +315,7 @@ class Set(keras.callbacks.Callback):
         setattr(*self.change)
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", ["value", "norm", "global_norm"])
 def test_each_limit_can_be_set_during_training(name: str) -> None:
     model = build(keras.optimizers.SGD(1e-3))
@@ -330,6 +332,7 @@ def test_a_limit_can_be_switched_off_during_training() -> None:
     assert clipper.history["norm"] == [1.0, 0.0]
 
 
+@pytest.mark.one_backend
 def test_a_kind_that_was_off_at_the_start_cannot_be_switched_on_in_training() -> None:
     model, clipper = build(), GradientClipper(norm=1.0)
     with pytest.raises(ValueError, match=r'`value` must be on.*value=float\("inf"\)'):
@@ -337,6 +340,7 @@ def test_a_kind_that_was_off_at_the_start_cannot_be_switched_on_in_training() ->
     assert clipper.value is None
 
 
+@pytest.mark.one_backend
 def test_activity_names_the_layers_whose_norm_was_clipped() -> None:
     gradients = drawn(3.0, 3.0, 1e-3, 1e-3)
     clipper = GradientClipper(norm=0.5)
@@ -346,6 +350,7 @@ def test_activity_names_the_layers_whose_norm_was_clipped() -> None:
     assert "hidden" in clipper.table() and "100.0%" in clipper.table()
 
 
+@pytest.mark.one_backend
 def test_a_second_fit_and_a_second_model_start_a_new_history() -> None:
     model, clipper = build(), GradientClipper(norm=0.5)
     fit(model, clipper, epochs=2)

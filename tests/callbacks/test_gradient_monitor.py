@@ -32,37 +32,50 @@ def watched(
     return monitor, seen, before
 
 
+@pytest.fixture(scope="module")
+def by_descent() -> tuple[GradientMonitor, list, list]:
+    """`watched()` with plain gradient descent."""
+    keras.utils.set_random_seed(0)
+    return watched()
+
+
 def norms(rows: list) -> np.ndarray:
     return reference.table(np.linalg.norm, rows)
 
 
-def test_norms_are_those_of_the_gradients_by_hand() -> None:
-    monitor, seen, _ = watched()
+def test_norms_are_those_of_the_gradients_by_hand(by_descent: tuple) -> None:
+    monitor, seen, _ = by_descent
     assert_allclose(monitor.history["norm"], norms(seen), rtol=1e-4)
 
 
-def test_largest_magnitudes_are_those_of_the_gradients_by_hand() -> None:
-    monitor, seen, _ = watched()
+def test_largest_magnitudes_are_those_of_the_gradients_by_hand(
+    by_descent: tuple,
+) -> None:
+    monitor, seen, _ = by_descent
     expected = reference.table(lambda g: np.abs(g).max(), seen)
     assert_allclose(monitor.history["max_abs"], expected, rtol=1e-4)
 
 
-def test_zero_fractions_are_those_of_the_gradients_by_hand() -> None:
-    monitor, seen, _ = watched()
+def test_zero_fractions_are_those_of_the_gradients_by_hand(by_descent: tuple) -> None:
+    monitor, seen, _ = by_descent
     expected = reference.table(lambda g: (g == 0).mean(), seen)
     assert expected.max() > 0
     assert_allclose(monitor.history["zero_fraction"], expected, atol=1e-6)
 
 
-def test_update_ratios_are_of_the_step_to_the_weights_before_it() -> None:
-    monitor, seen, before = watched()
+def test_update_ratios_are_of_the_step_to_the_weights_before_it(
+    by_descent: tuple,
+) -> None:
+    monitor, seen, before = by_descent
     sizes = norms(before)
     expected = RATE * norms(seen) / np.where(sizes > 0, sizes, np.nan)
     assert_allclose(monitor.history["update_ratio"], expected, rtol=2e-3)
 
 
-def test_decoupled_weight_decay_is_no_part_of_update_ratios() -> None:
-    plain, _, _ = watched()
+def test_decoupled_weight_decay_is_no_part_of_update_ratios(
+    by_descent: tuple,
+) -> None:
+    plain, _, _ = by_descent
     keras.utils.set_random_seed(0)
     decayed, _, _ = watched(keras.optimizers.SGD(RATE, weight_decay=0.5))
     ratio, decayed_ratio = (m.history["update_ratio"][0] for m in (plain, decayed))
@@ -162,6 +175,7 @@ def test_only_the_chosen_layers_are_watched() -> None:
     assert monitor.history["update_ratio"].shape == (6, 2)
 
 
+@pytest.mark.one_backend
 def test_frozen_layers_have_no_column() -> None:
     model = reference.network(keras.optimizers.SGD(RATE))
     model.get_layer("first").trainable = False
@@ -212,6 +226,7 @@ def test_the_record_covers_the_latest_fit() -> None:
     assert monitor.steps.tolist() == [6, 7, 8, 9, 10, 11]
 
 
+@pytest.mark.one_backend
 def test_a_second_model_has_columns_of_its_own() -> None:
     monitor = GradientMonitor(on_problem="ignore")
     train(reference.network(keras.optimizers.SGD(RATE)), monitor)
@@ -222,6 +237,7 @@ def test_a_second_model_has_columns_of_its_own() -> None:
     assert monitor.history["norm"].shape == (6, 2)
 
 
+@pytest.mark.alternates("error")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_what_was_recorded_survives_the_end_of_a_broken_off_fit(
     error: type[BaseException],
@@ -248,6 +264,7 @@ def test_a_loop_of_ones_own_is_recorded_and_read_at_any_time() -> None:
     assert monitor.history["norm"].shape == (2, 4)
 
 
+@pytest.mark.alternates("first")
 @pytest.mark.parametrize("first", ["monitor", "clipper"])
 def test_gradients_are_seen_before_a_gradient_clipper_wherever_it_stands(
     first: str,

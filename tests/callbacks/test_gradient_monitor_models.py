@@ -59,6 +59,7 @@ def test_every_variable_of_the_model_has_a_finite_positive_norm(
     assert (monitor.history["norm"] > 0).all()
 
 
+@pytest.mark.one_backend
 def test_variables_of_one_name_are_told_apart() -> None:
     model = nested()
     model.compile("adam", "mean_squared_error")
@@ -119,6 +120,7 @@ def test_a_variable_without_gradient_is_no_problem_before_it_lasts() -> None:
     assert monitor.findings == []
 
 
+@pytest.mark.one_backend
 @pytest.mark.filterwarnings("ignore:.*any trainable weights:UserWarning")
 def test_a_model_that_is_frozen_is_a_finding() -> None:
     model = nested()
@@ -131,6 +133,7 @@ def test_a_model_that_is_frozen_is_a_finding() -> None:
         model.fit(X, Y, callbacks=[GradientMonitor(on_problem="raise")], verbose=0)
 
 
+@pytest.mark.one_backend
 def test_a_negative_learning_rate_is_a_finding() -> None:
     model = recurrent()
     model.compile(keras.optimizers.SGD(-1e-3), "mean_squared_error")

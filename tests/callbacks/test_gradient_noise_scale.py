@@ -45,6 +45,7 @@ def test_the_sharpness_of_a_linear_model_is_the_largest_eigenvalue() -> None:
     assert f"{2 / expected:.3g}" in monitor.meaning()
 
 
+@pytest.mark.alternates("unit")
 @pytest.mark.parametrize("unit", ["epoch", "batch"])
 def test_training_is_what_it_is_without_them(unit: str) -> None:
     def trained(*callbacks: Any) -> list[np.ndarray]:

@@ -341,6 +341,7 @@ def test_everything_is_put_back_after_an_error_and_after_ctrl_c(error: type) -> 
     assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.alternates("error")
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_everything_is_put_back_after_an_error_inside_a_step(error: type) -> None:
     model = random_model()
@@ -384,6 +385,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_every_source_gives_the_losses_of_the_same_arrays(make: object) -> None:
     found = find_learning_rate(
@@ -399,6 +401,7 @@ def test_every_source_gives_the_losses_of_the_same_arrays(make: object) -> None:
     assert found.batches_drawn == 20
 
 
+@pytest.mark.one_backend
 def test_batches_of_a_generator_come_again_from_the_result() -> None:
     drawn = slices(24)
     found = find_learning_rate(
@@ -412,6 +415,7 @@ def test_batches_of_a_generator_come_again_from_the_result() -> None:
         np.testing.assert_array_equal(y, target)
 
 
+@pytest.mark.one_backend
 def test_data_that_can_be_read_again_come_with_no_replay() -> None:
     assert find_learning_rate(linear_model(), X, Y, **OPTIONS).data is None
 
@@ -419,6 +423,7 @@ def test_data_that_can_be_read_again_come_with_no_replay() -> None:
 # --- The end of the test -------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 def test_test_ends_where_the_smoothed_loss_exceeds_its_minimum_so_many_times() -> None:
     model = linear_model()
     options = OPTIONS | {"num_steps": 60, "shuffle": False, "batch_size": 16}
@@ -430,6 +435,7 @@ def test_test_ends_where_the_smoothed_loss_exceeds_its_minimum_so_many_times() -
     assert "3 x its minimum" in " ".join(found.notes)
 
 
+@pytest.mark.one_backend
 def test_test_without_a_stop_factor_goes_on_to_the_end() -> None:
     found = find_learning_rate(
         linear_model(), X, Y, stop_factor=None, max_learning_rate=1e9, **OPTIONS
@@ -453,6 +459,7 @@ def test_a_loss_that_is_not_finite_ends_the_test() -> None:
 # --- The result ----------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 def test_suggestion_lies_where_gradient_descent_learns() -> None:
     found = find_learning_rate(linear_model(), X, Y, batch_size=16, verbose=0)
     assert 0.005 < float(found) < 0.5
@@ -514,6 +521,7 @@ def test_plot_without_a_suggestion_shows_the_losses() -> None:
     assert len(ax.lines) == 2
 
 
+@pytest.mark.one_backend
 def test_progress_is_shown_unless_silenced(capsys: pytest.CaptureFixture) -> None:
     find_learning_rate(linear_model(), X, Y, **OPTIONS)
     assert capsys.readouterr().out == ""
@@ -524,6 +532,7 @@ def test_progress_is_shown_unless_silenced(capsys: pytest.CaptureFixture) -> Non
 # --- Refused before anything is changed ----------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "argument, value",
     [
@@ -547,6 +556,7 @@ def test_unfit_option_is_named_with_its_value(argument: str, value: object) -> N
         LearningRateFinder(X, Y, **{argument: value})
 
 
+@pytest.mark.one_backend
 def test_model_that_is_not_compiled_is_refused() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="`model` must be compiled"):
@@ -555,6 +565,7 @@ def test_model_that_is_not_compiled_is_refused() -> None:
         find_learning_rate(keras.layers.Dense(1), X, Y, **OPTIONS)
 
 
+@pytest.mark.one_backend
 def test_model_with_nothing_to_train_is_refused() -> None:
     model = linear_model()
     model.trainable = False
@@ -563,6 +574,7 @@ def test_model_with_nothing_to_train_is_refused() -> None:
         find_learning_rate(model, X, Y, **OPTIONS)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "data, message",
     [
@@ -604,6 +616,7 @@ def test_callback_that_does_not_apply_leaves_fit_as_it_was() -> None:
     assert_same(results[0][1], results[1][1])
 
 
+@pytest.mark.one_backend
 def test_callback_without_a_finding_keeps_the_rate_and_warns() -> None:
     model = linear_model()
     finder = LearningRateFinder(X, Y, max_learning_rate=1e-6, **OPTIONS)
@@ -612,12 +625,14 @@ def test_callback_without_a_finding_keeps_the_rate_and_warns() -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
 
 
+@pytest.mark.one_backend
 def test_callback_behind_one_that_acts_on_updates_is_refused() -> None:
     callbacks = [GradientClipper(value=1.0), LearningRateFinder(X, Y, **OPTIONS)]
     with pytest.raises(ValueError, match="must stand before the callbacks"):
         linear_model().fit(X, Y, verbose=0, callbacks=callbacks)
 
 
+@pytest.mark.one_backend
 def test_callback_cannot_apply_to_a_schedule() -> None:
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     model = linear_model(keras.optimizers.SGD(schedule))
@@ -625,6 +640,7 @@ def test_callback_cannot_apply_to_a_schedule() -> None:
         model.fit(X, Y, verbose=0, callbacks=[LearningRateFinder(X, Y, **OPTIONS)])
 
 
+@pytest.mark.one_backend
 def test_callback_refuses_options_that_do_not_exist() -> None:
     with pytest.raises(TypeError, match="LearningRateFinder: .*Received: batchsize"):
         LearningRateFinder(X, Y, batchsize=3)

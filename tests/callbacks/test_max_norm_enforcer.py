@@ -333,6 +333,7 @@ def test_weights_within_the_limit_train_bit_for_bit_as_without_it() -> None:
 # --- Choices -------------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 def test_only_the_chosen_layers_are_limited() -> None:
     model = dense_model()
     enforcer = MaxNormEnforcer(0.1, layers="head")
@@ -342,6 +343,7 @@ def test_only_the_chosen_layers_are_limited() -> None:
     assert [path.split("/")[-2] for path in enforcer.activity] == ["head"]
 
 
+@pytest.mark.alternates("axis")
 @pytest.mark.parametrize("axis", [1, -1, (1,), {"head": 1}, {"*/kernel": (-1,)}])
 def test_the_axis_can_be_told(axis: object) -> None:
     model = dense_model()
@@ -350,12 +352,14 @@ def test_the_axis_can_be_told(axis: object) -> None:
     assert norms(model.get_layer("head").kernel, 0).max() > 0.3 * ROUNDING
 
 
+@pytest.mark.one_backend
 def test_none_as_axis_leaves_weights_alone() -> None:
     enforcer = MaxNormEnforcer(0.3, axis={"hidden": None})
     fit(dense_model(), enforcer)
     assert len(enforcer.activity) == 1
 
 
+@pytest.mark.one_backend
 def test_weights_of_an_unknown_kind_are_left_alone_until_their_axis_is_told() -> None:
     model = keras.Sequential([keras.Input((5,)), Own(), layers.Dense(2)])
     model.layers[0].mixing.assign(3.0 * np.eye(5))
@@ -384,6 +388,7 @@ def adapted() -> keras.Model:
     return keras.Model(inputs, layers.Dense(2, name="head")(x))
 
 
+@pytest.mark.one_backend
 def test_low_rank_factors_are_left_alone_and_named() -> None:
     model = adapted()
     for variable in model.trainable_variables:
@@ -410,6 +415,7 @@ def test_a_layer_adapted_after_a_fit_trains_on() -> None:
     assert len(enforcer.left_alone) == 2
 
 
+@pytest.mark.one_backend
 def test_a_model_of_nothing_but_factors_is_left_alone() -> None:
     model = keras.Sequential([keras.Input((5,)), layers.Dense(2, lora_rank=2)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
@@ -418,6 +424,7 @@ def test_a_model_of_nothing_but_factors_is_left_alone() -> None:
     assert enforcer.activity == {} and len(enforcer.left_alone) == 2
 
 
+@pytest.mark.alternates("tied")
 @pytest.mark.parametrize("tied", [True, False])
 def test_tables_that_lead_there_and_back_are_limited_by_token(tied: bool) -> None:
     inputs = keras.Input((4,), dtype="int32")
@@ -487,6 +494,7 @@ def test_the_limit_can_be_changed_during_training() -> None:
     assert enforcer.max_norm == enforcer.get_config()["max_norm"] == 0.2
 
 
+@pytest.mark.one_backend
 def test_a_second_model_and_a_second_fit_start_new_counts() -> None:
     enforcer = MaxNormEnforcer(0.3)
     first = dense_model()
@@ -522,6 +530,7 @@ def test_after_a_broken_off_fit_a_plain_fit_is_free_of_the_limit() -> None:
 # --- Refused -------------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), 1e-13])
 def test_a_limit_out_of_range_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="MaxNormEnforcer: `max_norm` must be"):
@@ -531,18 +540,21 @@ def test_a_limit_out_of_range_is_refused(value: float) -> None:
         enforcer.max_norm = value
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("value", ["2", None, True])
 def test_a_limit_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="MaxNormEnforcer: `max_norm` must be"):
         MaxNormEnforcer(value)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("axis", ["0", 1.5, True, (), {}, {1: 0}, {"head": "0"}])
 def test_an_axis_of_another_type_is_refused(axis: object) -> None:
     with pytest.raises(TypeError, match="MaxNormEnforcer: `axis` must be"):
         MaxNormEnforcer(axis=axis)
 
 
+@pytest.mark.alternates("axis")
 @pytest.mark.parametrize("axis", [2, -3, (0, 0), (0, -2)])
 def test_an_axis_that_the_weights_do_not_have_is_refused(axis: object) -> None:
     model = dense_model()
@@ -553,6 +565,7 @@ def test_an_axis_that_the_weights_do_not_have_is_refused(axis: object) -> None:
     fit(model)
 
 
+@pytest.mark.one_backend
 def test_layers_without_kernels_are_refused() -> None:
     with pytest.raises(ValueError, match="`layers` must choose weights of two or more"):
         fit(dense_model(), MaxNormEnforcer(layers="scale"))

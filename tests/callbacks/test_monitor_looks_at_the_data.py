@@ -53,6 +53,7 @@ SOURCES: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
 }
 
 
+@pytest.mark.alternates("source")
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_is_not_finite_in_the_inputs_is_named(source: str) -> None:
     make, message = SOURCES[source]
@@ -64,6 +65,7 @@ def test_what_is_not_finite_in_the_inputs_is_named(source: str) -> None:
     assert "log(0)" not in finding.remedy
 
 
+@pytest.mark.one_backend
 def test_targets_and_weights_are_looked_at_too() -> None:
     targets, weights = Y.copy(), np.ones(32, "float32")
     targets[3], weights[5:7] = np.nan, np.nan
@@ -75,6 +77,7 @@ def test_targets_and_weights_are_looked_at_too() -> None:
             regression().fit(X, **arguments, verbose=0, callbacks=[GradientMonitor()])
 
 
+@pytest.mark.one_backend
 def test_of_several_inputs_the_one_is_named() -> None:
     inputs = {"a": keras.Input((4,), name="a"), "b": keras.Input((4,), name="b")}
     joined = keras.layers.add(list(inputs.values()))
@@ -89,6 +92,7 @@ class Logarithm(keras.layers.Layer):
         return keras.ops.log(x * 0.0)
 
 
+@pytest.mark.one_backend
 def test_finite_data_leave_the_advice_as_it_was() -> None:
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(1), Logarithm(), keras.layers.Dense(1)]
@@ -98,6 +102,7 @@ def test_finite_data_leave_the_advice_as_it_was() -> None:
         model.fit(X, Y, verbose=0, callbacks=[GradientMonitor()])
 
 
+@pytest.mark.one_backend
 def test_data_that_can_be_read_once_are_left_alone() -> None:
     def generated() -> Iterator[Any]:
         for _ in range(3):
@@ -142,6 +147,7 @@ def test_outside_of_fit_nothing_is_known_of_the_data() -> None:
     assert FitData(regression()).fault() == ""
 
 
+@pytest.mark.one_backend
 def test_the_monitor_keeps_no_data_after_training_and_can_be_copied_meanwhile() -> None:
     class Copying(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -65,12 +65,14 @@ def test_each_callback_tells_of_an_optimizer_that_rests_and_of_those_that_train(
         )
 
 
+@pytest.mark.one_backend
 def test_one_cycle_tells_it_alone():
     with pytest.warns(UserWarning, match="OneCycleScheduler: .* no update") as told:
         fit(Hidden(SGD(0.1), SGD(0.1)), CALLBACKS["one cycle"]())
     assert len(of_ours(told)) == 1
 
 
+@pytest.mark.one_backend
 def test_the_remedy_that_is_told_is_one():
     model = Hidden(SGD(0.1), SGD(0.1))
     chosen = {"optimizer": "left_optimizer"}
@@ -80,6 +82,7 @@ def test_the_remedy_that_is_told_is_one():
         fit(model, *made)
 
 
+@pytest.mark.one_backend
 def test_it_is_told_once():
     model = Hidden(SGD(0.1), SGD(0.1))
     with pytest.warns(UserWarning, match="no update") as told:
@@ -87,6 +90,7 @@ def test_it_is_told_once():
     assert len(of_ours(told)) == 1
 
 
+@pytest.mark.one_backend
 def test_a_monitor_says_so_in_place_of_nan():
     model = Hidden(SGD(0.1), SGD(0.1))
     monitor = GradientMonitor()
@@ -96,6 +100,7 @@ def test_a_monitor_says_so_in_place_of_nan():
     assert "0 recorded updates" in monitor.table()
 
 
+@pytest.mark.one_backend
 def test_a_named_optimizer_that_rests_is_told_beside_one_that_trains():
     model = TwoNetworks(SGD(0.1), SGD(0.1), right_updates=0)
     names = ["left_optimizer", "right_optimizer"]
@@ -103,6 +108,7 @@ def test_a_named_optimizer_that_rests_is_told_beside_one_that_trains():
         fit(model, GradientClipper(1.0, optimizer=names))
 
 
+@pytest.mark.one_backend
 def test_one_that_trains_is_enough_where_none_was_named():
     model = TwoNetworks(SGD(0.1), SGD(0.1), right_updates=0)
     monitor = GradientMonitor(on_problem="ignore")
@@ -117,6 +123,7 @@ def regression(optimizer, **options):
     return model
 
 
+@pytest.mark.one_backend
 def test_an_ordinary_model_is_not_warned_of():
     model = regression(SGD(0.1))
     model.later = SGD(0.1)
@@ -196,6 +203,7 @@ def test_an_optimizer_that_passes_its_updates_on_is_told_with_the_one_that_has_t
     assert clipper.fractions["optimizer_worker_norm"] == 1.0
 
 
+@pytest.mark.one_backend
 def test_what_was_read_of_an_interrupted_fit_warns_of_nothing():
     class Break(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -70,6 +70,7 @@ def batches_for(num_updates, size):
     return [order[i % len(order)] for i in range(num_updates)]
 
 
+@pytest.mark.alternates("shape", "three_phase")
 @pytest.mark.parametrize("three_phase", [False, True])
 @pytest.mark.parametrize("shape", ["cosine", "linear"])
 def test_rate_and_momentum_equal_pytorch_at_every_step(shape, three_phase):
@@ -157,6 +158,7 @@ def test_a_second_fit_starts_a_new_cycle():
     )
 
 
+@pytest.mark.alternates("place", "fresh")
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_run_resumed_by_backup_and_restore_ends_with_the_same_weights(
@@ -187,6 +189,7 @@ def test_the_rate_is_as_before_after_training():
     assert float(model.optimizer.get_config()["learning_rate"]) == 0.0625
 
 
+@pytest.mark.one_backend
 def test_values_in_effect_reach_the_history_of_keras():
     model = linear_model(keras.optimizers.Adam(0.01))
     history = one_cycle_fit(model, OneCycleScheduler(0.1)).history
@@ -195,6 +198,7 @@ def test_values_in_effect_reach_the_history_of_keras():
     np.testing.assert_allclose(history["beta_1"], momenta[9::10], rtol=1e-5)
 
 
+@pytest.mark.one_backend
 def test_data_of_unknown_length_needs_total_steps():
     def generator():
         while True:
@@ -220,6 +224,7 @@ def test_given_total_steps_serve_data_of_unknown_length():
     np.testing.assert_allclose(one_cycle.history["learning_rate"], rates, rtol=1e-5)
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.filterwarnings("ignore:OneCycleScheduler")
 @pytest.mark.parametrize(
     ("make", "names"),
@@ -259,6 +264,7 @@ def test_each_optimizer_cycles_what_it_has(make, names):
     assert np.ptp(one_cycle.history[names[-1]]) > 0
 
 
+@pytest.mark.one_backend
 def test_an_optimizer_without_momentum_is_said_to_have_none():
     model = linear_model(keras.optimizers.Adagrad(0.01))
     with pytest.warns(UserWarning, match="Adagrad has no momentum to cycle"):
@@ -294,6 +300,7 @@ def test_a_rate_built_as_a_schedule_is_replaced_and_comes_back():
     )
 
 
+@pytest.mark.one_backend
 def test_weight_decay_none_cannot_be_scheduled():
     scheduler = HyperparameterScheduler({"weight_decay": Constant(0.1)})
     model = linear_model(keras.optimizers.SGD(0.01))
@@ -301,6 +308,7 @@ def test_weight_decay_none_cannot_be_scheduled():
         one_cycle_fit(model, scheduler)
 
 
+@pytest.mark.one_backend
 def test_two_schedules_for_one_hyperparameter_are_refused():
     model = linear_model(keras.optimizers.SGD(0.01, momentum=0.9))
     with pytest.raises(ValueError, match="can have one schedule"):

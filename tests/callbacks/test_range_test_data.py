@@ -58,6 +58,7 @@ WEIGHTED: dict[str, Callable[[], tuple[Any, ...]]] = {
 }
 
 
+@pytest.mark.alternates("source")
 @pytest.mark.parametrize("source", WEIGHTED)
 def test_class_weights_count_as_in_fit(source: str) -> None:
     weights = {0: 1.0, 1: 0.5, 2: 4.0}
@@ -92,6 +93,7 @@ def loader() -> Any:
     return torch.utils.data.DataLoader(data, batch_size=8)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "data, options, message",
     [
@@ -216,12 +218,14 @@ def test_datasets_are_explained_as_arrays_are() -> None:
         find_learning_rate(classifier(), data, num_steps=10, verbose=0)
 
 
+@pytest.mark.one_backend
 def test_generators_must_yield_tuples() -> None:
     pairs = ([X, CLASSES] for _ in range(3))
     with pytest.raises(ValueError, match="must yield tuples .*Received: a list of 2"):
         find_learning_rate(classifier(), pairs, num_steps=10, verbose=0)
 
 
+@pytest.mark.one_backend
 def test_the_users_own_errors_pass() -> None:
     def broken() -> Iterator[Any]:
         yield X, CLASSES
@@ -231,6 +235,7 @@ def test_the_users_own_errors_pass() -> None:
         find_learning_rate(classifier(), broken(), num_steps=10, verbose=0)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "name, remedy",
     [
@@ -261,6 +266,7 @@ def nan_notes(*data: Any, **options: Any) -> RangeTest:
     return find_learning_rate(regression(), *data, **(OPTIONS | options))
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("stop_factor", [4.0, None])
 def test_nan_in_the_inputs_is_said_before_anything_else(stop_factor: Any) -> None:
     found = nan_notes(BAD, X[:, 0], stop_factor=stop_factor)
@@ -270,6 +276,7 @@ def test_nan_in_the_inputs_is_said_before_anything_else(stop_factor: Any) -> Non
         float(found)
 
 
+@pytest.mark.one_backend
 def test_nan_in_targets_weights_and_one_of_several_inputs_is_named() -> None:
     found = nan_notes(X, BAD[:, 1])
     assert "`y` holds 3 NaN, in 3 of the 32 samples of the data" in found.notes[0]
@@ -284,18 +291,21 @@ def test_nan_in_targets_weights_and_one_of_several_inputs_is_named() -> None:
     assert "`x['b']` holds 3 NaN" in found.notes[0]
 
 
+@pytest.mark.one_backend
 def test_nan_in_a_dataset_is_counted_in_its_batch() -> None:
     data = tf.data.Dataset.from_tensor_slices((BAD, X[:, 0])).batch(8)
     found = nan_notes(data)
     assert "in 3 of the 8 samples of the batch" in found.notes[0]
 
 
+@pytest.mark.one_backend
 def test_the_callback_warns_of_nan_in_the_data() -> None:
     finder = LearningRateFinder(BAD, X[:, 0], **OPTIONS)
     with pytest.warns(UserWarning, match="no learning rate was found.*`x` holds 3 NaN"):
         regression().fit(X, X[:, 0], verbose=0, callbacks=[finder])
 
 
+@pytest.mark.one_backend
 def test_a_model_that_makes_nan_of_finite_data_is_blamed_itself() -> None:
     root = keras.layers.Lambda(lambda x: keras.ops.sqrt(x - 1e6))
     model = keras.Sequential([keras.Input((4,)), root, keras.layers.Dense(1)])
@@ -314,6 +324,7 @@ def test_labels_that_are_ignored_are_no_fault() -> None:
     assert np.isfinite(found.losses).all()
 
 
+@pytest.mark.one_backend
 def test_a_model_without_a_loss_is_named() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd")

@@ -184,6 +184,7 @@ def expected_losses(rates: np.ndarray) -> np.ndarray:
     return np.array(losses)
 
 
+@pytest.mark.alternates("form")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_train_step_gets_exactly_what_fit_hands_to_it(form: str) -> None:
     make, unpack = FORMS[form]
@@ -266,6 +267,7 @@ class SeveralLogs(OwnStep):
         return {name: values[name] for name in self.names}
 
 
+@pytest.mark.alternates("names")
 @pytest.mark.parametrize(
     "names, chosen",
     [
@@ -307,6 +309,7 @@ def test_a_loss_that_is_named_is_taken() -> None:
     np.testing.assert_allclose(found.losses, 3.0)
 
 
+@pytest.mark.one_backend
 def test_logs_of_which_several_fall_are_listed() -> None:
     class Two(SeveralLogs):
         def logs(self, loss: Any) -> dict[str, Any]:
@@ -319,6 +322,7 @@ def test_logs_of_which_several_fall_are_listed() -> None:
     assert np.all(model.get_weights()[0] == 0)
 
 
+@pytest.mark.one_backend
 def test_a_loss_name_that_is_no_log_is_refused_with_the_names() -> None:
     model = SeveralLogs("kl_loss", "accuracy")
     model.compile(keras.optimizers.SGD(0.01))
@@ -434,6 +438,7 @@ if BACKEND != "jax":  # Keras hands a train step the state of one optimizer ther
             found_with((X, Y), model, optimizer="idle")
 
 
+@pytest.mark.one_backend
 def test_an_optimizer_that_the_model_lacks_is_refused_with_those_that_it_has() -> None:
     model = OwnStep(two)
     model.compile("adam")

@@ -1,5 +1,6 @@
 """The range test before a model is built: it leaves what `fit` would have found."""
 
+import functools
 from typing import Any
 
 import keras
@@ -107,22 +108,31 @@ def assert_same(these: list[np.ndarray], those: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(this, that)
 
 
+def fitted(model: keras.Model, *callbacks: Any) -> tuple[dict, list[np.ndarray]]:
+    """What `fit` tells, and the state that it leaves."""
+    fit = model.fit(X, Y, 8, 2, 0, callbacks=list(callbacks))
+    return fit.history, state(model)
+
+
+@functools.cache
+def plain(name: str, eager: bool = False) -> tuple[dict, list[np.ndarray]]:
+    """A first `fit` of a new model, made once."""
+    return fitted(compiled(name, run_eagerly=eager))
+
+
 @pytest.mark.parametrize(
     "name, eager",
     [*((name, False) for name in MODELS), *((name, True) for name in EAGER)],
 )
 def test_find_before_the_first_fit_then_fit_equals_fit(name: str, eager: bool) -> None:
-    results = []
-    for searched in (False, True):
-        model = compiled(name, run_eagerly=eager)
-        if searched:
-            found = find_learning_rate(model, X, Y, **OPTIONS)
-            assert len(found.losses) > 5
-            assert not model.optimizer.built
-        history = model.fit(X, Y, batch_size=8, epochs=2, verbose=0).history
-        results.append((history, state(model)))
-    assert results[1][0] == results[0][0]
-    assert_same(results[1][1], results[0][1])
+    expected = plain(name, eager)
+    model = compiled(name, run_eagerly=eager)
+    found = find_learning_rate(model, X, Y, **OPTIONS)
+    assert len(found.losses) > 5
+    assert not model.optimizer.built
+    history, after = fitted(model)
+    assert history == expected[0]
+    assert_same(after, expected[1])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -143,13 +153,11 @@ def test_find_after_a_first_fit_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_callback_builds_what_fit_is_about_to_build(name: str) -> None:
-    results = []
-    for callbacks in ([], [LearningRateFinder(X, Y, apply=False, **OPTIONS)]):
-        model = compiled(name)
-        fit = model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
-        results.append((fit.history, state(model)))
-    assert results[1][0] == results[0][0]
-    assert_same(results[1][1], results[0][1])
+    expected = plain(name)
+    finder = LearningRateFinder(X, Y, apply=False, **OPTIONS)
+    history, after = fitted(compiled(name), finder)
+    assert history == expected[0]
+    assert_same(after, expected[1])
 
 
 def test_the_callback_sets_the_rate_of_a_model_that_is_not_built() -> None:

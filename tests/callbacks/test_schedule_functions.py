@@ -108,6 +108,7 @@ def test_each_function_has_the_values_that_it_has_in_python():
         )
 
 
+@pytest.mark.alternates("function")
 @pytest.mark.parametrize("function", [with_if, ARITHMETIC["line"]])
 def test_the_optimizer_trains_with_the_values_of_the_function(function):
     model = linear_model()
@@ -143,6 +144,7 @@ def test_under_gradient_accumulation_the_function_sees_updates():
     assert [step for step in seen if type(step) is int] == [0, 1, 2, 3]
 
 
+@pytest.mark.one_backend
 def test_a_resumed_run_goes_on_where_the_function_was():
     history = values_in_fit(with_if, initial_epoch=2)
     expected = python_values(with_if)[8:]
@@ -161,6 +163,7 @@ def test_fits_in_a_row_begin_anew_each_with_its_own_length():
         )
 
 
+@pytest.mark.one_backend
 def test_a_function_is_called_once_for_each_step_in_order():
     calls = []
 
@@ -176,6 +179,7 @@ def test_a_function_is_called_once_for_each_step_in_order():
     )
 
 
+@pytest.mark.one_backend
 def test_a_function_that_draws_from_an_iterator_works():
     numbers = itertools.count(1)
     history = values_in_fit(lambda step: 0.01 * next(numbers))
@@ -196,6 +200,7 @@ def test_a_function_may_draw_random_numbers(draw):
     assert ((found >= 0) & (found <= 0.1)).all()
 
 
+@pytest.mark.one_backend
 def test_past_the_given_total_steps_the_last_value_is_held():
     history = values_in_fit(lambda step: 0.1 * (step + 1), total_steps=5)
     expected = 0.1 * np.minimum(np.arange(12) + 1, 5)
@@ -244,6 +249,7 @@ def by_hand(function, num_updates=5, **options):
     return scheduler.history["learning_rate"]
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", ARITHMETIC)
 def test_arithmetic_needs_no_length(name):
     function = ARITHMETIC[name]
@@ -282,6 +288,7 @@ def endless():
         yield X[:6], Y[:6]
 
 
+@pytest.mark.one_backend
 def test_steps_per_epoch_tell_the_length_of_a_generator():
     history = values_in_fit(with_if, batches=endless(), steps_per_epoch=4)
     expected = python_values(with_if)
@@ -414,6 +421,7 @@ def test_schedules_of_keras_are_followed():
 # What is refused, before anything changes
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("function", "error", "match"),
     [
@@ -429,6 +437,7 @@ def test_what_is_no_function_of_the_step_is_refused_at_once(function, error, mat
         HyperparameterScheduler({"learning_rate": function})
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("function", "error", "match"),
     [
@@ -457,6 +466,7 @@ def test_total_steps_must_be_a_count():
             HyperparameterScheduler({"learning_rate": with_if}, total_steps=wrong)
 
 
+@pytest.mark.one_backend
 def test_more_updates_than_expected_are_told():
     scheduler = HyperparameterScheduler({"learning_rate": with_if})
     with pytest.warns(UserWarning, match="expected to make 8 updates and made 12"):
@@ -495,6 +505,7 @@ class TrainOneBatchMore(keras.callbacks.Callback):
 # Copies and files
 
 
+@pytest.mark.one_backend
 def test_a_copy_with_a_function_is_independent():
     scheduler = HyperparameterScheduler({"learning_rate": with_if}, total_steps=12)
     twin = copy.deepcopy(scheduler)

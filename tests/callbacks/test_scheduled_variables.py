@@ -65,6 +65,7 @@ def ramp(step):
 VALUES = np.array([ramp(step) for step in range(12)])
 
 
+@pytest.mark.alternates("key")
 @pytest.mark.parametrize("key", ["scale", "scaled/scale", "pair"])
 def test_the_forward_pass_of_each_update_sees_its_value(key):
     model = scaled_model()
@@ -104,6 +105,7 @@ def test_all_batches_of_an_accumulated_update_see_one_value():
     np.testing.assert_allclose(scheduler.history["scale"], VALUES[:6], rtol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_a_resumed_run_goes_on_where_the_schedule_was():
     model = scaled_model()
     fit(model, HyperparameterScheduler({"scale": ramp}), initial_epoch=1)
@@ -146,6 +148,7 @@ def test_the_model_learns_with_the_values_of_the_schedule():
         np.testing.assert_allclose(mine, reference, atol=1e-6)
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", ["kl_weight", "beta"])
 def test_a_loss_weight_held_by_the_model_is_followed_in_the_loss(name):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
@@ -274,6 +277,7 @@ class InterruptAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.alternates("first")
 @pytest.mark.parametrize("first", ["backup", "scheduler"])
 def test_a_run_that_is_restored_ends_as_one_that_was_not_interrupted(tmp_path, first):
     def callbacks():
@@ -307,6 +311,7 @@ def test_after_an_interrupted_fit_the_next_call_finds_the_own_value():
     assert float(model.layers[0].scale) == 3.0
 
 
+@pytest.mark.one_backend
 def test_a_copy_follows_the_variable_of_that_name_in_another_model():
     model = scaled_model()
     scheduler = HyperparameterScheduler([(model.layers[0].scale, Constant(0.5))])
@@ -331,6 +336,7 @@ def refused(model, schedules, match):
     assert "train_step" not in vars(model)
 
 
+@pytest.mark.one_backend
 def test_a_trained_variable_is_refused():
     model = scaled_model()
     bias = model.layers[-1].bias
@@ -339,21 +345,25 @@ def test_a_trained_variable_is_refused():
     refused(model, {"own": ramp}, "must not be trained")
 
 
+@pytest.mark.one_backend
 def test_a_variable_that_the_model_does_not_hold_is_refused():
     variable = keras.Variable(1.0, trainable=False, name="outside")
     refused(scaled_model(), [(variable, ramp)], "must be held by the model")
 
 
+@pytest.mark.one_backend
 def test_a_vector_is_refused():
     refused(scaled_model(), {"seen": ramp}, "must be a scalar")
 
 
+@pytest.mark.one_backend
 def test_a_name_that_fits_nothing_is_told_what_there_is():
     refused(
         scaled_model(), {"scal": ramp}, "SGD does not have.*'learning_rate'.*'scale'"
     )
 
 
+@pytest.mark.one_backend
 def test_a_name_that_fits_two_variables_is_refused():
     layers = [Scaled(name="one"), Scaled(name="two"), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((3,)), *layers])
@@ -361,6 +371,7 @@ def test_a_name_that_fits_two_variables_is_refused():
     refused(model, {"scale": ramp}, "Choose from one/scale, two/scale")
 
 
+@pytest.mark.one_backend
 def test_the_layers_name_tells_two_variables_apart():
     layers = [Scaled(name="one"), Scaled(name="two"), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((3,)), *layers])
@@ -379,6 +390,7 @@ def test_an_optimizer_without_a_model_has_no_variables_to_schedule():
         attach(optimizer, HyperparameterScheduler([(variable, ramp)]))
 
 
+@pytest.mark.one_backend
 def test_one_variable_has_one_schedule():
     first = HyperparameterScheduler({"scale": ramp})
     second = HyperparameterScheduler({"scale": Constant(1.0)})
@@ -386,6 +398,7 @@ def test_one_variable_has_one_schedule():
         fit(scaled_model(), first, second)
 
 
+@pytest.mark.one_backend
 def test_one_name_has_one_schedule():
     one, two = (keras.Variable(1.0, trainable=False, name="same") for _ in range(2))
     with pytest.raises(ValueError, match="Make variables with `name=`"):

@@ -96,6 +96,7 @@ class Assign(keras.callbacks.Callback):
 # Keras' LearningRateScheduler
 
 
+@pytest.mark.alternates("order")
 @pytest.mark.parametrize("order", ["first", "last"])
 def test_one_cycle_wins_over_keras_learning_rate_scheduler_and_says_so(order):
     scheduler = one_cycle()
@@ -108,6 +109,7 @@ def test_one_cycle_wins_over_keras_learning_rate_scheduler_and_says_so(order):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
 
 
+@pytest.mark.one_backend
 def test_the_learning_rate_scheduler_of_another_fit_has_its_say():
     scheduler = constant()
     model = linear_model()
@@ -120,6 +122,7 @@ def test_the_learning_rate_scheduler_of_another_fit_has_its_say():
     )
 
 
+@pytest.mark.one_backend
 def test_one_object_warns_once():
     scheduler = constant()
     model = linear_model()
@@ -129,6 +132,7 @@ def test_one_object_warns_once():
     assert ours(told) == 1
 
 
+@pytest.mark.one_backend
 def test_a_schedule_for_something_else_leaves_the_learning_rate_to_others():
     optimizer = keras.optimizers.SGD(0.0625, momentum=0.9)
     scheduler = HyperparameterScheduler({"momentum": Constant(0.5)})
@@ -140,6 +144,7 @@ def test_a_schedule_for_something_else_leaves_the_learning_rate_to_others():
 # ReduceLROnPlateau
 
 
+@pytest.mark.alternates("order")
 @pytest.mark.parametrize("order", ["first", "last"])
 def test_reductions_on_a_plateau_multiply_one_cycle_and_it_says_so(order):
     scheduler = one_cycle()
@@ -162,6 +167,7 @@ def test_reductions_on_a_plateau_multiply_other_schedules_without_a_word():
 # Callbacks of one's own
 
 
+@pytest.mark.one_backend
 def test_one_cycle_tells_that_its_values_are_multiplied():
     scheduler = one_cycle()
     with pytest.warns(UserWarning, match="multiplied by 0.5,") as told:
@@ -170,6 +176,7 @@ def test_one_cycle_tells_that_its_values_are_multiplied():
     assert_is_cycle(scheduler, cycle() * np.repeat([1, 0.5, 0.25, 0.125], 4))
 
 
+@pytest.mark.one_backend
 def test_a_raised_learning_rate_is_told_beside_any_schedule():
     scheduler = constant()
     with pytest.warns(UserWarning, match="multiplied by 2,"):
@@ -195,6 +202,7 @@ def test_a_warmup_from_zero_keeps_the_optimizers_own_learning_rate():
     )
 
 
+@pytest.mark.one_backend
 def test_plain_use_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -208,6 +216,7 @@ def test_plain_use_gives_no_warning():
 # A schedule in the optimizer
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize("make", [one_cycle, constant])
 def test_a_schedule_in_the_optimizer_is_told_who_wins(make):
     decay = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
@@ -242,6 +251,7 @@ def test_a_callback_list_passed_to_fit_needs_no_total_steps():
     np.testing.assert_allclose(other.history["weight_decay"], expected, rtol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_one_passed_to_a_resumed_fit_goes_on_where_it_was():
     scheduler = one_cycle()
     model = linear_model()
@@ -277,6 +287,7 @@ def test_a_callback_list_driven_by_hand_takes_epochs_and_steps():
     assert float(model.optimizer.learning_rate) == 0.0625
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("total_steps", [None, 16])
 def test_a_callback_list_driven_by_hand_asks_for_what_it_lacks(total_steps):
     scheduler = one_cycle(total_steps=total_steps)
@@ -290,6 +301,7 @@ def test_a_callback_list_driven_by_hand_asks_for_what_it_lacks(total_steps):
         assert_is_cycle(scheduler)
 
 
+@pytest.mark.one_backend
 def test_the_length_of_an_earlier_fit_is_not_taken_for_a_loop_of_ones_own():
     scheduler = one_cycle()
     model = linear_model()
@@ -316,6 +328,7 @@ def test_the_cycle_counts_updates_of_several_steps_in_one_execution():
     assert_is_cycle(scheduler)
 
 
+@pytest.mark.one_backend
 def test_a_generator_with_steps_per_epoch_has_a_known_length():
     def batches():
         while True:
@@ -333,6 +346,7 @@ def test_a_generator_with_steps_per_epoch_has_a_known_length():
     assert_is_cycle(scheduler)
 
 
+@pytest.mark.one_backend
 def test_a_fit_that_stops_early_has_run_the_first_part_of_the_cycle():
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -345,6 +359,7 @@ def test_a_fit_that_stops_early_has_run_the_first_part_of_the_cycle():
     assert float(model.optimizer.learning_rate) == 0.0625
 
 
+@pytest.mark.one_backend
 def test_fits_of_one_epoch_in_a_row_are_told_to_be_cycles_each():
     scheduler = one_cycle()
     model = linear_model()
@@ -355,6 +370,7 @@ def test_fits_of_one_epoch_in_a_row_are_told_to_be_cycles_each():
     assert ours(told) == 1
 
 
+@pytest.mark.one_backend
 def test_numbered_fits_of_one_epoch_make_one_cycle():
     scheduler = one_cycle(total_steps=16)
     model = linear_model()

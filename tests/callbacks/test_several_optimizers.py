@@ -57,6 +57,7 @@ def test_one_of_two_optimizers_is_clipped_when_it_is_named(way):
     assert clipper.fractions["left_optimizer_global_norm"] > 0.5
 
 
+@pytest.mark.alternates("choice")
 @pytest.mark.parametrize("choice", [None, "all", ["left_optimizer", "right_optimizer"]])
 def test_by_default_all_that_the_train_step_uses_are_acted_on(choice):
     model = two()
@@ -92,6 +93,7 @@ class InContainers(TwoNetworks):
         yield self.right, self.named["r"]
 
 
+@pytest.mark.alternates("choice")
 @pytest.mark.parametrize(
     ("choice", "acts"),
     [
@@ -180,6 +182,7 @@ def test_what_a_named_optimizer_trains_stays_inside_the_ball():
     assert enforcer.activity == {"right/right_dense/kernel": 1.0}
 
 
+@pytest.mark.alternates("choice")
 @pytest.mark.parametrize("choice", ["left_optimizer", None])
 def test_averages_are_taken_of_what_an_optimizer_trains(choice):
     model = two()
@@ -191,6 +194,7 @@ def test_averages_are_taken_of_what_an_optimizer_trains(choice):
     assert averaging.num_averaged == 8
 
 
+@pytest.mark.one_backend
 def test_two_averages_are_refused_on_different_optimizers_too():
     averages = [
         WeightAveraging(0.9, optimizer=f"{side}_optimizer")
@@ -281,6 +285,7 @@ def state_of(model):
     return attributes, variables, ours - kept
 
 
+@pytest.mark.alternates("way")
 @pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
 def test_nothing_is_left_after_training(way):
     model = two(way=way)
@@ -297,6 +302,7 @@ def test_nothing_is_left_after_training(way):
     assert not {"fit", "save", "train_step"} & set(vars(model))
 
 
+@pytest.mark.alternates("way")
 @pytest.mark.parametrize("way", ["scope", "tracked", "handed"])
 def test_another_fit_with_the_same_callbacks_acts_again(way):
     model = two(way=way)
@@ -374,6 +380,7 @@ def test_updates_count_where_an_optimizer_of_ones_own_accumulates(way):
     assert lengths == [4, 8]
 
 
+@pytest.mark.one_backend
 def test_layers_are_chosen_among_all_that_are_trained():
     model = two()
     clipper = GradientClipper(global_norm=0.5, layers="right*")
@@ -436,12 +443,14 @@ def test_compile_may_have_been_given_no_optimizer():
     )
 
 
+@pytest.mark.one_backend
 def test_gradual_unfreezing_is_refused_before_training():
     told = "GradualUnfreezing: .*`left_optimizer` and `right_optimizer`"
     with pytest.raises(ValueError, match=told):
         fit(two(), GradualUnfreezing(epochs=1))
 
 
+@pytest.mark.one_backend
 def test_an_unknown_name_is_refused_before_training_by_the_callback():
     model = two()
     before = kernels(model)
@@ -450,6 +459,7 @@ def test_an_unknown_name_is_refused_before_training_by_the_callback():
     np.testing.assert_array_equal(kernels(model), before)
 
 
+@pytest.mark.one_backend
 def test_a_config_names_an_optimizer_that_was_given_itself():
     clipper = GradientClipper(1.0, optimizer=[SGD(name="first"), "second"])
     again = GradientClipper.from_config(clipper.get_config())

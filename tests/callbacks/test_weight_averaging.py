@@ -135,12 +135,14 @@ def test_swa_from_an_epoch_on_takes_in_the_end_of_each_epoch(path: list) -> None
     assert averaging.num_averaged == 2
 
 
+@pytest.mark.one_backend
 def test_a_part_of_all_epochs_is_rounded_up_to_an_epoch(path: list) -> None:
     model = make_model()
     fit(model, WeightAveraging(None, start=0.5))
     assert_close(copied(model), reference(path[8:], None))
 
 
+@pytest.mark.one_backend
 def test_a_run_that_ends_before_averaging_begins_keeps_its_weights(path: list) -> None:
     model = make_model()
     fit(model, WeightAveraging(None, start=7), validation_data=(X, Y))
@@ -196,6 +198,7 @@ def test_updates_that_loss_scaling_skips_do_not_count() -> None:
     assert averaging.num_averaged == updates < 12
 
 
+@pytest.mark.alternates("first")
 @pytest.mark.parametrize("first", ["averaging", "enforcer"])
 def test_averages_are_inside_the_ball_that_weights_are_kept_in(first: str) -> None:
     model = make_model()
@@ -249,6 +252,7 @@ def test_a_second_fit_averages_anew() -> None:
     assert_close(copied(model), reference(recorded.weights, None))
 
 
+@pytest.mark.alternates("last")
 @pytest.mark.parametrize("last", [True, False])
 def test_early_stopping_restores_the_averages_of_the_best_epoch(last: bool) -> None:
     model = make_model(keras.optimizers.SGD(1.5, 0.9))
@@ -278,6 +282,7 @@ class Breaker(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.alternates("hook")
 @pytest.mark.parametrize("hook", ["on_test_batch_end", "on_epoch_end"])
 def test_an_interrupted_model_has_its_own_weights(hook: str, path: list) -> None:
     model = make_model()
@@ -350,6 +355,7 @@ class Killed(keras.callbacks.Callback):
             raise RuntimeError("killed")
 
 
+@pytest.mark.alternates("validated")
 @pytest.mark.parametrize(("validated", "last"), [(True, True), (False, False)])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
     validated: bool, last: bool
@@ -388,6 +394,7 @@ def test_several_averages_of_one_run_are_read_one_by_one(path: list) -> None:
 # --- Arguments -----------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
@@ -404,11 +411,13 @@ def test_an_argument_out_of_range_is_named(arguments: dict, rule: str) -> None:
         WeightAveraging(**arguments)
 
 
+@pytest.mark.one_backend
 def test_two_averages_cannot_both_be_the_result() -> None:
     with pytest.raises(ValueError, match="WeightAveraging: `validated` can be True"):
         fit(make_model(), WeightAveraging(0.9), WeightAveraging(None))
 
 
+@pytest.mark.one_backend
 def test_it_is_refused_beside_keras_own_averages_which_it_would_take_for_weights():
     model = make_model(keras.optimizers.SGD(0.1, use_ema=True))
     with pytest.raises(ValueError, match="SwapEMAWeights among the callbacks"):

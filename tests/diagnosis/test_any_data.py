@@ -64,6 +64,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.alternates("source")
 @pytest.mark.parametrize("source", SOURCES)
 def test_datasets_give_the_same_as_their_arrays_with_their_targets(source: str) -> None:
     model = dense()
@@ -73,6 +74,7 @@ def test_datasets_give_the_same_as_their_arrays_with_their_targets(source: str) 
     assert len(found.layers) == 2
 
 
+@pytest.mark.alternates("source")
 @pytest.mark.parametrize("source", SOURCES)
 def test_all_functions_take_datasets(source: str) -> None:
     make = SOURCES[source]
@@ -114,6 +116,7 @@ def test_dicts_of_columns_are_taken_and_integer_categories_are_no_finding() -> N
     assert kinds_of(of_dicts(), columns) == []
 
 
+@pytest.mark.one_backend
 def test_pixels_that_nobody_scales_are_a_finding() -> None:
     model = model_of(layers.Conv2D(2, 3, activation="relu"), layers.Flatten())
     assert kinds_of(model, PIXELS) == ["unscaled pixels"]
@@ -121,6 +124,7 @@ def test_pixels_that_nobody_scales_are_a_finding() -> None:
     assert kinds_of(model, PIXELS / 255.0) == []
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "first",
     [

@@ -210,8 +210,25 @@ def test_the_ends_of_several_outputs_are_repaired() -> None:
     assert step.differences[1] == "+ kind: activation='softmax'"
 
 
+FOUND_IN_STRUCTURE = (
+    "softmax in hidden layers",
+    "tanh on the output",
+    "a schedule that begins with 1e-7",
+    "a schedule of negative learning rates",
+)
+"""Faults whose repair changes what was read, and measures as those of the others do."""
+
+
 @pytest.mark.alternates("name")
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.one_backend)
+        if name in FOUND_IN_STRUCTURE
+        else name
+        for name in FAULTS
+    ],
+)
 def test_a_faulty_model_becomes_as_good_as_a_healthy_one(name: str) -> None:
     model, x = FAULTS[name]()
     assert repair(model, x, LABELS).score_after > 0.9
@@ -244,6 +261,7 @@ def test_the_weights_of_the_best_score_are_kept_and_the_learning_rate_falls(
     )
 
 
+@pytest.mark.one_backend
 def test_the_differences_can_be_read() -> None:
     result = repair(network(keras.optimizers.Adam(10.0)), X, LABELS)
     assert result.differences[0] == "- optimizer: learning_rate=10"
@@ -312,11 +330,13 @@ def test_random_states_stay_as_they_are() -> None:
     np.testing.assert_array_equal(np.random.rand(3), wanted)
 
 
+@pytest.mark.one_backend
 def test_a_model_that_is_not_compiled_is_refused() -> None:
     with pytest.raises(ValueError, match="repair: `model` must be compiled"):
         repair(keras.Sequential([keras.Input((8,)), layers.Dense(3)]), X, LABELS)
 
 
+@pytest.mark.one_backend
 def test_data_that_are_no_arrays_are_refused() -> None:
     with pytest.raises((TypeError, ValueError), match="repair: `x` and `y` must"):
         repair(network(), X, LABELS[:5])

@@ -199,6 +199,7 @@ def test_a_finding_holds_the_numbers_that_show_it(glorot: tuple) -> None:
         assert finding.evidence["most_ratio"] == 5.0 and finding.code
 
 
+@pytest.mark.one_backend
 def test_the_picture_has_the_four_figures_with_a_loss_and_two_without(
     measured: tuple, tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_the_picture_without_matplotlib_names_the_extra(
         measured[1].plot()
 
 
+@pytest.mark.one_backend
 def test_the_table_has_a_line_per_layer_and_no_empty_columns(measured: tuple) -> None:
     model, result = measured
     lines = result.table().splitlines()
@@ -390,6 +392,7 @@ def test_bad_input_is_named(arguments: dict, message: str) -> None:
         signal_propagation(tanh_net(), **{"x": X, "loss": "mse", **arguments})
 
 
+@pytest.mark.one_backend
 def test_jacobians_of_many_outputs_are_refused() -> None:
     wide = keras.Sequential([keras.Input((6,)), layers.Dense(300)])
     with pytest.raises(ValueError, match="at most 256 units"):

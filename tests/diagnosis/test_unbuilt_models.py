@@ -237,6 +237,7 @@ def test_a_loss_that_the_model_computes_itself_is_taken_where_it_has_no_other() 
     assert found.loss == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("make", [row, Own, Distiller])
 def test_a_report_is_written_of_models_that_fit_has_built(
     make: Callable[[], keras.Model], tmp_path: object
@@ -250,6 +251,7 @@ def test_a_report_is_written_of_models_that_fit_has_built(
     assert page.exists()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("make", [row, Own, gan])
 def test_a_report_is_written_with_a_model_that_is_not_built(
     make: Callable[[], keras.Model], tmp_path: object

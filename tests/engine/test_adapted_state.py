@@ -64,6 +64,7 @@ COPIES = {
 }
 
 
+@pytest.mark.alternates("way", "kind")
 @pytest.mark.parametrize("kind", [layers.Normalization, Shift])
 @pytest.mark.parametrize("way", COPIES)
 def test_a_copy_gives_what_the_model_gives(way: str, kind: Any) -> None:

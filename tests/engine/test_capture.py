@@ -261,6 +261,7 @@ def test_frozen_layers_show_their_gradient_and_keep_their_weights() -> None:
     assert np.abs(found.backward[0]).max() > 0 and len(found.weights) == 2
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize(
     "make", [tanh_net, nested, subclassed], ids=["sequential", "nested", "subclassed"]
 )

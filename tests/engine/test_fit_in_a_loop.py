@@ -94,6 +94,7 @@ def optimizer_for(name):
     return keras.optimizers.SGD(0.05) if name == "momentum of its own" else None
 
 
+@pytest.mark.alternates("name")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_every_fit_of_a_loop_is_as_one_that_is_traced_anew(name):
     def looped(forget):
@@ -117,8 +118,9 @@ def test_every_fit_of_a_loop_is_as_one_that_is_traced_anew(name):
 
 
 if BACKEND != "torch":  # where nothing is traced
-
-    @pytest.mark.parametrize("name", CALLBACKS)
+    # Reversed: on the backend whose turn it was not above.
+    @pytest.mark.alternates("name")
+    @pytest.mark.parametrize("name", [*CALLBACKS][::-1])
     def test_the_second_fit_with_the_same_callbacks_traces_nothing(name):
         model, callbacks = compiled(optimizer_for(name)), CALLBACKS[name]()
         assert traces(model, *callbacks) > 0
@@ -141,6 +143,7 @@ if BACKEND != "torch":  # where nothing is traced
         ),
     }
 
+    @pytest.mark.alternates("change")
     @pytest.mark.parametrize("change", CHANGES)
     def test_what_has_changed_is_traced_anew(change):
         model = compiled()

@@ -171,6 +171,7 @@ class Plain(TrainingFeature):
         return [gradient * 0.5 for gradient in gradients]
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", [Prepared, Begun])
 def test_a_feature_that_cannot_follow_is_named_and_nothing_has_changed(
     kind: type,

@@ -61,6 +61,7 @@ def test_every_seam_says_what_it_is_for_and_what_breaks():
     )
 
 
+@pytest.mark.backend_free
 def test_every_private_name_in_the_modules_belongs_to_a_seam():
     named = set(re.findall(r"\b_[a-z]\w*", " ".join(s.name for s in registry.SEAMS)))
     # Kept and put back as a whole where they are there.
@@ -77,6 +78,7 @@ def test_every_private_name_in_the_modules_belongs_to_a_seam():
     assert sorted(found - named) == []
 
 
+@pytest.mark.backend_free
 def test_every_function_is_used_outside():
     users = " ".join(
         path.read_text()

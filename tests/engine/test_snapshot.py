@@ -86,6 +86,7 @@ OPTIMIZERS = {
 # --- Search, then fit, is fit --------------------------------------------------------
 
 
+@pytest.mark.alternates("make", but=("loss scaling",))
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_fit_after_a_search_equals_fit(make: object) -> None:
     start()
@@ -161,6 +162,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_fit_after_a_search_equals_fit_for_data_that_can_be_read_again(
     make: object,
@@ -197,6 +199,7 @@ class Interruption(BaseException):
     """Stands for Ctrl-C, which pytest would take for itself."""
 
 
+@pytest.mark.alternates("error")
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, Interruption])
 def test_everything_is_put_back_after_an_exception(error: type) -> None:
     start()

@@ -179,6 +179,7 @@ class Linear(layers.Layer):
         return ops.matmul(x, self.w)
 
 
+@pytest.mark.one_backend
 def test_unknown_layers_are_left_alone_by_name() -> None:
     unknown = Linear(name="unknown")
     model = keras.Sequential([unknown, layers.Dense(3)])
@@ -190,6 +191,7 @@ def test_unknown_layers_are_left_alone_by_name() -> None:
     np.testing.assert_array_equal(np.array(unknown.w), before)
 
 
+@pytest.mark.one_backend
 def test_where_all_is_left_alone_a_warning_says_so_and_nothing_changes() -> None:
     model = keras.Sequential([Linear(name="unknown")])
     with pytest.warns(UserWarning, match="lsuv: no layer .* unknown .weights of unkn"):
@@ -218,6 +220,7 @@ def frozen() -> keras.Model:
 REASONS = {lora: "frozen", quantized: "quantized", frozen: "frozen"}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("make", REASONS, ids=lambda make: make.__name__)
 def test_a_kernel_that_must_stay_stays_and_the_reason_is_told(
     make: Callable[[], keras.Model],

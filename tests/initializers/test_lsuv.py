@@ -87,6 +87,7 @@ def test_convolutions_of_every_kind_are_even_with_normalization_in_inference(
     np.testing.assert_allclose(stds(model, PICTURES, CONVOLUTIONS), 1, atol=2e-3)
 
 
+@pytest.mark.one_backend
 def test_the_report_tells_standard_deviations_before_and_after(
     scaled_convolutions: tuple,
 ) -> None:
@@ -168,6 +169,7 @@ def test_tiny_weights_reach_the_target_too() -> None:
     assert np.std(model.predict(X, verbose=0)) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.one_backend
 def test_frozen_layers_and_zero_kernels_are_left_alone() -> None:
     frozen = layers.Dense(8, name="frozen")
     zero = layers.Dense(8, kernel_initializer="zeros", name="zero")
@@ -204,6 +206,7 @@ def test_mixed_precision_reaches_the_target_within_its_rounding(policy: str) -> 
     assert all(abs(layer.std_after - 1) < 0.02 for layer in report.layers)
 
 
+@pytest.mark.one_backend
 def test_a_target_other_than_one_is_reached() -> None:
     model = keras.Sequential([keras.Input((8,)), layers.Dense(6, "tanh")])
     report = lsuv(model, X, target=0.5, verbose=0)
@@ -218,6 +221,7 @@ def picture_model() -> keras.Model:
     return keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(4, 3)])
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "x", "message"),
     [
@@ -242,6 +246,7 @@ def test_bad_input_is_named_and_changes_nothing(
     assert_unchanged(model, before)
 
 
+@pytest.mark.one_backend
 def test_integer_pictures_are_taken_and_the_report_says_that_they_are_not_scaled() -> (
     None
 ):
@@ -250,6 +255,7 @@ def test_integer_pictures_are_taken_and_the_report_says_that_they_are_not_scaled
     assert "unscaled pixels" in str(report)
 
 
+@pytest.mark.one_backend
 def test_what_is_no_model_or_no_number_is_refused() -> None:
     with pytest.raises(TypeError, match="`model` must be a keras.Model"):
         lsuv(layers.Dense(2), X)

@@ -118,6 +118,7 @@ def test_the_compiled_loss_is_taken_and_metrics_stay() -> None:
     assert model.optimizer.iterations == 0
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

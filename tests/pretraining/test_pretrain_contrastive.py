@@ -101,6 +101,7 @@ def test_half_precision_gives_finite_losses_and_moves_the_weights() -> None:
     assert "first/kernel" in moved(model, before)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -122,6 +123,7 @@ def test_a_bad_value_is_named(arguments: dict, said: str) -> None:
     assert str(raised.value).startswith("pretrain_contrastive: ")
 
 
+@pytest.mark.one_backend
 def test_an_augmentation_that_is_no_layer_is_refused() -> None:
     with pytest.raises(TypeError, match="`augmentation` must be a Keras layer"):
         pretrain_contrastive(mlp(), rows(8), augmentation=np.flip)

@@ -12,6 +12,7 @@ layers = keras.layers
 QUIET = {"verbose": 0, "seed": 3}
 
 
+@pytest.mark.alternates("loss")
 @pytest.mark.parametrize("loss", ["mean_squared_error", "binary_crossentropy"])
 def test_a_step_is_the_gradient_step_of_an_autoencoder(loss: str) -> None:
     model, x = mlp(), rows(8).astype("float64")

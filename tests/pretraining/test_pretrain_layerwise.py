@@ -46,6 +46,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
+@pytest.mark.alternates("loss")
 @pytest.mark.parametrize("loss", ["mean_squared_error", "binary_crossentropy"])
 def test_a_step_is_the_gradient_step_of_a_tied_autoencoder(loss: str) -> None:
     model, x = mlp(), rows(8).astype("float64")
@@ -149,6 +150,7 @@ def test_the_result_tells_sizes_losses_and_what_was_left(
     ]
 
 
+@pytest.mark.one_backend
 def test_an_activation_layer_counts_as_the_activation_of_the_layer_before() -> None:
     fused, apart = mlp("tanh"), keras.Sequential([keras.Input((6,))])
     for layer in fused.layers[:2]:
@@ -244,6 +246,7 @@ def mlp_with_own_seeds() -> keras.Sequential:
     )
 
 
+@pytest.mark.one_backend
 def test_without_a_seed_python_gives_one() -> None:
     seeds = []
     for _ in range(2):
@@ -299,6 +302,7 @@ def test_convolutions_with_their_channels_first_are_pretrained() -> None:
     assert all(layer.history[-1] < layer.history[0] for layer in result.layers)
 
 
+@pytest.mark.one_backend
 def test_the_result_draws_the_losses_of_all_layers() -> None:
     result = pretrain_layerwise(mlp(), rows(), epochs=2, **QUIET)
     lines = result.plot().lines

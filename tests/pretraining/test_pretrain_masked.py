@@ -87,6 +87,7 @@ def test_channels_first_hides_all_channels_of_a_place() -> None:
     assert result.layers == ("conv",)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

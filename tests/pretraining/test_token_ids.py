@@ -32,6 +32,7 @@ def reader(first: keras.layers.Layer, dtype: str) -> keras.Model:
     return keras.Sequential([keras.Input((6,), dtype=dtype), first, *stack])
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
 @pytest.mark.parametrize("own", [True, False])
 def test_ids_are_not_regressed(own: bool, dtype: str) -> None:
@@ -42,6 +43,7 @@ def test_ids_are_not_regressed(own: bool, dtype: str) -> None:
         pretrain_masked(model, IDS, patch_size=1, epochs=1)
 
 
+@pytest.mark.alternates("padding", "strides")
 @pytest.mark.parametrize("padding", ["same", "valid", "causal"])
 @pytest.mark.parametrize("strides", [1, 2])
 def test_1d_convolutions_are_pretrained(padding: str, strides: int) -> None:

@@ -51,6 +51,7 @@ def step_forms(step):
     yield keras.Variable(step, dtype="int64", trainable=False)
 
 
+@pytest.mark.alternates("example")
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 def test_a_step_may_be_an_int_an_array_a_tensor_or_a_variable(schedule):
     expected = schedule.values(7)
@@ -61,6 +62,7 @@ def test_a_step_may_be_an_int_an_array_a_tensor_or_a_variable(schedule):
         np.testing.assert_allclose(schedule.values(step), expected, rtol=1e-6)
 
 
+@pytest.mark.alternates("example")
 def test_a_scalar_step_gives_a_scalar_and_an_array_an_array(schedule):
     for step in (5, np.array([5]), np.array([[5, 6, 7]])):
         assert schedule.values(step).shape == np.shape(step)
@@ -68,6 +70,7 @@ def test_a_scalar_step_gives_a_scalar_and_an_array_an_array(schedule):
         assert tuple(schedule.evaluate(tensor, ops).shape) == np.shape(step)
 
 
+@pytest.mark.alternates("example")
 def test_negative_steps_hold_the_first_value(schedule):
     assert (schedule.values([-1, -(10**12)]) == schedule.values(0)).all()
     traced = schedule(ops.convert_to_tensor(-5, dtype="int32"))
@@ -77,6 +80,7 @@ def test_negative_steps_hold_the_first_value(schedule):
     )
 
 
+@pytest.mark.alternates("example")
 def test_steps_past_the_end_hold_the_last_value(schedule):
     last = schedule.last_step
     if last is None:
@@ -88,6 +92,7 @@ def test_steps_past_the_end_hold_the_last_value(schedule):
     assert len(set(ops.convert_to_numpy(in_graph).tolist())) == 1
 
 
+@pytest.mark.alternates("own_schedule")
 def test_values_do_not_depend_on_the_default_float_type(own_schedule):
     step = ops.convert_to_tensor(7, dtype="int32")
     expected = ops.convert_to_numpy(own_schedule(step))

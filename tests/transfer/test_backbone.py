@@ -154,6 +154,7 @@ def test_a_saved_backbone_holds_nothing_of_this_package(
     np.testing.assert_allclose(features(again, 3), features(model, 3), rtol=1e-5)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("name", "least"), [("ResNet50", 32), ("InceptionV3", 75), ("Xception", 71)]
 )
@@ -162,6 +163,7 @@ def test_images_too_small_are_named_with_the_least_size(name: str, least: int) -
         backbone(name, (least - 1, least, 3), weights=None)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

@@ -68,6 +68,7 @@ def looker() -> keras.Model:
     return model
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", ["PyDataset", "Dataset", "generator"])
 def test_features_of_text_are_those_of_each_batch_by_itself(kind: str) -> None:
     data = {
@@ -98,6 +99,7 @@ def test_features_of_images_of_several_sizes() -> None:
     np.testing.assert_allclose(cached.features[0], expected, atol=1e-6)
 
 
+@pytest.mark.alternates("tags")
 @pytest.mark.parametrize(
     ("frozen", "tags"), [(["embedding"], False), (["embedding", "recurrent"], True)]
 )
@@ -130,6 +132,7 @@ def test_shuffled_batches_of_several_lengths_keep_their_rows_and_labels() -> Non
     assert model.evaluate(Batches(TEXT, CLASSES), verbose=0) < before
 
 
+@pytest.mark.one_backend
 def test_sequences_of_several_lengths_make_no_array_and_no_file() -> None:
     model = reader()
     freeze(model, "embedding")
@@ -140,6 +143,7 @@ def test_sequences_of_several_lengths_make_no_array_and_no_file() -> None:
         cache_features(model, Batches(TEXT, CLASSES), directory="here", verbose=0)
 
 
+@pytest.mark.one_backend
 def test_probes_read_each_batch_by_itself() -> None:
     model, y = looker(), [np.arange(3) % 2] * 3
     together = probe_depth(model, Batches(PHOTOS, y), num_folds=2)

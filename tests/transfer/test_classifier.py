@@ -99,6 +99,7 @@ def test_the_outputs_stay_in_float32_under_a_half_precision_policy() -> None:
     assert classifier(body(), 3).output.dtype == "float32"
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

@@ -60,6 +60,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize("kind", TARGETS)
 def test_the_loss_of_pixels_is_told_from_their_targets(kind: str) -> None:
     y, expected = TARGETS[kind]
@@ -73,6 +74,7 @@ def test_the_loss_of_pixels_is_told_from_their_targets(kind: str) -> None:
     assert result.history["accuracy"] == [pytest.approx(right.mean(), abs=1e-6)]
 
 
+@pytest.mark.alternates("y")
 @pytest.mark.parametrize("y", [MASKS > 0, (MASKS > 0)[..., None]])
 def test_the_loss_of_yes_and_no_pixels_is_told(y: np.ndarray) -> None:
     model = unet("sigmoid", classes=1)
@@ -109,6 +111,7 @@ ENDS = {
 }
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", ENDS)
 def test_the_softmax_is_found_behind_what_does_not_change_its_values(kind: str) -> None:
     model = keras.Sequential([keras.Input((2, 3, 1)), *ENDS[kind]()])
@@ -122,6 +125,7 @@ def test_the_softmax_operation_is_found() -> None:
     assert chosen_loss("fine_tune", model, np.zeros((4, 2, 3), "int32")) == SPARSE
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("y", "words"),
     [
@@ -136,6 +140,7 @@ def test_targets_that_fit_no_loss_are_named(y: np.ndarray, words: str) -> None:
         tuned(unet(), IMAGES, y)
 
 
+@pytest.mark.alternates("ignored")
 @pytest.mark.parametrize("ignored", [255, -1])
 def test_an_ignored_class_counts_for_nothing(ignored: int) -> None:
     y = MASKS.astype("int32")
@@ -189,6 +194,7 @@ def test_masked_tokens_count_for_nothing_with_and_without_cached_features() -> N
         assert cached.history[name] == pytest.approx(values, rel=1e-4), name
 
 
+@pytest.mark.one_backend
 def test_class_weight_is_refused_for_pixels_and_tokens() -> None:
     for model, x, y in ((unet(), IMAGES, MASKS), (tagger(), TOKENS, TAGS)):
         with pytest.raises(ValueError, match="`class_weight` must .*each place"):

@@ -212,6 +212,7 @@ def test_freezing_and_unfreezing_keep_rates_and_slots() -> None:
     assert model.optimizer.multiplier(model.get_layer("right").kernel) == 1.0
 
 
+@pytest.mark.one_backend
 def test_a_variable_without_a_rate_is_named_when_it_is_to_be_trained() -> None:
     model = two_branches("sgd")
     optimizer = DiscriminativeLearningRates("sgd", {"left": 0.1}, model)

@@ -144,6 +144,7 @@ def test_several_tensors_cross_the_cut() -> None:
     assert_same(values(twin), values(model))
 
 
+@pytest.mark.alternates("dtype")
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
 def test_masks_cross_the_cut(dtype: str) -> None:
     def make() -> keras.Model:
@@ -248,6 +249,7 @@ def test_training_goes_on_with_the_data_when_a_callback_unfreezes(unfrozen) -> N
     assert histories[1].epoch == [0, 1, 2, 3]
 
 
+@pytest.mark.one_backend
 def test_callbacks_see_one_training_when_one_of_them_unfreezes(unfrozen) -> None:
     assert unfrozen[1][1] == unfrozen[1][0] == ["begin", 0, 1, 2, 3, "end"]
 
@@ -264,6 +266,7 @@ def test_unfreezing_within_an_epoch_is_refused() -> None:
     assert np.isfinite(model.fit(X, Y, **FIT).history["loss"]).all()
 
 
+@pytest.mark.one_backend
 def test_features_of_other_weights_are_refused() -> None:
     model = frozen_model()
     cache = cached(model)
@@ -273,6 +276,7 @@ def test_features_of_other_weights_are_refused() -> None:
         cache.fit(**FIT)
 
 
+@pytest.mark.one_backend
 def test_features_are_refused_once_their_layers_train() -> None:
     model = frozen_model()
     cache = cached(model)
@@ -281,6 +285,7 @@ def test_features_are_refused_once_their_layers_train() -> None:
         cache.fit(**FIT)
 
 
+@pytest.mark.one_backend
 def test_freezing_more_does_not_end_the_features() -> None:
     model = frozen_model()
     cache = cached(model)
@@ -324,6 +329,7 @@ def augmented() -> keras.Model:
     return model
 
 
+@pytest.mark.one_backend
 def test_a_random_layer_before_frozen_weights_is_refused_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"'noise', which draws.*Give `views`"):
         cached(augmented())
@@ -426,6 +432,7 @@ def test_images_of_bytes_are_taken_as_fit_takes_them() -> None:
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
+@pytest.mark.one_backend
 def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
     model = frozen_model()
     cache = cached(model, ((X[i : i + 5], Y[i : i + 5]) for i in range(0, ROWS, 5)))
@@ -434,6 +441,7 @@ def test_a_generator_can_be_cached_in_memory_only(tmp_path) -> None:
         cached(model, (batch for batch in [(X, Y)]), directory=tmp_path)
 
 
+@pytest.mark.one_backend
 def test_targets_are_given_once() -> None:
     with pytest.raises(ValueError, match="must be None where `x` is no array"):
         cached(frozen_model(), Pairs(), Y)
@@ -453,11 +461,13 @@ def test_class_weights_and_a_validation_split_are_as_in_fit() -> None:
 # --- Refusals ------------------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 def test_features_that_do_not_fit_are_refused_before_they_are_computed() -> None:
     with pytest.raises(ValueError, match=r"320 bytes.*Give `directory`"):
         cached(frozen_model(), max_bytes=319)
 
 
+@pytest.mark.one_backend
 def test_a_model_without_anything_frozen_is_refused() -> None:
     with pytest.raises(ValueError, match="'conv', which trains. Freeze the backbone"):
         cached(model_on(body()))
@@ -490,6 +500,7 @@ def test_models_that_cannot_be_cut_or_fed_are_refused() -> None:
     assert "`train_step` of its own" in caching_obstacle(own)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "options, error",
     [
@@ -504,6 +515,7 @@ def test_bad_arguments_are_named(options, error) -> None:
         cache_features(frozen_model(), X, Y, **options)
 
 
+@pytest.mark.one_backend
 def test_fit_needs_a_compiled_model() -> None:
     model = chain(1)
     model = keras.Model(model.inputs, model.outputs)
@@ -511,6 +523,7 @@ def test_fit_needs_a_compiled_model() -> None:
         cached(model, X[:, 0, 0], Y).fit(**FIT)
 
 
+@pytest.mark.one_backend
 def test_fit_refuses_data() -> None:
     with pytest.raises(TypeError, match="those of the features. Received: `y`"):
         cached(frozen_model()).fit(y=Y)

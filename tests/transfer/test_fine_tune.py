@@ -132,6 +132,7 @@ def test_groups_train_at_rates_on_a_geometric_scale() -> None:
     np.testing.assert_allclose(np.divide(steps, steps[-1]), [1 / 16, 1 / 4, 1], 1e-3)
 
 
+@pytest.mark.one_backend
 def test_a_compiled_model_keeps_its_optimizer_loss_and_metrics() -> None:
     model = pretrained()
     optimizer = keras.optimizers.SGD(0.125, momentum=0.5)
@@ -143,6 +144,7 @@ def test_a_compiled_model_keeps_its_optimizer_loss_and_metrics() -> None:
     assert float(optimizer.learning_rate) == 0.125
 
 
+@pytest.mark.one_backend
 def test_the_weights_of_the_last_epoch_stay_on_request(
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -167,11 +169,13 @@ def test_the_weights_of_the_last_epoch_stay_on_request(
     assert printed.count("loss:") == 2
 
 
+@pytest.mark.one_backend
 def test_a_cache_that_cannot_be_is_refused_on_request() -> None:
     with pytest.raises(ValueError, match="cache_features"):
         tuned(pretrained(body_dropout=0.5), epochs=1, cache=True)
 
 
+@pytest.mark.one_backend
 def test_early_stopping_ends_a_phase_and_the_next_begins() -> None:
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
     result = tuned(
@@ -193,6 +197,7 @@ def test_training_the_head_on_cached_features_gives_the_same_weights(
             np.testing.assert_allclose(value, other[name], atol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_pixels_are_looked_at_where_a_backbone_takes_them() -> None:
     inputs = keras.Input((4, 4, 3), name="pixels")
     outputs = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, name="body")(inputs))

@@ -134,6 +134,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -157,6 +158,7 @@ def test_another_call_in_the_same_directory_is_an_error(
     assert files == {path: path.read_bytes() for path in directory.iterdir()}
 
 
+@pytest.mark.one_backend
 def test_another_model_in_the_same_directory_is_an_error(directory: Path) -> None:
     layers = [keras.layers.Dense(4, name="body"), keras.layers.Dense(3, "softmax")]
     other = keras.Sequential([keras.Input((6,)), *layers])

@@ -28,6 +28,7 @@ def training(model: keras.Model) -> set[str]:
     return {variable.path.split("/")[-2] for variable in model.trainable_variables}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("group", "trained"),
     [
@@ -47,6 +48,7 @@ def test_what_comes_before_the_group_is_frozen_and_the_rest_trains(
     assert training(model) == trained
 
 
+@pytest.mark.one_backend
 def test_a_group_from_any_number_of_groups_is_found_again() -> None:
     model = network()
     for count in (2, 3, 5):
@@ -58,6 +60,7 @@ def test_a_group_from_any_number_of_groups_is_found_again() -> None:
         assert training(model) == names
 
 
+@pytest.mark.one_backend
 def test_batch_normalization_before_the_head_does_as_told() -> None:
     model = network()
     freeze_to(model, 0, num_groups=3, batch_norm="frozen")
@@ -71,6 +74,7 @@ def test_batch_normalization_before_the_head_does_as_told() -> None:
     assert model.get_layer("head_norm").trainable_variables
 
 
+@pytest.mark.one_backend
 def test_a_group_or_several_can_be_frozen_and_unfrozen() -> None:
     model = network()
     groups = layer_groups(model)
@@ -85,6 +89,7 @@ def test_a_group_or_several_can_be_frozen_and_unfrozen() -> None:
     assert training(model) == {"norm", "head_norm", "first", "second"}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("group", [5, -6, "hed"])
 def test_a_group_that_does_not_exist_is_an_error_that_lists_those_that_do(
     group: int | str,
@@ -95,6 +100,7 @@ def test_a_group_that_does_not_exist_is_an_error_that_lists_those_that_do(
     assert training(model) == EVERY
 
 
+@pytest.mark.one_backend
 def test_a_group_of_another_model_is_refused() -> None:
     model, other = network(), network()
     with pytest.raises(ValueError, match="must be a layer group of the model"):
@@ -104,6 +110,7 @@ def test_a_group_of_another_model_is_refused() -> None:
     assert training(model) == EVERY
 
 
+@pytest.mark.one_backend
 def test_wrong_types_are_named() -> None:
     with pytest.raises(TypeError, match="freeze_to: `group` must be the number"):
         freeze_to(network(), 1.0)

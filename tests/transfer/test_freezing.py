@@ -34,6 +34,7 @@ def training(model: keras.Model) -> set[str]:
 EVERY = {"block1_dense", "block1_norm", "deep", "head"}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("choice", "chosen"),
     [
@@ -58,12 +59,14 @@ def test_a_choice_is_frozen_and_unfrozen(choice: object, chosen: set[str]) -> No
     assert training(model) == chosen
 
 
+@pytest.mark.one_backend
 def test_layers_themselves_can_be_given() -> None:
     model = network()
     freeze(model, [model.get_layer("head"), model.get_layer("block2")])
     assert training(model) == {"block1_dense", "block1_norm"}
 
 
+@pytest.mark.one_backend
 def test_flags_that_were_set_on_what_encloses_a_layer_do_not_stop_it() -> None:
     model = network()
     model.trainable = False
@@ -92,6 +95,7 @@ def after_a_fit(
     return changed[1], changed[2]
 
 
+@pytest.mark.alternates("act", "batch_norm")
 @pytest.mark.parametrize(("act", "weights_train"), [(freeze, False), (unfreeze, True)])
 @pytest.mark.parametrize(
     ("batch_norm", "changed"),
@@ -120,6 +124,7 @@ def test_a_subclassed_layer_that_was_never_built_is_refused() -> None:
         freeze(model)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
@@ -141,6 +146,7 @@ def test_a_choice_of_nothing_is_an_error_and_changes_nothing(
     assert training(model) == EVERY
 
 
+@pytest.mark.one_backend
 def test_wrong_arguments_are_named() -> None:
     model = network()
     with pytest.raises(TypeError, match="frozen: `layers` must be"), frozen(model, 3):

@@ -162,6 +162,7 @@ def test_one_more_group_is_due_whenever_patience_is_out() -> None:
     assert UnfreezingProgress.from_json(progress.as_json()) == progress
 
 
+@pytest.mark.one_backend
 def test_groups_are_unfrozen_when_what_is_watched_stops_improving() -> None:
     model = grouped_model("adam")
     falling = Falling([1.0] * 6)
@@ -174,6 +175,7 @@ def test_groups_are_unfrozen_when_what_is_watched_stops_improving() -> None:
     assert [phase.epoch for phase in unfreezing.history] == [0]
 
 
+@pytest.mark.one_backend
 def test_a_number_that_is_missing_is_named() -> None:
     model = grouped_model("adam")
     with pytest.warns(UserWarning, match="'val_loss' is not in the logs of epoch 0"):
@@ -213,6 +215,7 @@ def run(
 whole_run = functools.cache(run)
 
 
+@pytest.mark.alternates("kind")
 @pytest.mark.parametrize(
     ("kind", "stop", "first"),
     [
@@ -252,6 +255,7 @@ def test_a_killed_and_resumed_fit_ends_as_an_uninterrupted_one(
         )
 
 
+@pytest.mark.one_backend
 def test_a_backup_of_other_groups_is_refused(tmp_path: Path) -> None:
     backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
     with pytest.raises(KeyboardInterrupt):
@@ -334,6 +338,7 @@ def test_batch_normalization_of_the_head_trains_and_the_rest_does_as_told() -> N
     assert (mean != 0).all() and (gamma != 1).all()
 
 
+@pytest.mark.one_backend
 def test_a_copy_holds_no_model_and_trains_another() -> None:
     unfreezing = GradualUnfreezing(patience=3, mode="max", monitor="val_x", verbose=1)
     again = GradualUnfreezing.from_config(unfreezing.get_config())
@@ -348,6 +353,7 @@ def test_a_copy_holds_no_model_and_trains_another() -> None:
         np.testing.assert_array_equal(this, that)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -375,6 +381,7 @@ def test_arguments_of_the_wrong_type_are_named(arguments: dict) -> None:
         GradualUnfreezing(**arguments)
 
 
+@pytest.mark.one_backend
 def test_more_epochs_than_groups_are_refused_before_anything_changes() -> None:
     model = grouped_model("adam")
     freeze_to(model, "neck")

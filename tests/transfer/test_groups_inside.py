@@ -37,6 +37,7 @@ def test_groups_are_found_inside_of_inference_mode() -> None:
     assert paths == ["high", "high", "head", "head"]
 
 
+@pytest.mark.one_backend
 def test_probes_read_groups_inside_of_inference_mode() -> None:
     inner = body()
     head = layers.Dense(2, "softmax", name="head")

@@ -48,6 +48,7 @@ def given_validation_rows(model: keras.Model, y: Any) -> None:
     fine_tune(model, INPUTS, LABELS, validation_data=(INPUTS, y), epochs=1, verbose=0)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("give", [given_rows, given_batches, given_validation_rows])
 @pytest.mark.parametrize("make", [pretrained, compiled])
 def test_labels_outside_of_the_classes_are_refused(make: Any, give: Any) -> None:
@@ -60,6 +61,7 @@ def test_labels_outside_of_the_classes_are_refused(make: Any, give: Any) -> None
         np.testing.assert_array_equal(this, that)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("y", "remedy"),
     [
@@ -78,6 +80,7 @@ def test_the_remedy_fits_the_labels(y: np.ndarray, remedy: str) -> None:
 ONE_HOT = np.eye(3, dtype="float32")[LABELS]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("loss", "y", "remedy"),
     [
@@ -104,6 +107,7 @@ def two_outputs() -> keras.Model:
     return keras.Model(inputs, {"tags": tags, "kind": kind})
 
 
+@pytest.mark.one_backend
 def test_labels_of_each_of_several_outputs_are_looked_at() -> None:
     model = two_outputs()
     model.compile("sgd", {"kind": SPARSE, "tags": "binary_crossentropy"})
@@ -115,6 +119,7 @@ def test_labels_of_each_of_several_outputs_are_looked_at() -> None:
     given_rows(model, {"kind": LABELS, "tags": tags})
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "y",
     [LABELS.tolist(), np.array(["a", "b", "c"])[LABELS], ONE_HOT],
@@ -126,6 +131,7 @@ def test_validation_labels_of_other_kinds_are_refused(y: Any) -> None:
         given_validation_rows(pretrained(), y)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("odd", [0.5, np.nan])
 def test_a_number_that_is_no_class_is_named(odd: float) -> None:
     y = np.where(LABELS == 0, odd, LABELS)
@@ -142,6 +148,7 @@ def test_an_ignored_class_is_no_label_outside_of_the_classes() -> None:
     assert np.isfinite(result.history["loss"]).all()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("y", "remedy"),
     [
@@ -161,6 +168,7 @@ def test_yes_and_no_are_one_and_zero(y: np.ndarray, remedy: str) -> None:
 NAMES = np.array(["cat", "dog", "owl"])[LABELS]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "y",
     [NAMES, NAMES.astype(object), NAMES.tolist(), tuple(NAMES), NAMES.astype("S")],
@@ -171,11 +179,13 @@ def test_names_of_classes_are_refused_with_how_to_number_them(y: Any) -> None:
         given_rows(pretrained(), y)
 
 
+@pytest.mark.one_backend
 def test_names_of_classes_in_batches_are_refused() -> None:
     with pytest.raises(TypeError, match="fine_tune: `y` must be numbers.*`np.unique"):
         given_batches(pretrained(), NAMES)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("argument", ["x", "y"])
 def test_a_list_of_numbers_is_refused_with_how_to_give_it(argument: str) -> None:
     data = {"x": INPUTS, "y": LABELS}
@@ -184,6 +194,7 @@ def test_a_list_of_numbers_is_refused_with_how_to_give_it(argument: str) -> None
         fine_tune(pretrained(), **data, epochs=1)
 
 
+@pytest.mark.alternates("y")
 @pytest.mark.parametrize("y", [LABELS > 0, LABELS.astype("float32")])
 def test_yes_and_no_and_whole_numbers_are_classes(y: np.ndarray) -> None:
     results = [
@@ -193,6 +204,7 @@ def test_yes_and_no_and_whole_numbers_are_classes(y: np.ndarray) -> None:
     assert results[0].history == results[1].history
 
 
+@pytest.mark.one_backend
 def test_a_trial_refuses_labels_outside_of_its_classes() -> None:
     trunk = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
     hypermodel = TransferHyperModel(
@@ -220,6 +232,7 @@ def test_a_trial_of_logits_is_trained_on_logits() -> None:
     )
 
 
+@pytest.mark.one_backend
 def test_probes_take_names_and_lists_for_classes() -> None:
     model = pretrained()
     expected = probe_depth(model, INPUTS, LABELS, num_folds=2).fold_accuracy

@@ -109,6 +109,7 @@ def test_the_count_travels_with_weights_and_ends_with_others(tmp_path: Path) -> 
     assert longest(other) == longest(plain)
 
 
+@pytest.mark.alternates("scaled")
 @needs_keras("3.11", "loading a model around a model")
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scaling"])
 def test_a_loaded_model_takes_no_longer_steps_though_it_counts_all_alike(

@@ -26,6 +26,7 @@ def cuts_by_removal(parents: list[list[int]], output: int) -> list[int]:
     return [node for node in range(len(parents)) if not reaches(output, node)]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("seed", range(20))
 def test_cut_points_are_the_nodes_whose_removal_parts_inputs_and_output(
     seed: int,
@@ -58,6 +59,7 @@ def test_a_piece_has_what_its_boundary_needs_even_if_computed_early() -> None:
     assert pieces_between([(), (0,), (0,), (1,), (3, 2)], [3, 4]) == [[0, 1, 3], [2, 4]]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("name", "block"),
     [
@@ -136,6 +138,7 @@ def test_every_weight_is_in_exactly_one_group() -> None:
     assert {id(w) for w in listed} == {id(w) for w in model.weights}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("count", range(1, 7))
 def test_there_are_as_many_groups_as_asked_for(count: int) -> None:
     assert len(layer_groups(residual_network(), num_groups=count)) == count

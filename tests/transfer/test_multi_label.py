@@ -42,6 +42,7 @@ NAMED = pytest.param(
 )
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("metrics", [None, ["accuracy"], NAMED])
 def test_accuracy_of_fine_tuning_is_the_share_of_right_labels(
     metrics: list | dict | None,
@@ -54,6 +55,7 @@ def test_accuracy_of_fine_tuning_is_the_share_of_right_labels(
     assert result.history["val_accuracy"] == [1.0]
 
 
+@pytest.mark.alternates("num_labels")
 @pytest.mark.parametrize("num_labels", [1, 4])
 def test_accuracy_of_logits_has_its_threshold_at_zero(num_labels: int) -> None:
     body = keras.layers.Dense(4, kernel_initializer="identity")
@@ -71,6 +73,7 @@ def test_accuracy_of_logits_has_its_threshold_at_zero(num_labels: int) -> None:
     assert result.history["accuracy"] == [1.0]
 
 
+@pytest.mark.one_backend
 def test_a_search_looks_at_the_share_of_right_labels() -> None:
     body = keras.layers.Dense(4, kernel_initializer="identity", name="body")
     hypermodel = TransferHyperModel(
@@ -92,6 +95,7 @@ def test_a_search_looks_at_the_share_of_right_labels() -> None:
     assert history.history["val_accuracy"] == [1.0]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", ["fine_tune", "TransferHyperModel"])
 def test_class_weight_is_refused_where_rows_have_several_labels(kind: str) -> None:
     with pytest.raises(ValueError, match=f"{kind}: `class_weight` .*Give `sample_w"):
@@ -106,6 +110,7 @@ def test_class_weight_is_refused_where_rows_have_several_labels(kind: str) -> No
             hypermodel.fit(hp, hypermodel.build(hp), X, LABELS, class_weight={0: 2.0})
 
 
+@pytest.mark.one_backend
 def test_class_weight_goes_with_one_hot_rows_of_classes_that_exclude_one_another() -> (
     None
 ):
@@ -118,6 +123,7 @@ def test_class_weight_goes_with_one_hot_rows_of_classes_that_exclude_one_another
     assert weighted.history["loss"][0] == pytest.approx(by_hand.history["loss"][0])
 
 
+@pytest.mark.one_backend
 def test_several_labels_are_not_taken_for_one_class_by_a_softmax() -> None:
     model = right("softmax")
     with pytest.raises(ValueError, match="`y` must be one-hot .* activation='sigmoid'"):
@@ -125,6 +131,7 @@ def test_several_labels_are_not_taken_for_one_class_by_a_softmax() -> None:
     assert not model.compiled
 
 
+@pytest.mark.one_backend
 def test_probes_do_not_take_rows_of_several_labels_for_one_class() -> None:
     with pytest.raises(ValueError, match=r"one class for each sample.*`y\[:, 0\]`"):
         probe_depth(right(), X, LABELS)

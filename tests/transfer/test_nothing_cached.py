@@ -40,6 +40,7 @@ def network() -> keras.Model:
     return keras.Sequential([keras.Input((8, 8, 3)), *stack])
 
 
+@pytest.mark.one_backend
 def test_images_of_a_directory_are_trained_on_and_the_notice_is_printed(
     folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -54,6 +55,7 @@ def test_images_of_a_directory_are_trained_on_and_the_notice_is_printed(
     assert capsys.readouterr().out.count(notice) == 1
 
 
+@pytest.mark.one_backend
 def test_the_remedy_for_a_dataset_works(folder: Path) -> None:
     model, data = network(), images(folder)
     freeze(model, "body")
@@ -63,6 +65,7 @@ def test_the_remedy_for_a_dataset_works(folder: Path) -> None:
     assert result.notices == () and result.epoch == [0]
 
 
+@pytest.mark.one_backend
 def test_dropout_inside_of_a_backbone_is_named() -> None:
     result = fine_tune(
         pretrained(body_dropout=0.5), INPUTS, LABELS, epochs=1, verbose=0
@@ -71,6 +74,7 @@ def test_dropout_inside_of_a_backbone_is_named() -> None:
     assert "'block2_dropout'" in notice and "InferenceMode" in notice
 
 
+@pytest.mark.one_backend
 def test_nothing_is_said_where_features_are_cached_or_not_wanted() -> None:
     for cache in ("auto", False):
         result = fine_tune(
@@ -102,6 +106,7 @@ class Poisons(keras.callbacks.Callback):
             bias.assign(np.full(3, np.nan))
 
 
+@pytest.mark.alternates("first")
 @pytest.mark.parametrize("first", [1, 0])
 def test_an_epoch_that_ends_with_nan_in_its_weights_is_never_the_best(
     first: int,

@@ -19,6 +19,7 @@ from transfer.two_branches import (
 )
 
 MAKERS = optimizers()
+SPECIAL = ("Muon", "Adafactor", "Free", "Scale", "Multi", "accumulation", "averages")
 each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
 
@@ -34,6 +35,7 @@ def moved(model: keras.Model, layer: str, epochs: int = 1) -> bool:
     return bool((values(model, layer)["kernel"] != before).any())
 
 
+@pytest.mark.alternates("make", but=SPECIAL)
 @each_optimizer
 def test_a_branch_is_trained_as_if_the_other_had_not_been_frozen_and_unfrozen(
     make: Callable,

@@ -77,6 +77,7 @@ def test_scaled_images_are_refused_behind_layers_in_front(kind: str) -> None:
     assert low >= 0 and 200 < high <= 255
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", ["resizing", "nested"])
 def test_fine_tuning_refuses_scaled_images_behind_layers_in_front(kind: str) -> None:
     model = FRONTS[kind]()
@@ -89,6 +90,7 @@ def test_fine_tuning_refuses_scaled_images_behind_layers_in_front(kind: str) -> 
         fine_tune(model, data, epochs=1)
 
 
+@pytest.mark.one_backend
 def test_a_rescaling_before_that_of_the_backbone_is_named() -> None:
     model = behind(layers.Rescaling(1 / 255, name="mine_too"), layers.RandomFlip())
     with pytest.raises(ValueError, match="'mine_too' .*'preprocessing' .*Leave 'mine_"):
@@ -144,6 +146,7 @@ def test_one_rescaling_of_ones_own_is_no_fault() -> None:
     assert np.isnan(check_pixels(IMAGES, model)).all()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("kind", ["arrays", "dataset"])
 def test_a_trial_refuses_scaled_images(kind: str, depth: int) -> None:

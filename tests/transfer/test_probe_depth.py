@@ -17,6 +17,7 @@ from keras_deeptools.transfer._layer_groups.linear_probe import (
 GENERATOR = np.random.default_rng(0)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("shape", [(60, 5), (30, 80)], ids=["tall", "wide"])
 def test_a_probe_is_ridge_regression_with_the_penalty_that_leave_one_out_chooses(
     shape: tuple[int, int],
@@ -81,6 +82,7 @@ POINTS = GENERATOR.normal(size=(200, 2)).astype("float32")
 SIDES = (POINTS[:, 0] * POINTS[:, 1] > 0).astype(int)
 
 
+@pytest.mark.one_backend
 def test_where_accuracy_falls_is_where_to_retrain_from() -> None:
     probe = probe_depth(quadrants(lose=True), POINTS, SIDES)
     assert probe.groups == ("copy", "expand", "last") and probe.rest == ("head",)
@@ -89,6 +91,7 @@ def test_where_accuracy_falls_is_where_to_retrain_from() -> None:
     assert probe.accuracy[1] > 0.9 and probe.accuracy[0] < 0.7
 
 
+@pytest.mark.one_backend
 def test_where_the_last_group_reads_as_well_the_head_alone_is_to_be_trained() -> None:
     probe = probe_depth(quadrants(lose=False), POINTS, SIDES)
     assert probe.first_to_retrain == 3
@@ -151,6 +154,7 @@ def test_what_is_probed_is_what_the_next_group_gets_averaged_over_space(
     np.testing.assert_allclose(seen[0][1], last, atol=1e-5)
 
 
+@pytest.mark.one_backend
 def test_the_last_group_of_a_backbone_without_head_is_probed(images) -> None:
     probe = probe_depth(convolutional(), *images)
     assert probe.groups == ("block1", "block2") and probe.rest == ()
@@ -166,6 +170,7 @@ def test_nothing_changes_and_the_seed_repeats_the_result(images) -> None:
         np.testing.assert_array_equal(this, that)
 
 
+@pytest.mark.one_backend
 def test_classes_may_be_names_or_one_hot_or_come_with_the_data(images) -> None:
     x, labels = images
     model = convolutional()
@@ -178,12 +183,14 @@ def test_classes_may_be_names_or_one_hot_or_come_with_the_data(images) -> None:
         )
 
 
+@pytest.mark.one_backend
 def test_the_picture_has_a_point_for_each_group(images) -> None:
     probe = probe_depth(convolutional(), *images)
     ax = probe.plot()
     assert [label.get_text() for label in ax.get_xticklabels()] == list(probe.groups)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "options, complaint",
     [
@@ -199,6 +206,7 @@ def test_bad_arguments_are_named(images, options, complaint) -> None:
         probe_depth(convolutional(), x, **{"y": labels, **options})
 
 
+@pytest.mark.one_backend
 def test_features_that_are_not_finite_are_named(images) -> None:
     x, labels = images
     x = x.copy()
@@ -207,6 +215,7 @@ def test_features_that_are_not_finite_are_named(images) -> None:
         probe_depth(convolutional(), x, labels)
 
 
+@pytest.mark.one_backend
 def test_a_model_of_one_group_is_refused() -> None:
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1, name="only")(inputs))

@@ -53,7 +53,8 @@ def search(tuner: Any, **options: Any) -> list[str]:
     return [trial.status for trial in tuner.oracle.trials.values()]
 
 
-@pytest.mark.parametrize("build", [row, own])
+@pytest.mark.alternates("build")
+@pytest.mark.parametrize("build", [own, row])
 def test_a_search_with_all_parts_completes_and_gives_back_its_best_model(
     build: Callable, tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_search_with_all_parts_completes_and_gives_back_its_best_model(
     assert loss == pytest.approx(best.score, rel=1e-3)
 
 
+@pytest.mark.one_backend
 def test_hyperband_goes_on_with_the_weights_of_its_trials(tmp_path: Path) -> None:
     tuner = keras_tuner.Hyperband(
         DeepHyperModel(row, max_epochs=2, parts=["optimizer", "initializer"]),

@@ -83,6 +83,7 @@ def test_all_parts_are_searched_by_default() -> None:
     }
 
 
+@pytest.mark.one_backend
 def test_only_the_chosen_parts_are_searched() -> None:
     found = names(DeepHyperModel(make_model, max_epochs=2, parts=["max_norm"]))
     assert found == {"max_norm", "max_norm/max_norm"}
@@ -91,6 +92,7 @@ def test_only_the_chosen_parts_are_searched() -> None:
 ON_OR_OFF = ["initializer", "one_cycle", "max_norm", "clipping", "weight_averaging"]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("part", ON_OR_OFF)
 def test_a_part_that_every_trial_has_is_not_switched(part: str) -> None:
     maybe = names(DeepHyperModel(make_model, max_epochs=2, parts=[part]))
@@ -98,6 +100,7 @@ def test_a_part_that_every_trial_has_is_not_switched(part: str) -> None:
     assert names(hypermodel) == maybe - {part}
 
 
+@pytest.mark.one_backend
 def test_1cycle_is_in_a_trial_that_would_else_be_without() -> None:
     model = make_model()
     hypermodel = DeepHyperModel(
@@ -119,6 +122,7 @@ def test_a_part_that_cannot_be_in_every_trial_is_named(always: list[str]) -> Non
         )
 
 
+@pytest.mark.one_backend
 def test_hyperparameters_of_the_users_own_live_beside_ours() -> None:
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         return make_model(rate=hp.Float("mine", 0.1, 0.2))
@@ -126,6 +130,7 @@ def test_hyperparameters_of_the_users_own_live_beside_ours() -> None:
     assert "mine" in names(DeepHyperModel(build, max_epochs=2, parts=["max_norm"]))
 
 
+@pytest.mark.one_backend
 def test_a_given_model_is_copied_with_fresh_weights_for_each_trial() -> None:
     model = make_model()
     before = model.get_weights()
@@ -138,6 +143,7 @@ def test_a_given_model_is_copied_with_fresh_weights_for_each_trial() -> None:
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.one_backend
 def test_loss_and_metrics_are_those_that_the_model_was_compiled_with() -> None:
     hypermodel = DeepHyperModel(make_model(), max_epochs=2, parts=["optimizer"])
     hp = keras_tuner.HyperParameters()
@@ -207,6 +213,7 @@ def opt(model: keras.Model) -> list[keras.Variable]:
     return model.optimizer.variables
 
 
+@pytest.mark.one_backend
 def test_a_trial_whose_loss_is_not_finite_fails_and_says_when() -> None:
     hypermodel = DeepHyperModel(make_model, max_epochs=2, parts=["optimizer"])
     hp = keras_tuner.HyperParameters()
@@ -216,6 +223,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_says_when() -> None:
         hypermodel.fit(hp, model, X, bad, epochs=2, verbose=0)
 
 
+@pytest.mark.one_backend
 def test_a_callback_of_the_search_is_kept() -> None:
     hypermodel = DeepHyperModel(make_model, max_epochs=2, parts=["one_cycle"])
     hp = keras_tuner.HyperParameters()

@@ -55,6 +55,7 @@ def in_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.alternates("build")
 @pytest.mark.parametrize("build", [sequential, subclassed])
 def test_all_parts_of_a_search_take_a_model_that_is_not_built(build):
     hypermodel = DeepHyperModel(
@@ -75,6 +76,7 @@ def test_all_parts_of_a_search_take_a_model_that_is_not_built(build):
     assert tuner.get_best_models()[0].predict(X, verbose=0).shape == (32, 2)
 
 
+@pytest.mark.alternates("build")
 @pytest.mark.parametrize("build", [sequential, subclassed])
 def test_a_new_session_loads_the_best_model(build):
     def tuner():

@@ -66,6 +66,7 @@ def sampled(model, x, **options):
     return mc_predict(model, x, **options)
 
 
+@pytest.mark.alternates("make", "source")
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 @pytest.mark.parametrize(
     ("make", "batches"),
@@ -145,6 +146,7 @@ def test_the_last_layer_is_predicted_batch_by_batch():
     )
 
 
+@pytest.mark.alternates("per_token", "num_samples")
 @pytest.mark.parametrize("num_samples", [0, 20])
 @pytest.mark.parametrize("per_token", [False, True])
 def test_the_likelihood_of_texts_is_that_of_all_their_labels(per_token, num_samples):

@@ -185,6 +185,7 @@ def test_padding_that_is_masked_does_not_reach_the_other_tokens():
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.alternates("from_logits")
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_the_dropout_rate_of_a_segmentation_is_tuned_on_pixels_that_count(from_logits):
     model = segmenter(None if from_logits else "softmax")
@@ -221,6 +222,7 @@ def heads(activation, loss):
     return model
 
 
+@pytest.mark.alternates("from_logits")
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_the_dropout_rate_of_several_sigmoids_is_tuned_by_the_mean_of_their_likelihoods(
     from_logits,
@@ -248,6 +250,7 @@ class OneBatch(keras.utils.PyDataset):
         return self.batch
 
 
+@pytest.mark.one_backend
 def test_several_labels_under_a_loss_of_one_class_are_refused_before_training():
     x, labels = labelled()
     model = heads("softmax", "categorical_crossentropy")

@@ -31,6 +31,7 @@ def assert_near_samples(model, bound, **options):
     return found
 
 
+@pytest.mark.alternates("end")
 @pytest.mark.parametrize(
     "end",
     [
@@ -48,6 +49,7 @@ def test_mean_and_spread_are_those_of_many_samples(end):
     assert found.mean.dtype == "float32"
 
 
+@pytest.mark.alternates("dropout")
 @pytest.mark.parametrize("dropout", [layers.Dropout, layers.GaussianDropout])
 def test_a_linear_output_is_exact(dropout):
     model = model_with(layers.Dense(2), dropout=dropout)
@@ -172,6 +174,7 @@ class Subclassed(keras.Model):
         return inputs
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -197,6 +200,7 @@ def test_a_model_that_ends_otherwise_is_named_with_the_remedy(model, words):
         last_layer_predict(model, INPUTS)
 
 
+@pytest.mark.one_backend
 def test_options_are_checked():
     model = model_with(layers.Dense(2, "softmax"))
     with pytest.raises(ValueError, match="`method` must be one of 'quadrature'"):

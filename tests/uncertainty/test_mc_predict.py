@@ -92,6 +92,7 @@ def test_the_distribution_is_that_of_a_network_with_dropout_in_numpy() -> None:
     assert abs(ratio - 1) < 0.02
 
 
+@pytest.mark.alternates("batch_size")
 @pytest.mark.parametrize("batch_size", [1, 12, 1000])
 def test_masks_do_not_depend_on_the_batch_size(
     masks_model: keras.Model, batch_size: int
@@ -129,6 +130,7 @@ def test_coherent_masks_are_shared_by_all_rows(masks_model: keras.Model) -> None
     assert len(np.unique(masks[:, 0], axis=0)) > 40
 
 
+@pytest.mark.alternates("masks")
 @pytest.mark.parametrize("masks", ["independent", "coherent"])
 def test_the_same_seed_gives_the_same_bits(classifier: keras.Model, masks: str) -> None:
     first, second = (
@@ -138,6 +140,7 @@ def test_the_same_seed_gives_the_same_bits(classifier: keras.Model, masks: str) 
     np.testing.assert_array_equal(first.std, second.std)
 
 
+@pytest.mark.one_backend
 def test_without_a_seed_the_result_tells_the_one_that_was_taken(
     classifier: keras.Model,
 ) -> None:
@@ -283,6 +286,7 @@ def test_adaptive_stops_rows_whose_class_is_decided() -> None:
     assert ((found.mean > 0.5) == (plain.mean > 0.5)).all()
 
 
+@pytest.mark.one_backend
 def test_adaptive_goes_on_with_rows_that_are_not_decided() -> None:
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dropout(0.5)])
     same = np.ones((4, 8), "float32")
@@ -292,6 +296,7 @@ def test_adaptive_goes_on_with_rows_that_are_not_decided() -> None:
     assert abs(found.std.mean() - 1) < 0.1
 
 
+@pytest.mark.one_backend
 def test_adaptive_stops_rows_whose_rank_is_decided() -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dropout(0.1)])
     rows = np.array([[1.0], [1.001], [100.0]])
@@ -303,6 +308,7 @@ def test_adaptive_stops_rows_whose_rank_is_decided() -> None:
 # --- What is refused -----------------------------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -334,6 +340,7 @@ def test_bad_input_is_refused_by_name(
         mc_predict(**arguments)
 
 
+@pytest.mark.one_backend
 def test_a_model_without_dropout_is_refused() -> None:
     stack = [dense(2), keras.layers.Dropout(0.0), keras.layers.GaussianNoise(0.1)]
     model = keras.Sequential([keras.Input((8,)), *stack])

@@ -74,6 +74,7 @@ def sampled(model, x=X, num_samples=400):
     return mc_predict(model, x, num_samples, seed=0, verbose=0)
 
 
+@pytest.mark.alternates("make")
 @models
 def test_a_model_is_built_by_the_data(make):
     model = make()
@@ -111,6 +112,7 @@ def test_dicts_go_in_and_come_out():
     assert found.mean["hidden"].shape == (20, 4) and found.std["p"].min() > 0
 
 
+@pytest.mark.alternates("has_input")
 @pytest.mark.parametrize("has_input", [False, True])
 def test_integer_images_are_taken_as_predict_takes_them(has_input):
     images = RANDOM.integers(0, 255, (6, 8, 8, 3)).astype("uint8")
@@ -136,6 +138,7 @@ def test_the_last_layer_and_the_dropout_rate_build_the_model_too():
     assert np.isfinite(found.log_likelihood).all()
 
 
+@pytest.mark.one_backend
 def test_a_model_without_a_call_is_named():
     class Trainer(keras.Model):
         def __init__(self):

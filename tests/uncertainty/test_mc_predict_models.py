@@ -125,6 +125,7 @@ def values_of(model: keras.Model) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]
 
 
+@pytest.mark.alternates("make")
 @kinds
 def test_a_model_of_any_kind_is_sampled_and_keeps_its_state(make: Any) -> None:
     model = make()
@@ -135,6 +136,7 @@ def test_a_model_of_any_kind_is_sampled_and_keeps_its_state(make: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize(
     "make", [attention, stacked_cells, subclassed], ids=lambda make: make.__name__
 )
@@ -301,6 +303,7 @@ def drop() -> keras.Model:
     return keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
 
 
+@pytest.mark.alternates("source")
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 def test_data_of_every_kind_give_the_same_samples(
     drop: keras.Model, source: Any

@@ -106,6 +106,7 @@ def test_class_indices_are_no_labels_of_independent_outputs():
         brier_score(PROBABILITIES, LABELS[:, 0], multi_label=True)
 
 
+@pytest.mark.one_backend
 def test_the_temperature_of_many_outputs_is_that_of_all_of_them_in_a_row():
     scaling = TemperatureScaling().fit(PROBABILITIES, LABELS)
     assert scaling.temperature == pytest.approx(
@@ -116,6 +117,7 @@ def test_the_temperature_of_many_outputs_is_that_of_all_of_them_in_a_row():
     np.testing.assert_allclose(scaling.apply(PROBABILITIES), expected)
 
 
+@pytest.mark.alternates("from_logits", "fitted_on")
 @pytest.mark.parametrize("from_logits", [False, True])
 @pytest.mark.parametrize("fitted_on", ["outputs", "cells"])
 def test_the_layer_scales_the_kind_of_outputs_that_it_was_fitted_on(
@@ -155,6 +157,7 @@ def functional_heads():
     return keras.Model(inputs, keras.layers.Concatenate()(heads))
 
 
+@pytest.mark.alternates("make")
 @pytest.mark.parametrize("make", [sigmoids, functional_heads])
 def test_a_model_tells_that_its_outputs_are_independent(make, tmp_path):
     model = make()
@@ -168,6 +171,7 @@ def test_a_model_tells_that_its_outputs_are_independent(make, tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0), found, rtol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_a_layer_that_was_fitted_to_classes_refuses_a_single_output():
     probabilities = PROBABILITIES / PROBABILITIES.sum(axis=1, keepdims=True)
     scaling = TemperatureScaling().fit(probabilities, np.arange(400) % 3)
@@ -177,6 +181,7 @@ def test_a_layer_that_was_fitted_to_classes_refuses_a_single_output():
         scaling.apply(probabilities[:, :1])
 
 
+@pytest.mark.one_backend
 def test_a_layer_that_was_called_is_not_turned_into_another_kind():
     scaling = TemperatureScaling(from_logits=True)
     scaling(logit(PROBABILITIES).astype("float32"))
@@ -185,6 +190,7 @@ def test_a_layer_that_was_called_is_not_turned_into_another_kind():
     assert scaling.temperature == 1.0
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("columns", [1, 4])
 def test_probabilities_that_were_rounded_are_warned_about(columns):
     random = np.random.default_rng(1)
@@ -203,6 +209,7 @@ def test_probabilities_that_were_rounded_are_warned_about(columns):
     assert scaling.temperature > 2 * honest
 
 
+@pytest.mark.one_backend
 def test_zeros_that_decide_nothing_are_not_warned_about():
     logits = np.float32(60) * RANDOM.normal(size=(500, 3)).astype("float32")
     labels = np.argmax(logits / 40 + RANDOM.gumbel(size=logits.shape), axis=1)

@@ -39,6 +39,7 @@ def lbfgs(logits, labels, weights):
     return temperature.item()
 
 
+@pytest.mark.alternates("sharpness")
 @pytest.mark.parametrize("sharpness", [0.2, 1.0, 7.0])
 def test_the_temperature_is_that_of_pytorchs_lbfgs(sharpness):
     probabilities, labels, weights = classified(sharpness=sharpness)
@@ -69,6 +70,7 @@ def test_logits_and_their_probabilities_have_one_temperature():
     )
 
 
+@pytest.mark.one_backend
 def test_a_known_temperature_is_found_again():
     random = np.random.default_rng(0)
     logits = random.normal(size=(50_000, 10))
@@ -152,6 +154,7 @@ def test_a_temperature_is_not_trained():
     assert TemperatureScaling().trainable_variables == []
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("labels", "temperature", "words"),
     [([0, 1], 1e-3, "rank every class right"), ([1, 0], 1e3, "no better than chance")],
@@ -163,6 +166,7 @@ def test_where_no_temperature_is_best_a_warning_says_why(labels, temperature, wo
     assert scaling.temperature == pytest.approx(temperature)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
@@ -176,6 +180,7 @@ def test_a_wrong_argument_is_named(arguments, error, words):
         TemperatureScaling(**arguments)
 
 
+@pytest.mark.one_backend
 def test_wrong_data_change_nothing():
     scaling = TemperatureScaling(2.0)
     with pytest.raises(ValueError, match="^TemperatureScaling.fit: `probabilities`"):

@@ -84,6 +84,7 @@ def test_each_rate_is_trained_from_the_same_weights_and_judged_by_its_mc_mean(
     assert tuning.log_likelihood[1] == pytest.approx(expected, abs=0.1)
 
 
+@pytest.mark.one_backend
 def test_a_function_starts_every_rate_from_the_weights_of_the_first():
     started = []
 
@@ -118,6 +119,7 @@ def test_without_retraining_only_the_rate_at_inference_varies():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.one_backend
 def test_regression_fits_the_noise_of_the_data():
     y = X[:, :1] + 0.3 * RANDOM.normal(size=(160, 1))
     model = network(loss="mse", end=layers.Dense(1))
@@ -131,6 +133,7 @@ def test_regression_fits_the_noise_of_the_data():
     assert 0 < tuning.noise[1] < 1.5 * rmse
 
 
+@pytest.mark.one_backend
 def test_logits_are_made_probabilities_before_their_mean():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model = network(loss=loss, end=layers.Dense(2))
@@ -143,6 +146,7 @@ def test_logits_are_made_probabilities_before_their_mean():
     )
 
 
+@pytest.mark.one_backend
 def test_a_trained_model_is_warned_about():
     model = network()
     model.fit(X[TRAIN], LABELS[TRAIN], epochs=1, batch_size=48, verbose=0)
@@ -150,6 +154,7 @@ def test_a_trained_model_is_warned_about():
         tuned(model, rates=[0.0], epochs=1)
 
 
+@pytest.mark.backend_free
 def test_the_errors_are_those_of_the_rows():
     logs = np.random.default_rng(0).normal(size=(3, 50))
     tuning = DropoutRateTuning.from_rows([0.1, 0.2, 0.3], logs)
@@ -166,6 +171,7 @@ def test_the_errors_are_those_of_the_rows():
     assert tuning.difference[best] == 0 >= tuning.difference.max()
 
 
+@pytest.mark.backend_free
 def test_table_and_picture_show_the_best_rate():
     tuning = DropoutRateTuning.from_rows([0.3, 0.1], [[-1.0, -2.0], [-1.5, -2.5]])
     (starred,) = [line for line in str(tuning).splitlines() if "*" in line]
@@ -175,6 +181,7 @@ def test_table_and_picture_show_the_best_rate():
     plt.close("all")
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
@@ -192,6 +199,7 @@ def test_a_wrong_argument_is_named(change, error, words):
         tuned(network(), **change)
 
 
+@pytest.mark.one_backend
 def test_what_is_no_model_or_not_ready_is_named():
     with pytest.raises(TypeError, match="`model_or_build` must be a keras.Model or"):
         tuned("model")
