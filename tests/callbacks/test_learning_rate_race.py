@@ -69,7 +69,9 @@ def test_a_heat_ends_with_the_loss_of_gradient_descent_on_the_schedule(
 ) -> None:
     optimizer = keras.optimizers.SGD(0.01, momentum=momentum)
     found = race(linear_model(optimizer), shuffle=False)
-    for heat in [heat for heat in found.heats if heat.loss < 2.0]:
+    last = [heat for heat in found.heats if heat.rung == 1 and heat.loss < 2.0]
+    assert last
+    for heat in last:
         cosine = FlatCosine(heat.learning_rate, heat.num_updates, flat_fraction=0.0)
         expected = end_of_descent(cosine, heat.num_updates, momentum)
         assert heat.loss == pytest.approx(expected, rel=2e-2)
@@ -78,7 +80,7 @@ def test_a_heat_ends_with_the_loss_of_gradient_descent_on_the_schedule(
 @pytest.mark.backend_free
 def test_the_better_half_trains_on_for_longer() -> None:
     heats = halved(
-        lambda rate, length: abs(math.log(rate)) / length,
+        lambda rate, length, is_last: abs(math.log(rate)) / length,
         [0.01, 0.1, 1.0, 9.0, 30.0],
         [8, 16, 24],
     )
@@ -92,9 +94,8 @@ def test_the_better_half_trains_on_for_longer() -> None:
 @pytest.mark.backend_free
 @pytest.mark.parametrize("budget", [40, 140, 1000])
 def test_the_trainings_keep_to_the_updates_that_are_left(budget: int) -> None:
-    lengths = lengths_of(5, budget)
-    made = sum(n * length for n, length in zip((5, 3, 2), lengths, strict=True))
-    assert 0.75 * budget <= made <= budget
+    short, long = lengths_of(4, budget)
+    assert 0.6 * budget <= 4 * short + 2 * long <= budget
 
 
 @pytest.mark.one_backend

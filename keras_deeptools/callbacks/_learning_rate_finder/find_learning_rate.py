@@ -194,7 +194,7 @@ def find_learning_rate(
         float(min_learning_rate), float(max_learning_rate), int(num_steps)
     )
     log = LossLog(OWNER, loss_name, stop_factor, smoothing)
-    run = _Run(model, batches, rates, log, optimizer)
+    run = _Run(model, batches, rates, log, optimizer, shape)
     with preserved(model, *batches.generators, build=run.build):
         check_trainable(OWNER, model)
         before = Snapshot(model) if method == "race" else None
@@ -202,7 +202,7 @@ def find_learning_rate(
         run.train(verbose)
         if before is not None:
             with built_optimizers(model, before):
-                return run.race(shape, budget, verbose)
+                return run.race(budget, verbose)
     return run.result()
 
 
@@ -237,7 +237,9 @@ class _Run:
         schedule: Schedule,
         log: LossLog,
         optimizer: OptimizerChoice,
+        shape: Shape,
     ) -> None:
+        self._shape = shape
         self._trained = model
         self._batches = batches
         self._schedule = schedule
@@ -298,7 +300,7 @@ class _Run:
             self._fault = found or classes_outside(self._trained, lambda: batch)
         return logs
 
-    def race(self, shape: Shape, max_updates: int, verbose: str | int) -> RangeTest:
+    def race(self, max_updates: int, verbose: str | int) -> LearningRateRace:
         """The result of short trainings with some of the ramp's learning rates."""
         found = self.result()
         name, _ = self._log.chosen(self._schedule.values)
@@ -313,7 +315,7 @@ class _Run:
         race = Race(
             self._trained,
             [each.optimizer for each in chosen],
-            shape,
+            self._shape,
             self._batches.taken(num_updates, MOST_BYTES),
             name,
             lambda made, rate, loss: bar.update(
@@ -326,7 +328,6 @@ class _Run:
             found,
             heats,
             winner_of(heats),
-            shape.name,
             race.num_held,
             self._batches.replay(),
         )
@@ -345,4 +346,6 @@ class _Run:
             data=self._batches.replay(),
             data_fault=self._fault or "",
             remark=remark,
+            schedule=self._shape.name,
+            falls=self._shape.falls,
         )

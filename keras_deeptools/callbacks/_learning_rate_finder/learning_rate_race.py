@@ -49,14 +49,12 @@ class LearningRateRace(RangeTest):
         range_test: RangeTest,
         heats: Sequence[Heat],
         suggestion: float,
-        schedule: str,
         held_out: int,
         data: Iterator[Any] | None = None,
     ) -> None:
         vars(self).update(vars(range_test))
         self.range_test = range_test
         self.heats = tuple(heats)
-        self.schedule = schedule
         self.data = data
         self.suggestion = suggestion
         self.interval = self._neighbours()

@@ -49,6 +49,11 @@ class Shape(NamedTuple):
     rates: np.ndarray
     momenta: np.ndarray | None = None
 
+    @property
+    def falls(self) -> bool:
+        """Whether it ends with less than a tenth of its peak."""
+        return bool(self.rates[-1] < 0.1)
+
 
 def shape_of(owner: str, schedule: Any) -> Shape:
     """The shape of a schedule that is given by its name, or as an object.
@@ -198,8 +203,9 @@ class Heat(NamedTuple):
         rung: Int, from 0.
         learning_rate: Float, the peak of the schedule.
         num_updates: Int.
-        loss: Float, of held-out batches at the end, or of the last batches that were
-            trained on where there are none to hold out; infinite if it is not finite.
+        loss: Float, in the last rung of held-out batches at the end; before, and where
+            there are too few batches to hold some out, of the last quarter of the
+            batches that were trained on. Infinite if it is not finite.
     """
 
     rung: int
@@ -209,21 +215,25 @@ class Heat(NamedTuple):
 
 
 def halved(
-    train: Callable[[float, int], float],
+    train: Callable[[float, int, bool], float],
     candidates: Sequence[float],
     lengths: Sequence[int],
 ) -> list[Heat]:
     """Trains with all candidates, then longer with the better half, and so on.
 
     Args:
-        train: Function from a learning rate and a number of updates to a loss.
+        train: Function from a learning rate, a number of updates, and whether they are
+            those of the last rung, to a loss.
         candidates: Learning rates, increasing.
         lengths: Ints, the updates of the trainings in each rung.
     """
     heats: list[Heat] = []
     left = list(candidates)
     for rung, length in enumerate(lengths):
-        found = [Heat(rung, rate, length, train(rate, length)) for rate in left]
+        is_last = rung == len(lengths) - 1
+        found = [
+            Heat(rung, rate, length, train(rate, length, is_last)) for rate in left
+        ]
         heats += found
         found.sort(key=lambda heat: heat.loss)
         left = sorted(heat.learning_rate for heat in found[: math.ceil(len(left) / 2)])
@@ -246,8 +256,9 @@ LEAST_BATCHES = 6
 MOST_BYTES = 2**27
 """Of the batches that are kept in memory."""
 
-SHARES = (1, 2, 3)
-"""Updates of the trainings in each rung, in proportion."""
+SHARES = (1, 6)
+"""Updates of the trainings in each rung, in proportion. The longer the last ones are,
+the nearer is their best peak to that of a whole training."""
 
 
 class Race:
@@ -289,7 +300,7 @@ class Race:
             self._snapshot = Snapshot(self._trained)
             return halved(self._train, candidates, lengths)
 
-    def _train(self, learning_rate: float, length: int) -> float:
+    def _train(self, learning_rate: float, length: int, is_last: bool) -> float:
         self._feature.begin(learning_rate, length)
         losses: list[float] = []
         endless = itertools.cycle(self._kept)
@@ -299,7 +310,7 @@ class Race:
                 if not math.isfinite(losses[-1]) or len(losses) > MOST_BATCHES * length:
                     return math.inf
             losses = losses[-max(len(losses) // 4, 1) :]
-            held = [self._loss(batch) for batch in self._held]
+            held = [self._loss(batch) for batch in self._held if is_last]
         finally:
             self._snapshot.restore()
         found = float(np.mean(held or losses))
@@ -312,17 +323,17 @@ class Race:
         return batch_logs(self._trained, batch).get(self._loss_name, math.nan)
 
 
-OFFSETS = (-1.0, -0.6, -0.2, 0.2, 0.6)
+OFFSETS = (-1.0, -0.5, 0.0, 0.5)
 """Decades from the learning rate of the lowest loss to those that race."""
 
 
 def candidates_of(range_test: Any) -> list[float]:
     """The learning rates that race, after a range test."""
-    lowest = 10 * range_test.suggestions["minimum"]
+    lowest = range_test.lowest
     if math.isnan(lowest):
         finite = range_test.learning_rates[np.isfinite(range_test.losses)]
         highest = float(finite[-1]) if len(finite) else 1.0
-        return [float(rate) for rate in np.geomspace(1e-4 * highest, highest, 5)]
+        return [float(rate) for rate in np.geomspace(1e-3 * highest, highest, 4)]
     return [float(lowest * 10**offset) for offset in OFFSETS]
 
 
