@@ -131,7 +131,6 @@ class Task:
         sizes: Three ints, samples to train on, to choose by, and to judge by.
         batch: Int, samples in a batch.
         epochs: Int.
-        tuning: Bool, whether the factors of `find_learning_rate` were chosen on it.
     """
 
     name: str
@@ -140,7 +139,6 @@ class Task:
     sizes: tuple[int, int, int]
     batch: int
     epochs: int
-    tuning: bool
 
     @property
     def updates(self) -> int:
@@ -210,7 +208,6 @@ TASKS = {
             (897, 450, 450),
             64,
             10,
-            tuning=True,
         ),
         Task(
             "breast cancer",
@@ -219,7 +216,6 @@ TASKS = {
             (169, 200, 200),
             16,
             10,
-            tuning=False,
         ),
         Task(
             "six classes",
@@ -228,7 +224,6 @@ TASKS = {
             (2000, 5000, 5000),
             64,
             5,
-            tuning=True,
         ),
         Task(
             "MNIST",
@@ -237,7 +232,6 @@ TASKS = {
             (3000, 5000, 5000),
             64,
             4,
-            tuning=False,
         ),
         Task(
             "recurrent",
@@ -246,7 +240,6 @@ TASKS = {
             (897, 450, 450),
             64,
             12,
-            tuning=False,
         ),
         Task(
             "transformer",
@@ -255,7 +248,6 @@ TASKS = {
             (3000, 4000, 4000),
             64,
             4,
-            tuning=True,
         ),
         Task(
             "Fashion-MNIST, 1,500",
@@ -264,7 +256,6 @@ TASKS = {
             (1500, 4000, 4000),
             128,
             8,
-            tuning=True,
         ),
         Task(
             "Fashion-MNIST, 6,000",
@@ -273,7 +264,6 @@ TASKS = {
             (6000, 4000, 4000),
             128,
             3,
-            tuning=False,
         ),
     )
 }

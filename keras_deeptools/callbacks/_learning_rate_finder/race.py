@@ -1,4 +1,4 @@
-"""Short trainings with several peaks of one schedule, halved successively."""
+"""Short trainings with several peaks of one schedule, then longer ones with fewer."""
 
 import contextlib
 import itertools
@@ -214,12 +214,15 @@ class Heat(NamedTuple):
     loss: float
 
 
-def halved(
+def narrowed(
     train: Callable[[float, int, bool], float],
     candidates: Sequence[float],
     lengths: Sequence[int],
 ) -> list[Heat]:
-    """Trains with all candidates, then longer with the better half, and so on.
+    """Trains with all candidates, then longer with the best and the two below it.
+
+    The shorter a training, the larger is its best learning rate: more trainings would
+    not find what is above.
 
     Args:
         train: Function from a learning rate, a number of updates, and whether they are
@@ -235,8 +238,8 @@ def halved(
             Heat(rung, rate, length, train(rate, length, is_last)) for rate in left
         ]
         heats += found
-        found.sort(key=lambda heat: heat.loss)
-        left = sorted(heat.learning_rate for heat in found[: math.ceil(len(left) / 2)])
+        best = min(range(len(left)), key=lambda place: found[place].loss)
+        left = left[max(best - NUM_BELOW, 0) : best + 1]
     return heats
 
 
@@ -255,6 +258,12 @@ LEAST_BATCHES = 6
 
 MOST_BYTES = 2**27
 """Of the batches that are kept in memory."""
+
+NUM_BELOW = 2
+"""Learning rates below the best one that go on with it."""
+
+NEAR = 0.1
+"""A smaller learning rate wins whose loss is larger by this fraction at most."""
 
 SHARES = (1, 6)
 """Updates of the trainings in each rung, in proportion. The longer the last ones are,
@@ -298,7 +307,7 @@ class Race:
         with attach(self._trained, self._feature, optimizer=self._optimizers):
             train_by_batch(self._trained)
             self._snapshot = Snapshot(self._trained)
-            return halved(self._train, candidates, lengths)
+            return narrowed(self._train, candidates, lengths)
 
     def _train(self, learning_rate: float, length: int, is_last: bool) -> float:
         self._feature.begin(learning_rate, length)
@@ -323,7 +332,7 @@ class Race:
         return batch_logs(self._trained, batch).get(self._loss_name, math.nan)
 
 
-OFFSETS = (-1.0, -0.5, 0.0, 0.5)
+OFFSETS = (-1.25, -0.75, -0.25, 0.25)
 """Decades from the learning rate of the lowest loss to those that race."""
 
 
@@ -340,14 +349,15 @@ def candidates_of(range_test: Any) -> list[float]:
 def winner_of(heats: Sequence[Heat]) -> float:
     """The learning rate that is suggested; NaN where no training was finite."""
     last = [heat for heat in heats if heat.rung == heats[-1].rung]
-    best = min(last, key=lambda heat: heat.loss)
-    return best.learning_rate if math.isfinite(best.loss) else math.nan
+    lowest = min(heat.loss for heat in last)
+    if not math.isfinite(lowest):
+        return math.nan
+    near = [heat for heat in last if heat.loss <= lowest + NEAR * abs(lowest)]
+    return min(heat.learning_rate for heat in near)
 
 
 def lengths_of(num_candidates: int, num_updates: int) -> list[int]:
     """Updates of each training in each rung, for so many in all."""
-    sizes = [num_candidates]
-    while len(sizes) < len(SHARES):
-        sizes.append(math.ceil(sizes[-1] / 2))
+    sizes = (num_candidates, min(num_candidates, NUM_BELOW + 1))
     total = sum(size * share for size, share in zip(sizes, SHARES, strict=True))
     return [max(num_updates * share // total, 1) for share in SHARES]

@@ -15,6 +15,10 @@ MAX_SKIPPED = 100
 
 NOT_FINITE = "Ended by a loss that is not finite."
 
+PEAK_OVER_LOWEST = 0.3
+"""The peak of a schedule that falls, over the learning rate of the lowest loss; see
+benchmarks/learning_rate_regret.py."""
+
 
 class RangeTest(NotebookText):
     """The losses of a learning-rate range test, and what they suggest.
@@ -27,7 +31,7 @@ class RangeTest(NotebookText):
         losses: Float64 array `(steps,)`, the loss of each update's batches, before the
             update.
         suggestion: Float, the consensus of the rules, or, for a schedule that falls,
-            `lowest`; NaN when the loss never clearly falls.
+            0.3 times `lowest`; NaN when the loss never clearly falls.
         lowest: Float, the learning rate of the lowest loss, or NaN.
         schedule: Str, the schedule whose peak is suggested.
         interval: Two floats, between which the steepest descent lies in nine cases out
@@ -75,7 +79,9 @@ class RangeTest(NotebookText):
         self.suggestions = dict(found.rules)
         self.lowest = 10 * self.suggestions["minimum"]
         self.schedule = schedule
-        self.suggestion = self.lowest if falls else found.suggestion
+        self.suggestion = found.suggestion
+        if falls:
+            self.suggestion = PEAK_OVER_LOWEST * self.lowest
         self._positions = found.positions
         self._curve = found.curve
         self.notes = tuple(
