@@ -12,12 +12,12 @@ each of them and each seed:
 
 The tuned peak of a task is the one of the grid with the best mean over the seeds, by
 validation samples. The regret is the difference of the mean accuracies on all held-out
-samples, validation and test: that of the tuned peak, less that of the suggestions. What the
-other rules suggest is not trained with: its accuracy is interpolated between two peaks
-of the grid, in the logarithm of the peak, and outside of the grid it is that of its
-end. How `find_learning_rate` finds a peak was chosen on the first seed, first on the
-tasks with `tuning` and then on the others too, where what was chosen did not hold: no
-task is held out, only seeds are.
+samples, validation and test: that of the tuned peak, less that of the suggestions. What
+the other rules suggest is not trained with: its accuracy is interpolated between two
+peaks of the grid, in the logarithm of the peak, and outside of the grid it is that of
+its end. How `find_learning_rate` finds a peak was chosen on the first seed, on four of
+the tasks at first and then on the others too, as the first choice did not hold there:
+seeds are held out, tasks are not.
 
     KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/learning_rate_regret.py \
         --data FOLDER --runs FILE

@@ -190,10 +190,7 @@ class Batches:
         """
         kept: list[Any] = []
         size = 0
-        one_pass = map(training.converted, self._drawn()) if self.one_pass else None
-        with contextlib.ExitStack() as stack:
-            if one_pass is None:
-                one_pass = stack.enter_context(contextlib.closing(self._pass()))
+        with contextlib.closing(self._once()) as one_pass:
             for batch in one_pass:
                 kept.append(batch)
                 size += sum(4 * int(np.prod(each.shape)) for each in _arrays(batch))
@@ -244,6 +241,12 @@ class Batches:
                 except StopIteration:
                     return
             yield self._kept[position]
+
+    def _once(self) -> Generator[Any, None, None]:
+        if self.one_pass:
+            yield from map(training.converted, self._drawn())
+        else:
+            yield from self._pass()
 
     def _pass(self) -> Generator[Any, None, None]:
         adapter = self._iterator.data_adapter
