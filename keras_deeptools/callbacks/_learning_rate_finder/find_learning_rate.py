@@ -83,7 +83,9 @@ def find_learning_rate(
 
     In this range test the learning rate grows from one update to the next, and the loss
     first stays, then falls, then diverges. The learning rate at which the loss falls
-    fastest is a good maximum for 1cycle, and a good constant learning rate.
+    fastest is a careful constant learning rate. A schedule that ends near 0 can begin
+    with a larger one: pass its name as `schedule`, and the suggestion is 0.3 times the
+    learning rate of the lowest loss. `method="race"` tries several peaks.
 
     Afterwards the model, its optimizer, its metrics, the random states and the order of
     the data are bit for bit what they were, also after an exception or Ctrl-C: "find,
@@ -127,12 +129,13 @@ def find_learning_rate(
             `"warmup_stable_decay"` (a tenth of the updates, then the last fifth), or an
             object of `keras_deeptools.schedules` that has an end, of which the shape
             counts. None: `"constant"`.
-        method: `"ramp"` (the range test alone) or `"race"`: with learning rates around
-            the lowest loss of a range test, short trainings follow the schedule, all
-            from the same state. The half that ends with the lower loss goes on, with
-            longer trainings. The loss is that of batches that were not trained on.
+        method: `"ramp"` (the range test alone) or `"race"`: with four learning rates
+            around the lowest loss of a range test, short trainings follow the schedule,
+            all from the same state. The best one and the two below it are trained with
+            for longer. The loss of batches that were held out then decides.
         max_updates: Int >= 50 or None, the updates of a race in all. At most 30% of
-            them are the range test's. None: 200.
+            them are the range test's. None: 200. The best peak falls with the number of
+            updates, so a tenth of those of the training to come is a better choice.
         **fit_arguments: Other arguments of `fit` are refused, with an error that says
             what to do instead.
 
@@ -153,7 +156,9 @@ def find_learning_rate(
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
     >>> x = np.random.default_rng(0).normal(size=(256, 4))
-    >>> found = find_learning_rate(model, x, x[:, :1], batch_size=32, verbose=0)
+    >>> found = find_learning_rate(
+    ...     model, x, x[:, :1], batch_size=32, schedule="one_cycle", verbose=0
+    ... )
     >>> one_cycle = OneCycleScheduler(max_learning_rate=found)
     >>> history = model.fit(
     ...     x, x[:, :1], batch_size=32, epochs=5, callbacks=[one_cycle], verbose=0

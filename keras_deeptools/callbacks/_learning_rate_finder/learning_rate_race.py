@@ -10,6 +10,7 @@ from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import data_frame, text_table
 from keras_deeptools.callbacks._learning_rate_finder.race import Heat
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
+COLUMNS = ("rung", "learning_rate", "num_updates", "loss")
 
 
 class LearningRateRace(RangeTest):
@@ -117,7 +118,7 @@ class LearningRateRace(RangeTest):
             ImportError: If pandas is not installed.
         """
         columns = {
-            name: [getattr(heat, name) for heat in self.heats] for name in Heat._fields
+            name: [getattr(heat, name) for heat in self.heats] for name in COLUMNS
         }
         return data_frame("LearningRateRace", columns)
 
