@@ -10,6 +10,7 @@ from keras_deeptools._axes import new_axes
 from keras_deeptools._text_table import data_frame, text_table
 from keras_deeptools.callbacks._learning_rate_finder.race import Heat
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
+
 COLUMNS = ("rung", "learning_rate", "num_updates", "loss")
 
 
