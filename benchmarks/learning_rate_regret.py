@@ -42,6 +42,7 @@ from range_test_noise import fastai_minimum, fastai_slide, fastai_valley, lightn
 
 from keras_deeptools import find_learning_rate
 from keras_deeptools.callbacks import RangeTest
+from keras_deeptools.callbacks._learning_rate_finder.race import Heat, winner_of
 from keras_deeptools.statistics import suggest_learning_rate
 
 SCHEDULES = ("one_cycle", "cosine")
@@ -105,13 +106,13 @@ class Study:
         return self.runs.get(f"ramp | {task.name} | {optimizer} | {seed}", make)
 
     def race(self, cell: Cell, seed: int) -> dict | None:
-        """The suggestion of a race, and its short trainings."""
+        """The short trainings of a race."""
 
         def make() -> dict[str, Any]:
             task = TASKS[cell[0]]
             found = self.found(task, cell[1], seed, method="race", schedule=cell[2])
             heats = [[*each[:3], round(each[3], 5)] for each in found.heats]
-            return {"suggestion": found.suggestion, "heats": heats}
+            return {"heats": heats}
 
         return self.runs.get(" | ".join(["race", *cell, str(seed)]), make)
 
@@ -148,7 +149,9 @@ class Study:
             found = {rule: read(rates, losses) for rule, read in RULES.items()}
             found["ramp"] = RangeTest(rates, losses, falls=True).suggestion
         race = self.race(cell, seed)
-        return found if race is None else found | {"race": race["suggestion"]}
+        if race is not None:
+            found["race"] = winner_of([Heat(*heat) for heat in race["heats"]])
+        return found
 
     def reached(self, cell: Cell, seed: int, peak: float) -> dict | None:
         """What a training with a peak that was suggested reached."""

@@ -262,7 +262,7 @@ MOST_BYTES = 2**27
 NUM_BELOW = 2
 """Learning rates below the best one that go on with it."""
 
-NEAR = 0.1
+NEAR = 0.3
 """A smaller learning rate wins whose loss is larger by this fraction at most."""
 
 SHARES = (1, 6)
