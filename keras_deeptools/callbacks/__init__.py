@@ -24,6 +24,9 @@ from keras_deeptools.callbacks._learning_rate_finder.callback import LearningRat
 from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
     find_learning_rate,
 )
+from keras_deeptools.callbacks._learning_rate_finder.learning_rate_race import (
+    LearningRateRace,
+)
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
@@ -48,6 +51,7 @@ __all__ = [
     "GradientWarning",
     "HyperparameterScheduler",
     "LearningRateFinder",
+    "LearningRateRace",
     "MaxNormEnforcer",
     "OneCycleScheduler",
     "PercentileClipping",

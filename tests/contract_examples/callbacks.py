@@ -39,6 +39,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.PercentileClipping": lambda: (
         callbacks.PercentileClipping(20, window=5)
     ),
+    "keras_deeptools.callbacks.LearningRateRace": lambda: callbacks.find_learning_rate(
+        small_model(), INPUTS, TARGETS, method="race", max_updates=50, verbose=0
+    ),
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
     ),

@@ -16,6 +16,7 @@ from keras_deeptools.callbacks._learning_rate_finder.arguments import (
 from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
     find_learning_rate,
 )
+from keras_deeptools.callbacks._learning_rate_finder.race import checked_race
 from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.engine._building.first_step import build_for_optimizers
 from keras_deeptools.engine._update.attachment import attached_features
@@ -26,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     for name, parameter in inspect.signature(find_learning_rate).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY
 }
+RACE = ("schedule", "method", "max_updates")
 
 
 class LearningRateFinder(keras.callbacks.Callback):
@@ -46,8 +48,8 @@ class LearningRateFinder(keras.callbacks.Callback):
             If there is none, the learning rate stays and a warning says so.
         **options: `sample_weight`, `batch_size`, `min_learning_rate`,
             `max_learning_rate`, `num_steps`, `ramp`, `stop_factor`, `smoothing`,
-            `shuffle`, `verbose`, `class_weight`, `loss_name` and `optimizer` of
-            `find_learning_rate`.
+            `shuffle`, `verbose`, `class_weight`, `loss_name`, `optimizer`, `schedule`,
+            `method` and `max_updates` of `find_learning_rate`.
 
     Attributes:
         result: `RangeTest` of the latest `fit`, or None.
@@ -92,9 +94,11 @@ class LearningRateFinder(keras.callbacks.Callback):
             "shuffle",
             "class_weight",
             "optimizer",
+            *RACE,
         )
         checked = {name: given[name] for name in given if name not in untested}
         check_arguments("LearningRateFinder", **checked)
+        checked_race("LearningRateFinder", **{name: given[name] for name in RACE})
         self.x = x
         self.y = y
         self.apply = apply

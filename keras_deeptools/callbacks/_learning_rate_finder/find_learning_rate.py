@@ -15,11 +15,24 @@ from keras_deeptools.callbacks._learning_rate_finder.arguments import (
     chosen_optimizer,
     refuse_fit_arguments,
 )
+from keras_deeptools.callbacks._learning_rate_finder.learning_rate_race import (
+    LearningRateRace,
+)
+from keras_deeptools.callbacks._learning_rate_finder.race import (
+    MOST_BYTES,
+    RAMP_PERCENT,
+    Race,
+    Shape,
+    built_optimizers,
+    candidates_of,
+    checked_race,
+    winner_of,
+)
 from keras_deeptools.callbacks._learning_rate_finder.range_test import (
     LossLog,
     RangeTest,
 )
-from keras_deeptools.engine import Feature, Leaf, attach, preserved
+from keras_deeptools.engine import Feature, Leaf, Snapshot, attach, preserved
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
 from keras_deeptools.engine._data.errors import advice
 from keras_deeptools.engine._data.fit_batches import Batches
@@ -61,13 +74,18 @@ def find_learning_rate(
     class_weight: dict[int, float] | None = None,
     loss_name: str | None = None,
     optimizer: OptimizerChoice = None,
+    schedule: Any = None,
+    method: str = "ramp",
+    max_updates: int | None = None,
     **fit_arguments: Any,
 ) -> RangeTest:
     """Trains for a while with a growing learning rate, and suggests a learning rate.
 
     In this range test the learning rate grows from one update to the next, and the loss
     first stays, then falls, then diverges. The learning rate at which the loss falls
-    fastest is a good maximum for 1cycle, and a good constant learning rate.
+    fastest is a careful constant learning rate. A schedule that ends near 0 can begin
+    with a larger one: pass its name as `schedule`, and the suggestion is 0.3 times the
+    learning rate of the lowest loss. `method="race"` tries several peaks.
 
     Afterwards the model, its optimizer, its metrics, the random states and the order of
     the data are bit for bit what they were, also after an exception or Ctrl-C: "find,
@@ -106,11 +124,23 @@ def find_learning_rate(
         optimizer: For a model whose `train_step` uses several optimizers, the one whose
             learning rate grows: its name, such as `"g_optimizer"`, the optimizer, a
             list of these, or `"all"`. None: the one that the step uses.
+        schedule: The schedule that training will follow, whose peak is to be found:
+            `"constant"`, `"cosine"` (from the peak to 0), `"one_cycle"`,
+            `"warmup_stable_decay"` (a tenth of the updates, then the last fifth), or an
+            object of `keras_deeptools.schedules` that has an end, of which the shape
+            counts. None: `"constant"`.
+        method: `"ramp"` (the range test alone) or `"race"`: with four learning rates
+            around the lowest loss of a range test, short trainings follow the schedule,
+            all from the same state. The best one and the two below it are trained with
+            for longer. The loss of batches that were held out then decides.
+        max_updates: Int >= 50 or None, the updates of a race in all. At most 30% of
+            them are the range test's. None: 200. The best peak falls with the number of
+            updates, so a tenth of those of the training to come is a better choice.
         **fit_arguments: Other arguments of `fit` are refused, with an error that says
             what to do instead.
 
     Returns:
-        `RangeTest`.
+        `RangeTest`, or `LearningRateRace`, which is one too.
 
     Raises:
         TypeError: If `model` is no Keras model, or an argument is unknown.
@@ -126,7 +156,9 @@ def find_learning_rate(
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(momentum=0.9), loss="mse")
     >>> x = np.random.default_rng(0).normal(size=(256, 4))
-    >>> found = find_learning_rate(model, x, x[:, :1], batch_size=32, verbose=0)
+    >>> found = find_learning_rate(
+    ...     model, x, x[:, :1], batch_size=32, schedule="one_cycle", verbose=0
+    ... )
     >>> one_cycle = OneCycleScheduler(max_learning_rate=found)
     >>> history = model.fit(
     ...     x, x[:, :1], batch_size=32, epochs=5, callbacks=[one_cycle], verbose=0
@@ -151,6 +183,7 @@ def find_learning_rate(
         verbose=verbose,
         loss_name=loss_name,
     )
+    shape, budget = checked_race(OWNER, schedule, method, max_updates)
     check_model(OWNER, model)
     if model.built or not lacks_what_it_reads(model):
         chosen_optimizer(OWNER, model, optimizer)
@@ -160,15 +193,21 @@ def find_learning_rate(
         batches = Batches(
             model, x, y, sample_weight, batch_size, shuffle, class_weight, OWNER
         )
-    schedule = RAMPS[ramp](
+    if method == "race":
+        num_steps = min(num_steps, max(10, budget * RAMP_PERCENT // 100))
+    rates = RAMPS[ramp](
         float(min_learning_rate), float(max_learning_rate), int(num_steps)
     )
     log = LossLog(OWNER, loss_name, stop_factor, smoothing)
-    run = _Run(model, batches, schedule, log, optimizer)
+    run = _Run(model, batches, rates, log, optimizer, shape)
     with preserved(model, *batches.generators, build=run.build):
         check_trainable(OWNER, model)
+        before = Snapshot(model) if method == "race" else None
         train_by_batch(model)
         run.train(verbose)
+        if before is not None:
+            with built_optimizers(model, before):
+                return run.race(budget, verbose)
     return run.result()
 
 
@@ -203,7 +242,9 @@ class _Run:
         schedule: Schedule,
         log: LossLog,
         optimizer: OptimizerChoice,
+        shape: Shape,
     ) -> None:
+        self._shape = shape
         self._trained = model
         self._batches = batches
         self._schedule = schedule
@@ -264,6 +305,38 @@ class _Run:
             self._fault = found or classes_outside(self._trained, lambda: batch)
         return logs
 
+    def race(self, max_updates: int, verbose: str | int) -> LearningRateRace:
+        """The result of short trainings with some of the ramp's learning rates."""
+        found = self.result()
+        name, _ = self._log.chosen(self._schedule.values)
+        num_updates = max_updates - len(found.losses)
+        bar = keras.utils.Progbar(
+            num_updates,
+            verbose=0 if verbose == 0 else 1,
+            stateful_metrics=["learning_rate", "loss"],
+            unit_name="step",
+        )
+        chosen = chosen_optimizer(OWNER, self._trained, self._optimizer)
+        race = Race(
+            self._trained,
+            [each.optimizer for each in chosen],
+            self._shape,
+            self._batches.taken(num_updates, MOST_BYTES),
+            name,
+            lambda made, rate, loss: bar.update(
+                made, [("learning_rate", rate), ("loss", loss)], finalize=False
+            ),
+        )
+        heats = race.run(candidates_of(found), num_updates)
+        bar.update(num_updates, finalize=True)
+        return LearningRateRace(
+            found,
+            heats,
+            winner_of(heats),
+            race.num_held,
+            self._batches.replay(),
+        )
+
     def result(self) -> RangeTest:
         """The result, with the suggestions computed from the losses."""
         name, progress = self._log.chosen(self._schedule.values)
@@ -278,4 +351,6 @@ class _Run:
             data=self._batches.replay(),
             data_fault=self._fault or "",
             remark=remark,
+            schedule=self._shape.name,
+            falls=self._shape.falls,
         )

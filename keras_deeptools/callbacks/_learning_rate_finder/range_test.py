@@ -15,19 +15,25 @@ MAX_SKIPPED = 100
 
 NOT_FINITE = "Ended by a loss that is not finite."
 
+PEAK_OVER_LOWEST = 0.3
+"""The peak of a schedule that falls, over the learning rate of the lowest loss; see
+benchmarks/learning_rate_regret.py."""
+
 
 class RangeTest(NotebookText):
     """The losses of a learning-rate range test, and what they suggest.
 
-    Made by `find_learning_rate`. `float(result)` is the consensus, so the result can be
-    passed wherever a learning rate is expected, for instance to `OneCycleScheduler`.
+    Made by `find_learning_rate`. `float(result)` is the suggestion, so the result can
+    be passed wherever a learning rate is expected, for instance to `OneCycleScheduler`.
 
     Attributes:
         learning_rates: Float64 array `(steps,)`, the learning rate of each update.
         losses: Float64 array `(steps,)`, the loss of each update's batches, before the
             update.
-        suggestion: Float, the consensus of the rules; NaN when the loss never clearly
-            falls.
+        suggestion: Float, the consensus of the rules, or, for a schedule that falls,
+            0.3 times `lowest`; NaN when the loss never clearly falls.
+        lowest: Float, the learning rate of the lowest loss, or NaN.
+        schedule: Str, the schedule whose peak is suggested.
         interval: Two floats, between which the steepest descent lies in nine cases out
             of ten.
         suggestions: Dict from `"valley"`, `"steepest"`, `"slide"`, `"minimum"` to
@@ -61,15 +67,21 @@ class RangeTest(NotebookText):
         data: Iterator[Any] | None = None,
         data_fault: str = "",
         remark: str = "",
+        schedule: str = "constant",
+        falls: bool = False,
     ) -> None:
         self.learning_rates = np.asarray(learning_rates, dtype="float64")
         self.losses = np.asarray(losses, dtype="float64")
         self.batches_drawn = batches_drawn
         self.data = data
         found = suggest_learning_rate(self.learning_rates, self.losses)
-        self.suggestion = found.suggestion
         self.interval = found.interval
         self.suggestions = dict(found.rules)
+        self.lowest = 10 * self.suggestions["minimum"]
+        self.schedule = schedule
+        self.suggestion = found.suggestion
+        if falls:
+            self.suggestion = PEAK_OVER_LOWEST * self.lowest
         self._positions = found.positions
         self._curve = found.curve
         self.notes = tuple(
@@ -85,7 +97,7 @@ class RangeTest(NotebookText):
         )
 
     def __float__(self) -> float:
-        """Returns the consensus."""
+        """Returns the suggestion."""
         if math.isnan(self.suggestion):
             raise ValueError(
                 "RangeTest: `suggestion` must be a number to be used as a learning "
@@ -100,11 +112,13 @@ class RangeTest(NotebookText):
         rules = ", ".join(
             f"{name} {rate:.2g}" for name, rate in self.suggestions.items()
         )
+        about = f"(between {low:.2g} and {high:.2g})"
+        if not low <= self.suggestion <= high and self.schedule != "constant":
+            about = f"for {self.schedule} (steepest between {low:.2g} and {high:.2g})"
         steps = len(self.losses)
         span = f"{self.learning_rates[0]:.2g} to {self.learning_rates[-1]:.2g}"
         lines = [
-            f"RangeTest: suggestion {self.suggestion:.2g} "
-            f"(between {low:.2g} and {high:.2g})",
+            f"RangeTest: suggestion {self.suggestion:.2g} {about}",
             rules,
             f"{steps} steps, rates {span}",
             *self.notes,

@@ -26,7 +26,6 @@ FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0)
 
 LEAST_STEPS = 8
 MOST_BYTES = 2**27
-LEAST_WHOLE_BATCHES = 4
 ROWS_TO_OVERFIT = 32
 TIMED_STEPS = 3
 """Steps after which it is known how long one takes: the first ones are compiled."""
@@ -116,7 +115,7 @@ def run_trial(
             # In the first step TensorFlow would make what the snapshot takes away.
             model.optimizer.build(model.trainable_variables)
         train_by_batch(model)
-        kept = _taken(batches, num_steps)
+        kept = batches.taken(num_steps, MOST_BYTES)
         snapshot = Snapshot(model)
         began = time.monotonic()
         if not all(each.optimizer.built for each in model_optimizers(model)):
@@ -145,29 +144,6 @@ def run_trial(
             if None not in others:
                 shuffled = _run(model, others, steps, snapshot, share)
     return Trial(plain, by_factor, one_batch, shuffled)
-
-
-def _taken(batches: Batches, num: int) -> list[Any]:
-    kept: list[Any] = []
-    size = 0
-    num = min(num, batches.num_batches or num)
-    with batches.endless() as endless:
-        while len(kept) < num and size < MOST_BYTES:
-            kept.append(next(endless))
-            size += sum(int(np.prod(each.shape)) * 4 for each in _arrays(kept[-1]))
-    if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
-        # Some backends would compile the step again for it.
-        kept.pop()
-    return kept
-
-
-def _arrays(batch: Any) -> list[Any]:
-    return [each for each in keras.tree.flatten(batch) if each is not None]
-
-
-def _length(batch: Any) -> int:
-    shape = _arrays(batch)[0].shape
-    return int(shape[0]) if len(shape) else 0
 
 
 def _first_of(batch: Any, count: int) -> Any:

@@ -6,6 +6,7 @@ training goes wrong.
 
 import contextlib
 import itertools
+import math
 import time
 import types
 import warnings
@@ -44,6 +45,9 @@ from keras_deeptools.engine._keras_private.training import (
 )
 from keras_deeptools.engine._state.random_state import RandomState
 from keras_deeptools.engine._update.train_step import running_fit
+
+LEAST_WHOLE_BATCHES = 4
+"""With more batches than this, one that is smaller than the others can be spared."""
 
 PATIENCE = 5.0
 """Largest number of seconds for which data other than arrays are read."""
@@ -172,6 +176,32 @@ class Batches:
             return non_finite(self._arrays)
         return non_finite(batch, where="the batch")
 
+    def taken(self, num: int, most_bytes: float = math.inf) -> list[Any]:
+        """The next batches of one pass, kept in memory.
+
+        Args:
+            num: Int >= 1, the most batches.
+            most_bytes: Float. As many batches as bring their numbers to that size in
+                float32.
+
+        Returns:
+            List of batches, at least one. A last one that is smaller is left out where
+            there are others enough: some backends would compile the step again for it.
+        """
+        kept: list[Any] = []
+        size = 0
+        with contextlib.closing(self._once()) as one_pass:
+            for batch in one_pass:
+                kept.append(batch)
+                size += sum(4 * int(np.prod(each.shape)) for each in _arrays(batch))
+                if len(kept) >= num or size >= most_bytes:
+                    break
+        if not kept:
+            raise empty(self._owner, self._source)
+        if len(kept) > LEAST_WHOLE_BATCHES and _length(kept[-1]) < _length(kept[0]):
+            kept.pop()
+        return kept
+
     @contextlib.contextmanager
     def endless(self) -> Iterator[Iterator[Any]]:
         """Batches without end; from their start again where the data end.
@@ -212,6 +242,12 @@ class Batches:
                     return
             yield self._kept[position]
 
+    def _once(self) -> Generator[Any, None, None]:
+        if self.one_pass:
+            yield from map(training.converted, self._drawn())
+        else:
+            yield from self._pass()
+
     def _pass(self) -> Generator[Any, None, None]:
         adapter = self._iterator.data_adapter
         adapter.on_epoch_begin()
@@ -238,6 +274,15 @@ def _chained(kept: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     while kept:
         yield kept.pop(0)
     yield from rest
+
+
+def _arrays(batch: Any) -> list[Any]:
+    return [each for each in keras.tree.flatten(batch) if each is not None]
+
+
+def _length(batch: Any) -> int:
+    shape = _arrays(batch)[0].shape
+    return int(shape[0]) if len(shape) else 0
 
 
 def random_generators(x: Any) -> list[Any]:
