@@ -10,6 +10,14 @@ from keras_deeptools._arguments import checked_bool, checked_dropout_rate
 from keras_deeptools.engine._dropout.mask_sampling import exportable_draws
 
 
+def separate_seed(layer: Any) -> None:
+    """Lets layers with the same seed and other names draw other masks."""
+    if layer.seed is not None:
+        own = zlib.crc32(f"{layer.seed}:{layer.name}".encode()) >> 1
+        state = layer.seed_generator.state
+        state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
+
+
 class MonteCarlo(keras.Layer):
     """Base class, put before Keras' own layer, that decides when the layer drops."""
 
@@ -26,11 +34,8 @@ class MonteCarlo(keras.Layer):
         self.stochastic_inference = checked_bool(
             type(self).__name__, "stochastic_inference", stochastic_inference
         )
-        if self.seed is not None and self.rate > 0:
-            # Layers with the same seed would otherwise share their masks.
-            own = zlib.crc32(f"{self.seed}:{self.name}".encode()) >> 1
-            state = self.seed_generator.state
-            state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
+        if self.rate > 0:
+            separate_seed(self)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drops in training, and always with `stochastic_inference`."""

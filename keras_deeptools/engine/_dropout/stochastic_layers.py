@@ -29,6 +29,9 @@ DROPOUT = (
 )
 ATTENTION = (keras.layers.Attention, keras.layers.AdditiveAttention)
 
+WORDS = ("drop", "stochasticdepth")
+"""Words in the names of classes of layers that drop, in small letters."""
+
 RATES = ("rate", "dropout", "recurrent_dropout")
 # What decides whether their inner Dropout layer is called at all.
 SWITCHES = {
@@ -77,9 +80,10 @@ def _is_stochastic(layer: keras.Layer) -> bool:
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
     # Custom layers, and those that a future version of Keras may have.
-    if not held_generators(layer):
+    if not held_generators(layer) or getattr(layer, "rate", None) == 0:
         return False
-    return "drop" in type(layer).__name__.lower() or any(
+    kind = type(layer).__name__.lower()
+    return any(word in kind for word in WORDS) or any(
         "drop" in name.lower() and isinstance(value, int | float) and value > 0
         for name, value in vars(layer).items()
     )
