@@ -124,16 +124,15 @@ class WeightNormalization(keras.layers.Wrapper):
         self.starts_from_data = False
         layer = self.layer
         bias = getattr(layer, "bias", None)
-        kernel = self.normalized_kernel(ops.ones_like(self.gain))
-        no_bias = None if bias is None else ops.zeros_like(bias)
+        kernel = self.normalized_kernel(ops.ones(self.gain.shape))
+        no_bias = None if bias is None else ops.zeros(bias.shape)
         with replaced(layer, "activation", keras.activations.linear):
             outputs = self._with_weights(kernel, no_bias, inputs)
         first = getattr(layer, "data_format", None) == "channels_first"
         rank = len(outputs.shape)
         axis = 1 if first else rank - 1
-        mean, variance = ops.moments(
-            ops.cast(outputs, "float32"), [i for i in range(rank) if i != axis]
-        )
+        others = tuple(i for i in range(rank) if i != axis)
+        mean, variance = ops.moments(ops.cast(outputs, "float32"), others)
         scale = ops.rsqrt(variance + EPSILON)
         self.gain.assign(ops.reshape(scale, self.gain.shape))
         if bias is not None:
