@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._patching import replaced
 from keras_deeptools.layers import update_batch_norm
 
-Weights = keras.Model | str | Path | Sequence[Any]
+Weights: TypeAlias = "keras.Model | str | Path | Sequence[Any]"
 """A model, the path of a file of weights or of a model, or a list of arrays."""
 
 
