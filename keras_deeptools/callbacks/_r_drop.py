@@ -217,7 +217,7 @@ class _TwoPasses:
 
     def __init__(self, feature: RDrop, model: Any) -> None:
         self._feature = feature
-        self._model = model
+        self._owner = model
         self._loss = model.compute_loss
         self._metrics = model.compute_metrics
         self.was_used = False
@@ -235,7 +235,7 @@ class _TwoPasses:
         loss = self._loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **kwargs
         )
-        found = self._feature.divergence_of(self._model, y_pred, sample_weight)
+        found = self._feature.divergence_of(self._owner, y_pred, sample_weight)
         return loss + ops.cast(self._feature.weight * found, loss.dtype)
 
     def compute_metrics(

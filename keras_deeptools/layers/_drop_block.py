@@ -66,7 +66,7 @@ class DropBlock2D(StructuredDropout):
     Reference:
         Ghiasi et al., 2018, algorithm 1. https://arxiv.org/abs/1810.12890. Here, kept
         elements are scaled by `1 / (1 - rate)` and not by the count of each batch, so
-        that samples do not depend on each other; the rate does not grow in training.
+        that samples do not depend on each other, and `rate` does not grow in training.
     """
 
     def __init__(

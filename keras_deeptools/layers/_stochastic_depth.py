@@ -54,8 +54,8 @@ class StochasticDepth(StructuredDropout):
     Put it at the end of a branch, before the sum with the skip connection. In training
     the branch of each sample is set to zero with probability `rate`, and divided by
     `1 - rate` otherwise; at inference the layer does nothing. A deep network then
-    trains as an ensemble of shallower ones, which regularizes it and shortens the
-    paths of gradients. `linear_stochastic_depth` sets the rates of a whole model.
+    trains as an ensemble of shallower ones, which regularizes it and shortens the paths
+    of gradients. `linear_stochastic_depth` sets `rate` in all layers of a model.
     `mc_predict` samples the layer like dropout.
 
     Args:
@@ -104,26 +104,26 @@ LINEAR = "linear_stochastic_depth"
 def linear_stochastic_depth(
     model: keras.Model, final_rate: float, *, first_rate: float | None = None
 ) -> dict[str, float]:
-    """Sets the rates of a model's `StochasticDepth` layers, growing with depth.
+    """Gives a model's `StochasticDepth` layers dropout rates that grow with depth.
 
-    The `i`-th of `n` layers, counted from the input, is left out at a rate of
-    `final_rate * i / n`: early layers compute what all later ones need. The rates are
-    saved with the model. Functions that were compiled before are compiled
-    again when they are next used.
+    The `i`-th of `n` layers, counted from the input, gets the `rate`
+    `final_rate * i / n`: early layers compute what all later ones need. The numbers are
+    saved with the model. Functions that were compiled before are compiled again when
+    they are next used.
 
     Args:
         model: `keras.Model` with `StochasticDepth` layers, also in nested models.
-        final_rate: Float in [0, 1). Rate of the last layer; the paper uses 0.5 for 54
+        final_rate: Float in [0, 1). `rate` of the last layer; the paper uses 0.5 for 54
             and more blocks, later networks 0.1 to 0.3.
-        first_rate: Float in [0, 1) or None. Rate of the first layer; 0 is common. The
+        first_rate: Float in [0, 1) or None. `rate` of the first layer; 0 is common. The
             layers between are on a line. None takes `final_rate / n`, as in the paper.
 
     Returns:
-        Dict from the path of each `StochasticDepth` layer to its rate.
+        Dict from the path of each `StochasticDepth` layer to its `rate`.
 
     Raises:
-        TypeError: If `model` is not a Keras model, or a rate is not a number.
-        ValueError: If a rate is outside [0, 1), or the model has no such layer.
+        TypeError: If `model` is not a Keras model, or an argument is not a number.
+        ValueError: If an argument is outside [0, 1), or the model has no such layer.
 
     Example:
 

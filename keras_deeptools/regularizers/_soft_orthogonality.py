@@ -18,8 +18,8 @@ class SoftOrthogonality(keras.regularizers.Regularizer):
     Orthogonal kernels keep the length of signals and gradients, and their units do not
     repeat each other. The kernel is taken as a matrix `W` with a column for each unit,
     for a convolution with a row for each tap and input channel; the penalty is
-    `factor * sum((W.T W - I) ** 2)`. Where there are more units than rows, which cannot
-    all be orthogonal, the rows are compared instead.
+    `factor * sum((W.T W - I) ** 2)`. Where there are more units than inputs of each,
+    they cannot all be orthogonal, and `W W.T` is compared with the identity.
 
     Keras' own `OrthogonalRegularizer` takes matrices only, and penalizes the absolute
     cosines between units, whatever their lengths.

@@ -91,9 +91,7 @@ def test_a_greedy_soup_leaves_out_what_does_harm() -> None:
 def test_an_error_in_the_score_leaves_the_model_as_it_was() -> None:
     model = small_model()
     before = model.get_weights()
-    with pytest.raises(
-        ValueError, match="greedy_soup: `score` must be a func"
-    ):
+    with pytest.raises(ValueError, match="greedy_soup: `score` must be a func"):
         greedy_soup(model, [[v + 1 for v in before]], lambda model: np.nan)
     assert_equal(model.get_weights(), before)
 
