@@ -142,6 +142,12 @@ class L2SP(TrainingFeature):
             changed.append(gradient)
         return changed
 
+    def traced(self, state: State, leaf: Leaf) -> Any:
+        """Which weights are drawn, how strongly, and whether to zero; see `Feature`."""
+        return [
+            (at, strength, start is None) for at, (strength, start) in state.items()
+        ]
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, with layers as their names."""
         return super().get_config() | {
