@@ -1,7 +1,8 @@
 """Tools that make training deep networks with Keras 3 work.
 
 `callbacks` has what users add to `fit`, and `optimizers` what they compile with.
-`layers` and `initializers` are the parts of models and their initial weights.
+`layers` and `initializers` are the parts of models and their initial weights, `losses`
+and `regularizers` what they minimize.
 `diagnosis` finds out what is wrong with a training run, and `uncertainty` measures how
 sure a model is. `schedules` are hyperparameters over the steps, and `statistics` are
 the numbers by which callbacks judge. `transfer` and `pretraining` help when there are
@@ -68,8 +69,10 @@ _ROOMS = (
     "engine",
     "initializers",
     "layers",
+    "losses",
     "optimizers",
     "pretraining",
+    "regularizers",
     "report",
     "schedules",
     "statistics",

@@ -20,6 +20,7 @@ from keras_deeptools.callbacks._gradient_noise_scale import (
 from keras_deeptools.callbacks._hyperparameter_scheduler.callback import (
     HyperparameterScheduler,
 )
+from keras_deeptools.callbacks._l2sp import L2SP
 from keras_deeptools.callbacks._learning_rate_finder.callback import LearningRateFinder
 from keras_deeptools.callbacks._learning_rate_finder.find_learning_rate import (
     find_learning_rate,
@@ -31,6 +32,7 @@ from keras_deeptools.callbacks._learning_rate_finder.range_test import RangeTest
 from keras_deeptools.callbacks._max_norm_enforcer import MaxNormEnforcer
 from keras_deeptools.callbacks._one_cycle_scheduler import OneCycleScheduler
 from keras_deeptools.callbacks._percentile_clipping import PercentileClipping
+from keras_deeptools.callbacks._r_drop import RDrop
 from keras_deeptools.callbacks._sharpness_aware_minimization import (
     SharpnessAwareMinimization,
 )
@@ -50,11 +52,13 @@ __all__ = [
     "GradientProblemError",
     "GradientWarning",
     "HyperparameterScheduler",
+    "L2SP",
     "LearningRateFinder",
     "LearningRateRace",
     "MaxNormEnforcer",
     "OneCycleScheduler",
     "PercentileClipping",
+    "RDrop",
     "RangeTest",
     "SharpnessAwareMinimization",
     "SharpnessMonitor",

@@ -1,7 +1,9 @@
 """Layers that Keras lacks, or that are easy to get wrong with Keras' own layers."""
 
 from keras_deeptools import _keras_import  # noqa: F401
+from keras_deeptools.layers._drop_block import DropBlock2D
 from keras_deeptools.layers._layer_scale import LayerScale
+from keras_deeptools.layers._maxout import Maxout
 from keras_deeptools.layers._mc_dropout import (
     MCAlphaDropout,
     MCDropout,
@@ -29,9 +31,18 @@ from keras_deeptools.layers._self_normalizing_dense import (
 )
 from keras_deeptools.layers._self_normalizing_residual import SelfNormalizingResidual
 from keras_deeptools.layers._skip_init import SkipInit
+from keras_deeptools.layers._stochastic_depth import (
+    StochasticDepth,
+    linear_stochastic_depth,
+)
 from keras_deeptools.layers._update_batch_norm import update_batch_norm
+from keras_deeptools.layers._weight_normalization import (
+    WeightNormalization,
+    initialize_weight_normalization,
+)
 
 __all__ = [
+    "DropBlock2D",
     "LayerScale",
     "MCAlphaDropout",
     "MCDropout",
@@ -39,6 +50,7 @@ __all__ = [
     "MCSpatialDropout1D",
     "MCSpatialDropout2D",
     "MCSpatialDropout3D",
+    "Maxout",
     "NormFreeResidual",
     "ScalarBias",
     "ScaledActivation",
@@ -49,7 +61,11 @@ __all__ = [
     "SelfNormalizingDense",
     "SelfNormalizingResidual",
     "SkipInit",
+    "StochasticDepth",
+    "WeightNormalization",
     "fixup_initializer",
+    "initialize_weight_normalization",
+    "linear_stochastic_depth",
     "norm_free_block",
     "self_normalizing_mlp",
     "update_batch_norm",

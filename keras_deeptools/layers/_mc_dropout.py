@@ -54,6 +54,14 @@ Reference:
 """Fills in what the docstrings of all these layers say."""
 
 
+def separate_seed(layer: Any) -> None:
+    """Lets layers with the same seed and other names draw other masks."""
+    if layer.seed is not None:
+        own = zlib.crc32(f"{layer.seed}:{layer.name}".encode()) >> 1
+        state = layer.seed_generator.state
+        state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
+
+
 class MonteCarlo(keras.Layer):
     """Base class, put before Keras' own layer, that decides when the layer drops."""
 
@@ -70,11 +78,8 @@ class MonteCarlo(keras.Layer):
         self.stochastic_inference = checked_bool(
             type(self).__name__, "stochastic_inference", stochastic_inference
         )
-        if self.seed is not None and self.rate > 0:
-            # Layers with the same seed would otherwise share their masks.
-            own = zlib.crc32(f"{self.seed}:{self.name}".encode()) >> 1
-            state = self.seed_generator.state
-            state.assign(ops.convert_to_tensor([own, 0], dtype=state.dtype))
+        if self.rate > 0:
+            separate_seed(self)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drops in training, and always with `stochastic_inference`."""

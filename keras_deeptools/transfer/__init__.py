@@ -17,6 +17,11 @@ from keras_deeptools.transfer._freezing.freeze_to import freeze_to
 from keras_deeptools.transfer._freezing.gradual_unfreezing import GradualUnfreezing
 from keras_deeptools.transfer._freezing.inference_mode import InferenceMode
 from keras_deeptools.transfer._freezing.unfreezing_phase import UnfreezingPhase
+from keras_deeptools.transfer._interpolate_weights import (
+    greedy_soup,
+    interpolate_weights,
+    uniform_soup,
+)
 from keras_deeptools.transfer._layer_groups.groups import (
     LayerGroup,
     LayerGroups,
@@ -47,8 +52,11 @@ __all__ = [
     "freeze",
     "freeze_to",
     "frozen",
+    "greedy_soup",
+    "interpolate_weights",
     "layer_groups",
     "probe_depth",
     "reuse_layers",
     "unfreeze",
+    "uniform_soup",
 ]

@@ -176,8 +176,9 @@ def tune_dropout_rate(
     Args:
         model_or_build: `keras.Model`, compiled and, to retrain, untrained; copies are
             made, and the model itself is not changed. All its layers with a dropout
-            rate over zero get the same one. Or a function that takes a dropout rate and
-            returns a compiled model, for dropout rates that differ between layers.
+            rate over zero get the same one; stochastic depth keeps its own. Or a
+            function that takes a dropout rate and returns a compiled model, for dropout
+            rates that differ between layers.
         x: Training inputs: arrays, `tf.data.Dataset`, `PyDataset`, as for `fit`. They
             are read once for each dropout rate. Not needed if `retrain` is False.
         y: Training targets, if `x` is arrays.

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
             {"learning_rate": schedules.Exponential(0.01, 0.9)}
         )
     ),
+    "keras_deeptools.callbacks.L2SP": lambda: callbacks.L2SP(0.1, head="dense*"),
     "keras_deeptools.callbacks.LearningRateFinder": lambda: (
         callbacks.LearningRateFinder(
             INPUTS, TARGETS, num_steps=20, apply=False, verbose=0
@@ -42,6 +43,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.LearningRateRace": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, method="race", max_updates=50, verbose=0
     ),
+    "keras_deeptools.callbacks.RDrop": lambda: callbacks.RDrop(0.5),
     "keras_deeptools.callbacks.RangeTest": lambda: callbacks.find_learning_rate(
         small_model(), INPUTS, TARGETS, num_steps=20, verbose=0
     ),

@@ -8,6 +8,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.initializers.DeltaOrthogonal": lambda: (
         initializers.DeltaOrthogonal(2.0, seed=3)
     ),
+    "keras_deeptools.initializers.Dirac": lambda: initializers.Dirac(0.5, 2),
     "keras_deeptools.initializers.FanScaling": lambda: initializers.FanScaling(
         2.0, "conv", strides=(2, 1), groups=4, seed=3
     ),

@@ -7,7 +7,11 @@ import keras
 from keras_deeptools import layers
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.layers.DropBlock2D": lambda: layers.DropBlock2D(
+        0.2, 3, per_channel=False, data_format="channels_first", seed=3
+    ),
     "keras_deeptools.layers.LayerScale": lambda: layers.LayerScale(0.1, axis=1),
+    "keras_deeptools.layers.Maxout": lambda: layers.Maxout(3, axis=1),
     "keras_deeptools.layers.NormFreeResidual": lambda: layers.NormFreeResidual(
         keras.layers.Dense(4), layers.LayerScale(), keras.layers.Dense(4)
     ),
@@ -38,4 +42,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
         )
     ),
     "keras_deeptools.layers.SkipInit": lambda: layers.SkipInit(0.2),
+    "keras_deeptools.layers.StochasticDepth": lambda: layers.StochasticDepth(0.2, 3),
+    "keras_deeptools.layers.WeightNormalization": lambda: layers.WeightNormalization(
+        keras.layers.Dense(4, "relu")
+    ),
 }

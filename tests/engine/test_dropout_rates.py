@@ -9,7 +9,7 @@ from keras_deeptools.engine._dropout.stochastic_layers import (
     stochastic_layers,
     with_dropout_rate,
 )
-from keras_deeptools.layers import MCDropout
+from keras_deeptools.layers import DropBlock2D, MCDropout, StochasticDepth
 
 
 def every_kind():
@@ -64,6 +64,14 @@ def test_layers_with_a_rate_of_zero_keep_it():
     )
     copied = with_dropout_rate(model, 0.2)
     assert [layer.rate for layer in copied.layers] == [0.0, 0.2]
+
+
+@pytest.mark.one_backend
+def test_stochastic_depth_keeps_its_rate():
+    parts = [layers.Dropout(0.5), DropBlock2D(0.5), StochasticDepth(0.5)]
+    model = keras.Sequential([keras.Input((4, 4, 2)), *parts])
+    copied = with_dropout_rate(model, 0.2)
+    assert [layer.rate for layer in copied.layers] == [0.2, 0.2, 0.5]
 
 
 def test_the_copy_drops_at_its_rate():

@@ -24,8 +24,10 @@ ROOMS = (
     "callbacks",
     "initializers",
     "layers",
+    "losses",
     "optimizers",
     "pretraining",
+    "regularizers",
     "schedules",
     "transfer",
 )
@@ -56,6 +58,10 @@ NOT_SEARCHED = {
     "cache_features": "changes the time, not the result",
     "caching_obstacle": "describes",
     "update_batch_norm": "computes statistics",
+    "WeightNormalization": "has no free argument",
+    "initialize_weight_normalization": "has no free argument",
+    "uniform_soup": "has no free argument",
+    "greedy_soup": "has no free argument",
     "probe_depth": "finds what a search would look for",
 }
 
@@ -111,7 +117,10 @@ ACTIONS = {
     "classifier",
     "freeze",
     "initialize",
+    "interpolate_weights",
+    "linear_stochastic_depth",
     "lsuv",
+    "patch_whitening",
     "pretrain_layerwise",
     "rebalance",
     "unfreeze",

@@ -29,6 +29,9 @@ DROPOUT = (
 )
 ATTENTION = (keras.layers.Attention, keras.layers.AdditiveAttention)
 
+DEPTH = "stochasticdepth"
+"""In the names of classes, in small letters, that leave out whole branches."""
+
 RATES = ("rate", "dropout", "recurrent_dropout")
 # What decides whether their inner Dropout layer is called at all.
 SWITCHES = {
@@ -42,8 +45,9 @@ def stochastic_layers(model: keras.Layer) -> list[keras.Layer]:
 
     These are Keras' Dropout family and its subclasses, recurrent cells and attention
     with a dropout rate over zero, and other layers that hold a `SeedGenerator` and
-    mention dropping in the name of their class or of a positive number among their
-    attributes. Noise and augmentation are not among them.
+    mention dropping or stochastic depth in the name of their class, or dropping in
+    that of a positive number among their attributes; none with a `rate` of zero. Noise
+    and augmentation are not among them.
 
     Args:
         model: `keras.Layer`, for instance a model.
@@ -77,12 +81,19 @@ def _is_stochastic(layer: keras.Layer) -> bool:
     if isinstance(layer, ATTENTION):
         return layer.dropout > 0
     # Custom layers, and those that a future version of Keras may have.
-    if not held_generators(layer):
+    if not held_generators(layer) or getattr(layer, "rate", None) == 0:
         return False
-    return "drop" in type(layer).__name__.lower() or any(
+    if "drop" in type(layer).__name__.lower() or _skips(layer):
+        return True
+    return any(
         "drop" in name.lower() and isinstance(value, int | float) and value > 0
         for name, value in vars(layer).items()
     )
+
+
+def _skips(layer: keras.Layer) -> bool:
+    """Whether the layer leaves out branches: the class of anyone who names it so."""
+    return DEPTH in type(layer).__name__.lower()
 
 
 @contextlib.contextmanager
@@ -164,7 +175,8 @@ def _forget_masks(layers: list[keras.Layer]) -> None:
 def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
     """A copy of a model, as trained and as compiled, whose layers drop at `rate`.
 
-    Layers with a dropout rate of zero keep it. The original is not changed.
+    Layers with a dropout rate of zero keep it, and so does stochastic depth. The
+    original is not changed.
 
     Args:
         model: `keras.Model`, built.
@@ -182,7 +194,7 @@ def with_dropout_rate(model: keras.Model, rate: float) -> keras.Model:
     >>> with_dropout_rate(model, 0.1).layers[0].rate, model.layers[0].rate
     (0.1, 0.5)
     """
-    layers = stochastic_layers(model)
+    layers = [layer for layer in stochastic_layers(model) if not _skips(layer)]
     if not layers:
         raise ValueError(
             "with_dropout_rate: `model` must have a layer that drops. Received: "
@@ -253,7 +265,12 @@ def _rate_attributes(model: keras.Model) -> list[tuple[keras.Layer, str]]:
 
 
 def _rates_of(layer: keras.Layer) -> list[str]:
-    """Names of the attributes that hold a dropout rate over 0."""
+    """Names of the attributes that hold a dropout rate over 0.
+
+    Those of stochastic depth differ from layer to layer, and are none of these.
+    """
+    if _skips(layer):
+        return []
     values = {name: getattr(layer, name, None) for name in RATES}
     return [
         name for name, it in values.items() if isinstance(it, Real) and float(it) > 0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_deeptools import initializers, layers
+from keras_deeptools import initializers, layers, losses, regularizers
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
@@ -16,6 +16,7 @@ from keras_deeptools.tuning._search_space.ranges import (
 RATE = FloatRange(0.05, 0.5)
 SPATIAL_RATE = FloatRange(0.05, 0.3)
 ALPHA_RATE = FloatRange(0.01, 0.2)
+DEPTH_RATE = FloatRange(0.02, 0.5)
 UNITS = IntRange(16, 512, log=True)
 FILTERS = IntRange(8, 256, log=True)
 KERNEL_SIZE = OneOf((3, 5, 7))
@@ -52,10 +53,20 @@ def _mlp(
 
 
 LAYERS = {
+    # Ghiasi et al., 2018, sections 4.1 and 4.2: 0.05 to 0.25 with blocks of 3 to 7.
+    "drop_block2d": SearchSpace(
+        layers.DropBlock2D,
+        {"rate": FloatRange(0.05, 0.25), "block_size": OneOf((3, 5, 7))},
+    ),
     # Touvron et al., 2021, section 2: 0.1 to 1e-6, smaller the deeper.
     "layer_scale": SearchSpace(
         layers.LayerScale, {"initial_value": FloatRange(1e-6, 1e-1, log=True)}
     ),
+    # Huang et al., 2016, section 4 and figure 8: 0.5; less for small networks.
+    "linear_stochastic_depth": SearchSpace(
+        layers.linear_stochastic_depth, {"final_rate": DEPTH_RATE}
+    ),
+    "maxout": SearchSpace(layers.Maxout, {"num_pieces": OneOf((2, 3, 4, 5))}),
     "mc_alpha_dropout": SearchSpace(layers.MCAlphaDropout, {"rate": ALPHA_RATE}),
     "mc_dropout": SearchSpace(layers.MCDropout, {"rate": RATE}),
     "mc_gaussian_dropout": SearchSpace(layers.MCGaussianDropout, {"rate": RATE}),
@@ -114,6 +125,7 @@ LAYERS = {
     "skip_init": SearchSpace(
         layers.SkipInit, {"initial_value": OneOf((0.0, 0.1, 0.2))}
     ),
+    "stochastic_depth": SearchSpace(layers.StochasticDepth, {"rate": DEPTH_RATE}),
 }
 
 # sqrt(2), ReLU's, lies in the middle: He et al., 2015, section 2.2.
@@ -123,6 +135,7 @@ DISTRIBUTION = OneOf(("truncated_normal", "uniform"))
 
 INITIALIZERS = {
     "delta_orthogonal": SearchSpace(initializers.DeltaOrthogonal, {"gain": GAIN}),
+    "dirac": SearchSpace(initializers.Dirac, {"gain": GAIN}),
     "fan_scaling": SearchSpace(
         initializers.FanScaling,
         {"gain": GAIN, "mode": MODE, "distribution": DISTRIBUTION},
@@ -142,9 +155,23 @@ INITIALIZERS = {
         initializers.initializer_for, {"mode": MODE, "distribution": DISTRIBUTION}
     ),
     "lsuv": SearchSpace(initializers.lsuv, {"orthogonal": OneOf((False, True))}),
+    "patch_whitening": SearchSpace(
+        initializers.patch_whitening, {"epsilon": FloatRange(1e-4, 1e-1, log=True)}
+    ),
     "rebalance": SearchSpace(
         initializers.rebalance, {"forward_weight": FloatRange(0.1, 0.9)}
     ),
     "scaled_orthogonal": SearchSpace(initializers.ScaledOrthogonal, {"gain": GAIN}),
     "zero": SearchSpace(initializers.ZerO, {"gain": GAIN}),
+}
+
+PENALTIES = {
+    "smoothed_sparse_categorical_crossentropy": SearchSpace(
+        losses.SmoothedSparseCategoricalCrossentropy,
+        {"label_smoothing": FloatRange(0.0, 0.3)},
+    ),
+    # Bansal et al., 2018, section 4: 0.1, later 1e-3 to 1e-6 in the same run.
+    "soft_orthogonality": SearchSpace(
+        regularizers.SoftOrthogonality, {"factor": FloatRange(1e-6, 1e-1, log=True)}
+    ),
 }

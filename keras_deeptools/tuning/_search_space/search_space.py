@@ -9,7 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_deeptools._arguments import message
-from keras_deeptools.tuning._search_space.model_parts import INITIALIZERS, LAYERS
+from keras_deeptools.tuning._search_space.model_parts import (
+    INITIALIZERS,
+    LAYERS,
+    PENALTIES,
+)
 from keras_deeptools.tuning._search_space.ranges import (
     FloatRange,
     IntRange,
@@ -22,7 +26,15 @@ from keras_deeptools.tuning._search_space.training import CALLBACKS, TRAINING
 
 SPACES = {
     name: found
-    for room in (CALLBACKS, INITIALIZERS, LAYERS, OPTIMIZERS, SCHEDULES, TRAINING)
+    for room in (
+        CALLBACKS,
+        INITIALIZERS,
+        LAYERS,
+        OPTIMIZERS,
+        PENALTIES,
+        SCHEDULES,
+        TRAINING,
+    )
     for name, found in room.items()
 }
 

@@ -4,12 +4,14 @@ from typing import Any
 
 from keras_deeptools import pretraining, transfer
 from keras_deeptools.callbacks import (
+    L2SP,
     AdaptiveGradientClipping,
     GradientClipper,
     HyperparameterScheduler,
     MaxNormEnforcer,
     OneCycleScheduler,
     PercentileClipping,
+    RDrop,
     SharpnessAwareMinimization,
     WeightAveraging,
 )
@@ -90,6 +92,9 @@ TRAINING = {
     "gradual_unfreezing": SearchSpace(
         transfer.GradualUnfreezing,
         {"epochs": IntRange(1, 5), "batch_norm": BATCH_NORM},
+    ),
+    "interpolate_weights": SearchSpace(
+        transfer.interpolate_weights, {"mix": FloatRange(0.0, 1.0)}
     ),
     "reuse_layers": SearchSpace(transfer.reuse_layers, {"num_layers": IntRange(1, 8)}),
     "freeze": SearchSpace(transfer.freeze, {"batch_norm": BATCH_NORM}),
@@ -198,6 +203,14 @@ CALLBACKS = {
         },
         make=_weight_decay_ramp,
     ),
+    # Li et al., 2018, section 4.2: alpha and beta over powers of ten.
+    "l2sp": SearchSpace(
+        L2SP,
+        {
+            "strength": FloatRange(1e-4, 1.0, log=True),
+            "head_strength": FloatRange(1e-4, 1e-1, log=True),
+        },
+    ),
     # Srivastava et al., 2014, section 5.1: c from 3 to 4; smaller for small layers.
     "max_norm_enforcer": SearchSpace(
         MaxNormEnforcer, {"max_norm": FloatRange(0.5, 5.0, log=True)}
@@ -206,6 +219,8 @@ CALLBACKS = {
     "percentile_clipping": SearchSpace(
         PercentileClipping, {"percentile": OneOf((1, 10, 25, 50, 90))}
     ),
+    # Liang et al., 2021, section 3: 0.6 for images, 1 to 5 for language.
+    "r_drop": SearchSpace(RDrop, {"weight": FloatRange(0.1, 10.0, log=True)}),
     # Foret et al., 2021, section 3.1: 0.01 to 0.5.
     "sharpness_aware_minimization": SearchSpace(
         SharpnessAwareMinimization,
