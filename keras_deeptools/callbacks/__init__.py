@@ -6,6 +6,10 @@ from keras_deeptools.callbacks._adaptive_gradient_clipping import (
 )
 from keras_deeptools.callbacks._best_weights import BestWeights
 from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
+from keras_deeptools.callbacks._find_batch_size.find_batch_size import (
+    BatchSizeSearch,
+    find_batch_size,
+)
 from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
 from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
@@ -38,6 +42,7 @@ from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
     "AdaptiveGradientClipping",
+    "BatchSizeSearch",
     "BestWeights",
     "CautiousUpdates",
     "GradientCentralizer",
@@ -58,5 +63,6 @@ __all__ = [
     "TimeLimit",
     "TrainingFeature",
     "WeightAveraging",
+    "find_batch_size",
     "find_learning_rate",
 ]

@@ -9,6 +9,9 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.callbacks.AdaptiveGradientClipping": (
         callbacks.AdaptiveGradientClipping
     ),
+    "keras_deeptools.callbacks.BatchSizeSearch": lambda: callbacks.find_batch_size(
+        small_model(), INPUTS, TARGETS, max_batch_size=8, seconds=0.001
+    ),
     "keras_deeptools.callbacks.BestWeights": lambda: callbacks.BestWeights("loss"),
     "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,
     "keras_deeptools.callbacks.GradientCentralizer": callbacks.GradientCentralizer,

@@ -40,6 +40,8 @@ NOT_SEARCHED = {
     "GradientNoiseScale": "watches",
     "SharpnessMonitor": "watches",
     "LearningRateFinder": "finds what a search would look for",
+    "BatchSizeSearch": "what `find_batch_size` returns",
+    "find_batch_size": "finds what a search would look for",
     "find_learning_rate": "finds what a search would look for",
     "TrainingFeature": "interface",
     "gain": "a number of the activation",

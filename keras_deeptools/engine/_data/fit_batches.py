@@ -181,6 +181,18 @@ class Batches:
         with contextlib.closing(self._endless()) as endless:
             yield endless
 
+    @contextlib.contextmanager
+    def once(self) -> Iterator[Iterator[Any]]:
+        """The batches of one pass over the data.
+
+        Leaving the context ends the threads that load data.
+        """
+        if self.one_pass:
+            yield self._drawn()
+            return
+        with contextlib.closing(self._pass()) as one_pass:
+            yield one_pass
+
     def _endless(self) -> Generator[Any, None, None]:
         if self.one_pass:
             while True:
