@@ -1,6 +1,7 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
 from keras_deeptools import _keras_import  # noqa: F401
+from keras_deeptools.callbacks._accumulation_scheduler import AccumulationScheduler
 from keras_deeptools.callbacks._adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
 )
@@ -41,6 +42,7 @@ from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
+    "AccumulationScheduler",
     "AdaptiveGradientClipping",
     "BatchSizeSearch",
     "BestWeights",

@@ -6,6 +6,9 @@ from contract_examples.model import INPUTS, TARGETS, small_model
 from keras_deeptools import callbacks, schedules
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.AccumulationScheduler": lambda: (
+        callbacks.AccumulationScheduler({0: 2, 1: 1})
+    ),
     "keras_deeptools.callbacks.AdaptiveGradientClipping": (
         callbacks.AdaptiveGradientClipping
     ),

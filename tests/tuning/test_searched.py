@@ -40,6 +40,7 @@ NOT_SEARCHED = {
     "GradientNoiseScale": "watches",
     "SharpnessMonitor": "watches",
     "LearningRateFinder": "finds what a search would look for",
+    "AccumulationScheduler": "a plan of epochs that belongs to the length of the run",
     "BatchSizeSearch": "what `find_batch_size` returns",
     "find_batch_size": "finds what a search would look for",
     "find_learning_rate": "finds what a search would look for",
