@@ -3,13 +3,13 @@
     KERAS_BACKEND=jax python benchmarks/overhead.py [--model cnn] [--rounds 40]
         [--only AdaptiveGradientClipping SpikeGuard]
 
-The same model trains in turn plain, plain again (the control), with each callback, and
-with what people do today in its place, and with each optimizer of this package in the place of
-Adam. Each has a copy of its own, warmed up; each
-round runs one epoch of each in a new order. A control outside 0.98 to 1.02 says that
-the machine was too busy: run again. Epochs are short, so that many fall into quiet
-spells of the machine; the work at the end of an epoch is timed apart and added to
-epochs of the length that `--epoch` says. Prints a Markdown table.
+The same model trains in turn plain, plain again (the control), with each callback, with
+what people do today in its place, and with each optimizer of this package in the place
+of Adam. Each has a copy of its own, warmed up; each round runs one epoch of each in a
+new order. A control outside 0.98 to 1.02 says that the machine was too busy: run again.
+Epochs are short, so that many fall into quiet spells of the machine; the work at the
+end of an epoch is timed apart and added to epochs of the length that `--epoch` says.
+Prints a Markdown table.
 """
 
 import argparse
