@@ -64,7 +64,7 @@ class AccumulationScheduler(TrainingFeature):
         rate. https://arxiv.org/abs/1711.00489
     """
 
-    @known_elsewhere_as(scheduling="factors")
+    @known_elsewhere_as(factors="scheduling")
     def __init__(
         self, factors: dict[int, int], optimizer: OptimizerChoice = None
     ) -> None:

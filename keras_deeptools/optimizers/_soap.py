@@ -7,26 +7,22 @@ from keras import ops
 
 from keras_deeptools._arguments import (
     checked_count,
-    checked_float,
     checked_rate,
     known_elsewhere_as,
 )
 from keras_deeptools.engine import tensors
 from keras_deeptools.engine._keras_private.optimizers import position_of
-from keras_deeptools.engine._update.elementwise_optimizer import (
-    ElementwiseOptimizer,
-    larger,
-    moved,
-    weight_seen,
-)
+from keras_deeptools.engine._update.elementwise_ops import larger, moved, weight_seen
+from keras_deeptools.optimizers._adam_variant import AdamVariant, described
 
 OWNER = "SOAP"
 Matrices = list[Any]
 """One matrix for each dimension of a weight; None for one that is left as it is."""
 
 
+@described
 @keras.saving.register_keras_serializable(package="keras_deeptools")
-class SOAP(ElementwiseOptimizer):
+class SOAP(AdamVariant):
     """Adam in rotated coordinates, in which the gradient is nearly uncorrelated.
 
     For each dimension of a kernel, SOAP averages the products of the gradient with
@@ -41,7 +37,7 @@ class SOAP(ElementwiseOptimizer):
     long as with Adam, on a GPU with large batches little longer.
 
     Args:
-        learning_rate: Float, schedule, or a function without arguments.
+        {{learning_rate}}
         beta_1: Float in [0, 1). Decay of the mean of the gradients.
         beta_2: Float in [0, 1). Decay of the mean of their squares.
         beta_3: Float in [0, 1), or None for `beta_2`. Decay of the factors.
@@ -50,16 +46,7 @@ class SOAP(ElementwiseOptimizer):
         max_dimension: Int > 0. Larger dimensions, such as that of a vocabulary, have
             no factor.
         epsilon: Float > 0. Added to the divisor.
-        weight_decay: Float or None. Decoupled weight decay, multiplied by the learning
-            rate, as in AdamW.
-        name: Str or None.
-        **options: Keras' own arguments of every optimizer: `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor`, `gradient_accumulation_steps`.
-
-    Raises:
-        TypeError: If an argument that must be a number is not one.
-        ValueError: If a number is out of range.
+    {{decay_and_options}}
 
     Example:
 
@@ -90,9 +77,9 @@ class SOAP(ElementwiseOptimizer):
     )
 
     @known_elsewhere_as(
-        shampoo_beta="beta_3",
-        precondition_frequency="refresh_every",
-        max_precond_dim="max_dimension",
+        beta_3="shampoo_beta",
+        refresh_every="precondition_frequency",
+        max_dimension="max_precond_dim",
     )
     def __init__(
         self,
@@ -103,17 +90,12 @@ class SOAP(ElementwiseOptimizer):
         refresh_every: int = 10,
         max_dimension: int = 10000,
         epsilon: float = 1e-8,
-        weight_decay: float | None = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **options)
-        self.beta_1 = checked_rate(OWNER, "beta_1", beta_1)
-        self.beta_2 = checked_rate(OWNER, "beta_2", beta_2)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **options)
         self.beta_3 = None if beta_3 is None else checked_rate(OWNER, "beta_3", beta_3)
         self.refresh_every = checked_count(OWNER, "refresh_every", refresh_every)
         self.max_dimension = checked_count(OWNER, "max_dimension", max_dimension)
-        self.epsilon = checked_float(OWNER, "epsilon", epsilon, above=0)
 
     def build(self, variables: list[Any]) -> None:
         """Creates the slots of `variables`, and two matrices for their dimensions."""

@@ -147,10 +147,10 @@ class BatchSizeSearch(NotebookText):
 
 
 @known_elsewhere_as(
-    init_val="min_batch_size",
-    max_val="max_batch_size",
-    steps_per_trial="min_steps",
-    mode="goal",
+    min_batch_size="init_val",
+    max_batch_size="max_val",
+    min_steps="steps_per_trial",
+    goal="mode",
 )
 def find_batch_size(
     model: keras.Model,

@@ -17,7 +17,7 @@ from keras_deeptools.engine._backends.common import (
     release_memory,
 )
 from keras_deeptools.engine._data.fit_batches import Batches
-from keras_deeptools.engine._data.rows_in_order import concatenated, num_rows
+from keras_deeptools.engine._data.samples import concatenated, num_rows
 from keras_deeptools.engine._data.step_errors import explained_step
 
 OWNER = "find_batch_size"
