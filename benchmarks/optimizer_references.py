@@ -21,6 +21,8 @@ NUM_UPDATES = 50
 NUM_WEIGHTS = 16
 RATE = 0.02
 START = np.cos(np.arange(1.0, NUM_WEIGHTS + 1))
+SQUARE = (4, 4)
+"""The shape of the weights for optimizers that look at matrices."""
 SCALES = np.geomspace(0.01, 10.0, NUM_WEIGHTS)
 
 
@@ -35,17 +37,20 @@ def gradient(weights: np.ndarray, update: int) -> np.ndarray:
     return SCALES * (weights - 0.5) + 0.3 * np.sin(places * (update + 1))
 
 
-def trained_by_torch(make: Callable[[list[Any]], Any]) -> list[float]:
+def trained_by_torch(
+    make: Callable[[list[Any]], Any], shape: tuple[int, ...] = (NUM_WEIGHTS,)
+) -> list[float]:
     """The weights after training with an optimizer for torch."""
     import torch
 
-    weights = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
+    start = torch.tensor(START, dtype=torch.float64)
+    weights = torch.nn.Parameter(start.reshape(shape))
     optimizer = make([weights])
     for update in range(NUM_UPDATES):
-        values = gradient(weights.detach().numpy(), update)
-        weights.grad = torch.tensor(values, dtype=torch.float64)
+        values = gradient(weights.detach().numpy().ravel(), update)
+        weights.grad = torch.tensor(values, dtype=torch.float64).reshape(shape)
         optimizer.step()
-    return weights.tolist()
+    return weights.ravel().tolist()
 
 
 def trained_by_optax(optimizer: Any, is_lookahead: bool = False) -> list[float]:
@@ -91,7 +96,12 @@ def torch_references() -> dict[str, dict[str, list[float]]]:
         "torch": {
             "RectifiedAdam": trained_by_torch(lambda w: torch.optim.RAdam(w, lr=RATE))
         },
-        "pytorch_optimizer": {n: trained_by_torch(make) for n, make in ours.items()},
+        "pytorch_optimizer": {n: trained_by_torch(make) for n, make in ours.items()}
+        | {
+            "SOAP": trained_by_torch(
+                lambda w: of.SOAP(w, lr=RATE / 2, weight_decay=0), SQUARE
+            )
+        },
     }
 
 

@@ -59,6 +59,7 @@ CONTESTANTS: dict[str, Contestant] = {
         plain,
     ),
     "Prodigy": (optimizers.Prodigy, 1.0, plain),
+    "SOAP": (optimizers.SOAP, 3e-3, plain),
     "Lookahead around SGD": (lambda rate: optimizers.Lookahead(sgd(rate)), 0.1, plain),
     "Lookahead around AdamW": (
         lambda rate: optimizers.Lookahead(of.AdamW(rate)),
@@ -71,6 +72,11 @@ CONTESTANTS: dict[str, Contestant] = {
         of.AdamW,
         3e-3,
         lambda: [SharpnessAwareMinimization(0.05)],
+    ),
+    "AdamW, adaptive SharpnessAwareMinimization": (
+        of.AdamW,
+        3e-3,
+        lambda: [SharpnessAwareMinimization(0.5, adaptive=True)],
     ),
     "SGD, SharpnessAwareMinimization": (
         sgd,

@@ -82,6 +82,7 @@ def compare(
     rounds: int,
     quantile: float,
     models: dict[str, Callable[[], keras.Model]] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Trains a copy of the model for each contender, an epoch of each per round.
 
@@ -94,15 +95,18 @@ def compare(
         quantile: Which quantile of the times counts.
         models: Dict from a name to a function that makes a compiled model of its own,
             for contenders that are no callbacks.
+        clock: Function that returns seconds.
 
     Returns:
         `Times`.
     """
     kinds: dict[str, Callable | None] = {PLAIN: None, CONTROL: None, **contenders}
-    runners = {kind: Runner(make(), new and new()) for kind, new in kinds.items()}
+    runners = {
+        kind: Runner(make(), new and new(), clock) for kind, new in kinds.items()
+    }
     for kind, make_own in (models or {}).items():
         kinds[kind] = None
-        runners[kind] = Runner(make_own(), None)
+        runners[kind] = Runner(make_own(), None, clock)
     steps: dict[str, list[float]] = {kind: [] for kind in kinds}
     reading: dict[str, list[float]] = {kind: [] for kind in kinds}
     with contextlib.ExitStack() as stack:
@@ -125,8 +129,13 @@ class Runner:
     has to compile the step again.
     """
 
-    def __init__(self, model: keras.Model, callback: Any) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: keras.Model,
+        callback: Any,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.model, self.clock = model, clock
         self.feature = callback if isinstance(callback, TrainingFeature) else None
         self.hooks = [_EpochHooks(callback)] if self.feature else []
         if isinstance(callback, (ActivationMonitor, TrainingDoctor)):
@@ -145,7 +154,7 @@ class Runner:
 
     def epoch(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Seconds of the steps of an epoch, and of the callbacks' work at its end."""
-        steps, whole = _Stopwatch(), _Stopwatch()
+        steps, whole = _Stopwatch(self.clock), _Stopwatch(self.clock)
         self.model.fit(
             x,
             y,
@@ -171,6 +180,9 @@ class _EpochHooks(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self.feature.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.feature.on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.feature.on_epoch_end(epoch, logs)
@@ -198,17 +210,18 @@ class _DiagnosisHooks(_EpochHooks):
                 self.feature.on_train_begin()
         super().on_epoch_begin(epoch, logs)
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.feature.on_train_batch_end(batch, logs)
-
 
 class _Stopwatch(keras.callbacks.Callback):
     """Notes when an epoch begins and when the device is done with it."""
 
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.clock = clock
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.start = time.perf_counter()
+        self.start = self.clock()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.model.get_metrics_result()
         ops.convert_to_numpy(self.model.trainable_variables[0].value)
-        self.end = time.perf_counter()
+        self.end = self.clock()

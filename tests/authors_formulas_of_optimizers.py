@@ -122,3 +122,32 @@ def lookahead(w: Any, gradient: Gradient, num: int, rate: float, decay: float) -
         if t % 6 == 0:
             slow = w = slow + 0.5 * (w - slow)
     return w
+
+
+def soap(w: Any, gradient: Gradient, num: int, rate: float, decay: float) -> Any:
+    """Vyas et al., 2024, algorithm 3, for a 4 x 4 matrix.
+
+    As in their repository, the first update only measures, and eigenvectors follow
+    every ten updates.
+    """
+    w = w.reshape(4, 4)
+    left, right = np.zeros((2, 4, 4))
+    m, v, b, rows, columns = 0 * w, 0 * w, 0.95, None, None
+    for t in range(num):
+        g = gradient(w.ravel(), t).reshape(4, 4)
+        w = w - rate * decay * w
+        if t:
+            m = b * m + (1 - b) * g
+            v = b * v + (1 - b) * (rows.T @ g @ columns) ** 2
+            step = rows @ (rows.T @ m @ columns / (np.sqrt(v) + 1e-8)) @ columns.T
+            w = w - rate * np.sqrt(1 - b**t) / (1 - b**t) * step
+        left = b * left + (1 - b) * g @ g.T
+        right = b * right + (1 - b) * g.T @ g
+        if rows is None:
+            rows, columns = (np.linalg.eigh(f)[1][:, ::-1] for f in (left, right))
+        elif t % 10 == 0:
+            order = np.argsort(-np.sum(rows * (left @ rows), axis=0))
+            rows, v = np.linalg.qr((left @ rows)[:, order])[0], v[order]
+            order = np.argsort(-np.sum(columns * (right @ columns), axis=0))
+            columns, v = np.linalg.qr((right @ columns)[:, order])[0], v[:, order]
+    return w.ravel()

@@ -1,11 +1,16 @@
 """Callbacks for `model.fit` that act inside the compiled train step."""
 
 from keras_deeptools import _keras_import  # noqa: F401
+from keras_deeptools.callbacks._accumulation_scheduler import AccumulationScheduler
 from keras_deeptools.callbacks._adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
 )
 from keras_deeptools.callbacks._best_weights import BestWeights
 from keras_deeptools.callbacks._cautious_updates import CautiousUpdates
+from keras_deeptools.callbacks._find_batch_size.find_batch_size import (
+    BatchSizeSearch,
+    find_batch_size,
+)
 from keras_deeptools.callbacks._gradient_centralizer import GradientCentralizer
 from keras_deeptools.callbacks._gradient_clipper import GradientClipper
 from keras_deeptools.callbacks._gradient_monitor.monitor import GradientMonitor
@@ -42,7 +47,9 @@ from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.callbacks._weight_averaging.callback import WeightAveraging
 
 __all__ = [
+    "AccumulationScheduler",
     "AdaptiveGradientClipping",
+    "BatchSizeSearch",
     "BestWeights",
     "CautiousUpdates",
     "GradientCentralizer",
@@ -66,5 +73,6 @@ __all__ = [
     "TimeLimit",
     "TrainingFeature",
     "WeightAveraging",
+    "find_batch_size",
     "find_learning_rate",
 ]

@@ -4,23 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_deeptools._arguments import (
+    checked_bool,
     checked_count,
     checked_float,
     known_elsewhere_as,
 )
 from keras_deeptools.callbacks._training_feature import TrainingFeature
-from keras_deeptools.engine import Leaf
+from keras_deeptools.engine import Leaf, tensors
 from keras_deeptools.engine._backends.captured_update import (
     check_one_replica,
-    perturbed,
     with_second_gradient,
 )
 from keras_deeptools.engine._update.leaf import leaf_optimizers
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 
 OWNER = "SharpnessAwareMinimization"
+STEADYING = 0.01
+"""Added to the size of a weight, so that weights near zero move too."""
 
 
 class Neighbourhood:
@@ -51,6 +54,10 @@ class SharpnessAwareMinimization(TrainingFeature):
     own gradient. With mixed precision, a gradient that is not finite does not move the
     weights, and its update is skipped as usual.
 
+    With `adaptive=True` the neighbourhood of each weight of a kernel is as large as the
+    weight, so that it does not depend on the scale of layers (ASAM). The best radius is
+    then about ten times as large.
+
     A step takes twice the time, and with `interval=k` about `1 + 1 / k` times; the
     memory is one copy of the weights and of the gradients.
 
@@ -59,6 +66,8 @@ class SharpnessAwareMinimization(TrainingFeature):
             the paper.
         interval: Int > 0. The second gradient is used in every so many updates; the
             other updates are plain.
+        adaptive: Bool. Whether weights are moved in relation to their sizes. Biases and
+            other vectors are moved as without it.
         optimizer: None or the optimizer of `compile`; no other can be chosen.
 
     Raises:
@@ -79,6 +88,7 @@ class SharpnessAwareMinimization(TrainingFeature):
 
     Reference:
         Foret et al., 2021, algorithm 1. https://arxiv.org/abs/2010.01412
+        Kwon et al., 2021, for `adaptive`. https://arxiv.org/abs/2102.11600
     """
 
     @known_elsewhere_as(radius="rho")
@@ -86,11 +96,13 @@ class SharpnessAwareMinimization(TrainingFeature):
         self,
         radius: float = 0.05,
         interval: int = 1,
+        adaptive: bool = False,
         optimizer: OptimizerChoice = None,
     ) -> None:
         super().__init__(optimizer)
         self.radius = checked_float(OWNER, "radius", radius, above=0)
         self.interval = checked_count(OWNER, "interval", interval)
+        self.adaptive = checked_bool(OWNER, "adaptive", adaptive)
 
     def begin(self, leaf: Leaf) -> Neighbourhood:
         """Checks that the model's step makes its update with this optimizer."""
@@ -121,8 +133,53 @@ class SharpnessAwareMinimization(TrainingFeature):
         )
 
     def _elsewhere(self, gradients: list[Any], weights: list[Any]) -> list[Any]:
-        return perturbed(gradients, weights, self.radius)
+        return perturbed(gradients, weights, self.radius, self.adaptive)
 
     def finish(self, state: Neighbourhood, leaf: Leaf) -> None:
         """Lets the model's step run unchanged from now on."""
         state.active = False
+
+
+def perturbed(
+    gradients: list[Any], weights: list[Any], radius: Any, adaptive: bool = False
+) -> list[Any]:
+    """The weights moved up their gradient by a distance; unchanged without a gradient.
+
+    Args:
+        gradients: List of tensors or None, at any scale.
+        weights: List of tensors.
+        radius: Scalar > 0, the L2 norm of all that is added.
+        adaptive: Bool. Whether each weight of a kernel is moved, and measured, in
+            relation to its size. Vectors, such as biases, are moved as they are.
+    """
+    sizes: list[Any] = [None] * len(weights)
+    if adaptive:
+        sizes = [_size(w) if len(w.shape) > 1 else None for w in weights]
+        gradients = [
+            g if g is None or size is None else _dense(g) * size
+            for g, size in zip(gradients, sizes, strict=True)
+        ]
+    there = [gradient for gradient in gradients if gradient is not None]
+    norms, _ = tensors.norms(there)
+    largest = ops.max(norms)
+    known = ops.logical_and(ops.isfinite(largest), largest > 0)
+    largest = ops.where(known, largest, ops.ones_like(largest))
+    total = largest * ops.sqrt(ops.sum(ops.square(norms / largest)))
+    scale = ops.where(known, radius / total, ops.zeros_like(total))
+    return [
+        weight
+        if gradient is None
+        else weight
+        + ops.cast(
+            _dense(gradient) * (scale if size is None else scale * size), weight.dtype
+        )
+        for gradient, weight, size in zip(gradients, weights, sizes, strict=True)
+    ]
+
+
+def _size(weight: Any) -> Any:
+    return ops.abs(ops.cast(weight, "float32")) + STEADYING
+
+
+def _dense(gradient: Any) -> Any:
+    return ops.cast(tensors.dense(gradient), "float32")

@@ -8,9 +8,11 @@ from keras_deeptools.optimizers._adopt import ADOPT
 from keras_deeptools.optimizers._lookahead import Lookahead
 from keras_deeptools.optimizers._prodigy import Prodigy
 from keras_deeptools.optimizers._rectified_adam import RectifiedAdam
+from keras_deeptools.optimizers._soap import SOAP
 
 __all__ = [
     "ADOPT",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "Adan",

@@ -14,7 +14,11 @@ RATE = 0.05
 
 
 def in_numpy(
-    weights: list[np.ndarray], radius: float, interval: int = 1, num_epochs: int = 2
+    weights: list[np.ndarray],
+    radius: float,
+    interval: int = 1,
+    num_epochs: int = 2,
+    adaptive: bool = False,
 ) -> list[np.ndarray]:
     """SGD with the gradient at the worst weights nearby, over batches of eight."""
     x, y = numpy_network.data()
@@ -22,9 +26,12 @@ def in_numpy(
         batch = slice(8 * (update % 3), 8 * (update % 3) + 8)
         found = numpy_network.gradients(weights, x[batch], y[batch])
         if update % interval == 0:
-            norm = np.sqrt(sum((g**2).sum() for g in found))
-            pairs = zip(weights, found, strict=True)
-            worst = [w + radius * g / norm for w, g in pairs]
+            sizes = [
+                np.abs(w) + 0.01 if adaptive and w.ndim > 1 else 1.0 for w in weights
+            ]
+            triples = list(zip(weights, found, sizes, strict=True))
+            norm = np.sqrt(sum(((s * g) ** 2).sum() for _, g, s in triples))
+            worst = [w + radius * s**2 * g / norm for w, g, s in triples]
             found = numpy_network.gradients(worst, x[batch], y[batch])
         weights = [w - RATE * g for w, g in zip(weights, found, strict=True)]
     return weights
@@ -50,6 +57,13 @@ def test_weights_are_those_of_the_algorithm(interval: int) -> None:
     assert_weights(model, expected)
     plain = in_numpy(start, 1e-9)
     assert not all(np.allclose(a, b) for a, b in zip(plain, expected, strict=True))
+
+
+def test_adaptive_weights_are_those_of_asam() -> None:
+    model = numpy_network.network(keras.optimizers.SGD(RATE))
+    start = numpy_network.weights_of(model)
+    trained(model, SharpnessAwareMinimization(0.5, adaptive=True))
+    assert_weights(model, in_numpy(start, 0.5, adaptive=True))
 
 
 def test_the_reported_loss_is_that_of_the_weights_before_they_are_moved() -> None:

@@ -6,8 +6,14 @@ from contract_examples.model import INPUTS, TARGETS, small_model
 from keras_deeptools import callbacks, schedules
 
 EXAMPLES: dict[str, Callable[[], object]] = {
+    "keras_deeptools.callbacks.AccumulationScheduler": lambda: (
+        callbacks.AccumulationScheduler({0: 2, 1: 1})
+    ),
     "keras_deeptools.callbacks.AdaptiveGradientClipping": (
         callbacks.AdaptiveGradientClipping
+    ),
+    "keras_deeptools.callbacks.BatchSizeSearch": lambda: callbacks.find_batch_size(
+        small_model(), INPUTS, TARGETS, max_batch_size=8, seconds=0.001
     ),
     "keras_deeptools.callbacks.BestWeights": lambda: callbacks.BestWeights("loss"),
     "keras_deeptools.callbacks.CautiousUpdates": callbacks.CautiousUpdates,

@@ -26,4 +26,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "keras_deeptools.optimizers.RectifiedAdam": lambda: optimizers.RectifiedAdam(
         0.01, clipnorm=1.0
     ),
+    "keras_deeptools.optimizers.SOAP": lambda: optimizers.SOAP(
+        0.01, refresh_every=2, beta_3=0.9
+    ),
 }

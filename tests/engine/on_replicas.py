@@ -17,13 +17,25 @@ import tensorflow as tf
 
 from keras_deeptools import attach
 from keras_deeptools.callbacks import (
+    AccumulationScheduler,
+    AdaptiveGradientClipping,
+    BestWeights,
+    CautiousUpdates,
+    GradientCentralizer,
     GradientClipper,
     GradientMonitor,
+    GradientNoiseScale,
     HyperparameterScheduler,
     LearningRateFinder,
     MaxNormEnforcer,
     OneCycleScheduler,
+    PercentileClipping,
+    SharpnessAwareMinimization,
+    SharpnessMonitor,
+    SpikeGuard,
+    TimeLimit,
     WeightAveraging,
+    find_batch_size,
     find_learning_rate,
 )
 from keras_deeptools.engine import SeveralReplicasError
@@ -217,6 +229,22 @@ def range_tested():
     return model, {"losses": [float(loss) for loss in losses]}
 
 
+def monitored():
+    """The monitors that measure on samples of their own, and their numbers."""
+    noise = GradientNoiseScale(X, Y, num_samples=32, seed=0)
+    sharpness = SharpnessMonitor(X, Y, num_samples=32, seed=0)
+    model, _ = fitted(of.SGD(0.1), noise, sharpness)
+    found = noise.history | sharpness.history
+    return model, {n: np.round(found[n], 4) for n in ("squared_norm", "sharpness")}
+
+
+def batch_size_found():
+    model = compiled(of.Adam(0.1))
+    options = {"seconds": 0.001, "min_steps": 1, "max_batch_size": 8}
+    found = find_batch_size(model, X, Y, **options)
+    return model, {"sizes": found.batch_sizes.tolist()}
+
+
 def predicted():
     model = compiled("sgd", keras.layers.Dropout(0.5, seed=3))
     found = mc_predict(model, X, num_samples=8, seed=0, verbose=0)
@@ -236,6 +264,17 @@ CASES = {
         of.AdamW(0.1, weight_decay=0.1), MaxNormEnforcer(0.5)
     ),
     "WeightAveraging": lambda: fitted(of.Adam(0.1), WeightAveraging(0.9)),
+    "AdaptiveGradientClipping": lambda: fitted(
+        of.SGD(0.1), AdaptiveGradientClipping(0.01)
+    ),
+    "PercentileClipping": lambda: fitted(of.SGD(0.1), PercentileClipping(50, window=3)),
+    "GradientCentralizer": lambda: fitted(of.SGD(0.1), GradientCentralizer()),
+    "CautiousUpdates": lambda: fitted(of.SGD(0.1, momentum=0.9), CautiousUpdates()),
+    "BestWeights, TimeLimit": lambda: fitted(
+        of.Adam(0.1), BestWeights("loss"), TimeLimit(minutes=9, monitor="loss")
+    ),
+    "GradientNoiseScale, SharpnessMonitor": monitored,
+    "find_batch_size": batch_size_found,
     "all callbacks": lambda: fitted(of.Adam(0.1), *everything()),
     "run_eagerly": lambda: fitted(of.Adam(0.1), *everything(), run_eagerly=True),
     "rates by group": by_groups,
@@ -316,8 +355,10 @@ def resumed():
 
 def refused(make):
     """What the error says."""
+    made = make()
+    model, callback = made if isinstance(made, tuple) else (made, GradientMonitor())
     try:
-        trained(make(), GradientMonitor(), epochs=1)
+        trained(model, callback, epochs=1)
     except SeveralReplicasError as error:
         return str(error)
     return None
@@ -348,6 +389,9 @@ REFUSED = {
     "not built": not_built,
     "steps_per_execution": lambda: made_inside(steps_per_execution=2),
     "jit_compile": lambda: made_inside(jit_compile=True),
+    "SpikeGuard": lambda: (made_inside(), SpikeGuard()),
+    "SharpnessAwareMinimization": lambda: (made_inside(), SharpnessAwareMinimization()),
+    "AccumulationScheduler": lambda: (made_inside(), AccumulationScheduler({0: 2})),
 }
 
 

@@ -27,6 +27,13 @@ CALLBACKS = (
     "HyperparameterScheduler",
     "MaxNormEnforcer",
     "WeightAveraging",
+    "AdaptiveGradientClipping",
+    "PercentileClipping",
+    "GradientCentralizer",
+    "CautiousUpdates",
+    "BestWeights, TimeLimit",
+    "GradientNoiseScale, SharpnessMonitor",
+    "find_batch_size",
 )
 SITUATIONS = (
     "all callbacks",
@@ -51,6 +58,9 @@ REFUSED = {
     "not built": "must be built before something is attached",
     "steps_per_execution": "`steps_per_execution=1`, because Keras itself cannot",
     "jit_compile": "`jit_compile=False`",
+    "SpikeGuard": "SpikeGuard: a model must train on one replica",
+    "SharpnessAwareMinimization": "a model must train on one replica",
+    "AccumulationScheduler": "a model must train on one replica",
 }
 
 

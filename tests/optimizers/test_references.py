@@ -59,17 +59,23 @@ def problem() -> Iterator[ModuleType]:
         yield module
 
 
-def trained(optimizer: Any, problem: ModuleType) -> np.ndarray:
-    """The problem's weights, held in two variables, after training in float32."""
-    parts = [problem.START[:10].reshape(2, 5), problem.START[10:]]
-    weights = [keras.Variable(part.astype("float32")) for part in parts]
+def trained(
+    optimizer: Any, problem: ModuleType, shapes: Any = ((2, 5), (6,))
+) -> np.ndarray:
+    """The problem's weights, in variables of some shapes, after training in float32."""
+    ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
+
+    def split(values: np.ndarray) -> list[np.ndarray]:
+        parts = zip(np.split(values, ends), shapes, strict=True)
+        return [part.astype("float32").reshape(shape) for part, shape in parts]
+
+    weights = [keras.Variable(part) for part in split(problem.START)]
     optimizer.build(weights)
     for update in range(problem.NUM_UPDATES):
         values = [keras.ops.convert_to_numpy(weight).ravel() for weight in weights]
         gradient = problem.gradient(np.concatenate(values).astype("float64"), update)
-        gradient = gradient.astype("float32")
-        halves = [gradient[:10].reshape(2, 5), gradient[10:]]
-        optimizer.apply([keras.ops.convert_to_tensor(half) for half in halves])
+        parts = [keras.ops.convert_to_tensor(part) for part in split(gradient)]
+        optimizer.apply(parts)
     return np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in weights])
 
 
@@ -91,6 +97,20 @@ def test_fifty_updates_with_weight_decay_lead_where_the_papers_do(
     found = trained(PAPERS[formula](RATE, weight_decay=DECAY), problem)
     arguments = (problem.START, problem.gradient, problem.NUM_UPDATES, RATE, DECAY)
     np.testing.assert_allclose(found, formula(*arguments), atol=1e-5)
+
+
+# The eigenvectors of the problem's factors are single precision's limit, hence half the
+# learning rate.
+def test_fifty_updates_of_soap_lead_where_the_paper_and_another_library_do(
+    problem: ModuleType,
+) -> None:
+    found = trained(optimizers.SOAP(RATE / 2), problem, [problem.SQUARE])
+    other = REFERENCES["pytorch_optimizer"]["SOAP"]
+    np.testing.assert_allclose(found, other, atol=1e-5)
+    soap = optimizers.SOAP(RATE / 2, weight_decay=DECAY)
+    found = trained(soap, problem, [problem.SQUARE])
+    arguments = (problem.START, problem.gradient, problem.NUM_UPDATES, RATE / 2, DECAY)
+    np.testing.assert_allclose(found, authors.soap(*arguments), atol=1e-5)
 
 
 @pytest.mark.one_backend

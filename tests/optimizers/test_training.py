@@ -70,7 +70,7 @@ def assert_differ(these: Any, those: Any) -> None:
 
 
 @pytest.mark.alternates("kind")
-@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy"])
+@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy", "SOAP"])
 def test_a_saved_model_trains_on_as_the_one_that_was_saved(
     kind: str, tmp_path: Path
 ) -> None:
@@ -217,7 +217,7 @@ def test_slow_groups_move_less_and_all_groups_keep_their_slots(kind: str) -> Non
 
 
 @pytest.mark.alternates("kind", but=("Lookahead",))
-@pytest.mark.parametrize("kind", ["Adan", "Prodigy", "Lookahead"])
+@pytest.mark.parametrize("kind", ["Adan", "Prodigy", "Lookahead", "SOAP"])
 def test_frozen_and_unfrozen_layers_keep_what_the_optimizer_knows(kind: str) -> None:
     model = network(make(kind))
     fit(model)
@@ -261,13 +261,40 @@ def test_repeated_rows_of_an_embedding_train_as_their_sum(kind: str) -> None:
 
 
 @pytest.mark.one_backend
-@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy"])
+@pytest.mark.parametrize("kind", [*KINDS, "Lookahead", "Prodigy", "SOAP"])
 def test_a_monitor_sees_the_updates_and_changes_none(kind: str) -> None:
     watched, plain = network(make(kind)), network(make(kind))
     monitor = GradientMonitor(on_problem="ignore")
     fit(watched, monitor)
     fit(plain)
     assert_close(watched.variables, plain.variables, atol=0)
+
+
+def test_kernels_of_any_rank_are_rotated_but_for_dimensions_that_are_too_large() -> (
+    None
+):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras.layers.Conv2D(5, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+    soap = optimizers.SOAP(0.01, refresh_every=2, max_dimension=4)
+    model.compile(soap, loss="mse")
+    x = RNG.normal(size=(16, 6, 6, 2)).astype("float32")
+    losses = model.fit(x, x[:, 0, 0, :1], 8, 4, 0).history["loss"]
+    assert losses[-1] < losses[0]
+    bases = {
+        tuple(variable.shape): value
+        for variable, value in zip(soap.variables, values(soap.variables), strict=True)
+        if "basis" in variable.path
+    }
+    assert set(bases) == {(3, 3), (2, 2), (1, 1)}
+    for basis in bases.values():
+        np.testing.assert_allclose(basis.T @ basis, np.eye(len(basis)), atol=1e-5)
 
 
 @pytest.mark.one_backend

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeptools.engine import Leaf
+from keras_deeptools.engine._update.step_counts import updates_between
 from keras_deeptools.engine._update.train_step import running_fit
 from keras_deeptools.schedules._schedule import Schedule
 
@@ -49,8 +50,7 @@ def updates_in_run(
     """
     if not params or params.get("steps") is None or params.get("epochs") is None:
         return None
-    num_epochs = params["epochs"] - first_epoch
-    return max(num_epochs * params["steps"] // leaf.accumulation_steps, 1)
+    return max(updates_between(leaf, first_epoch, params["epochs"], params["steps"]), 1)
 
 
 def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
@@ -71,7 +71,7 @@ def first_update(leaf: Leaf, params: dict[str, Any], epoch: int) -> int:
     steps = params.get("steps") if params else None
     if steps is None:
         return leaf.num_updates if epoch == 0 else 0
-    return leaf.num_updates - epoch * steps // leaf.accumulation_steps
+    return leaf.num_updates - updates_between(leaf, 0, epoch, steps)
 
 
 def run_start(leaf: Leaf, live: Iterable[tuple[Leaf, dict[str, Any]]]) -> int:

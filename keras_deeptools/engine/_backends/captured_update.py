@@ -157,33 +157,6 @@ def _pure(
     return step
 
 
-def perturbed(gradients: list[Any], weights: list[Any], radius: Any) -> list[Any]:
-    """The weights moved up their gradient by a distance; unchanged without a gradient.
-
-    Args:
-        gradients: List of tensors or None, at any scale.
-        weights: List of tensors.
-        radius: Scalar > 0, the L2 norm of all that is added.
-    """
-    there = [gradient for gradient in gradients if gradient is not None]
-    norms, _ = tensors.norms(there)
-    largest = ops.max(norms)
-    known = ops.logical_and(ops.isfinite(largest), largest > 0)
-    largest = ops.where(known, largest, ops.ones_like(largest))
-    total = largest * ops.sqrt(ops.sum(ops.square(norms / largest)))
-    scale = ops.where(known, radius / total, ops.zeros_like(total))
-    return [
-        weight
-        if gradient is None
-        else weight + ops.cast(_dense(gradient) * scale, weight.dtype)
-        for gradient, weight in zip(gradients, weights, strict=True)
-    ]
-
-
-def _dense(gradient: Any) -> Any:
-    return ops.cast(tensors.dense(gradient), "float32")
-
-
 class Verdict(NamedTuple):
     """The decision about an update.
 

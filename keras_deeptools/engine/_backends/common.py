@@ -1,6 +1,7 @@
 """Code that the backends share."""
 
 import contextlib
+import gc
 import importlib
 import math
 from collections.abc import Callable
@@ -347,6 +348,45 @@ def peak_device_memory() -> int | None:
         told = [device.memory_stats() or {} for device in devices]
         peaks = [each.get("peak_bytes_in_use", 0) for each in told]
     return max(peaks, default=0) or None
+
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "resource_exhausted",
+    "resourceexhausted",
+    "outofmemory",
+    "oom when allocating",
+    "can't allocate memory",
+    "alloc_failed",
+)
+"""What errors of the backends say, in lower case, where memory does not suffice."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or the one that it was raised from, says that memory is full.
+
+    The backends have no class of error in common for it.
+
+    Example:
+
+    >>> from keras_deeptools.engine._backends.common import is_out_of_memory
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    True
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        text = f"{type(seen).__name__}: {seen}".lower()
+        if isinstance(seen, MemoryError) or any(w in text for w in _OUT_OF_MEMORY):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def release_memory() -> None:
+    """Gives back what nothing refers to; torch keeps it on the device otherwise."""
+    gc.collect()
+    if keras.backend.backend() == "torch":
+        importlib.import_module("torch").cuda.empty_cache()
 
 
 def _gpus(config: Any) -> list[str]:

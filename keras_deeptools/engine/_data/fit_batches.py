@@ -211,6 +211,26 @@ class Batches:
         with contextlib.closing(self._endless()) as endless:
             yield endless
 
+    @contextlib.contextmanager
+    def once(self) -> Iterator[Iterator[Any]]:
+        """The batches of one pass over the data, whole where several replicas train.
+
+        Leaving the context ends the threads that load data.
+        """
+        with contextlib.closing(self._whole()) as batches:
+            yield batches
+
+    def _whole(self) -> Generator[Any, None, None]:
+        if self.one_pass:
+            yield from self._drawn()
+            return
+        adapter = self._iterator.data_adapter
+        adapter.on_epoch_begin()
+        try:
+            yield from batches_apart(adapter)
+        finally:
+            adapter.on_epoch_end()
+
     def _endless(self) -> Generator[Any, None, None]:
         if self.one_pass:
             while True:

@@ -42,6 +42,9 @@ MERGING = (
 )
 """Methods in which Keras merges the replicas of a `tf.distribute` strategy."""
 
+ACCUMULATORS = "_accumulated_gradients"
+"""Attribute with the sums of gradients, of an optimizer that accumulates them."""
+
 ITERATIONS, RATE = "_iterations", "_learning_rate"
 """Attributes with the count of batches and the learning rate."""
 

@@ -83,6 +83,11 @@ def compute_own_loss(model: Any, **arguments: Any) -> Any:
     return model._compute_loss(**arguments)
 
 
+def whole_loss(loss: Any) -> Any:
+    """The loss of a batch, of which Keras computes the part of one of the replicas."""
+    return private("losses.loss", "unscale_loss_for_distribution")(loss)
+
+
 def new_loss(loss: Any, weights: Any, names: list[str] | None) -> Any:
     """What computes a loss for the outputs of a model, as `compile` makes it."""
     compile_loss = private("trainers.compile_utils", "CompileLoss")
@@ -275,6 +280,12 @@ SEAMS = (
         "computing a loss without touching that of the model",
         "Capture cannot go backward",
         has_private("trainers.compile_utils", "CompileLoss"),
+    ),
+    Seam(
+        "losses.loss.unscale_loss_for_distribution",
+        "computing the loss of a batch in the scope of a `tf.distribute` strategy",
+        "the sharpness is that of a part of the loss",
+        has_private("losses.loss", "unscale_loss_for_distribution"),
     ),
     Seam(
         "backend.nn, backend.ops.nn",

@@ -15,6 +15,7 @@ from keras_deeptools.engine._keras_private.training import (
     loss_given,
     loss_weights_given,
     new_loss,
+    whole_loss,
 )
 
 
@@ -76,13 +77,15 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
         loss = loss_given(model)
         if loss is None:
             if computes_loss(model):
-                return lambda x, y, predicted: compute_own_loss(
-                    model,
-                    x=x,
-                    y=y,
-                    y_pred=predicted,
-                    sample_weight=None,
-                    training=False,
+                return lambda x, y, predicted: whole_loss(
+                    compute_own_loss(
+                        model,
+                        x=x,
+                        y=y,
+                        y_pred=predicted,
+                        sample_weight=None,
+                        training=False,
+                    )
                 )
             raise ValueError(
                 "Capture: `loss` must be given, or the model compiled with one. "
@@ -94,7 +97,7 @@ def loss_of(model: keras.Model, loss: Any, inputs: Any, targets: Any) -> Callabl
     inputs, targets = keras.tree.map_structure(_spec, (inputs, targets))
     # Called like a layer, which accepts what `fit` accepts, a missing last axis of one.
     own.build(targets, output_spec(model, inputs, training=False))
-    return lambda x, y, predicted: own(y, predicted)
+    return lambda x, y, predicted: whole_loss(own(y, predicted))
 
 
 def has_loss(model: keras.Model) -> bool:

@@ -173,7 +173,7 @@ class ElementwiseOptimizer(WholeUpdate):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one `variable` by its `gradient` with the `learning_rate`."""
-        self._update(self._unit(gradient, variable), learning_rate)
+        self._update(self.unit(gradient, variable), learning_rate)
 
     def takes_all(self) -> bool:
         """Whether the backend updates lists of tensors faster than single ones."""
@@ -198,7 +198,7 @@ class ElementwiseOptimizer(WholeUpdate):
             variables: List of `keras.Variable`.
         """
         if not tensors.TAKES_LISTS:
-            return list(map(self._unit, gradients, variables))
+            return list(map(self.unit, gradients, variables))
         positions = [position_of(self, variable) for variable in variables]
         held = [[getattr(self, _slots(s))[p] for p in positions] for s in self.SLOTS]
 
@@ -219,7 +219,13 @@ class ElementwiseOptimizer(WholeUpdate):
             )
         ]
 
-    def _unit(self, gradient: Any, variable: Any) -> "Unit":
+    def unit(self, gradient: Any, variable: Any) -> "Unit":
+        """One weight as what is computed.
+
+        Args:
+            gradient: Tensor.
+            variable: `keras.Variable`.
+        """
         position, dtype = position_of(self, variable), variable.dtype
         held = [getattr(self, _slots(slot))[position] for slot in self.SLOTS]
 

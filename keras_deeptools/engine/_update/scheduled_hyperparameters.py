@@ -13,6 +13,7 @@ from keras_deeptools.engine._keras_private.optimizers import CURRENT_RATE, rate_
 from keras_deeptools.engine._patching import Replacement
 from keras_deeptools.engine._update.leaf import Leaf
 from keras_deeptools.engine._update.scheduled_variables import schedulable_variables
+from keras_deeptools.engine._update.step_counts import STEPS, ScheduledAccumulation
 
 NOT_YET = -1.0
 """Stands for the learning rate that was last written, before the first step."""
@@ -273,6 +274,8 @@ def scheduled(leaf: Leaf, name: str, function: Callable, owner: str) -> Any:
         if isinstance(rate_of(leaf.optimizer), keras.Variable):
             return ScheduledLearningRate(leaf, function)
         return OverriddenSchedule(leaf, function)
+    if name == STEPS:
+        return ScheduledAccumulation(leaf, function)
     value = getattr(leaf.optimizer, name, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         variables = schedulable_variables(leaf)

@@ -217,4 +217,15 @@ OPTIMIZERS = {
         optimizers.RectifiedAdam,
         {"learning_rate": RATES["adam"], "weight_decay": DECAY},
     ),
+    # Vyas et al., 2024, section 6: Adam's learning rates, and eigenvectors that follow
+    # every update up to every hundredth.
+    "soap": SearchSpace(
+        optimizers.SOAP,
+        {
+            "learning_rate": RATES["adam"],
+            "beta_2": OneOf((0.95, 0.99)),
+            "refresh_every": OneOf((1, 10, 50)),
+            "weight_decay": DECAY,
+        },
+    ),
 }

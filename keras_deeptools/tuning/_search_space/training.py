@@ -224,7 +224,11 @@ CALLBACKS = {
     # Foret et al., 2021, section 3.1: 0.01 to 0.5.
     "sharpness_aware_minimization": SearchSpace(
         SharpnessAwareMinimization,
-        {"radius": FloatRange(0.01, 0.5, log=True), "interval": OneOf((1, 2))},
+        {
+            "radius": FloatRange(0.01, 1.0, log=True),
+            "interval": OneOf((1, 2)),
+            "adaptive": OneOf((False, True)),
+        },
     ),
     # Smith, 2018, sections 4 and 5.
     "one_cycle_scheduler": SearchSpace(

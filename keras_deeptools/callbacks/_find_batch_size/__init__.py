@@ -1,0 +1,1 @@
+"""A search for the batch size, and its result."""
