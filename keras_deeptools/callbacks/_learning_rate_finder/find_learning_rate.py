@@ -135,7 +135,7 @@ def find_learning_rate(
             for longer. The loss of batches that were held out then decides.
         max_updates: Int >= 50 or None, the updates of a race in all. At most 30% of
             them are the range test's. None: 200. The best peak falls with the number of
-            updates, so a tenth of those of the training to come is a better choice.
+            updates, most of all with Muon: more updates are safer there.
         **fit_arguments: Other arguments of `fit` are refused, with an error that says
             what to do instead.
 

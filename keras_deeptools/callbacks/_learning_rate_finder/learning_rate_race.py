@@ -15,7 +15,7 @@ COLUMNS = ("rung", "learning_rate", "num_updates", "loss")
 
 
 class LearningRateRace(RangeTest):
-    """A range test, and the short trainings that followed it with some of its rates.
+    """A range test, and the short trainings that followed it, with several peaks.
 
     Made by `find_learning_rate(..., method="race")`. `float(result)` is the peak that
     is suggested for the schedule.
