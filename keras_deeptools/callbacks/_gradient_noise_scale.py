@@ -64,14 +64,19 @@ class ProbeMonitor(keras.callbacks.Callback):
         """Begins a new history."""
         self._forget()
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Measures, where batches are counted."""
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Measures after the batch before this one, where batches are counted."""
+        if batch:
+            self._count_batch()
+
+    def _count_batch(self) -> None:
         self._batches += 1
         if self.unit == "batch" and self._batches % self.every == 0:
             self._measure(self._batches)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Measures, where epochs are counted, and adds to the logs."""
+        """Measures after the last batch or the epoch, and adds to the logs."""
+        self._count_batch()
         if self.unit == "epoch" and (epoch + 1) % self.every == 0:
             self._measure(epoch + 1)
         if logs is not None and self.history[self.shown]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 import torch
 
 from keras_deeptools.callbacks import GradientMonitor, GradientWarning
-from keras_deeptools.engine._data.fit_batches import FitData
+from keras_deeptools.engine._data.fit_data import FitData
 
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 Y = X[:, :1] - 2 * X[:, 1:2]

@@ -29,7 +29,7 @@ from keras_deeptools.callbacks._layer_selection import (
     united,
 )
 from keras_deeptools.engine import Leaf
-from keras_deeptools.engine._data.fit_batches import FitData
+from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
 

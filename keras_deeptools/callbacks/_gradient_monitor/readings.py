@@ -20,7 +20,7 @@ from keras_deeptools.callbacks._gradient_monitor.record import GradientRecord
 from keras_deeptools.callbacks._training_feature import TrainingFeature
 from keras_deeptools.engine import Leaf
 from keras_deeptools.engine._backends.common import on_host
-from keras_deeptools.engine._data.fit_batches import FitData
+from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._update.model_optimizers import OptimizerChoice
 from keras_deeptools.statistics import GradientThresholds
 from keras_deeptools.statistics._gradient_detector import (

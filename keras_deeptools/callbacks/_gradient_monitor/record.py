@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_deeptools.callbacks._layer_selection import Held
 from keras_deeptools.engine import Leaf, Recorder, tensors
-from keras_deeptools.engine._backends.common import sample, scaled_up
+from keras_deeptools.engine._backends.sampled_norms import sample, scaled_up
 
 STATISTICS = ("norm", "max_abs", "zero_fraction", "update_ratio")
 """Names of the statistics; the first is always computed, the last after the update."""

@@ -110,25 +110,14 @@ class LearningRateRace(RangeTest):
         return "\n    ".join(lines)
 
     def to_dataframe(self) -> Any:
-        """The short trainings.
-
-        Returns:
-            `pandas.DataFrame` with `rung`, `learning_rate`, `num_updates` and `loss`.
-
-        Raises:
-            ImportError: If pandas is not installed.
-        """
+        """A `pandas.DataFrame` of the short trainings, a line for each of `heats`."""
         columns = {
             name: [getattr(heat, name) for heat in self.heats] for name in COLUMNS
         }
         return data_frame("LearningRateRace", columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the losses of each rung over the learning rate.
-
-        They are drawn on the matplotlib axes `ax`, or on those of a new figure. Returns
-        the axes.
-        """
+        """Draws the losses over the learning rate, as `RangeTest.plot` does."""
         if ax is None:
             ax = new_axes("LearningRateRace.plot")
         for rung in sorted({heat.rung for heat in self.heats}):

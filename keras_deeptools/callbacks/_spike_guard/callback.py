@@ -253,10 +253,10 @@ class SpikeGuard(TrainingFeature):
         batches = 0 if self._guard is None else int(self._guard.counts[BATCHES])
         self._epochs.append((epoch, batches))
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Checks, every `check_every` batches, what the step has recorded."""
-        if batch + 1 - self._checked >= self.check_every:
-            self._checked = batch + 1
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Checks, every `check_every` batches, what the steps have recorded."""
+        if batch - self._checked >= self.check_every:
+            self._checked = batch
             self._check()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

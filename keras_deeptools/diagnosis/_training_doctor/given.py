@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from keras_deeptools.diagnosis._diagnose.facts import FitSettings
-from keras_deeptools.engine._data.fit_batches import FitData, random_generators
+from keras_deeptools.engine._data.fit_batches import random_generators
+from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._keras_private.data import (
     adapter_kind,
     arrays_in,

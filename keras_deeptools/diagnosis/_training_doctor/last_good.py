@@ -16,7 +16,7 @@ from keras_deeptools.engine import Snapshot
 from keras_deeptools.engine._backends.active import training
 from keras_deeptools.engine._backends.common import on_host
 from keras_deeptools.engine._data.batch_loss import batch_logs, train_by_batch
-from keras_deeptools.engine._data.fit_batches import FitData
+from keras_deeptools.engine._data.fit_data import FitData
 from keras_deeptools.engine._keras_private.training import is_distributed
 from keras_deeptools.engine._state.temporary_weights import StandIns
 

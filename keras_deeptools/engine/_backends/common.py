@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import importlib
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,48 +40,6 @@ def move_averages(averages: list[Any], values: list[Any], rate: Any) -> None:
     for average, value in zip(averages, values, strict=True):
         now = ops.convert_to_tensor(average)
         average.assign(now + rate * (ops.cast(value, "float32") - now))
-
-
-def sample(value: Any, limit: int | None) -> Any:
-    """The tensor, or about `limit` of its elements, evenly spread over all axes.
-
-    Args:
-        value: Tensor.
-        limit: Int > 0, or None for all elements.
-
-    Returns:
-        `value`, or a vector if it has more elements than `limit`.
-    """
-    stride = _stride(value.shape, limit)
-    return value if stride == 1 else ops.reshape(value, (-1,))[::stride]
-
-
-def scaled_up(norms: Any, wholes: list[Any], limit: int | None) -> Any:
-    """Norms of whole tensors, estimated from those of samples of `limit` elements.
-
-    Args:
-        norms: Float32 vector, norms of the samples.
-        wholes: Tensors or variables that were sampled.
-        limit: What `sample` was given.
-    """
-    factors = []
-    for each in wholes:
-        size = math.prod(each.shape)
-        factors.append(math.sqrt(size / max(-(-size // _stride(each.shape, limit)), 1)))
-    if limit is None or max(factors, default=1.0) <= 1:
-        return norms
-    return norms * ops.convert_to_tensor(factors, "float32")
-
-
-def _stride(shape: tuple[int, ...], limit: int | None) -> int:
-    size = math.prod(shape)
-    if limit is None or size <= limit:
-        return 1
-    stride = -(-size // limit)
-    while math.gcd(stride, size) > 1:
-        # One that divides the length of an axis would stay in some of its places.
-        stride += 1
-    return stride
 
 
 def on_host(tensor: Any) -> np.ndarray:

@@ -17,10 +17,9 @@ from keras_deeptools.engine._backends.common import (
     modules_in as modules_in,
     move_averages as move_averages,
     number as number,
-    sample,
-    scaled_up,
     tensor_list as tensor_list,
 )
+from keras_deeptools.engine._backends.sampled_norms import sample, scaled_up
 from keras_deeptools.engine._keras_private.layers import value_of
 from keras_deeptools.engine._keras_private.optimizers import track, untrack
 from keras_deeptools.engine._keras_private.training import JAX_STATE, jax_state

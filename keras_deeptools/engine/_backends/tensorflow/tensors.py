@@ -13,10 +13,9 @@ from keras_deeptools.engine._backends.common import (
     modules_in as modules_in,
     move_averages as move_averages,
     number as number,
-    sample,
-    scaled_up,
     tensor_list as tensor_list,
 )
+from keras_deeptools.engine._backends.sampled_norms import sample, scaled_up
 
 
 def limit_norms(

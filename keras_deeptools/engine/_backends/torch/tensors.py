@@ -13,9 +13,8 @@ from keras_deeptools.engine._backends.common import (
     dense as dense,
     is_traced as is_traced,
     keeps_contents_apart as keeps_contents_apart,
-    sample,
-    scaled_up,
 )
+from keras_deeptools.engine._backends.sampled_norms import sample, scaled_up
 from keras_deeptools.engine._backends.torch.tensor_lists import (
     number as number,
     tensor_list as tensor_list,
