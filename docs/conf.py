@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 from pathlib import Path
@@ -11,14 +12,18 @@ from types import ModuleType
 
 from sphinx.application import Sphinx
 
-import keras_deeptools
+# The tutorials are executed on torch, which starts fastest and compiles nothing.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras_deeptools  # noqa: E402
 
 project = "keras-deeptools"
 author = "The keras-deeptools authors"
 copyright = "The keras-deeptools authors"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -28,7 +33,21 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "keras-deeptools"
+html_static_path = ["static"]
+html_css_files = ["pictures.css"]
 myst_heading_anchors = 3
+
+# Tutorials are notebooks: a cell that raises an error ends the build, as does the last
+# cell of each if its network ends at chance.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+# They import the recipe with the pretrained network, and the package of this checkout.
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, PATHS))
 
 # Docstrings are Markdown at heart: single backticks are code.
 default_role = "literal"
@@ -44,6 +63,9 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
+CODE_BLOCK = re.compile(
+    r"^```(?:python|\{code-cell\} python)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 PAGES_WITH_EXAMPLES = ("guides", "tutorials")
 """Folders of pages that the reference links to, guides first."""
 
@@ -72,9 +94,9 @@ def mentions(name: str, folder: Path) -> list[str]:
     for group in PAGES_WITH_EXAMPLES:
         for page in sorted((folder / group).glob("*.md")):
             text = page.read_text("utf-8")
-            code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+            code = "\n".join(CODE_BLOCK.findall(text))
             if re.search(rf"\b{name}\b", code):
-                title = text.partition("\n")[0].removeprefix("# ")
+                title = re.search(r"^# (.+)$", text, re.M)[1]
                 links.append(f"[{title}](../{group}/{page.name})")
     return links[:3]
 
