@@ -30,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "recipes/*"]
 html_theme = "furo"
 html_title = "keras-deeptools"
 html_static_path = ["static"]
@@ -44,6 +44,7 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = "remove"
 # They import the recipe with the pretrained network, and the package of this checkout.
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
@@ -153,24 +154,57 @@ def write_reference(app: Sphinx) -> None:
     (folder / "hooks.md").write_text(hooks_page(), encoding="utf-8")
 
 
-def recipe_page(script: Path) -> str:
-    """Markdown for a recipe: its first line and the whole script, to read and copy."""
+EXAMPLES = ROOT / "examples"
+
+
+def recipe_title(name: str) -> str:
+    """The first line of a script in `examples/`, without its full stop."""
+    script = EXAMPLES / f"{name}.py"
     docstring = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
-    title = docstring.splitlines()[0].rstrip(".")
-    path = f"/../examples/{script.name}"
+    return docstring.splitlines()[0].rstrip(".")
+
+
+def recipe_page(name: str) -> str:
+    """Markdown for a recipe: its title, what it prints, and the script to copy."""
+    path = f"/../examples/{name}.py"
     return (
-        f"# {title}\n\n{{download}}`{script.name} <{path}>`\n\n"
-        f"```{{literalinclude}} {path}\n:language: python\n```\n"
+        f"# {recipe_title(name)}\n\n{{download}}`{name}.py <{path}>`\n\n"
+        f"```{{literalinclude}} {path}\n:language: python\n```\n\n"
+        f"It prints\n\n```{{literalinclude}} /recipes/{name}.txt\n"
+        ":language: text\n```\n\n"
+        f"![{recipe_title(name)}](/images/recipes/{name}.png)\n"
     )
+
+
+def recipe_card(name: str) -> str:
+    """Markdown for a recipe in the gallery: its picture and title."""
+    return (
+        f"```{{grid-item-card}} {recipe_title(name)}\n"
+        f":link: _generated/recipes/{name}\n:link-type: doc\n"
+        f":img-bottom: images/recipes/{name}.png\n"
+        f":img-alt: What {name}.py finds\n```\n"
+    )
+
+
+def show_gallery(app: Sphinx, name: str, source: list[str]) -> None:
+    """On the page of recipes, lists of names become cards."""
+
+    def cards(found: re.Match[str]) -> str:
+        inside = "".join(map(recipe_card, found[1].split()))
+        return f"````{{grid}} 1 2 3 3\n:gutter: 2\n\n{inside}````"
+
+    if name == "recipes":
+        pattern = re.compile(r"^```\{recipes\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+        source[0] = pattern.sub(cards, source[0])
 
 
 def write_recipes(app: Sphinx) -> None:
     """Write one page per script in `examples/`."""
     folder = Path(app.srcdir, "_generated", "recipes")
     folder.mkdir(parents=True, exist_ok=True)
-    for script in sorted(Path(app.srcdir).parent.glob("examples/*.py")):
+    for script in sorted(EXAMPLES.glob("*.py")):
         page = folder / f"{script.stem}.md"
-        page.write_text(recipe_page(script), encoding="utf-8")
+        page.write_text(recipe_page(script.stem), encoding="utf-8")
 
 
 def keep_errors_beside(app: Sphinx, name: str, source: list[str]) -> None:
@@ -208,5 +242,6 @@ def setup(app: Sphinx) -> None:
     """Register the writers before Sphinx looks for pages."""
     app.connect("source-read", keep_errors_beside)
     app.connect("source-read", link_names)
+    app.connect("source-read", show_gallery)
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_recipes)
