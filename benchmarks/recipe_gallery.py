@@ -10,6 +10,7 @@ documentation shows both. Takes ten minutes for all.
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import io
 import os
@@ -34,20 +35,31 @@ MOST_LINES = 40
 Curves = dict[str, list[float]]
 
 
-def run(name: str) -> tuple[str, Any, list[Curves]]:
-    """What a recipe prints, what its `main` returns, and the histories of its fits."""
+def run(name: str) -> tuple[str, Any, list[Curves], str]:
+    """What a recipe prints and returns, its histories, and what it says it returns.
+
+    A recipe without `fit` has the norms of its gradients as history.
+    """
     import keras
+
+    from keras_deeptools import GradientMonitor
 
     histories: list[Curves] = []
     keras.backend.clear_session()
-    fit = keras.Model.fit
+    fit, make = keras.Model.fit, GradientMonitor.__init__
+    monitors: list[GradientMonitor] = []
 
+    @functools.wraps(fit)
     def recorded(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
         history = fit(self, *args, **kwargs)
         histories.append(history.history)
         return history
 
-    keras.Model.fit = recorded
+    def kept(self: GradientMonitor, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        monitors.append(self)
+
+    keras.Model.fit, GradientMonitor.__init__ = recorded, kept
     keras.config.disable_interactive_logging()
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -58,8 +70,11 @@ def run(name: str) -> tuple[str, Any, list[Curves]]:
             with contextlib.redirect_stdout(printed):
                 result = module.main(**ARGUMENTS.get(name, {}))
     finally:
-        keras.Model.fit = fit
-    return printed.getvalue(), result, histories
+        keras.Model.fit, GradientMonitor.__init__ = fit, make
+    if not histories:
+        histories = [{"gradient norm": list(each.global_norms)} for each in monitors]
+    returned = (module.main.__doc__ or "").partition("eturns ")[2].split(".")[0]
+    return printed.getvalue(), result, histories, " ".join(returned.split())
 
 
 def shown_lines(text: str) -> str:
@@ -72,7 +87,7 @@ def shown_lines(text: str) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-def draw(result: Any, histories: list[Curves]) -> plt.Figure:
+def draw(result: Any, histories: list[Curves], returned: str) -> plt.Figure:
     """Images, bars or curves, as what the recipe found allows."""
     figure, ax = plt.subplots(figsize=(3.6, 2.2), dpi=100, layout="constrained")
     if isinstance(result, np.ndarray) and result.ndim == 2 and result.shape[1] == 64:
@@ -88,6 +103,7 @@ def draw(result: Any, histories: list[Curves]) -> plt.Figure:
         ax.set_xticks([])
         ax.margins(x=0.15)
         ax.spines[["top", "right", "bottom"]].set_visible(False)
+        ax.set_title(wrapped(returned, 48), fontsize=8)
     else:
         curves = [result] if is_curves(result) else histories
         if isinstance(result, list) and not curves:
@@ -113,9 +129,10 @@ def is_curves(result: Any) -> bool:
 
 
 def draw_curves(ax: Any, curves: list[Curves]) -> None:
-    """The losses of the last three trainings, one after the other if they are parts."""
+    """The losses of the last three trainings, or their norms of gradients."""
+    is_loss = any("loss" in each for history in curves for each in history)
     for number, history in enumerate(curves[-3:]):
-        names = [each for each in history if "loss" in each][:3]
+        names = [each for each in history if "loss" in each or not is_loss][:3]
         for name in names:
             values = history[name]
             label = name if len(curves) == 1 else None
@@ -123,10 +140,11 @@ def draw_curves(ax: Any, curves: list[Curves]) -> None:
             color = None if len(curves) == 1 else f"C{number}"
             epochs = range(1, len(values) + 1)
             ax.plot(epochs, values, style, color=color, label=label)
-    ax.set_xlabel("epoch", fontsize=8)
-    ax.set_ylabel("loss", fontsize=8)
+    ax.set_xlabel("epoch" if is_loss else "update", fontsize=8)
+    ax.set_ylabel("loss" if is_loss else "gradient norm", fontsize=8)
     ax.tick_params(labelsize=7)
-    if len(curves) == 1:
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if len(curves) == 1 and is_loss:
         ax.legend(fontsize=7)
 
 
@@ -142,12 +160,12 @@ def wrapped(name: str, width: int = 22) -> str:
 
 def keep(name: str, folder: Path) -> None:
     """Runs a recipe in this process and writes its two files."""
-    printed, result, histories = run(name)
+    printed, result, histories, returned = run(name)
     texts, pictures = folder / "recipes", folder / "images" / "recipes"
     texts.mkdir(parents=True, exist_ok=True)
     pictures.mkdir(parents=True, exist_ok=True)
     (texts / f"{name}.txt").write_text(shown_lines(printed), encoding="utf-8")
-    figure = draw(result, histories)
+    figure = draw(result, histories, returned)
     figure.savefig(pictures / f"{name}.png", metadata={"Software": None})
     plt.close(figure)
 

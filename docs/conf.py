@@ -15,6 +15,8 @@ from sphinx.application import Sphinx
 # The tutorials are executed on torch, which starts fastest and compiles nothing.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads that wait for a core which something else uses take more time than one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras_deeptools  # noqa: E402
 
@@ -178,11 +180,12 @@ def recipe_page(name: str) -> str:
 
 def recipe_card(name: str) -> str:
     """Markdown for a recipe in the gallery: its picture and title."""
+    # A fence of backticks may have none in its first line, as some titles do.
     return (
-        f"```{{grid-item-card}} {recipe_title(name)}\n"
+        f"~~~{{grid-item-card}} {recipe_title(name)}\n"
         f":link: _generated/recipes/{name}\n:link-type: doc\n"
         f":img-bottom: images/recipes/{name}.png\n"
-        f":img-alt: What {name}.py finds\n```\n"
+        f":img-alt: What {name}.py finds\n~~~\n"
     )
 
 
