@@ -74,7 +74,8 @@ def run(name: str) -> tuple[str, Any, list[Curves], str]:
     if not histories:
         histories = [{"gradient norm": list(each.global_norms)} for each in monitors]
     returned = (module.main.__doc__ or "").partition("eturns ")[2].split(".")[0]
-    return printed.getvalue(), result, histories, " ".join(returned.split())
+    text = re.sub(rf"{tempfile.gettempdir()}/\w+/", "", printed.getvalue())
+    return text, result, histories, " ".join(returned.split())
 
 
 def shown_lines(text: str) -> str:
@@ -103,7 +104,7 @@ def draw(result: Any, histories: list[Curves], returned: str) -> plt.Figure:
         ax.set_xticks([])
         ax.margins(x=0.15)
         ax.spines[["top", "right", "bottom"]].set_visible(False)
-        ax.set_title(wrapped(returned, 48), fontsize=8)
+        ax.set_title(wrapped(returned, 44), fontsize=8)
     else:
         curves = [result] if is_curves(result) else histories
         if isinstance(result, list) and not curves:
@@ -141,10 +142,11 @@ def draw_curves(ax: Any, curves: list[Curves]) -> None:
             epochs = range(1, len(values) + 1)
             ax.plot(epochs, values, style, color=color, label=label)
     ax.set_xlabel("epoch" if is_loss else "update", fontsize=8)
-    ax.set_ylabel("loss" if is_loss else "gradient norm", fontsize=8)
+    if is_loss:
+        ax.set_ylabel("loss", fontsize=8)
     ax.tick_params(labelsize=7)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if len(curves) == 1 and is_loss:
+    if len(curves) == 1:
         ax.legend(fontsize=7)
 
 
