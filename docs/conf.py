@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 from pathlib import Path
@@ -11,24 +12,45 @@ from types import ModuleType
 
 from sphinx.application import Sphinx
 
-import keras_deeptools
+# The tutorials are executed on torch, which starts fastest and compiles nothing.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads that wait for a core which something else uses take more time than one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import keras_deeptools  # noqa: E402
 
 project = "keras-deeptools"
 author = "The keras-deeptools authors"
 copyright = "The keras-deeptools authors"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "recipes/*"]
 html_theme = "furo"
 html_title = "keras-deeptools"
+html_static_path = ["static"]
+html_css_files = ["pictures.css"]
 myst_heading_anchors = 3
+
+# Tutorials are notebooks: a cell that raises an error ends the build, as does the last
+# cell of each if its network ends at chance.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+nb_output_stderr = "remove"
+# They import the recipe with the pretrained network, and the package of this checkout.
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, PATHS))
 
 # Docstrings are Markdown at heart: single backticks are code.
 default_role = "literal"
@@ -44,6 +66,9 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
+CODE_BLOCK = re.compile(
+    r"^```(?:python|\{code-cell\} python)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 PAGES_WITH_EXAMPLES = ("guides", "tutorials")
 """Folders of pages that the reference links to, guides first."""
 
@@ -72,9 +97,9 @@ def mentions(name: str, folder: Path) -> list[str]:
     for group in PAGES_WITH_EXAMPLES:
         for page in sorted((folder / group).glob("*.md")):
             text = page.read_text("utf-8")
-            code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+            code = "\n".join(CODE_BLOCK.findall(text))
             if re.search(rf"\b{name}\b", code):
-                title = text.partition("\n")[0].removeprefix("# ")
+                title = re.search(r"^# (.+)$", text, re.M)[1]
                 links.append(f"[{title}](../{group}/{page.name})")
     return links[:3]
 
@@ -131,24 +156,58 @@ def write_reference(app: Sphinx) -> None:
     (folder / "hooks.md").write_text(hooks_page(), encoding="utf-8")
 
 
-def recipe_page(script: Path) -> str:
-    """Markdown for a recipe: its first line and the whole script, to read and copy."""
+EXAMPLES = ROOT / "examples"
+
+
+def recipe_title(name: str) -> str:
+    """The first line of a script in `examples/`, without its full stop."""
+    script = EXAMPLES / f"{name}.py"
     docstring = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
-    title = docstring.splitlines()[0].rstrip(".")
-    path = f"/../examples/{script.name}"
+    return docstring.splitlines()[0].rstrip(".")
+
+
+def recipe_page(name: str) -> str:
+    """Markdown for a recipe: its title, what it prints, and the script to copy."""
+    path = f"/../examples/{name}.py"
     return (
-        f"# {title}\n\n{{download}}`{script.name} <{path}>`\n\n"
-        f"```{{literalinclude}} {path}\n:language: python\n```\n"
+        f"# {recipe_title(name)}\n\n{{download}}`{name}.py <{path}>`\n\n"
+        f"```{{literalinclude}} {path}\n:language: python\n```\n\n"
+        f"It prints\n\n```{{literalinclude}} /recipes/{name}.txt\n"
+        ":language: text\n```\n\n"
+        f"![{recipe_title(name)}](/images/recipes/{name}.png)\n"
     )
+
+
+def recipe_card(name: str) -> str:
+    """Markdown for a recipe in the gallery: its picture and title."""
+    # A fence of backticks may have none in its first line, as some titles do.
+    return (
+        f"~~~{{grid-item-card}} {recipe_title(name)}\n"
+        f":link: _generated/recipes/{name}\n:link-type: doc\n"
+        f":img-bottom: images/recipes/{name}.png\n"
+        f":img-alt: What {name}.py finds\n~~~\n"
+    )
+
+
+def show_gallery(app: Sphinx, name: str, source: list[str]) -> None:
+    """On the page of recipes, lists of names become cards."""
+
+    def cards(found: re.Match[str]) -> str:
+        inside = "".join(map(recipe_card, found[1].split()))
+        return f"````{{grid}} 1 2 3 3\n:gutter: 2\n\n{inside}````"
+
+    if name == "recipes":
+        pattern = re.compile(r"^```\{recipes\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+        source[0] = pattern.sub(cards, source[0])
 
 
 def write_recipes(app: Sphinx) -> None:
     """Write one page per script in `examples/`."""
     folder = Path(app.srcdir, "_generated", "recipes")
     folder.mkdir(parents=True, exist_ok=True)
-    for script in sorted(Path(app.srcdir).parent.glob("examples/*.py")):
+    for script in sorted(EXAMPLES.glob("*.py")):
         page = folder / f"{script.stem}.md"
-        page.write_text(recipe_page(script), encoding="utf-8")
+        page.write_text(recipe_page(script.stem), encoding="utf-8")
 
 
 def keep_errors_beside(app: Sphinx, name: str, source: list[str]) -> None:
@@ -186,5 +245,6 @@ def setup(app: Sphinx) -> None:
     """Register the writers before Sphinx looks for pages."""
     app.connect("source-read", keep_errors_beside)
     app.connect("source-read", link_names)
+    app.connect("source-read", show_gallery)
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_recipes)

@@ -1,5 +1,7 @@
 """Axes to draw on, where matplotlib is installed."""
 
+import functools
+import io
 from typing import Any
 
 from keras_deeptools._shared_docs import shared_docs
@@ -36,6 +38,9 @@ def new_axes(owner: str) -> Any:
 def new_panels(owner: str, rows: int, columns: int, size: tuple[float, float]) -> Any:
     """Returns an array `(rows, columns)` of axes of a figure that no window shows.
 
+    A notebook shows the figure if it is the last value of a cell, as it does for
+    figures of `matplotlib.pyplot`.
+
     Args:
         owner: Str. Who is named in errors.
         rows: Int >= 1.
@@ -46,4 +51,14 @@ def new_panels(owner: str, rows: int, columns: int, size: tuple[float, float]) -
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(_MISSING.format(owner)) from error
-    return Figure(size, layout="constrained").subplots(rows, columns, squeeze=False)
+    figure = Figure(size, layout="constrained")
+    # IPython knows no picture of a figure until `pyplot` has drawn one.
+    figure._repr_png_ = functools.partial(png_of, figure)  # type: ignore[attr-defined]
+    return figure.subplots(rows, columns, squeeze=False)
+
+
+def png_of(figure: Any) -> bytes:
+    """The picture of a matplotlib figure, as the bytes of a file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

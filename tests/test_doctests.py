@@ -1,4 +1,8 @@
-"""Every `>>>` example in the package and every Python block in the guides runs."""
+"""Every `>>>` example in the package and every Python block in the guides runs.
+
+The tutorials run when the documentation is built, on torch. Here they run on TensorFlow
+and JAX, in turn.
+"""
 
 import doctest
 import importlib

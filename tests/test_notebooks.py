@@ -1,5 +1,7 @@
 """What notebooks show: text that keeps its columns, tables for pandas, pictures."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -126,6 +128,12 @@ def test_the_plot_of_a_fine_tuning_marks_phases_and_the_best_epoch(fine_tuning):
     shown = [text.get_text() for text in legend]
     assert shown[:2] == ["training", "validation"]
     assert {"phase: head", "phase: all layers", "best val_loss"} <= set(shown)
+
+
+def test_a_notebook_shows_the_figure_of_a_monitor(monitor):
+    figure = monitor.plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure))._repr_png_()
 
 
 def test_the_plot_of_probabilities_is_of_entropies():

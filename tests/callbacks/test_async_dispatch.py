@@ -1,4 +1,4 @@
-"""Keras hands on logs while it trains on, unless a callback needs every batch at once."""
+"""Keras hands on logs while it trains on, where no callback has to wait for them."""
 
 import inspect
 
