@@ -70,7 +70,7 @@ class L2SP(TrainingFeature):
         Li et al., 2018, section 3. https://arxiv.org/abs/1802.01483
     """
 
-    @known_elsewhere_as(alpha="strength", beta="head_strength")
+    @known_elsewhere_as(strength="alpha", head_strength="beta")
     def __init__(
         self,
         strength: float = 0.01,

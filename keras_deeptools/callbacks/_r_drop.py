@@ -84,7 +84,7 @@ class RDrop(TrainingFeature):
         https://arxiv.org/abs/2106.14448
     """
 
-    @known_elsewhere_as(alpha="weight", reg_alpha="weight")
+    @known_elsewhere_as(weight="alpha reg_alpha")
     def __init__(
         self,
         weight: float = 1.0,

@@ -12,11 +12,11 @@ from keras_deeptools.optimizers._soap import SOAP
 
 __all__ = [
     "ADOPT",
-    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "Adan",
     "Lookahead",
     "Prodigy",
     "RectifiedAdam",
+    "SOAP",
 ]

@@ -262,6 +262,12 @@ def _slots_are_known() -> bool:
     return True
 
 
+def _accumulates(optimizer: Any) -> bool:
+    """Whether a built optimizer has its sums of gradients where they are looked for."""
+    optimizer.build([keras.Variable(0.0)])
+    return len(getattr(optimizer, ACCUMULATORS, ())) == 1
+
+
 _OPTIMIZER = keras.optimizers.Optimizer
 
 SEAMS = (
@@ -288,6 +294,12 @@ SEAMS = (
         "scaling weight decay with the learning rate of a group",
         "frozen and slow groups decay as fast as the others",
         has(_OPTIMIZER, WEIGHT_DECAY, "_use_weight_decay"),
+    ),
+    Seam(
+        "Optimizer._accumulated_gradients",
+        "accumulating gradients over a number of batches that changes",
+        "`AccumulationScheduler` has no effect",
+        lambda: _accumulates(keras.optimizers.SGD(gradient_accumulation_steps=2)),
     ),
     Seam(
         "Optimizer._get_current_learning_rate",
