@@ -11,12 +11,14 @@ pytestmark = pytest.mark.backend_free
 
 
 def item(name: str, *marks: pytest.MarkDecorator, **values: int) -> SimpleNamespace:
-    """What pytest would collect, with the place of each argument's value."""
+    """What pytest would collect for five values of each argument."""
     given = [each.mark for each in marks]
+    places = [pytest.mark.parametrize(one, range(5)).mark for one in values]
     return SimpleNamespace(
         name=name,
-        callspec=SimpleNamespace(indices=values),
+        callspec=SimpleNamespace(params=values),
         get_closest_marker={mark.name: mark for mark in given}.get,
+        iter_markers=lambda name: places,
     )
 
 

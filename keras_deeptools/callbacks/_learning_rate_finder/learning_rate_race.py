@@ -117,7 +117,7 @@ class LearningRateRace(RangeTest):
         return data_frame("LearningRateRace", columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the losses over the learning rate, as `RangeTest.plot` does."""
+        """Draws losses over the learning rate, on `ax` or axes of a new figure."""
         if ax is None:
             ax = new_axes("LearningRateRace.plot")
         for rung in sorted({heat.rung for heat in self.heats}):
