@@ -38,7 +38,7 @@ def scaled_up(norms: Any, wholes: list[Any], limit: int | None) -> Any:
     return norms * ops.convert_to_tensor(factors, "float32")
 
 
-def _stride(shape: tuple[int | None, ...], limit: int | None) -> int:
+def _stride(shape: tuple[Any, ...], limit: int | None) -> int:
     # In a graph of TensorFlow the gradient of an embedding may have an unknown length.
     if limit is None or None in shape:
         return 1
