@@ -30,16 +30,20 @@ def scaled_up(norms: Any, wholes: list[Any], limit: int | None) -> Any:
     """
     factors = []
     for each in wholes:
-        size = math.prod(each.shape)
-        factors.append(math.sqrt(size / max(-(-size // _stride(each.shape, limit)), 1)))
+        stride = _stride(each.shape, limit)
+        size = 1 if stride == 1 else math.prod(each.shape)
+        factors.append(math.sqrt(size / max(-(-size // stride), 1)))
     if limit is None or max(factors, default=1.0) <= 1:
         return norms
     return norms * ops.convert_to_tensor(factors, "float32")
 
 
-def _stride(shape: tuple[int, ...], limit: int | None) -> int:
+def _stride(shape: tuple[Any, ...], limit: int | None) -> int:
+    # In a graph of TensorFlow the gradient of an embedding may have an unknown length.
+    if limit is None or None in shape:
+        return 1
     size = math.prod(shape)
-    if limit is None or size <= limit:
+    if size <= limit:
         return 1
     stride = -(-size // limit)
     while math.gcd(stride, size) > 1:
