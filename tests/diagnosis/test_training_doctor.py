@@ -14,6 +14,7 @@ from keras_deeptools.diagnosis import (
     TrainingProblemError,
     TrainingWarning,
 )
+from keras_deeptools.diagnosis._training_doctor.curves import BatchLosses
 
 RNG = np.random.default_rng(0)
 CENTERS = 2 * RNG.normal(size=(3, 8))
@@ -302,3 +303,20 @@ def test_the_table_has_a_line_for_each_layer() -> None:
     monitor = ActivationMonitor()
     network().fit(X, LABELS, callbacks=[monitor], verbose=0)
     assert len(monitor.table().splitlines()) == 5
+
+
+@pytest.mark.backend_free
+def test_losses_are_kept_by_their_batch_and_not_by_when_they_arrive() -> None:
+    losses = np.random.default_rng(0).uniform(1, 2, 40)
+    means = np.cumsum(losses) / np.arange(1, 41)
+    kept = []
+    for order in ([3, 0, 1, 2], [0, 1, 2, 3]):
+        read = BatchLosses(40, is_mean=True)
+        for batch in range(40):
+            place = batch - batch % 4 + order[batch % 4]
+            read.add(place, {"loss": means[place]})
+            read.read()
+        read.read(is_end=True)
+        kept.append(read.values)
+    assert kept[0] == kept[1]
+    np.testing.assert_allclose(kept[0], losses)

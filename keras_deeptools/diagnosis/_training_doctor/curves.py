@@ -274,6 +274,7 @@ class BatchLosses:
         num_steps: Int, batches of an epoch; 0 where that is not known.
         is_mean: Bool, whether logs hold the running mean of the epoch. A train step of
             the user's may report anything.
+        at_once: Int, batches that one call of the compiled step runs.
 
     Attributes:
         values: List of floats, losses of batches, or means of those that are run at
@@ -283,8 +284,9 @@ class BatchLosses:
             not finite, as far as it was read.
     """
 
-    def __init__(self, num_steps: int, is_mean: bool) -> None:
+    def __init__(self, num_steps: int, is_mean: bool, at_once: int = 1) -> None:
         self.values: list[float] = []
+        self._at_once = at_once
         self._is_mean = is_mean
         self._every = max((num_steps or UNKNOWN_STEPS) // READ_PER_EPOCH, 2)
         self.begin_epoch()
@@ -292,7 +294,7 @@ class BatchLosses:
     def begin_epoch(self) -> None:
         """Forgets the logs of the epoch before."""
         self.first_bad: int | None = None
-        self.num_batches = 0
+        self.num_batches = self._count = 0
         self._total, self._next = 0.0, self._every
         self._waiting: collections.deque[tuple[int, Any]] = collections.deque()
 
@@ -309,25 +311,34 @@ class BatchLosses:
         """Whether losses should be read before the training of this batch."""
         return batch >= self._next
 
-    def read(self) -> float | None:
-        """Reads the losses that have arrived; the latest mean, or None without one."""
-        self._next = self.num_batches + self._every
-        mean, values = None, []
+    def read(self, is_end: bool = False) -> float | None:
+        """Reads the losses that have arrived; the latest mean, or None without one.
+
+        Which losses are kept depends on their batches alone, not on when they arrive:
+        what comes after a batch that is still missing has to wait.
+
+        Args:
+            is_end: Bool, whether the epoch is over, so that nothing is missing.
+        """
+        mean = None
         arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        for batch, value in sorted(arrived, key=operator.itemgetter(0)):
-            if batch < self.num_batches:
-                continue
-            before, self.num_batches = self.num_batches, batch + 1
+        arrived.sort(key=operator.itemgetter(0))
+        for place, (batch, value) in enumerate(arrived):
+            before = self.num_batches
+            if not is_end and batch + 1 - before > self._at_once:
+                self._waiting.extendleft(reversed(arrived[place:]))
+                break
+            self.num_batches = batch + 1
+            self._count += 1
             if value is None:
                 continue
             mean = _number(value)
-            if self._is_mean:
-                total = mean * (batch + 1)
-                values.append((total - self._total) / (batch + 1 - before))
-                self._total = total
+            total = mean * (batch + 1)
+            if self._is_mean and self._count % self._every in (0, self._every - 1):
+                self.values.append((total - self._total) / max(batch + 1 - before, 1))
+            self._total = total
             if self.first_bad is None and not math.isfinite(mean):
                 self.first_bad = batch
-        self.values += values[-2:]
         self._next = self.num_batches + self._every
         return mean
 

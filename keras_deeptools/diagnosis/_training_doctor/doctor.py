@@ -163,7 +163,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._given = given_to(model)
         given = self._given
         steps = 0 if given is None else given.num_steps
-        self._losses = BatchLosses(steps, not has_own_train_step(model))
+        at_once = getattr(model, "steps_per_execution", None) or 1
+        self._losses = BatchLosses(steps, not has_own_train_step(model), at_once)
         self.activations.samples = None if given is None else given.x
         self.activations.on_train_begin()
         self._good = LastGood(model)
@@ -201,10 +202,10 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._good = LastGood(self.model)
         self._good.begin_epoch()
 
-    def _read_losses(self) -> None:
+    def _read_losses(self, is_end: bool = False) -> None:
         """Looks for the first loss that is not finite."""
         before = self._losses.num_batches
-        mean = self._losses.read()
+        mean = self._losses.read(is_end)
         if self._good is not None:
             self._good.num_batches += self._losses.num_batches - before
         if mean is None or math.isfinite(mean) or self._broken is not None:
@@ -223,7 +224,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         self.activations.on_epoch_end(epoch, logs)
         if self._good is not None and not self._good.start:
             self._keep_start()
-        self._read_losses()
+        self._read_losses(is_end=True)
         for name, value in logs.items():
             with contextlib.suppress(TypeError, ValueError):
                 self._curves.setdefault(name, []).append(float(value))
